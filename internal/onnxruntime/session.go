@@ -1,0 +1,289 @@
+package onnxruntime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"unsafe"
+
+	"quantcheck/internal/tensor"
+)
+
+// Options says how a session is compiled.
+type Options struct {
+	// Optimize turns graph optimisation on. Off is the reference for a simulation: every operator in float as it stands.
+	Optimize bool
+	// ExternalDir is the folder that external tensor data is relative to.
+	ExternalDir string
+}
+
+// Type is what is known of a tensor before a run; unknown dimensions are −1. Tensor is false for sequences and maps.
+type Type struct {
+	Tensor bool
+	DType  tensor.DType
+	Shape  []int64
+}
+
+// Fixed says whether every dimension is known.
+func (t Type) Fixed() bool {
+	if !t.Tensor || t.DType == tensor.String {
+		return false
+	}
+	for _, d := range t.Shape {
+		if d < 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// Session is a compiled model. Runs of one session may overlap.
+type Session struct {
+	r       *Runtime
+	handle  uintptr
+	inputs  []cName
+	outputs []cName
+}
+
+// cName is a zero-terminated name on the heap.
+type cName []byte
+
+// NewSession compiles a model. The names are those of the model's inputs and outputs, in the order in which Run takes
+// and gives them.
+func (r *Runtime) NewSession(model []byte, inputs, outputs []string, o Options) (*Session, error) {
+	var options handleOut
+	if err := r.call(createSessionOptions, options.addr()); err != nil {
+		return nil, err
+	}
+	opts := options.get()
+	defer r.release(releaseSessionOptions, opts)
+	level := optimizationOff
+	if o.Optimize {
+		level = optimizationOn
+	}
+	entries := [][2]string{
+		{"session.use_env_allocators", "1"},
+		// On CPUs without VNNI, int8 products would saturate (https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html).
+		{"session.x64quantprecision", "1"},
+	}
+	if o.ExternalDir != "" {
+		entries = append(entries, [2]string{"session.model_external_initializers_file_folder_path", o.ExternalDir})
+	}
+	steps := []error{
+		r.call(setSessionGraphOptimizationLvl, opts, uintptr(level)),
+		r.call(setSessionLogSeverityLevel, opts, severityFatal),
+		r.call(disablePerSessionThreads, opts),
+	}
+	for _, e := range entries {
+		key, value := cString(e[0]), cString(e[1])
+		steps = append(steps, r.call(addSessionConfigEntry, opts, addr(key), addr(value)))
+		runtime.KeepAlive(key)
+		runtime.KeepAlive(value)
+	}
+	if err := errors.Join(steps...); err != nil {
+		return nil, err
+	}
+	s := &Session{r: r}
+	for _, n := range inputs {
+		s.inputs = append(s.inputs, cString(n))
+	}
+	for _, n := range outputs {
+		s.outputs = append(s.outputs, cString(n))
+	}
+	var handle handleOut
+	err := r.call(createSessionFromArray, r.env, addr(model), uintptr(len(model)), opts, handle.addr())
+	runtime.KeepAlive(model)
+	s.handle = handle.get()
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Close frees the session; it must not be running.
+func (s *Session) Close() {
+	s.r.release(releaseSession, s.handle)
+	s.handle = 0
+}
+
+// OutputTypes tells what shape inference found out about each output.
+func (s *Session) OutputTypes() ([]Type, error) {
+	types := make([]Type, len(s.outputs))
+	for i := range s.outputs {
+		var info handleOut
+		if err := s.r.call(sessionGetOutputTypeInfo, s.handle, uintptr(i), info.addr()); err != nil {
+			return nil, err
+		}
+		h := info.get()
+		var tensorInfo handleOut
+		err := s.r.call(castTypeInfoToTensorInfo, h, tensorInfo.addr())
+		if t := tensorInfo.get(); err == nil && t != 0 {
+			types[i], err = s.r.readType(t)
+		}
+		s.r.release(releaseTypeInfo, h)
+		if err != nil {
+			return nil, err
+		}
+	}
+	return types, nil
+}
+
+func (r *Runtime) readType(info uintptr) (Type, error) {
+	element, count := new(uint32), new(uintptr)
+	if err := r.call(getTensorElementType, info, onHeap(element)); err != nil {
+		return Type{}, err
+	}
+	if err := r.call(getDimensionsCount, info, onHeap(count)); err != nil {
+		return Type{}, err
+	}
+	t := Type{Tensor: true, DType: tensor.DType(*element), Shape: make([]int64, *count)}
+	if len(t.Shape) > 0 {
+		if err := r.call(getDimensions, info, addr(t.Shape), *count); err != nil {
+			return Type{}, err
+		}
+	}
+	runtime.KeepAlive(element)
+	runtime.KeepAlive(count)
+	return t, nil
+}
+
+// Value is a tensor that the library can use. It refers to the tensor's own memory.
+type Value struct {
+	tensor tensor.Tensor
+	shape  []int64
+	handle uintptr
+	r      *Runtime
+	empty  [1]byte // gives a tensor without elements an address
+}
+
+// NewValue wraps a tensor's memory, which must not be used for anything else while a run reads or writes it.
+func (r *Runtime) NewValue(t tensor.Tensor) (*Value, error) {
+	v := &Value{tensor: t, shape: append(make([]int64, 0, len(t.Shape)+1), t.Shape...), r: r}
+	data, size := addr(t.Raw), len(t.Raw)
+	if t.DType == tensor.Float32 {
+		data, size = addr(t.F32), 4*len(t.F32)
+	}
+	if size == 0 {
+		data = addr(v.empty[:])
+	}
+	var handle handleOut
+	err := r.call(createTensorWithDataAsOrtValue, r.memory, data, uintptr(size),
+		addr(v.shape), uintptr(len(v.shape)), uintptr(t.DType), handle.addr())
+	v.handle = handle.get()
+	if err != nil {
+		return nil, err
+	}
+	return v, nil
+}
+
+// Tensor is the wrapped tensor.
+func (v *Value) Tensor() tensor.Tensor { return v.tensor }
+
+// Close forgets the value; the tensor's memory stays.
+func (v *Value) Close() {
+	v.r.release(releaseValue, v.handle)
+	v.handle = 0
+}
+
+// Run makes one inference. Each output that is given a value is written into it; for a nil one the library allocates,
+// and a copy is given in the returned slice, its DType Undefined for what is no numeric tensor. When ctx ends, the run stops after the operator it is at and gives ctx's error.
+func (s *Session) Run(ctx context.Context, inputs, outputs []*Value) ([]tensor.Tensor, error) {
+	if len(inputs) != len(s.inputs) || len(outputs) != len(s.outputs) {
+		return nil, fmt.Errorf("session has %d inputs and %d outputs, got %d and %d", len(s.inputs), len(s.outputs), len(inputs), len(outputs))
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	r := s.r
+	var optionsOut handleOut
+	if err := r.call(createRunOptions, optionsOut.addr()); err != nil {
+		return nil, err
+	}
+	options := optionsOut.get()
+	stopped := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		_ = r.call(runOptionsSetTerminate, options)
+		close(stopped)
+	})
+	defer func() {
+		if !stop() {
+			<-stopped
+		}
+		r.release(releaseRunOptions, options)
+	}()
+
+	inNames, outNames := namePointers(s.inputs), namePointers(s.outputs)
+	in, out := handles(inputs), handles(outputs)
+	err := r.call(run, s.handle, options, addr(inNames), addr(in), uintptr(len(in)), addr(outNames), uintptr(len(out)), addr(out))
+	runtime.KeepAlive(inNames)
+	runtime.KeepAlive(outNames)
+	runtime.KeepAlive(inputs)
+	runtime.KeepAlive(outputs)
+	allocated := make([]tensor.Tensor, len(outputs))
+	for i, v := range outputs {
+		if v != nil || out[i] == 0 {
+			continue
+		}
+		if err == nil {
+			allocated[i], err = r.copyOut(out[i])
+		}
+		r.release(releaseValue, out[i])
+	}
+	if err != nil && ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	return allocated, err
+}
+
+// copyOut copies a tensor that the library allocated.
+func (r *Runtime) copyOut(value uintptr) (tensor.Tensor, error) {
+	kind := new(uint32)
+	if err := r.call(getValueType, value, onHeap(kind)); err != nil || *kind != onnxTypeTensor {
+		return tensor.Tensor{}, err
+	}
+	var info handleOut
+	if err := r.call(getTensorTypeAndShape, value, info.addr()); err != nil {
+		return tensor.Tensor{}, err
+	}
+	h := info.get()
+	t, err := r.readType(h)
+	r.release(releaseTensorTypeAndShapeInfo, h)
+	if err != nil || t.DType.Bits() == 0 {
+		return tensor.Tensor{}, err
+	}
+	count, err := tensor.Count(t.Shape)
+	if err != nil {
+		return tensor.Tensor{}, err
+	}
+	var data handleOut
+	if err := r.call(getTensorMutableData, value, data.addr()); err != nil {
+		return tensor.Tensor{}, err
+	}
+	c := tensor.Tensor{DType: t.DType, Shape: t.Shape}
+	p := foreign(data.get())
+	if t.DType == tensor.Float32 {
+		c.F32 = append([]float32{}, unsafe.Slice((*float32)(p), count)...)
+	} else {
+		c.Raw = append([]byte{}, unsafe.Slice((*byte)(p), tensor.ByteSize(t.DType, count))...)
+	}
+	return c, nil
+}
+
+func namePointers(names []cName) []uintptr {
+	p := make([]uintptr, len(names))
+	for i, n := range names {
+		p[i] = addr(n)
+	}
+	return p
+}
+
+func handles(values []*Value) []uintptr {
+	h := make([]uintptr, len(values))
+	for i, v := range values {
+		if v != nil {
+			h[i] = v.handle
+		}
+	}
+	return h
+}

@@ -1,0 +1,235 @@
+// Package ort runs ONNX models on ONNX Runtime's CPU and yields their tensors.
+//
+//  1. Types compiles the model once with every tensor exposed, for the types alone.
+//  2. The graph is cut into segments; each is a session whose outputs are its taps and what later segments need.
+//  3. An inference runs segment by segment; buffers are lent from an arena and come back when a batch is released.
+//
+// The graph optimisation level is off: QDQ results depend on it, and only so is every tensor of the graph there.
+package ort
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+
+	"quantcheck/internal/onnx"
+	"quantcheck/internal/onnxruntime"
+	"quantcheck/internal/runner"
+	"quantcheck/internal/tensor"
+)
+
+// Options says what a runner yields and how it is divided.
+type Options struct {
+	Taps []string // tensors to yield; those that no node makes are an error
+	// SegmentBytes bounds what the taps of one segment take, as far as single tensors allow. 0: one segment.
+	SegmentBytes int64
+	// Follow, if it is given, divides by another runner's segments instead: segment k yields at least the taps in
+	// groups 0 to k. SegmentBytes is not used then.
+	Follow [][]string
+	// Types are the tensors' types if they are known from an earlier call of Types on the same model.
+	Types map[string]onnxruntime.Type
+}
+
+// Runner is a runner.Runner on ONNX Runtime's CPU.
+type Runner struct {
+	r        *onnxruntime.Runtime
+	segments []*segment
+	arena    *arena
+	inputs   map[string]onnxruntime.Type
+}
+
+// New compiles a model whose inputs have fixed shapes.
+func New(r *onnxruntime.Runtime, m *onnx.Model, o Options) (*Runner, error) {
+	x := onnx.NewIndex(m)
+	tapped := map[string]bool{}
+	for _, name := range o.Taps {
+		if _, ok := x.Producer[name]; !ok {
+			return nil, fmt.Errorf("no node makes the tensor %q", name)
+		}
+		tapped[name] = true
+	}
+	types := o.Types
+	if types == nil {
+		var err error
+		if types, err = Types(r, m); err != nil {
+			return nil, err
+		}
+	}
+	var positions []int
+	switch {
+	case o.Follow != nil:
+		positions = follow(x, o.Follow)
+	case o.SegmentBytes > 0:
+		positions = cuts(m, x, types, tapped, o.SegmentBytes)
+	}
+	segments, err := divide(r, m, x, types, tapped, positions)
+	if err != nil {
+		return nil, err
+	}
+	run := &Runner{r: r, segments: segments, arena: newArena(), inputs: map[string]onnxruntime.Type{}}
+	for _, in := range m.Inputs() {
+		run.inputs[in.GetName()] = types[in.GetName()]
+	}
+	return run, nil
+}
+
+// Segments implements runner.Runner.
+func (r *Runner) Segments() [][]string {
+	groups := make([][]string, len(r.segments))
+	for i, s := range r.segments {
+		groups[i] = s.taps
+	}
+	return groups
+}
+
+// Close implements runner.Runner.
+func (r *Runner) Close() { closeAll(r.segments) }
+
+// Start implements runner.Runner.
+func (r *Runner) Start(sample map[string]tensor.Tensor) runner.Inference {
+	return &inference{r: r, sample: sample, carried: map[string]*loan{}}
+}
+
+// loan is a tensor in memory of the arena, with the number of those who still need it.
+type loan struct {
+	value  *onnxruntime.Value
+	arena  *arena // nil for memory that does not come from the arena
+	needed atomic.Int32
+}
+
+func (l *loan) done() {
+	if l.needed.Add(-1) > 0 {
+		return
+	}
+	t := l.value.Tensor()
+	l.value.Close()
+	if l.arena != nil {
+		l.arena.giveBack(t)
+	}
+}
+
+type inference struct {
+	r       *Runner
+	sample  map[string]tensor.Tensor
+	next    int
+	carried map[string]*loan // made by earlier segments, needed by later ones
+	left    map[string]int   // how many segments still take a carried tensor
+}
+
+// Next implements runner.Inference.
+func (f *inference) Next(ctx context.Context) (*runner.Batch, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	s := f.r.segments[f.next]
+	f.next++
+	if s.session == nil {
+		return runner.NewBatch(nil, nil), nil
+	}
+	inputs := make([]*onnxruntime.Value, len(s.inputs))
+	var used []*loan
+	for i, name := range s.inputs {
+		l, err := f.input(name)
+		if err != nil {
+			return nil, err
+		}
+		inputs[i] = l.value
+		used = append(used, l)
+	}
+	outputs := make([]*onnxruntime.Value, len(s.outputs))
+	loans := make([]*loan, len(s.outputs))
+	for i, o := range s.outputs {
+		if !o.typ.Fixed() {
+			continue
+		}
+		l, err := f.r.newLoan(f.r.arena.lend(o.typ.DType, o.typ.Shape), f.r.arena, o.users)
+		if err != nil {
+			return nil, err
+		}
+		loans[i], outputs[i] = l, l.value
+	}
+	allocated, err := s.session.Run(ctx, inputs, outputs)
+	if err != nil {
+		for _, l := range loans {
+			if l != nil {
+				l.needed.Store(1)
+				l.done()
+			}
+		}
+		return nil, err
+	}
+	for _, l := range used {
+		l.done()
+	}
+	var taps []runner.Tap
+	var tapLoans []*loan
+	for i, o := range s.outputs {
+		l := loans[i]
+		if l == nil && allocated[i].DType != tensor.Undefined {
+			if l, err = f.r.newLoan(allocated[i], nil, o.users); err != nil {
+				return nil, err
+			}
+		}
+		if l == nil { // a sequence, a map or strings: a row in the result, no value
+			taps = append(taps, runner.Tap{Name: o.name})
+			continue
+		}
+		if o.tap {
+			taps = append(taps, runner.Tap{Name: o.name, Tensor: l.value.Tensor()})
+			tapLoans = append(tapLoans, l)
+		}
+		if o.users > 1 || !o.tap {
+			f.carried[o.name] = l
+			if f.left == nil {
+				f.left = map[string]int{}
+			}
+			f.left[o.name] = o.users
+			if o.tap {
+				f.left[o.name]--
+			}
+		}
+	}
+	return runner.NewBatch(taps, func() {
+		for _, l := range tapLoans {
+			l.done()
+		}
+	}), nil
+}
+
+// input finds a segment's input among what earlier segments made, else in the sample.
+func (f *inference) input(name string) (*loan, error) {
+	if l, ok := f.carried[name]; ok {
+		if f.left[name]--; f.left[name] == 0 {
+			delete(f.carried, name)
+		}
+		return l, nil
+	}
+	t, ok := f.sample[name]
+	if !ok {
+		return nil, fmt.Errorf("the sample has no input %q", name)
+	}
+	if want := f.r.inputs[name]; want.DType != t.DType || fmt.Sprint(want.Shape) != fmt.Sprint(t.Shape) {
+		return nil, fmt.Errorf("input %q is %s%v, the sample has %s%v", name, want.DType, want.Shape, t.DType, t.Shape)
+	}
+	return f.r.newLoan(t, nil, 1)
+}
+
+func (r *Runner) newLoan(t tensor.Tensor, a *arena, needed int) (*loan, error) {
+	v, err := r.r.NewValue(t)
+	if err != nil {
+		return nil, err
+	}
+	l := &loan{value: v, arena: a}
+	l.needed.Store(int32(needed))
+	return l, nil
+}
+
+// Close implements runner.Inference.
+func (f *inference) Close() {
+	for name, l := range f.carried {
+		for range f.left[name] {
+			l.done()
+		}
+		delete(f.carried, name)
+	}
+}

@@ -1,0 +1,235 @@
+package ort
+
+import (
+	"fmt"
+	"slices"
+
+	"quantcheck/internal/onnx"
+	"quantcheck/internal/onnx/onnxpb"
+	"quantcheck/internal/onnxruntime"
+	"quantcheck/internal/tensor"
+)
+
+// Types tells, without running the model, the type of every tensor that a node of it makes. The model is compiled once
+// for this, so what ONNX Runtime has against the model is said here.
+func Types(r *onnxruntime.Runtime, m *onnx.Model) (map[string]onnxruntime.Type, error) {
+	var names []string
+	for _, n := range m.Graph().GetNode() {
+		for _, out := range n.GetOutput() {
+			if out != "" {
+				names = append(names, out)
+			}
+		}
+	}
+	session, err := compile(r, m, 0, len(m.Graph().GetNode()), m.Inputs(), names)
+	if err != nil {
+		return nil, err
+	}
+	defer session.Close()
+	list, err := session.OutputTypes()
+	if err != nil {
+		return nil, err
+	}
+	types := map[string]onnxruntime.Type{}
+	for i, name := range names {
+		types[name] = list[i]
+	}
+	for _, in := range m.Inputs() {
+		d, shape, ok := onnx.TypeOf(in)
+		types[in.GetName()] = onnxruntime.Type{Tensor: ok, DType: d, Shape: shape}
+	}
+	return types, nil
+}
+
+func compile(r *onnxruntime.Runtime, m *onnx.Model, from, to int, inputs []*onnxpb.ValueInfoProto, outputs []string) (*onnxruntime.Session, error) {
+	infos := make([]*onnxpb.ValueInfoProto, len(outputs))
+	for i, name := range outputs {
+		infos[i] = onnx.Untyped(name)
+	}
+	inputNames := make([]string, len(inputs))
+	for i, in := range inputs {
+		inputNames[i] = in.GetName()
+	}
+	data, err := onnx.Extract(m, from, to, inputs, infos).Bytes()
+	if err != nil {
+		return nil, err
+	}
+	session, err := r.NewSession(data, inputNames, outputs, onnxruntime.Options{ExternalDir: m.Dir()})
+	if err != nil {
+		return nil, fmt.Errorf("ONNX Runtime does not take the model: %w", err)
+	}
+	return session, nil
+}
+
+// cuts divides the nodes into segments whose taps take about budget bytes each, and gives the positions between
+// segments. A cut is made where the tensors that must be carried over it are smallest, within the last half of a
+// segment. There is no cut where something else than a tensor would have to be carried.
+func cuts(m *onnx.Model, x *onnx.Index, types map[string]onnxruntime.Type, tapped map[string]bool, budget int64) []int {
+	bytes := func(name string) int64 {
+		t := types[name]
+		if !t.Fixed() {
+			return 0
+		}
+		n, err := tensor.Count(t.Shape)
+		if err != nil {
+			return 0
+		}
+		return int64(tensor.ByteSize(t.DType, n))
+	}
+	carried := func(at int) (int64, bool) {
+		sum := int64(0)
+		for _, name := range x.Live(m, at) {
+			if t := types[name]; !t.Tensor || t.DType == tensor.String {
+				return 0, false
+			}
+			sum += bytes(name)
+		}
+		return sum, true
+	}
+	made := make([]int64, len(x.Nodes))
+	for i, n := range x.Nodes {
+		for _, out := range n.GetOutput() {
+			if tapped[out] {
+				made[i] += bytes(out)
+			}
+		}
+	}
+	var positions []int
+	start := 0
+	for start < len(x.Nodes) {
+		end, half, sum := start, -1, int64(0)
+		for end < len(x.Nodes) && (sum+made[end] <= budget || end == start) {
+			sum += made[end]
+			end++
+			if half < 0 && sum*2 >= budget {
+				half = end
+			}
+		}
+		if end == len(x.Nodes) {
+			break
+		}
+		best, least := -1, int64(0)
+		for at := max(half, start+1); at <= end; at++ {
+			if size, ok := carried(at); ok && (best < 0 || size <= least) {
+				best, least = at, size
+			}
+		}
+		for at := end + 1; best < 0 && at < len(x.Nodes); at++ {
+			if _, ok := carried(at); ok {
+				best = at
+			}
+		}
+		if best < 0 {
+			break
+		}
+		positions = append(positions, best)
+		start = best
+	}
+	return positions
+}
+
+// follow puts cuts behind the nodes that make the last tensor of each group, so that segment k holds at least the
+// groups up to k.
+func follow(x *onnx.Index, groups [][]string) []int {
+	var positions []int
+	at := 0
+	for _, group := range groups[:max(len(groups)-1, 0)] {
+		for _, name := range group {
+			if p, ok := x.Producer[name]; ok {
+				at = max(at, p+1)
+			}
+		}
+		positions = append(positions, at)
+	}
+	return positions
+}
+
+// segment is a part of the model with its session.
+type segment struct {
+	session *onnxruntime.Session // nil if the segment has no nodes whose outputs are wanted
+	inputs  []string
+	outputs []output
+	taps    []string
+}
+
+// output is a tensor that a segment makes for a tap, for later segments, or both.
+type output struct {
+	name  string
+	typ   onnxruntime.Type
+	users int // later segments that take it, plus one for the tap
+	tap   bool
+}
+
+// divide makes the segments between the positions.
+func divide(r *onnxruntime.Runtime, m *onnx.Model, x *onnx.Index, types map[string]onnxruntime.Type, tapped map[string]bool, positions []int) ([]*segment, error) {
+	bounds := append(append([]int{0}, positions...), len(x.Nodes))
+	uses := make([][]string, len(bounds)-1) // tensors each segment takes from before
+	for k := range uses {
+		uses[k] = taken(x, bounds[k], bounds[k+1])
+	}
+	var segments []*segment
+	for k := range uses {
+		s := &segment{inputs: uses[k]}
+		for _, n := range x.Nodes[bounds[k]:bounds[k+1]] {
+			for _, name := range n.GetOutput() {
+				if name == "" {
+					continue
+				}
+				o := output{name: name, typ: types[name], tap: tapped[name]}
+				for _, later := range uses[k+1:] {
+					if slices.Contains(later, name) {
+						o.users++
+					}
+				}
+				if o.tap {
+					o.users++
+					s.taps = append(s.taps, name)
+				}
+				if o.users > 0 {
+					s.outputs = append(s.outputs, o)
+				}
+			}
+		}
+		if len(s.outputs) > 0 {
+			inputs := make([]*onnxpb.ValueInfoProto, len(s.inputs))
+			for i, name := range s.inputs {
+				inputs[i] = onnx.ValueInfo(name, types[name].DType, types[name].Shape)
+			}
+			names := make([]string, len(s.outputs))
+			for i, o := range s.outputs {
+				names[i] = o.name
+			}
+			var err error
+			if s.session, err = compile(r, m, bounds[k], bounds[k+1], inputs, names); err != nil {
+				closeAll(segments)
+				return nil, err
+			}
+		}
+		segments = append(segments, s)
+	}
+	return segments, nil
+}
+
+// taken lists what the nodes [from, to) use and do not make: no initializers.
+func taken(x *onnx.Index, from, to int) []string {
+	var names []string
+	seen := map[string]bool{}
+	for _, n := range x.Nodes[from:to] {
+		for _, name := range onnx.Uses(n) {
+			p, made := x.Producer[name]
+			if (made && p < from || x.Input[name]) && !seen[name] {
+				seen[name] = true
+				names = append(names, name)
+			}
+		}
+	}
+	return names
+}
+
+func closeAll(segments []*segment) {
+	for _, s := range segments {
+		if s.session != nil {
+			s.session.Close()
+		}
+	}
+}
