@@ -159,3 +159,9 @@ func AttrString(n *onnxpb.NodeProto, name, otherwise string) string {
 	}
 	return otherwise
 }
+
+// IntAttr makes an integer attribute.
+func IntAttr(name string, value int64) *onnxpb.AttributeProto {
+	kind := onnxpb.AttributeProto_INT
+	return &onnxpb.AttributeProto{Name: &name, I: &value, Type: &kind}
+}

@@ -1,0 +1,110 @@
+// Package calib listens to a float model and turns what it saw of each tensor into an encoding.
+package calib
+
+import (
+	"sync"
+
+	"quantcheck/internal/metric"
+	"quantcheck/internal/quant"
+	"quantcheck/internal/tensor"
+	"quantcheck/internal/variant"
+)
+
+// Statistics gathers the values of tensors over the calibration samples. Its methods may be called by many goroutines;
+// what it holds does not depend on the order of the calls.
+type Statistics struct {
+	histograms bool
+	mu         sync.Mutex
+	tensors    map[string]*observed
+}
+
+type observed struct {
+	mu        sync.Mutex
+	histogram quant.Histogram // only its Range is used if no calibrator needs more
+	bad       int
+}
+
+// NewStatistics makes an empty collection. Calibrators that look at more than the range need histograms.
+func NewStatistics(histograms bool) *Statistics {
+	return &Statistics{histograms: histograms, tensors: map[string]*observed{}}
+}
+
+// NeedsHistogram says whether a variant's calibrator looks at more than the range.
+func NeedsHistogram(s variant.Spec) bool {
+	return s.Calibrator == variant.Enhanced || s.Calibrator == variant.Percentile || s.Calibrator == variant.MSE
+}
+
+func (s *Statistics) of(name string) *observed {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	o := s.tensors[name]
+	if o == nil {
+		o = &observed{}
+		s.tensors[name] = o
+	}
+	return o
+}
+
+// Observe adds a tensor's values.
+func (s *Statistics) Observe(name string, t tensor.Tensor) {
+	values, ok := t.AsFloat32()
+	if !ok || len(values) == 0 {
+		return
+	}
+	lo, hi, bad := metric.MinMax(values)
+	o := s.of(name)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.bad += bad
+	switch {
+	case lo > hi: // no finite value at all
+	case s.histograms:
+		o.histogram.Add(values, lo, hi)
+	default:
+		o.histogram.Range.Add(float64(lo), float64(hi))
+	}
+}
+
+// Range is what was seen of a tensor; its Seen is false if that is nothing.
+func (s *Statistics) Range(name string) quant.Range { return s.of(name).histogram.Range }
+
+// NotFinite is the number of NaN and infinite values that were seen of a tensor and left out.
+func (s *Statistics) NotFinite(name string) int { return s.of(name).bad }
+
+// Activation is the encoding of an activation; ok is false if no value was seen.
+func (s *Statistics) Activation(name string, v variant.Spec) (e quant.Encoding, ok bool) {
+	o := s.of(name)
+	if !o.histogram.Range.Seen {
+		return e, false
+	}
+	return encode(&o.histogram, v.ActBits, v.Calibrator == variant.Symmetric, v.Calibrator, v.Percentile), true
+}
+
+// Parameter is the encoding of constant values. The percentile calibrator is for activations only: parameters are few
+// and their outliers matter, so they keep their whole range.
+func Parameter(values []float32, bits int, symmetric bool, v variant.Spec) quant.Encoding {
+	c := v.Calibrator
+	if c == variant.Percentile {
+		c = variant.TF
+	}
+	h := quant.Histogram{}
+	lo, hi, _ := metric.MinMax(values)
+	if c == variant.Enhanced || c == variant.MSE {
+		h.Add(values, lo, hi)
+	} else if lo <= hi {
+		h.Range.Add(float64(lo), float64(hi))
+	}
+	return encode(&h, bits, symmetric || c == variant.Symmetric, c, 0)
+}
+
+func encode(h *quant.Histogram, bits int, symmetric bool, c variant.Calibrator, percentile float64) quant.Encoding {
+	switch c {
+	case variant.Enhanced:
+		return quant.Enhanced(h, bits, symmetric)
+	case variant.MSE:
+		return quant.MSE(h, bits, symmetric)
+	case variant.Percentile:
+		return quant.Percentile(h, bits, symmetric, percentile)
+	}
+	return quant.MinMax(h.Range, bits, symmetric)
+}

@@ -1,0 +1,162 @@
+package dataset
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Source is a sample that has not been read yet.
+type Source struct {
+	Name  string            // short, for people
+	Files map[string]string // input name → file; the name "" stands for the model's only input
+}
+
+// Set is a list of samples, with what was passed over while it was made.
+type Set struct {
+	Path     string
+	Sources  []Source
+	Warnings []string
+}
+
+// pictures and values are the endings of files that can be samples.
+var (
+	pictures = []string{".jpg", ".jpeg", ".png"}
+	values   = []string{".npy", ".raw", ".bin"}
+)
+
+func ending(path string, list []string) bool {
+	return slices.Contains(list, strings.ToLower(filepath.Ext(path)))
+}
+
+// Find lists the samples of a path: a picture, a .npy or .raw file, a folder of them (not its subfolders), a text file
+// that names them, or an SNPE input list. limit > 0 takes the first ones only. Relative names in a text file are looked
+// for in the working folder, then beside the text file.
+func Find(path string, limit int) (*Set, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("%s: there is no such file or folder", path)
+		}
+		return nil, err
+	}
+	set := &Set{Path: path}
+	switch {
+	case info.IsDir():
+		err = set.addFolder(path)
+	case ending(path, pictures) || ending(path, values):
+		set.add("", path)
+	case ending(path, []string{".txt", ".lst", ".list"}):
+		err = set.addList(path)
+	default:
+		err = fmt.Errorf("%s is neither a picture (.jpg, .png), nor .npy or .raw, nor a .txt list of them", path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if limit > 0 && len(set.Sources) > limit {
+		set.Sources = set.Sources[:limit]
+	}
+	return set, nil
+}
+
+func (s *Set) add(input, path string) {
+	s.Sources = append(s.Sources, Source{Name: filepath.Base(path), Files: map[string]string{input: path}})
+}
+
+func (s *Set) addFolder(path string) error {
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return err
+	}
+	other := 0
+	for _, e := range entries {
+		switch name := e.Name(); {
+		case e.IsDir() || strings.HasPrefix(name, "."):
+		case ending(name, pictures) || ending(name, values):
+			s.add("", filepath.Join(path, name))
+		default:
+			other++
+		}
+	}
+	if len(s.Sources) == 0 {
+		return fmt.Errorf("%s holds no pictures (.jpg, .png) and no .npy or .raw files; it has %d other entries", path, len(entries))
+	}
+	if other > 0 {
+		s.Warnings = append(s.Warnings, fmt.Sprintf("%d files in %s are no samples and were passed over", other, path))
+	}
+	return nil
+}
+
+// maxList bounds the size of a list of samples.
+const maxList = 64 << 20
+
+// addList reads a list of files or an SNPE input list: lines of "name:=path" items, or one bare path each; lines that
+// begin with # or % name outputs and are no samples.
+func (s *Set) addList(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if info.Size() > maxList {
+		return fmt.Errorf("%s has %d bytes, too many for a list of samples", path, info.Size())
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	number := 0
+	for line := range strings.Lines(string(data)) {
+		number++
+		line = strings.TrimSpace(line)
+		if line == "" || line[0] == '#' || line[0] == '%' {
+			continue
+		}
+		source, err := parseLine(line, filepath.Dir(path))
+		if err != nil {
+			return fmt.Errorf("%s:%d: %w", path, number, err)
+		}
+		s.Sources = append(s.Sources, source)
+	}
+	if len(s.Sources) == 0 {
+		return fmt.Errorf("%s names no samples", path)
+	}
+	return nil
+}
+
+func parseLine(line, dir string) (Source, error) {
+	source := Source{Files: map[string]string{}}
+	if !strings.Contains(line, ":=") {
+		source.Files[""] = locate(line, dir) // a bare path may hold spaces
+		source.Name = filepath.Base(line)
+		return source, nil
+	}
+	for item := range strings.FieldsSeq(line) {
+		name, path, ok := cutLast(item, ":=") // names may hold colons
+		if !ok || name == "" || path == "" {
+			return source, fmt.Errorf("%q is not name:=path", item)
+		}
+		if _, twice := source.Files[name]; twice {
+			return source, fmt.Errorf("input %q is given twice", name)
+		}
+		source.Files[name] = locate(path, dir)
+		if source.Name == "" {
+			source.Name = filepath.Base(path)
+		}
+	}
+	return source, nil
+}
+
+func locate(path, dir string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	if _, err := os.Stat(path); err == nil {
+		return path
+	}
+	return filepath.Join(dir, path)
+}

@@ -1,0 +1,474 @@
+package qdq
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"google.golang.org/protobuf/proto"
+
+	"quantcheck/internal/calib"
+	"quantcheck/internal/onnx"
+	"quantcheck/internal/onnx/onnxpb"
+	"quantcheck/internal/quant"
+	"quantcheck/internal/tensor"
+	"quantcheck/internal/variant"
+)
+
+// Built is a model that simulates quantization, and what was put into it.
+type Built struct {
+	Model *onnx.Model
+	// Taps names, for each float tensor of the original graph that exists in the simulation, the tensor that carries
+	// its quantized values.
+	Taps map[string]string
+	// Encodings of activations, graph inputs included; tensors that only share one are listed too.
+	Encodings map[string]quant.Encoding
+	Params    []ParamEncoding
+	// Float names the tensors that stay float, with the reason.
+	Float    map[string]string
+	Warnings []string
+}
+
+// ParamEncoding is how a constant was quantized: one encoding, or one per channel along Axis.
+type ParamEncoding struct {
+	Tensor    string
+	Axis      int // −1: one encoding for the tensor
+	Encodings []quant.Encoding
+}
+
+const (
+	domain           = "com.microsoft"
+	quantizedSuffix  = "_QuantizeLinear_Output"
+	dequantizeSuffix = "_DequantizeLinear_Output"
+	preSuffix        = "_QuantizeLinear_Input"
+)
+
+// Build writes the simulation of a recipe. activation gives the encoding of a tensor's observed range; its ok is false
+// if nothing was observed.
+func Build(m *onnx.Model, p *Placement, spec variant.Spec, activation func(tensor string) (quant.Encoding, bool)) (*Built, error) {
+	b := newBuilder(m, p)
+	b.spec = spec
+	b.encodeActivations(activation)
+	if err := b.quantizeParams(); err != nil {
+		return nil, err
+	}
+	b.insert(func(name string) (string, bool) {
+		_, ok := b.built.Encodings[name]
+		return dequantizeSuffix, ok && b.p.Tensors[name].Role != Shares
+	}, b.pair)
+	b.finish()
+	b.built.Model = b.built.Model.WithDomain(domain, 1)
+	return b.built, nil
+}
+
+type builder struct {
+	m     *onnx.Model
+	x     *onnx.Index
+	p     *Placement
+	spec  variant.Spec
+	built *Built
+
+	taken   map[string]bool              // tensor names in use
+	nodes   []*onnxpb.NodeProto          // of the new graph
+	inits   []*onnxpb.TensorProto        // added to it
+	params  map[[2]int]string            // node, input → tensor that replaces the constant
+	dequant map[string]*onnxpb.NodeProto // dequantized constant → its node, inserted before the first use
+	weights map[string][]quant.Encoding  // dequantized weight → encodings
+	reuse   map[string]string            // constant and manner → dequantized constant
+}
+
+func newBuilder(m *onnx.Model, p *Placement) *builder {
+	b := &builder{
+		m: m, x: onnx.NewIndex(m), p: p, taken: map[string]bool{},
+		params: map[[2]int]string{}, dequant: map[string]*onnxpb.NodeProto{}, weights: map[string][]quant.Encoding{}, reuse: map[string]string{},
+		built: &Built{Taps: map[string]string{}, Encodings: map[string]quant.Encoding{}, Float: map[string]string{}},
+	}
+	for name := range b.x.Producer {
+		b.taken[name] = true
+	}
+	for name := range b.x.Initializer {
+		b.taken[name] = true
+	}
+	for name := range b.x.Input {
+		b.taken[name] = true
+	}
+	return b
+}
+
+func (b *builder) unique(name string) string {
+	for b.taken[name] {
+		name += "_"
+	}
+	b.taken[name] = true
+	return name
+}
+
+// order lists the tensors that have a place: graph inputs first, then as nodes make them.
+func (b *builder) order() []string {
+	var names []string
+	for _, in := range b.m.Inputs() {
+		names = append(names, in.GetName())
+	}
+	for _, n := range b.x.Nodes {
+		names = append(names, n.GetOutput()...)
+	}
+	return slices.DeleteFunc(names, func(name string) bool { _, ok := b.p.Tensors[name]; return !ok })
+}
+
+func (b *builder) encodeActivations(activation func(string) (quant.Encoding, bool)) {
+	for _, name := range b.order() {
+		switch place := b.p.Tensors[name]; place.Role {
+		case Own:
+			if e, ok := activation(name); ok {
+				b.built.Encodings[name] = e
+			} else {
+				b.built.Float[name] = "no finite value was seen in calibration"
+			}
+		case Shares:
+			if e, ok := b.built.Encodings[place.Of]; ok {
+				b.built.Encodings[name] = e
+			} else {
+				b.built.Float[name] = b.built.Float[place.Of]
+			}
+		case Union:
+			if e, ok := b.union(place.Joins, activation); ok {
+				b.built.Encodings[name] = e
+			} else if e, ok := activation(name); ok {
+				b.built.Encodings[name] = e
+			} else {
+				b.built.Float[name] = "no finite value was seen in calibration"
+			}
+		case None:
+			b.built.Float[name] = place.Reason
+		}
+	}
+}
+
+// union is the encoding of all joined ranges; ok is false if one of them is not known.
+func (b *builder) union(joins []string, activation func(string) (quant.Encoding, bool)) (quant.Encoding, bool) {
+	var r quant.Range
+	for _, name := range joins {
+		e, ok := b.built.Encodings[name]
+		if !ok {
+			if e, ok = activation(name); !ok {
+				return quant.Encoding{}, false
+			}
+		}
+		r.Add(e.Min, e.Max)
+	}
+	return quant.MinMax(r, b.spec.ActBits, b.spec.Calibrator == variant.Symmetric), r.Seen
+}
+
+func (b *builder) quantizeParams() error {
+	for _, q := range b.p.Params {
+		n := b.x.Nodes[q.Node]
+		name := n.GetInput()[q.Input]
+		values, err := b.m.Tensor(b.x.Initializer[name])
+		if err != nil {
+			return err
+		}
+		if len(values.F32) == 0 {
+			continue
+		}
+		var replaced string
+		switch q.Role {
+		case Weight:
+			replaced = b.weight(name, values, q.Axis)
+		case Operand:
+			replaced = b.operand(name, values)
+		case Bias:
+			replaced = b.bias(name, values, n, q.Node)
+		}
+		if replaced != "" {
+			b.params[[2]int{q.Node, q.Input}] = replaced
+		}
+	}
+	return nil
+}
+
+// weight quantizes a weight: per channel symmetric, if the recipe and the node want that. One encoding for the whole
+// tensor is asymmetric in w8a8 only: with 16-bit activations the HTP does far worse with asymmetric weights, and 4-bit
+// weights are always symmetric there.
+func (b *builder) weight(name string, values tensor.Tensor, axis int) string {
+	symmetric := !(b.spec.WeightBits == 8 && b.spec.ActBits == 8)
+	if !b.spec.PerChannel || axis < 0 || axis >= len(values.Shape) {
+		axis = -1
+	} else {
+		symmetric = true
+	}
+	key := fmt.Sprintf("%s\x00weight\x00%d", name, axis)
+	if done, ok := b.reuse[key]; ok {
+		return done
+	}
+	var encodings []quant.Encoding
+	var groups [][]float32
+	if axis < 0 {
+		groups = [][]float32{values.F32}
+	} else {
+		groups = channels(values, axis)
+	}
+	for _, g := range groups {
+		encodings = append(encodings, calib.Parameter(g, b.spec.WeightBits, symmetric, b.spec))
+	}
+	b.reuse[key] = b.constant(name, values, axis, encodings)
+	b.weights[b.reuse[key]] = encodings
+	return b.reuse[key]
+}
+
+func (b *builder) operand(name string, values tensor.Tensor) string {
+	key := name + "\x00operand"
+	if done, ok := b.reuse[key]; ok {
+		return done
+	}
+	b.reuse[key] = b.constant(name, values, -1, []quant.Encoding{calib.Parameter(values.F32, b.spec.ActBits, false, b.spec)})
+	return b.reuse[key]
+}
+
+// bias quantizes a bias to 32 bits with the scale of its node's products (scale of the activation × scale of the
+// weight), or to 8 bits with its own range. The result is "" where that is not possible; the bias then stays float.
+func (b *builder) bias(name string, values tensor.Tensor, n *onnxpb.NodeProto, node int) string {
+	if b.spec.BiasBits == 8 {
+		key := name + "\x00bias8"
+		if _, ok := b.reuse[key]; !ok {
+			b.reuse[key] = b.constant(name, values, -1, []quant.Encoding{calib.Parameter(values.F32, 8, false, b.spec)})
+		}
+		return b.reuse[key]
+	}
+	in, ok := b.built.Encodings[n.GetInput()[0]]
+	weights := b.weights[b.params[[2]int{node, 1}]]
+	plain := onnx.AttrFloat(n, "alpha", 1) == 1 && onnx.AttrFloat(n, "beta", 1) == 1
+	if !ok || len(weights) == 0 || !plain || (len(weights) > 1 && len(weights) != len(values.F32)) {
+		return ""
+	}
+	scales := make([]float32, len(weights))
+	raw := make([]byte, 4*len(values.F32))
+	clipped := 0
+	for i := range scales {
+		scales[i] = float32(in.Scale) * float32(weights[i].Scale)
+	}
+	for i, v := range values.F32 {
+		q := math.RoundToEven(float64(v) / float64(scales[min(i, len(scales)-1)]))
+		if q != min(max(q, math.MinInt32), math.MaxInt32) {
+			clipped++
+		}
+		put32(raw[4*i:], int32(min(max(q, math.MinInt32), math.MaxInt32)))
+	}
+	if clipped > 0 {
+		b.built.Warnings = append(b.built.Warnings, fmt.Sprintf("bias %s: %d of %d values do not fit 32 bits at the scale of their products", name, clipped, len(values.F32)))
+	}
+	axis := -1
+	if len(scales) > 1 {
+		axis = 0
+	}
+	var encodings []quant.Encoding
+	for _, s := range scales {
+		encodings = append(encodings, quant.Encoding{
+			Bits: 32, Symmetric: true, Scale: float64(s), Offset: math.MinInt32,
+			Min: float64(s) * math.MinInt32, Max: float64(s) * math.MaxInt32,
+		})
+	}
+	b.built.Params = append(b.built.Params, ParamEncoding{Tensor: name, Axis: axis, Encodings: encodings})
+	return b.dequantize(name, tensor.Tensor{DType: tensor.Int32, Shape: values.Shape, Raw: raw}, scales, nil, axis)
+}
+
+// constant quantizes a constant, one encoding per channel along axis, and gives the name of its dequantized form.
+func (b *builder) constant(name string, values tensor.Tensor, axis int, encodings []quant.Encoding) string {
+	b.built.Params = append(b.built.Params, ParamEncoding{Tensor: name, Axis: axis, Encodings: encodings})
+	bits, signed := encodings[0].Bits, encodings[0].Symmetric
+	d := storage(bits, signed)
+	quantized := tensor.Tensor{DType: d, Shape: values.Shape, Raw: make([]byte, tensor.ByteSize(d, len(values.F32)))}
+	inner := 1
+	if axis >= 0 {
+		for _, dim := range values.Shape[axis+1:] {
+			inner *= int(dim)
+		}
+	}
+	scales := make([]float32, len(encodings))
+	zeros := make([]int, len(encodings))
+	for c, e := range encodings {
+		scales[c], zeros[c] = float32(e.Scale), e.ZeroPoint(signed)
+	}
+	lo, hi := 0.0, float64(quant.Levels(bits))
+	if signed {
+		lo, hi = -float64(int(1)<<(bits-1)), float64(int(1)<<(bits-1)-1)
+	}
+	for i, v := range values.F32 {
+		c := 0
+		if axis >= 0 {
+			c = i / inner % len(encodings)
+		}
+		q := math.RoundToEven(float64(v)/float64(scales[c])) + float64(zeros[c])
+		putInt(quantized, i, int(min(max(q, lo), hi)))
+	}
+	zeroPoints := tensor.Tensor{DType: d, Raw: make([]byte, tensor.ByteSize(d, len(zeros)))}
+	if axis >= 0 {
+		zeroPoints.Shape = []int64{int64(len(zeros))}
+	}
+	for c, z := range zeros {
+		putInt(zeroPoints, c, z)
+	}
+	return b.dequantize(name, quantized, scales, &zeroPoints, axis)
+}
+
+// dequantize adds a quantized constant and its DequantizeLinear.
+func (b *builder) dequantize(name string, quantized tensor.Tensor, scales []float32, zeroPoint *tensor.Tensor, axis int) string {
+	add := func(suffix string, t tensor.Tensor) string {
+		unique := b.unique(name + suffix)
+		b.inits = append(b.inits, onnx.TensorProto(unique, t))
+		return unique
+	}
+	scale := tensor.Floats(scales)
+	if axis >= 0 {
+		scale.Shape = []int64{int64(len(scales))}
+	}
+	n := &onnxpb.NodeProto{OpType: proto.String("DequantizeLinear"), Domain: proto.String(domain)}
+	n.Input = []string{add("_quantized", quantized), add("_scale", scale)}
+	if zeroPoint != nil {
+		n.Input = append(n.Input, add("_zero_point", *zeroPoint))
+	}
+	if axis >= 0 {
+		n.Attribute = []*onnxpb.AttributeProto{onnx.IntAttr("axis", int64(axis))}
+	}
+	out := b.unique(name + dequantizeSuffix)
+	n.Name, n.Output = proto.String(out), []string{out}
+	b.dequant[out] = n
+	return out
+}
+
+// pair adds QuantizeLinear and DequantizeLinear for an activation.
+func (b *builder) pair(name, from, to string) {
+	e := b.built.Encodings[name]
+	d := storage(e.Bits, false)
+	zero := tensor.Tensor{DType: d, Raw: make([]byte, tensor.ByteSize(d, 1))}
+	putInt(zero, 0, e.ZeroPoint(false))
+	scaleName, zeroName := b.unique(name+"_scale"), b.unique(name+"_zero_point")
+	b.inits = append(b.inits, onnx.TensorProto(scaleName, tensor.Floats([]float32{float32(e.Scale)})), onnx.TensorProto(zeroName, zero))
+	quantized := b.unique(name + quantizedSuffix)
+	node := func(op, in, out string) *onnxpb.NodeProto {
+		return &onnxpb.NodeProto{
+			OpType: proto.String(op), Domain: proto.String(domain), Name: proto.String(name + "_" + op),
+			Input: []string{in, scaleName, zeroName}, Output: []string{out},
+		}
+	}
+	b.nodes = append(b.nodes, node("QuantizeLinear", from, quantized), node("DequantizeLinear", quantized, to))
+}
+
+// insert copies the graph and puts a rounding, made by round, behind every tensor for which wanted is true. The rounded
+// tensor is called after the original with the suffix; a graph output keeps its name on the rounded side.
+func (b *builder) insert(wanted func(name string) (suffix string, ok bool), round func(name, from, to string)) {
+	current := map[string]string{} // original tensor → what its consumers take now
+	add := func(name, from string) {
+		suffix, ok := wanted(name)
+		if !ok {
+			return
+		}
+		to := name
+		if !b.x.Output[name] || b.x.Input[name] {
+			to = b.unique(name + suffix)
+		}
+		round(name, from, to)
+		current[name] = to
+		if !b.x.Input[name] {
+			b.built.Taps[name] = to
+		}
+	}
+	for _, in := range b.m.Inputs() {
+		add(in.GetName(), in.GetName())
+	}
+	done := map[string]bool{}
+	for i, n := range b.x.Nodes {
+		c := proto.CloneOf(n)
+		for k, in := range n.GetInput() {
+			if p, ok := b.params[[2]int{i, k}]; ok {
+				if dq := b.dequant[p]; dq != nil && !done[p] {
+					b.nodes = append(b.nodes, dq)
+					done[p] = true
+				}
+				c.Input[k] = p
+			} else if to, ok := current[in]; ok {
+				c.Input[k] = to
+			}
+		}
+		b.nodes = append(b.nodes, c)
+		for k, out := range n.GetOutput() {
+			if _, ok := wanted(out); ok && out != "" {
+				from := out
+				if b.x.Output[out] {
+					from = b.unique(out + preSuffix)
+					c.Output[k] = from
+				}
+				add(out, from)
+			} else if place, ok := b.p.Tensors[out]; ok && place.Role != Fused {
+				b.built.Taps[out] = out
+			}
+		}
+	}
+}
+
+// finish makes the model: the nodes, and the constants that they use.
+func (b *builder) finish() {
+	g := b.m.Graph()
+	used := map[string]bool{}
+	for _, n := range b.nodes {
+		for _, name := range onnx.Uses(n) {
+			used[name] = true
+		}
+	}
+	after := &onnxpb.GraphProto{Name: g.Name, Node: b.nodes, Input: g.GetInput(), Output: g.GetOutput(), SparseInitializer: g.GetSparseInitializer()}
+	for _, t := range append(g.GetInitializer()[:len(g.GetInitializer()):len(g.GetInitializer())], b.inits...) {
+		if used[t.GetName()] || b.x.Output[t.GetName()] {
+			after.Initializer = append(after.Initializer, t)
+		}
+	}
+	b.built.Model = b.m.With(after)
+}
+
+// channels collects the values of each index along an axis.
+func channels(t tensor.Tensor, axis int) [][]float32 {
+	n := int(t.Shape[axis])
+	inner := 1
+	for _, d := range t.Shape[axis+1:] {
+		inner *= int(d)
+	}
+	list := make([][]float32, n)
+	for start := 0; start+n*inner <= len(t.F32); start += n * inner {
+		for c := range n {
+			list[c] = append(list[c], t.F32[start+c*inner:start+(c+1)*inner]...)
+		}
+	}
+	return list
+}
+
+// storage is the type that holds integers of a width.
+func storage(bits int, signed bool) tensor.DType {
+	switch {
+	case bits == 4 && signed:
+		return tensor.Int4
+	case bits == 4:
+		return tensor.Uint4
+	case bits == 16 && signed:
+		return tensor.Int16
+	case bits == 16:
+		return tensor.Uint16
+	case signed:
+		return tensor.Int8
+	}
+	return tensor.Uint8
+}
+
+// putInt writes element i of an integer tensor of 4, 8 or 16 bits.
+func putInt(t tensor.Tensor, i, v int) {
+	switch t.DType.Bits() {
+	case 4:
+		shift := 4 * (i % 2)
+		t.Raw[i/2] = t.Raw[i/2]&^(15<<shift) | byte(v&15)<<shift
+	case 8:
+		t.Raw[i] = byte(v)
+	case 16:
+		t.Raw[2*i], t.Raw[2*i+1] = byte(v), byte(v>>8)
+	}
+}
+
+func put32(raw []byte, v int32) {
+	raw[0], raw[1], raw[2], raw[3] = byte(v), byte(v>>8), byte(v>>16), byte(v>>24)
+}

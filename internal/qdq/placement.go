@@ -1,0 +1,236 @@
+// Package qdq decides where a model is quantized and writes the model that simulates it.
+//
+//  1. Place finds out, once per model, which tensors the HTP quantizes: what carries an encoding of its own, what
+//     shares one, what is fused away, which constants are weights, biases or operands.
+//  2. Build writes, for one recipe and the ranges that were observed, a float model with QuantizeLinear and
+//     DequantizeLinear pairs (domain com.microsoft, which works at every opset) in these places; BuildHalf writes
+//     the same with half-precision roundings.
+//  3. Read finds the pairs and their encodings in a model that someone else has quantized.
+package qdq
+
+import (
+	"slices"
+
+	"quantcheck/internal/onnx"
+	"quantcheck/internal/onnx/onnxpb"
+	"quantcheck/internal/tensor"
+)
+
+// Role is what quantization does with an activation.
+type Role int
+
+// The roles.
+const (
+	None   Role = iota // stays float, for a reason
+	Own                // has a quantizer with an encoding of its own range
+	Shares             // only moves data: carries the encoding of the tensor it was made from
+	Union              // joins tensors: its encoding is the union of their ranges
+	Fused              // exists only within a fused operator; the quantizer stands behind that
+)
+
+// Place is where and how one activation is quantized.
+type Place struct {
+	Role   Role
+	Of     string   // Shares: the tensor whose encoding it carries. Fused: the tensor it goes into.
+	Joins  []string // Union: the joined tensors
+	Reason string   // None: why
+}
+
+// ParamRole is what a constant operand is to its node.
+type ParamRole int
+
+// The roles of constants.
+const (
+	Weight  ParamRole = iota
+	Bias              // added to the products of its node's activation and weight
+	Operand           // of an element-wise operation: quantized like an activation
+)
+
+// Param is a constant float input of a node that is quantized.
+type Param struct {
+	Node, Input int
+	Role        ParamRole
+	Axis        int // of the output channels; −1 if the node's weights have one encoding only
+}
+
+// Placement says for a whole model where it is quantized.
+type Placement struct {
+	Tensors map[string]Place // float graph inputs and float outputs of nodes
+	Params  []Param
+}
+
+// movers only move data; their first input's encoding holds for their output.
+var movers = map[string]bool{
+	"Reshape": true, "Flatten": true, "Squeeze": true, "Unsqueeze": true, "Transpose": true, "Slice": true, "Split": true,
+	"Gather": true, "GatherElements": true, "GatherND": true, "DepthToSpace": true, "SpaceToDepth": true, "Expand": true,
+	"Tile": true, "Identity": true, "Dropout": true, "MaxPool": true, "Crop": true, "ReverseSequence": true,
+	"GlobalMaxPool": true, "ReduceMax": true, "ReduceMin": true, "TopK": true,
+}
+
+// activations are fused into the operator before them (AIMET's supergroups for the HTP).
+var activations = map[string]bool{"Relu": true, "Clip": true}
+
+// fusing are the operators that take a following activation in.
+var fusing = map[string]bool{"Conv": true, "ConvTranspose": true, "Gemm": true, "MatMul": true, "Add": true, "Sum": true, "BatchNormalization": true}
+
+// unquantized are operators whose results stay float.
+var unquantized = map[string]string{
+	"If": "result of control flow", "Loop": "result of control flow", "Scan": "result of control flow",
+	"QuantizeLinear": "already quantized", "DequantizeLinear": "already quantized",
+	"SequenceAt": "taken from a sequence", "NonMaxSuppression": "indices",
+}
+
+// operands are element-wise operators whose constant operands are quantized like activations.
+var operands = map[string]bool{
+	"Add": true, "Sub": true, "Mul": true, "Div": true, "Min": true, "Max": true, "PRelu": true, "Where": true,
+	"Concat": true, "Sum": true, "Mean": true,
+}
+
+// Find looks at a model without constant nodes (fold them first). isFloat tells whether a tensor holds real numbers.
+func Find(m *onnx.Model, isFloat func(tensor string) bool) *Placement {
+	x := onnx.NewIndex(m)
+	p := &Placement{Tensors: map[string]Place{}}
+	for _, in := range m.Inputs() {
+		if d, _, ok := onnx.TypeOf(in); ok && d.IsFloat() {
+			p.Tensors[in.GetName()] = Place{Role: Own}
+		}
+	}
+	for i, n := range x.Nodes {
+		for _, out := range n.GetOutput() {
+			if out != "" && isFloat(out) {
+				p.Tensors[out] = p.output(x, n, out)
+			}
+		}
+		p.Params = append(p.Params, params(x, i, n)...)
+	}
+	return p
+}
+
+// output finds the place of one output of a node; its inputs' places are known.
+func (p *Placement) output(x *onnx.Index, n *onnxpb.NodeProto, out string) Place {
+	op := n.GetOpType()
+	if reason, ok := unquantized[op]; ok {
+		return Place{Role: None, Reason: reason}
+	}
+	if moves(x, n) && len(n.GetInput()) > 0 {
+		return p.sharing(n.GetInput()[0])
+	}
+	if op == "Concat" {
+		return Place{Role: Union, Joins: n.GetInput()}
+	}
+	if into, ok := fusedInto(x, n, out); ok {
+		return Place{Role: Fused, Of: into}
+	}
+	return Place{Role: Own}
+}
+
+// sharing is the place of a tensor that is made by moving another one's data.
+func (p *Placement) sharing(from string) Place {
+	switch source := p.Tensors[from]; source.Role {
+	case Shares:
+		return Place{Role: Shares, Of: source.Of}
+	case Own, Union:
+		return Place{Role: Shares, Of: from}
+	case Fused: // cannot be: a fused tensor's only consumer is the activation
+		return Place{Role: Own}
+	default:
+		if source.Reason == "" {
+			return Place{Role: Own} // moves something that is no float activation, as Gather from a constant table
+		}
+		return source
+	}
+}
+
+func moves(x *onnx.Index, n *onnxpb.NodeProto) bool {
+	switch op := n.GetOpType(); op {
+	case "Resize", "Upsample":
+		return onnx.AttrString(n, "mode", "nearest") == "nearest"
+	case "Pad":
+		if onnx.AttrString(n, "mode", "constant") != "constant" {
+			return true
+		}
+		// Zero is on every grid; another padding value may widen the range.
+		return onnx.AttrFloat(n, "value", 0) == 0 && (len(n.GetInput()) < 3 || n.GetInput()[2] == "" || isZero(x.Initializer[n.GetInput()[2]]))
+	case "Cast":
+		a := onnx.Attr(n, "to")
+		return a != nil && tensor.DType(a.GetI()).IsFloat() && x.Initializer[n.GetInput()[0]] == nil
+	default:
+		return movers[op]
+	}
+}
+
+func isZero(t *onnxpb.TensorProto) bool {
+	if t == nil || len(t.GetExternalData()) > 0 {
+		return false
+	}
+	notZero := func(b byte) bool { return b != 0 }
+	return !slices.ContainsFunc(t.GetRawData(), notZero) && !slices.ContainsFunc(t.GetFloatData(), func(f float32) bool { return f != 0 })
+}
+
+// fusedInto finds the tensor behind the activation or the addition that the HTP fuses into the node.
+func fusedInto(x *onnx.Index, n *onnxpb.NodeProto, out string) (string, bool) {
+	k, sole := x.SoleConsumer(out)
+	if !sole || !fusing[n.GetOpType()] {
+		return "", false
+	}
+	next := x.Nodes[k]
+	if activations[next.GetOpType()] && next.GetInput()[0] == out {
+		return next.GetOutput()[0], true
+	}
+	if n.GetOpType() == "MatMul" && next.GetOpType() == "Add" && isBias(x, next) {
+		return next.GetOutput()[0], true
+	}
+	return "", false
+}
+
+// isBias says whether an addition adds a constant vector, as a fully connected layer's bias is.
+func isBias(x *onnx.Index, add *onnxpb.NodeProto) bool {
+	for _, in := range add.GetInput() {
+		if t := x.Initializer[in]; t != nil && len(t.GetDims()) == 1 {
+			return true
+		}
+	}
+	return false
+}
+
+// params finds the constant float inputs of a node that are quantized.
+func params(x *onnx.Index, i int, n *onnxpb.NodeProto) []Param {
+	var list []Param
+	for k, in := range n.GetInput() {
+		t := x.Initializer[in]
+		if t == nil || tensor.DType(t.GetDataType()) != tensor.Float32 || x.Input[in] {
+			continue
+		}
+		q := Param{Node: i, Input: k, Axis: -1}
+		switch op := n.GetOpType(); {
+		case op == "Conv" && k == 1:
+			q.Axis = 0
+		case op == "ConvTranspose" && k == 1:
+			q.Axis = 1
+		case op == "Gemm" && k == 1:
+			q.Axis = 1 - int(onnx.AttrInt(n, "transB", 0))
+		case op == "MatMul" && k == 1:
+			// QNN has no per-channel MatMul.
+		case (op == "Conv" || op == "ConvTranspose" || op == "Gemm") && k == 2:
+			q.Role = Bias
+		case op == "Add" && isBias(x, n) && followsMatMul(x, n):
+			continue // a fused bias is added in the accumulator, 32 bits wide
+		case operands[op]:
+			q.Role = Operand
+		default:
+			continue
+		}
+		list = append(list, q)
+	}
+	return list
+}
+
+func followsMatMul(x *onnx.Index, add *onnxpb.NodeProto) bool {
+	for _, in := range add.GetInput() {
+		if p, ok := x.Producer[in]; ok && x.Nodes[p].GetOpType() == "MatMul" {
+			_, sole := x.SoleConsumer(in)
+			return sole
+		}
+	}
+	return false
+}

@@ -1,0 +1,224 @@
+// Package variant is the little language in which people say how a model is to be quantized: w8a8, fp16,
+// w4a16,per-tensor,percentile:99.99, or NAME=file.onnx.
+package variant
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Kind says what a variant is made from.
+type Kind string
+
+// A variant is made by quantizing the float model, by rounding it to half precision, or is a ready QDQ model.
+const (
+	Recipe Kind = "recipe"
+	Half   Kind = "fp16"
+	File   Kind = "file"
+)
+
+// Calibrator says how an observed distribution becomes a range.
+type Calibrator string
+
+// The calibrators, named as SNPE's quantizers are.
+const (
+	TF         Calibrator = "tf"         // least to greatest value
+	Enhanced   Calibrator = "enhanced"   // SNPE's and AIMET's tf_enhanced search
+	Symmetric  Calibrator = "symmetric"  // least to greatest value, zero in the middle
+	Percentile Calibrator = "percentile" // tails cut off
+	MSE        Calibrator = "mse"        // least mean squared error
+)
+
+// Spec is a parsed variant.
+type Spec struct {
+	Name       string     `json:"name"` // as files and tables call it
+	Kind       Kind       `json:"kind"`
+	WeightBits int        `json:"weight_bits,omitempty"`
+	ActBits    int        `json:"act_bits,omitempty"`
+	PerChannel bool       `json:"per_channel,omitempty"`
+	Calibrator Calibrator `json:"calibrator,omitempty"`
+	Percentile float64    `json:"percentile,omitempty"`
+	BiasBits   int        `json:"bias_bits,omitempty"`
+	File       string     `json:"file,omitempty"`
+}
+
+// Error says where a variant could not be parsed.
+type Error struct {
+	Text    string
+	At      int // byte offset into Text
+	Message string
+}
+
+// Error shows the text with a caret under the place.
+func (e *Error) Error() string {
+	printable := strings.Map(func(r rune) rune {
+		if r < ' ' {
+			return ' '
+		}
+		return r
+	}, e.Text)
+	column := len([]rune(strings.ToValidUTF8(e.Text[:e.At], "?")))
+	return fmt.Sprintf("variant: %s\n  %s\n  %s^", e.Message, printable, strings.Repeat(" ", column))
+}
+
+// options are the words that may follow the first comma, each with what it does and the group of which there may be one.
+var options = []struct {
+	word, group string
+	set         func(*Spec)
+}{
+	{"per-channel", "granularity", func(s *Spec) { s.PerChannel = true }},
+	{"per-tensor", "granularity", func(s *Spec) { s.PerChannel = false }},
+	{"tf", "calibrator", func(s *Spec) { s.Calibrator = TF }},
+	{"enhanced", "calibrator", func(s *Spec) { s.Calibrator = Enhanced }},
+	{"symmetric", "calibrator", func(s *Spec) { s.Calibrator = Symmetric }},
+	{"percentile", "calibrator", func(s *Spec) { s.Calibrator = Percentile }},
+	{"mse", "calibrator", func(s *Spec) { s.Calibrator = MSE }},
+	{"bias8", "bias", func(s *Spec) { s.BiasBits = 8 }},
+	{"bias32", "bias", func(s *Spec) { s.BiasBits = 32 }},
+}
+
+const grammar = "a variant is w{4|8|16}a{8|16} or fp16, with options after commas, or NAME=file.onnx"
+
+// Parse reads one variant. The error is an *Error.
+func Parse(text string) (Spec, error) {
+	fail := func(at int, format string, args ...any) (Spec, error) {
+		return Spec{}, &Error{Text: text, At: at, Message: fmt.Sprintf(format, args...)}
+	}
+	if name, file, ok := strings.Cut(text, "="); ok {
+		switch {
+		case name == "":
+			return fail(0, "a name is missing before '='")
+		case name != Clean(name):
+			return fail(badByte(name), "a name has letters, digits, '.', '_' and '-' only")
+		case file == "":
+			return fail(len(text), "a file is missing after '='")
+		case !strings.EqualFold(filepath.Ext(file), ".onnx"):
+			return fail(len(name)+1, "a ready model is an .onnx file")
+		}
+		return Spec{Name: name, Kind: File, File: file}, nil
+	}
+	head, rest, more := strings.Cut(text, ",")
+	if head == "fp16" {
+		if more {
+			return fail(len(head), "fp16 has no options")
+		}
+		return Spec{Name: "fp16", Kind: Half}, nil
+	}
+	s := Spec{Kind: Recipe, PerChannel: true, Calibrator: TF, BiasBits: 32}
+	at := 0
+	var ok bool
+	if s.WeightBits, at, ok = width(head, at, 'w', 4, 8, 16); !ok {
+		return fail(at, "%s", grammar)
+	}
+	if s.ActBits, at, ok = width(head, at, 'a', 8, 16); !ok {
+		return fail(at, "%s", grammar)
+	}
+	if at != len(head) {
+		return fail(at, "unexpected %q; options follow after a comma", head[at:])
+	}
+	used := map[string]string{}
+	for at++; more; at += len(head) + 1 {
+		head, rest, more = strings.Cut(rest, ",")
+		word, argument, hasArgument := strings.Cut(head, ":")
+		i := slices.IndexFunc(options, func(o struct {
+			word, group string
+			set         func(*Spec)
+		}) bool {
+			return o.word == word
+		})
+		if i < 0 {
+			return fail(at, "unknown option %q; there are per-channel, per-tensor, tf, enhanced, symmetric, percentile:99.99, mse, bias8, bias32", head)
+		}
+		o := options[i]
+		if before, twice := used[o.group]; twice {
+			return fail(at, "%q contradicts %q", head, before)
+		}
+		used[o.group] = head
+		o.set(&s)
+		switch {
+		case word == "percentile":
+			p, err := strconv.ParseFloat(argument, 64)
+			if err != nil || !(p >= 50 && p <= 100) {
+				return fail(at+min(len("percentile:"), len(head)), "a percentile is a number from 50 to 100, such as percentile:99.99")
+			}
+			s.Percentile = p
+		case hasArgument:
+			return fail(at+len(word), "%s takes no value", word)
+		}
+	}
+	s.Name = s.canonical()
+	return s, nil
+}
+
+func width(text string, at int, letter byte, allowed ...int) (bits, end int, ok bool) {
+	if at >= len(text) || text[at] != letter {
+		return 0, at, false
+	}
+	end = at + 1
+	for end < len(text) && text[end] >= '0' && text[end] <= '9' {
+		end++
+	}
+	bits, err := strconv.Atoi(text[at+1 : end])
+	if err != nil || !slices.Contains(allowed, bits) {
+		return 0, at + 1, false
+	}
+	return bits, end, true
+}
+
+// canonical names a recipe by its widths and by the options that are not defaults.
+func (s Spec) canonical() string {
+	name := fmt.Sprintf("w%da%d", s.WeightBits, s.ActBits)
+	if !s.PerChannel {
+		name += "-per-tensor"
+	}
+	switch s.Calibrator {
+	case TF:
+	case Percentile:
+		name += "-percentile" + strconv.FormatFloat(s.Percentile, 'f', -1, 64)
+	default:
+		name += "-" + string(s.Calibrator)
+	}
+	if s.BiasBits != 32 {
+		name += fmt.Sprintf("-bias%d", s.BiasBits)
+	}
+	return name
+}
+
+// ParseAll reads the variants of one run; names must differ.
+func ParseAll(texts []string) ([]Spec, error) {
+	var specs []Spec
+	for _, text := range texts {
+		s, err := Parse(text)
+		if err != nil {
+			return nil, err
+		}
+		for _, other := range specs {
+			if other.Name == s.Name {
+				return nil, &Error{Text: text, Message: fmt.Sprintf("there are two variants of the name %q", s.Name)}
+			}
+		}
+		specs = append(specs, s)
+	}
+	return specs, nil
+}
+
+// Clean replaces what does not belong into a file name.
+func Clean(name string) string {
+	return strings.Map(func(r rune) rune {
+		if plain(r) {
+			return r
+		}
+		return '_'
+	}, name)
+}
+
+func plain(r rune) bool {
+	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' || r == '_' || r == '-'
+}
+
+func badByte(name string) int {
+	return max(strings.IndexFunc(name, func(r rune) bool { return !plain(r) }), 0)
+}
