@@ -234,3 +234,6 @@ func followsMatMul(x *onnx.Index, add *onnxpb.NodeProto) bool {
 	}
 	return false
 }
+
+// Moves says whether an operator of this type only moves data, whatever its attributes.
+func Moves(opType string) bool { return movers[opType] }

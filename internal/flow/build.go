@@ -1,0 +1,224 @@
+package flow
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"quantcheck/internal/align"
+	"quantcheck/internal/calib"
+	"quantcheck/internal/dataset"
+	"quantcheck/internal/onnx"
+	"quantcheck/internal/onnxruntime"
+	"quantcheck/internal/qdq"
+	"quantcheck/internal/quant"
+	"quantcheck/internal/result"
+	"quantcheck/internal/runner"
+	"quantcheck/internal/runner/ort"
+	"quantcheck/internal/variant"
+)
+
+// build makes the runners of one check.
+type build struct {
+	r        *onnxruntime.Runtime
+	ref      *reference
+	spec     result.Spec
+	variants []variant.Spec
+	progress Progress
+	run      *result.Run
+
+	skipped   []string      // what was said of samples that could not be read
+	models    []*onnx.Model // of the variants
+	reference runner.Runner
+	runners   []runner.Runner
+}
+
+func (b *build) close() {
+	if b.reference != nil {
+		b.reference.Close()
+	}
+	for _, r := range b.runners {
+		if r != nil {
+			r.Close()
+		}
+	}
+}
+
+// segmentBytes is what the taps of one segment may take, so that the segments of the float model and of all variants
+// that are held at once, and what they carry along, stay within the bound.
+func (b *build) segmentBytes() int64 {
+	share := int64(b.spec.MemoryMiB) << 20 / int64(8*(1+len(b.variants)))
+	return min(max(share, 1<<20), 16<<20)
+}
+
+// prepare calibrates, builds the variants, matches their tensors with the layers, and compiles everything.
+func (b *build) prepare(ctx context.Context, calibrating *dataset.Set, loader dataset.Loader) error {
+	// Ready models are read first: what is wrong with them is said before the calibration runs.
+	ready := make([]*onnx.Model, len(b.variants))
+	for i, v := range b.variants {
+		if v.Kind == variant.File {
+			m, err := b.loadReady(ctx, v)
+			if err != nil {
+				return err
+			}
+			ready[i] = m
+		}
+	}
+	var stats *calib.Statistics
+	if needsCalibration(b.variants) {
+		var err error
+		if stats, err = b.calibrate(ctx, calibrating, loader); err != nil {
+			return err
+		}
+	}
+	b.progress.Phase("building the variants", len(b.variants))
+	for i, v := range b.variants {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := b.addVariant(v, ready[i], stats); err != nil {
+			return fmt.Errorf("variant %s: %w", v.Name, err)
+		}
+		b.progress.Step(i + 1)
+	}
+	return b.compile(ctx)
+}
+
+func (b *build) loadReady(ctx context.Context, v variant.Spec) (*onnx.Model, error) {
+	m, err := onnx.Load(v.File)
+	if err != nil {
+		return nil, usage(fmt.Errorf("variant %s: %w", v.Name, err))
+	}
+	shapes := map[string][]int64{}
+	for _, in := range b.run.Model.Inputs {
+		shapes[in.Name] = in.Shape
+	}
+	if m, _, err = onnx.FixInputs(m, shapes); err == nil {
+		for _, in := range m.Inputs() {
+			if _, known := shapes[in.GetName()]; !known {
+				err = fmt.Errorf("it has an input %q, which the float model does not have", in.GetName())
+			}
+		}
+	}
+	if err != nil {
+		return nil, usage(fmt.Errorf("variant %s does not fit the float model: %w", v.Name, err))
+	}
+	if m, _, err = ort.FoldConstants(ctx, b.r, m); err != nil {
+		return nil, fmt.Errorf("variant %s: %w", v.Name, err)
+	}
+	return m, nil
+}
+
+// addVariant builds one variant's model and its layers' matches.
+func (b *build) addVariant(v variant.Spec, ready *onnx.Model, stats *calib.Statistics) error {
+	rv := result.Variant{Spec: v, Inputs: map[string]result.Coding{}, Params: []result.Param{}, Layers: make([]result.LayerResult, len(b.ref.layers))}
+	var match func(layer string) align.Match
+	var params []qdq.ParamEncoding
+	if ready != nil {
+		found, err := qdq.Read(ready)
+		if err != nil {
+			return err
+		}
+		match = func(layer string) align.Match { return align.Ready(layer, b.ref.index, found) }
+		params, rv.Inputs = found.Params, found.Inputs
+		b.models = append(b.models, ready)
+	} else {
+		var built *qdq.Built
+		var err error
+		if v.Kind == variant.Half {
+			built, err = qdq.BuildHalf(b.ref.toRun, b.ref.placement)
+		} else {
+			built, err = qdq.Build(b.ref.toRun, b.ref.placement, v, func(t string) (quant.Encoding, bool) { return stats.Activation(t, v) })
+		}
+		if err != nil {
+			return err
+		}
+		match = func(layer string) align.Match { return align.Built(layer, b.ref.placement, built, b.ref.folded) }
+		params = built.Params
+		for _, in := range b.run.Model.Inputs {
+			if e, ok := built.Encodings[in.Name]; ok {
+				rv.Inputs[in.Name] = e
+			}
+		}
+		for _, w := range built.Warnings {
+			b.run.Warnings = append(b.run.Warnings, v.Name+": "+w)
+		}
+		b.models = append(b.models, built.Model)
+	}
+	for _, p := range params {
+		rv.Params = append(rv.Params, result.Param{Tensor: p.Tensor, Axis: p.Axis, Encodings: p.Encodings})
+	}
+	for k, l := range b.ref.layers {
+		if reason := b.ref.incomparable(l); reason != "" {
+			rv.Layers[k] = result.LayerResult{Status: result.NotComparable, Reason: reason}
+			continue
+		}
+		m := match(l.Name)
+		rv.Layers[k] = result.LayerResult{Status: m.Status, Reason: m.Reason, Tap: m.Tap, Encoding: m.Encoding}
+	}
+	b.run.Variants = append(b.run.Variants, rv)
+	return nil
+}
+
+// compile opens the sessions: the float model with the layers that some variant is compared on, and each variant in
+// step with it.
+func (b *build) compile(ctx context.Context) error {
+	var wanted []string
+	for k, l := range b.ref.layers {
+		if b.ref.incomparable(l) == "" && (b.spec.SaveTensors || slices.ContainsFunc(b.run.Variants, func(v result.Variant) bool { return v.Layers[k].Has() })) {
+			wanted = append(wanted, l.Name)
+		}
+	}
+	var err error
+	b.reference, err = ort.New(b.r, b.ref.model, ort.Options{Taps: wanted, SegmentBytes: b.segmentBytes(), Types: b.ref.types})
+	if err != nil {
+		return err
+	}
+	for i, v := range b.run.Variants {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		tapOf := map[string]string{}
+		var taps []string
+		for k, l := range v.Layers {
+			if l.Has() {
+				tapOf[b.ref.layers[k].Name] = l.Tap
+				taps = append(taps, l.Tap)
+			}
+		}
+		groups := make([][]string, 0, len(b.reference.Segments()))
+		for _, group := range b.reference.Segments() {
+			var mapped []string
+			for _, name := range group {
+				if tap, ok := tapOf[name]; ok {
+					mapped = append(mapped, tap)
+				}
+			}
+			groups = append(groups, mapped)
+		}
+		r, err := ort.New(b.r, b.models[i], ort.Options{Taps: taps, Follow: groups})
+		if err != nil {
+			return fmt.Errorf("variant %s: %w", v.Spec.Name, err)
+		}
+		b.runners = append(b.runners, r)
+	}
+	return nil
+}
+
+// hand gives the variants' models and encodings to the output.
+func (b *build) hand(out Output) error {
+	for i := range b.run.Variants {
+		v := &b.run.Variants[i]
+		if v.Spec.Kind == variant.File {
+			continue
+		}
+		data, err := b.models[i].Bytes()
+		if err != nil {
+			return err
+		}
+		if err := out.Model(v, b.run.Layers, data); err != nil {
+			return err
+		}
+	}
+	return nil
+}

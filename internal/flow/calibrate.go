@@ -1,0 +1,172 @@
+package flow
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+
+	"quantcheck/internal/calib"
+	"quantcheck/internal/dataset"
+	"quantcheck/internal/qdq"
+	"quantcheck/internal/result"
+	"quantcheck/internal/runner"
+	"quantcheck/internal/runner/ort"
+)
+
+// calibrate runs the float model on the calibration samples and gathers the values of every tensor that gets an
+// encoding.
+func (b *build) calibrate(ctx context.Context, set *dataset.Set, loader dataset.Loader) (*calib.Statistics, error) {
+	wanted := map[string]bool{}
+	for name, place := range b.ref.placement.Tensors {
+		if place.Role == qdq.Own || place.Role == qdq.Union {
+			wanted[name] = true
+		}
+	}
+	var taps []string
+	for _, n := range b.ref.model.Graph().GetNode() {
+		for _, out := range n.GetOutput() {
+			if wanted[out] {
+				taps = append(taps, out)
+			}
+		}
+	}
+	r, err := ort.New(b.r, b.ref.model, ort.Options{Taps: taps, SegmentBytes: b.segmentBytes(), Types: b.ref.types})
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+
+	stats := calib.NewStatistics(slices.ContainsFunc(b.variants, calib.NeedsHistogram))
+	pool := newPool()
+	defer pool.close()
+	b.progress.Phase("calibrating", len(set.Sources))
+	err = eachSample(ctx, set, loader, func(n int, s *dataset.Sample) error {
+		if s == nil {
+			b.progress.Step(n)
+			return nil
+		}
+		for name := range wanted {
+			if t, ok := s.Inputs[name]; ok && !b.spec.Bare {
+				stats.Observe(name, t)
+			}
+		}
+		inference := r.Start(s.Inputs)
+		defer inference.Close()
+		for range r.Segments() {
+			batch, err := inference.Next(ctx)
+			if err != nil {
+				return fmt.Errorf("sample %s: %w", s.Name, err)
+			}
+			if !b.spec.Bare || n == 1 { // a bare run needs some encodings, whichever
+				observe(pool, stats, batch)
+			}
+			batch.Release()
+		}
+		b.run.Calibration = append(b.run.Calibration, result.Sample{Name: s.Name, SHA256: s.SHA256})
+		b.progress.Step(n)
+		return nil
+	}, b.skip)
+	pool.wait()
+	if err != nil {
+		return nil, err
+	}
+	if len(b.run.Calibration) == 0 {
+		return nil, fmt.Errorf("none of the %d calibration samples could be read; the first: %s", len(set.Sources), b.skipped[0])
+	}
+	return stats, nil
+}
+
+func observe(pool *pool, stats *calib.Statistics, batch *runner.Batch) {
+	for _, tap := range batch.Taps {
+		batch.Retain()
+		pool.do(func() {
+			defer batch.Release()
+			stats.Observe(tap.Name, tap.Tensor)
+		})
+	}
+}
+
+// skip notes a sample that could not be read.
+func (b *build) skip(s dataset.Source, err error) {
+	w := fmt.Sprintf("sample %s was left out: %v", s.Name, err)
+	b.skipped = append(b.skipped, w)
+	if !slices.Contains(b.run.Warnings, w) {
+		b.run.Warnings = append(b.run.Warnings, w)
+	}
+}
+
+// eachSample reads the samples, one ahead of the one in use, and calls use for each with the number of samples done
+// after it. Samples that cannot be read are given to skip, and use is called with nil.
+func eachSample(ctx context.Context, set *dataset.Set, loader dataset.Loader, use func(done int, s *dataset.Sample) error, skip func(dataset.Source, error)) error {
+	type loaded struct {
+		sample *dataset.Sample
+		err    error
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ahead := make(chan loaded, 1)
+	var reader sync.WaitGroup
+	defer reader.Wait()
+	defer cancel()
+	reader.Go(func() {
+		defer close(ahead)
+		for _, source := range set.Sources {
+			s, err := loader.Load(source)
+			select {
+			case ahead <- loaded{s, err}:
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	for i, source := range set.Sources {
+		var l loaded
+		select {
+		case l = <-ahead:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if l.err != nil {
+			skip(source, l.err)
+		}
+		if err := use(i+1, l.sample); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pool runs jobs on a few goroutines beside the inference. Jobs wait in a short queue, so that who makes them is held
+// back when they are not done in time.
+type pool struct {
+	jobs    chan func()
+	pending sync.WaitGroup
+	workers sync.WaitGroup
+}
+
+func newPool() *pool {
+	p := &pool{jobs: make(chan func(), 64)}
+	for range workers() {
+		p.workers.Go(func() {
+			for job := range p.jobs {
+				job()
+				p.pending.Done()
+			}
+		})
+	}
+	return p
+}
+
+func (p *pool) do(job func()) {
+	p.pending.Add(1)
+	p.jobs <- job
+}
+
+// wait blocks until all jobs so far are done.
+func (p *pool) wait() { p.pending.Wait() }
+
+func (p *pool) close() {
+	close(p.jobs)
+	p.workers.Wait()
+}

@@ -1,0 +1,182 @@
+// Package flow holds the use cases, one file each: they know what is done in which order, and nothing of flags, files'
+// formats or screens.
+package flow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"time"
+
+	"quantcheck/internal/dataset"
+	"quantcheck/internal/machine"
+	"quantcheck/internal/metric"
+	"quantcheck/internal/onnxruntime"
+	"quantcheck/internal/result"
+	"quantcheck/internal/variant"
+)
+
+// ErrUsage marks errors in what was asked for, as against failures on the way.
+var ErrUsage = errors.New("usage")
+
+// usage marks an error as one of usage, without changing its text.
+func usage(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &usageError{err}
+}
+
+type usageError struct{ error }
+
+func (e *usageError) Is(target error) bool { return target == ErrUsage }
+func (e *usageError) Unwrap() error        { return e.error }
+
+// Progress is told how far long work has come. Its methods are called from one goroutine.
+type Progress interface {
+	// Phase begins a phase of so many steps.
+	Phase(title string, steps int)
+	// Step says how many steps of the phase are done.
+	Step(done int)
+}
+
+// Output is where a check's by-products go while it runs.
+type Output interface {
+	// Tensor takes a layer's values on the first sample: of the float model if variant is "", else of the variant.
+	// Values are valid during the call only.
+	Tensor(variant string, layer result.Layer, values []float32, shape []int64) error
+	// Model takes the bytes of a variant's QDQ model, and its encodings.
+	Model(v *result.Variant, layers []result.Layer, model []byte) error
+}
+
+// Check compares a float model with its variants, tensor by tensor.
+//
+//  1. The model is read, its input shapes are fixed, its constant nodes evaluated; samples and variants are looked up,
+//     so that what is wrong with the request is said before long work begins.
+//  2. The float model runs on the calibration samples, if a variant needs that.
+//  3. Variants are built and compiled in step with the float model's segments.
+//  4. Each sample runs through the float model and all variants; pairs of tensors are measured beside the inference.
+func Check(ctx context.Context, r *onnxruntime.Runtime, spec result.Spec, progress Progress, out Output) (*result.Run, error) {
+	started := time.Now()
+	variants, err := variant.ParseAll(spec.Variants)
+	if err != nil {
+		return nil, usage(err)
+	}
+	if err := spec.Input.Check(); err != nil {
+		return nil, usage(err)
+	}
+	run := &result.Run{
+		Command: "check", Name: spec.Name, Started: started.UTC().Truncate(time.Millisecond), Spec: spec,
+		Tool: machine.Version, ONNXRuntime: r.Version, Machine: machine.Describe(), Warnings: []string{},
+		Samples: []result.Sample{}, Calibration: []result.Sample{},
+	}
+	ref, err := loadReference(ctx, r, spec)
+	if err != nil {
+		return nil, err
+	}
+	run.Model, run.Layers = ref.describe(), ref.layers
+	run.Warnings = append(run.Warnings, ref.warnings...)
+
+	loader := dataset.Loader{Inputs: run.Model.Inputs, Description: spec.Input}
+	run.Model.Layout = loader.Layout()
+	compared, err := samples(spec.Images, spec.Limit, loader)
+	if err != nil {
+		return nil, err
+	}
+	run.Warnings = append(run.Warnings, compared.Warnings...)
+	calibrating := compared
+	if spec.Calib != "" {
+		if calibrating, err = samples(spec.Calib, spec.Limit, loader); err != nil {
+			return nil, err
+		}
+		run.Warnings = append(run.Warnings, calibrating.Warnings...)
+	} else if needsCalibration(variants) {
+		run.Warnings = append(run.Warnings, "the compared samples are also those that calibrate; give others with --calib for numbers that hold on unseen pictures")
+	}
+
+	b := &build{r: r, ref: ref, spec: spec, variants: variants, progress: progress, run: run}
+	defer b.close()
+	if err := b.prepare(ctx, calibrating, loader); err != nil {
+		return nil, err
+	}
+	if out != nil {
+		if err := b.hand(out); err != nil {
+			return nil, err
+		}
+	}
+	if err := b.compare(ctx, compared, loader, out); err != nil {
+		return nil, err
+	}
+	summarize(run)
+	run.Seconds = time.Since(started).Seconds()
+	return run, nil
+}
+
+func samples(path string, limit int, loader dataset.Loader) (*dataset.Set, error) {
+	set, err := dataset.Find(path, limit)
+	if err != nil {
+		return nil, usage(err)
+	}
+	if err := loader.Check(set); err != nil {
+		return nil, usage(err)
+	}
+	return set, nil
+}
+
+func needsCalibration(variants []variant.Spec) bool {
+	for _, v := range variants {
+		if v.Kind == variant.Recipe {
+			return true
+		}
+	}
+	return false
+}
+
+// summarize derives what depends on all samples: spreads, counts, the first diverging layer and failed gates.
+func summarize(run *result.Run) {
+	for i := range run.Variants {
+		v := &run.Variants[i]
+		v.Counts = map[result.Status]int{}
+		v.Diverges = -1
+		for k := range v.Layers {
+			l := &v.Layers[k]
+			v.Counts[l.Status]++
+			if !l.Has() {
+				continue
+			}
+			l.Summary = metric.Summarize(l.Samples)
+			if sqnr := l.Summary[metric.SQNR].Mean; v.Diverges < 0 && sqnr.OK && sqnr.V < run.Spec.DivergeUnder {
+				v.Diverges = k
+			}
+			if run.Layers[k].Output {
+				v.Failed = append(v.Failed, gates(run.Spec.FailUnder, run.Layers[k].Name, l)...)
+			}
+		}
+		for k, l := range v.Layers {
+			if run.Layers[k].Output && !l.Has() && len(run.Spec.FailUnder) > 0 {
+				v.Failed = append(v.Failed, fmt.Sprintf("output %s has no value: %s", run.Layers[k].Name, l.Reason))
+			}
+		}
+	}
+}
+
+// gates checks an output layer against the thresholds. Two zero tensors agree although their cosine is not defined.
+func gates(thresholds []result.Threshold, name string, l *result.LayerResult) []string {
+	var failed []string
+	for _, t := range thresholds {
+		info, got := metric.All[t.Metric], l.Summary[t.Metric].Mean
+		if !got.OK && l.Summary[metric.MSE].Max == metric.Defined(0) {
+			continue
+		}
+		if !got.OK {
+			failed = append(failed, fmt.Sprintf("output %s: %s is not defined", name, info.Key))
+		} else if got.V < t.Value {
+			failed = append(failed, fmt.Sprintf("output %s: %s %.4g is under %g", name, info.Key, got.V, t.Value))
+		}
+	}
+	return failed
+}
+
+// workers is how many goroutines measure beside the inference.
+func workers() int { return max(runtime.GOMAXPROCS(0), 1) }

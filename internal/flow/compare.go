@@ -1,0 +1,254 @@
+package flow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"quantcheck/internal/dataset"
+	"quantcheck/internal/metric"
+	"quantcheck/internal/result"
+	"quantcheck/internal/runner"
+	"quantcheck/internal/tensor"
+)
+
+// comparison runs the float model and its variants side by side on one sample after another.
+type comparison struct {
+	b     *build
+	out   Output
+	pool  *pool
+	index map[string]int     // layer name → layer
+	user  []map[string][]int // per variant: tap → layers that are compared with it
+	sizes [][]float64        // per variant and layer: a step of the encoding, 0 if there is none
+
+	values [][][]*metric.Values // per variant, layer and sample
+
+	mu       sync.Mutex
+	problems [][]map[string]int // per variant and layer: why samples have no value → how often
+}
+
+// held is a tensor of a variant that waits for its counterpart.
+type held struct {
+	tensor tensor.Tensor
+	batch  *runner.Batch
+}
+
+func (b *build) compare(ctx context.Context, set *dataset.Set, loader dataset.Loader, out Output) error {
+	c := &comparison{b: b, out: out, index: map[string]int{}, pool: newPool()}
+	defer c.pool.close()
+	for k, l := range b.run.Layers {
+		c.index[l.Name] = k
+	}
+	for i := range b.run.Variants {
+		v := &b.run.Variants[i]
+		users := map[string][]int{}
+		sizes := make([]float64, len(v.Layers))
+		for k := range v.Layers {
+			if l := &v.Layers[k]; l.Has() {
+				users[l.Tap] = append(users[l.Tap], k)
+				if l.Encoding != nil {
+					sizes[k] = l.Encoding.Scale
+				}
+			}
+		}
+		c.user, c.sizes = append(c.user, users), append(c.sizes, sizes)
+		c.problems = append(c.problems, make([]map[string]int, len(v.Layers)))
+		values := make([][]*metric.Values, len(v.Layers))
+		for k := range values {
+			values[k] = make([]*metric.Values, len(set.Sources))
+		}
+		c.values = append(c.values, values)
+	}
+	b.progress.Phase("comparing", len(set.Sources))
+	err := eachSample(ctx, set, loader, func(n int, s *dataset.Sample) error {
+		if s != nil {
+			if err := c.sample(ctx, s); err != nil {
+				return err
+			}
+		}
+		b.progress.Step(n)
+		return nil
+	}, b.skip)
+	c.pool.wait()
+	if err != nil {
+		return err
+	}
+	if len(b.run.Samples) == 0 {
+		return fmt.Errorf("none of the %d samples could be read; the first: %s", len(set.Sources), b.skipped[0])
+	}
+	c.explain()
+	return nil
+}
+
+// sample runs one sample through all models, segment by segment.
+func (c *comparison) sample(ctx context.Context, s *dataset.Sample) error {
+	number := len(c.b.run.Samples)
+	fail := func(who string, err error) error {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return fmt.Errorf("%s, sample %s: %w", who, s.Name, err)
+	}
+	ref := c.b.reference.Start(s.Inputs)
+	defer ref.Close()
+	variants := make([]runner.Inference, len(c.b.runners))
+	waiting := make([]map[string]held, len(c.b.runners))
+	for i, r := range c.b.runners {
+		variants[i], waiting[i] = r.Start(s.Inputs), map[string]held{}
+		defer variants[i].Close()
+	}
+	defer func() {
+		for _, w := range waiting {
+			for _, h := range w {
+				h.batch.Release()
+			}
+		}
+	}()
+	for range c.b.reference.Segments() {
+		refBatch, err := ref.Next(ctx)
+		if err != nil {
+			return fail("float model", err)
+		}
+		for i, inference := range variants {
+			batch, err := inference.Next(ctx)
+			if err != nil {
+				refBatch.Release()
+				return fail("variant "+c.b.run.Variants[i].Spec.Name, err)
+			}
+			for _, tap := range batch.Taps {
+				for _, layer := range c.user[i][tap.Name] {
+					batch.Retain()
+					waiting[i][c.b.run.Layers[layer].Name] = held{tap.Tensor, batch}
+				}
+			}
+			batch.Release()
+		}
+		err = c.pair(number, refBatch, waiting)
+		refBatch.Release()
+		if err != nil {
+			return err
+		}
+	}
+	c.b.run.Samples = append(c.b.run.Samples, result.Sample{Name: s.Name, SHA256: s.SHA256})
+	return nil
+}
+
+// pair hands every tensor of the float model's segment, with those of the variants that belong to it, to the workers.
+func (c *comparison) pair(sample int, batch *runner.Batch, waiting []map[string]held) error {
+	for _, tap := range batch.Taps {
+		layer := c.index[tap.Name]
+		got := make([]*held, len(waiting))
+		for i := range waiting {
+			if h, ok := waiting[i][tap.Name]; ok {
+				got[i] = &h
+				delete(waiting[i], tap.Name)
+			}
+		}
+		if c.out != nil && c.b.spec.SaveTensors && sample == 0 {
+			if err := c.save(layer, tap.Tensor, got); err != nil {
+				return err
+			}
+		}
+		batch.Retain()
+		c.pool.do(func() {
+			defer batch.Release()
+			c.measure(sample, layer, tap.Tensor, got)
+		})
+	}
+	return nil
+}
+
+func (c *comparison) measure(sample, layer int, ref tensor.Tensor, got []*held) {
+	for i, h := range got {
+		if h == nil {
+			continue
+		}
+		if !c.b.spec.Bare {
+			values, err := measure(ref, h.tensor, c.sizes[i][layer])
+			if err != nil {
+				c.problem(i, layer, err.Error())
+			} else {
+				c.values[i][layer][sample] = &values
+			}
+		}
+		h.batch.Release()
+	}
+}
+
+// measure compares two tensors of equal shape.
+func measure(ref, got tensor.Tensor, step float64) (metric.Values, error) {
+	x, ok := ref.AsFloat32()
+	y, also := got.AsFloat32()
+	switch {
+	case !ok || !also:
+		return metric.Values{}, errors.New("not a tensor of numbers")
+	case len(x) == 0:
+		return metric.Values{}, errors.New("empty: it has no elements")
+	case len(x) != len(y):
+		return metric.Values{}, fmt.Errorf("shape %v in the float model, %v in the variant", ref.Shape, got.Shape)
+	}
+	pair, err := metric.Measure(x, y)
+	if err != nil {
+		return metric.Values{}, err
+	}
+	return pair.Values(step), nil
+}
+
+func (c *comparison) problem(variant, layer int, reason string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.problems[variant][layer] == nil {
+		c.problems[variant][layer] = map[string]int{}
+	}
+	c.problems[variant][layer][reason]++
+}
+
+// explain turns what went wrong with single tensors into the layers' reasons: a layer without any value is not
+// comparable.
+func (c *comparison) explain() {
+	total := len(c.b.run.Samples)
+	for i := range c.problems {
+		for k, reasons := range c.problems[i] {
+			l := &c.b.run.Variants[i].Layers[k]
+			if l.Has() {
+				l.Samples = c.values[i][k][:total]
+			}
+			count, first, most := 0, "", 0
+			for reason, n := range reasons {
+				count += n
+				if n > most || n == most && reason < first {
+					first, most = reason, n
+				}
+			}
+			switch {
+			case count == 0:
+			case count == total:
+				l.Status, l.Reason, l.Samples = result.NotComparable, first, nil
+			default:
+				l.Reason = fmt.Sprintf("%d of %d samples have no value: %s", count, total, first)
+			}
+		}
+	}
+}
+
+func (c *comparison) save(layer int, ref tensor.Tensor, got []*held) error {
+	write := func(name string, t tensor.Tensor) error {
+		values, ok := t.AsFloat32()
+		if !ok {
+			return nil
+		}
+		return c.out.Tensor(name, c.b.run.Layers[layer], values, t.Shape)
+	}
+	if err := write("", ref); err != nil {
+		return err
+	}
+	for i, h := range got {
+		if h != nil {
+			if err := write(c.b.run.Variants[i].Spec.Name, h.tensor); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,140 @@
+package flow
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"quantcheck/internal/dataset"
+	"quantcheck/internal/onnx"
+	"quantcheck/internal/onnxruntime"
+	"quantcheck/internal/qdq"
+	"quantcheck/internal/result"
+	"quantcheck/internal/rewrite"
+	"quantcheck/internal/runner/ort"
+	"quantcheck/internal/tensor"
+)
+
+// reference is the float model, made ready to be run and to be quantized.
+type reference struct {
+	model     *onnx.Model // input shapes fixed, constant nodes evaluated
+	types     map[string]onnxruntime.Type
+	index     *onnx.Index
+	constant  map[string]bool // tensors that were made by constant nodes
+	layers    []result.Layer
+	folded    map[string]string // tensors that batch normalization folding removes
+	toRun     *onnx.Model       // with batch normalizations folded, the base of variants
+	placement *qdq.Placement
+	warnings  []string
+}
+
+func loadReference(ctx context.Context, r *onnxruntime.Runtime, spec result.Spec) (*reference, error) {
+	m, err := onnx.Load(spec.Model)
+	if err != nil {
+		return nil, usage(err)
+	}
+	shapes, err := spec.Input.Shapes()
+	if err != nil {
+		return nil, usage(err)
+	}
+	if len(m.Inputs()) == 0 {
+		return nil, usage(fmt.Errorf("%s has no inputs, so there is nothing to compare on samples", spec.Model))
+	}
+	fixed, batched, err := onnx.FixInputs(m, shapes)
+	if err != nil {
+		return nil, usage(fmt.Errorf("%s: %w", spec.Model, err))
+	}
+	ref := &reference{}
+	if len(batched) > 0 {
+		ref.warnings = append(ref.warnings, fmt.Sprintf("the open batch dimension of %s was set to 1", strings.Join(batched, ", ")))
+	}
+	if ref.model, ref.constant, err = ort.FoldConstants(ctx, r, fixed); err != nil {
+		return nil, fmt.Errorf("%s: %w", spec.Model, err)
+	}
+	if len(ref.model.Graph().GetNode()) == 0 {
+		return nil, usage(fmt.Errorf("%s: its outputs do not depend on its inputs", spec.Model))
+	}
+	if ref.types, err = ort.Types(r, ref.model); err != nil {
+		return nil, fmt.Errorf("%s: %w", spec.Model, err)
+	}
+	ref.index = onnx.NewIndex(ref.model)
+	ref.listLayers(fixed)
+	if ref.toRun, ref.folded, err = rewrite.FoldBatchNorm(ref.model); err != nil {
+		return nil, fmt.Errorf("%s: %w", spec.Model, err)
+	}
+	ref.placement = qdq.Find(ref.toRun, func(name string) bool { return ref.types[name].DType == tensor.Float32 })
+	return ref, nil
+}
+
+// listLayers makes a layer of every tensor that a node of the original graph makes.
+func (ref *reference) listLayers(original *onnx.Model) {
+	x := onnx.NewIndex(original)
+	taken := map[string]int{}
+	for i, n := range x.Nodes {
+		for _, out := range n.GetOutput() {
+			if out == "" {
+				continue
+			}
+			l := result.Layer{
+				Name: out, Clean: CleanLayer(out), Node: n.GetName(), Op: n.GetOpType(), Output: x.Output[out], Shape: []int64{},
+			}
+			if l.Node == "" {
+				l.Node = fmt.Sprintf("%s_%d", n.GetOpType(), i)
+			}
+			if t, ok := ref.types[out]; ok && t.Tensor {
+				l.DType, l.Shape = t.DType.String(), t.Shape
+			} else if !ok {
+				l.DType = "constant"
+			} else {
+				l.DType = "sequence or map"
+			}
+			if taken[l.Clean]++; taken[l.Clean] > 1 {
+				l.Clean = fmt.Sprintf("%s~%d", l.Clean, taken[l.Clean])
+			}
+			ref.layers = append(ref.layers, l)
+		}
+	}
+}
+
+// CleanLayer names a layer as the seed's files do: '.' and '/' become '_', outer '_' go, and so does "_output_0".
+func CleanLayer(name string) string {
+	clean := strings.Map(func(r rune) rune {
+		if r == '.' || r == '/' || r == '\\' || r < ' ' {
+			return '_'
+		}
+		return r
+	}, name)
+	clean = strings.ReplaceAll(strings.Trim(clean, "_"), "_output_0", "")
+	if clean == "" {
+		return "_"
+	}
+	return clean
+}
+
+func (ref *reference) describe() result.Model {
+	d := result.Model{Path: ref.model.Path, SHA256: ref.model.SHA256, Opset: ref.model.Opset()}
+	for _, in := range ref.model.Inputs() {
+		t := ref.types[in.GetName()]
+		d.Inputs = append(d.Inputs, dataset.Input{Name: in.GetName(), DType: t.DType, Shape: t.Shape})
+	}
+	return d
+}
+
+// incomparable says why a layer cannot be compared whatever the variant; it is "" if it can.
+func (ref *reference) incomparable(l result.Layer) string {
+	t, ok := ref.types[l.Name]
+	switch {
+	case ref.constant[l.Name]:
+		return "constant: it does not depend on the input"
+	case !ok:
+		return "not in the graph that is run"
+	case !t.Tensor:
+		return "a sequence or map, not a tensor"
+	case !t.DType.IsFloat():
+		return t.DType.String() + " values, not real numbers"
+	case t.Fixed() && slices.Contains(t.Shape, 0):
+		return "empty: it has no elements"
+	}
+	return ""
+}

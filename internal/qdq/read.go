@@ -1,0 +1,127 @@
+package qdq
+
+import (
+	"strings"
+
+	"quantcheck/internal/onnx"
+	"quantcheck/internal/onnx/onnxpb"
+	"quantcheck/internal/quant"
+	"quantcheck/internal/tensor"
+)
+
+// Found is what a ready QDQ model holds: for each quantized tensor its encoding and the tensor behind its pair.
+type Found struct {
+	Index     *onnx.Index
+	Taps      map[string]string         // quantized tensor → dequantized tensor
+	Encodings map[string]quant.Encoding // by the quantized tensor; none for types that have no integer grid
+	Inputs    map[string]quant.Encoding // of graph inputs
+	Params    []ParamEncoding
+}
+
+// Read finds the quantizers of a model that was quantized elsewhere. Fold its constants first.
+func Read(m *onnx.Model) (*Found, error) {
+	x := onnx.NewIndex(m)
+	f := &Found{Index: x, Taps: map[string]string{}, Encodings: map[string]quant.Encoding{}, Inputs: map[string]quant.Encoding{}}
+	for _, n := range x.Nodes {
+		switch n.GetOpType() {
+		case "QuantizeLinear":
+			if err := f.quantizer(m, n); err != nil {
+				return nil, err
+			}
+		case "DequantizeLinear":
+			if stored := x.Initializer[n.GetInput()[0]]; stored != nil {
+				list, axis, err := encodings(m, x, n, tensor.DType(stored.GetDataType()))
+				if err != nil {
+					return nil, err
+				}
+				if len(list) > 0 {
+					name := strings.TrimSuffix(n.GetInput()[0], "_quantized")
+					f.Params = append(f.Params, ParamEncoding{Tensor: name, Axis: axis, Encodings: list})
+				}
+			}
+		}
+	}
+	return f, nil
+}
+
+func (f *Found) quantizer(m *onnx.Model, n *onnxpb.NodeProto) error {
+	x := f.Index
+	if len(n.GetInput()) < 2 || len(n.GetOutput()) < 1 {
+		return nil
+	}
+	for _, k := range x.Consumers[n.GetOutput()[0]] {
+		dq := x.Nodes[k]
+		if dq.GetOpType() != "DequantizeLinear" || len(dq.GetOutput()) == 0 {
+			continue
+		}
+		from, to := n.GetInput()[0], dq.GetOutput()[0]
+		list, _, err := encodings(m, x, n, tensor.Uint8)
+		if err != nil {
+			return err
+		}
+		// A graph output keeps its name behind the pair; ONNX Runtime's quantizer renames what is before it.
+		for _, name := range []string{from, strings.TrimSuffix(from, preSuffix), to} {
+			if _, ok := f.Taps[name]; ok {
+				continue
+			}
+			f.Taps[name] = to
+			if len(list) == 1 {
+				f.Encodings[name] = list[0]
+			}
+		}
+		if x.Input[from] && len(list) == 1 {
+			f.Inputs[from] = list[0]
+		}
+		return nil
+	}
+	return nil
+}
+
+// encodings reads a Q or DQ node's scale and zero point. It gives none for types without an integer grid and for
+// scales that are not constant. Without a zero point the type is the one given.
+func encodings(m *onnx.Model, x *onnx.Index, n *onnxpb.NodeProto, d tensor.DType) (list []quant.Encoding, axis int, err error) {
+	p := x.Initializer[n.GetInput()[1]]
+	if p == nil {
+		return nil, -1, nil
+	}
+	scales, err := m.Tensor(p)
+	if err != nil {
+		return nil, -1, err
+	}
+	values, ok := scales.AsFloat32()
+	if !ok || len(values) == 0 {
+		return nil, -1, nil
+	}
+	zeros := make([]int64, len(values))
+	if len(n.GetInput()) > 2 && n.GetInput()[2] != "" {
+		z := x.Initializer[n.GetInput()[2]]
+		if z == nil {
+			return nil, -1, nil
+		}
+		t, err := m.Tensor(z)
+		if err != nil {
+			return nil, -1, err
+		}
+		if zeros, ok = t.Ints(); !ok || len(zeros) != len(values) {
+			return nil, -1, nil
+		}
+		d = t.DType
+	}
+	signed := d == tensor.Int8 || d == tensor.Int16 || d == tensor.Int4 || d == tensor.Int32
+	bits := d.Bits()
+	if d.IsFloat() || bits == 0 || bits > 32 {
+		return nil, -1, nil
+	}
+	for i, s := range values {
+		offset := -int(zeros[i])
+		if signed {
+			offset -= 1 << (bits - 1)
+		}
+		list = append(list, quant.FromScale(bits, signed && zeros[i] == 0, float64(s), offset))
+	}
+	axis = -1
+	if len(values) > 1 {
+		axis = int(onnx.AttrInt(n, "axis", 1))
+	}
+	return list, axis, nil
+}

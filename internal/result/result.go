@@ -1,0 +1,151 @@
+// Package result is what a check found out, as plain data: reports draw it, workspaces store it, later commands read it.
+package result
+
+import (
+	"encoding/json"
+	"time"
+
+	"quantcheck/internal/dataset"
+	"quantcheck/internal/machine"
+	"quantcheck/internal/metric"
+	"quantcheck/internal/quant"
+	"quantcheck/internal/variant"
+)
+
+// Run is one check: a float model and its variants on the same samples.
+type Run struct {
+	ID          int64     `json:"id,omitempty"` // in the workspace's database
+	Command     string    `json:"command"`
+	Name        string    `json:"name"`
+	Started     time.Time `json:"started"`
+	Seconds     float64   `json:"seconds"`
+	Spec        Spec      `json:"spec"`
+	Tool        string    `json:"tool"`        // version of quantcheck
+	ONNXRuntime string    `json:"onnxruntime"` // version of the library
+	Machine     machine.Info
+	Model       Model     `json:"model"`
+	Samples     []Sample  `json:"samples"`
+	Calibration []Sample  `json:"calibration"` // none if no variant needed it
+	Layers      []Layer   `json:"layers"`      // every float tensor that a node makes, in graph order, and its kin of other types
+	Variants    []Variant `json:"variants"`
+	Warnings    []string  `json:"warnings"`
+}
+
+// Spec is what was asked for: all that the command line and the files beside the model said.
+type Spec struct {
+	Model        string              `json:"model"`
+	Images       string              `json:"images"`
+	Calib        string              `json:"calib,omitempty"` // "": the samples of Images calibrate
+	Limit        int                 `json:"limit,omitempty"`
+	Variants     []string            `json:"variants"`
+	Out          string              `json:"out"`
+	Name         string              `json:"name"`
+	Input        dataset.Description `json:"input"`
+	Threads      int                 `json:"threads"`
+	MemoryMiB    int                 `json:"memory_mib"`
+	SaveTensors  bool                `json:"save_tensors,omitempty"`
+	SaveModel    bool                `json:"save_model,omitempty"`
+	Encodings    string              `json:"encodings,omitempty"`
+	DivergeUnder float64             `json:"diverge_under"` // dB
+	FailUnder    []Threshold         `json:"fail_under,omitempty"`
+	// Bare makes the inferences of a check and nothing else: no metrics, no results. It is what `make bench` measures
+	// the whole command against.
+	Bare bool `json:"-"`
+}
+
+// Threshold is a gate: an output layer whose metric falls short of it fails the check.
+type Threshold struct {
+	Metric metric.ID `json:"metric"`
+	Value  float64   `json:"value"`
+}
+
+// Model identifies the float model.
+type Model struct {
+	Path   string          `json:"path"`
+	SHA256 string          `json:"sha256"`
+	Opset  int64           `json:"opset"`
+	Layout string          `json:"layout"` // in which pictures were put into it
+	Inputs []dataset.Input `json:"inputs"`
+}
+
+// Sample is one set of inputs.
+type Sample struct {
+	Name   string `json:"name"`
+	SHA256 string `json:"sha256"`
+}
+
+// Layer is a tensor that a node of the float model makes.
+type Layer struct {
+	Name   string  `json:"name"`  // the ONNX tensor
+	Clean  string  `json:"clean"` // as the seed's files call it, made unique
+	Node   string  `json:"node"`
+	Op     string  `json:"op"`
+	DType  string  `json:"dtype"`
+	Shape  []int64 `json:"shape"` // −1: not known before the run
+	Output bool    `json:"output"`
+}
+
+// Status says what became of a layer in a variant.
+type Status string
+
+// The statuses. Only compared and not-quantized layers have numbers.
+const (
+	Compared      Status = "compared"
+	Fused         Status = "fused"
+	NotQuantized  Status = "not quantized"
+	NotComparable Status = "not comparable"
+)
+
+// Variant is one quantized form of the model.
+type Variant struct {
+	Spec     variant.Spec      `json:"spec"`
+	Layers   []LayerResult     `json:"layers"` // parallel to the run's layers
+	Inputs   map[string]Coding `json:"inputs"` // encodings of the graph's inputs
+	Params   []Param           `json:"params"` // encodings of weights and other constants
+	Counts   map[Status]int    `json:"counts"`
+	Diverges int               `json:"diverges"` // index of the first layer under the threshold, −1 if none is
+	Failed   []string          `json:"failed,omitempty"`
+}
+
+// Coding is an activation's encoding.
+type Coding = quant.Encoding
+
+// Param is a constant's encoding, or one per channel.
+type Param struct {
+	Tensor    string   `json:"tensor"`
+	Axis      int      `json:"axis"` // −1: one encoding
+	Encodings []Coding `json:"encodings"`
+}
+
+// LayerResult is a layer's comparison in one variant.
+type LayerResult struct {
+	Status   Status           `json:"status"`
+	Reason   string           `json:"reason,omitempty"`
+	Tap      string           `json:"tap,omitempty"` // the variant's tensor that was compared
+	Encoding *Coding          `json:"encoding,omitempty"`
+	Summary  Summary          `json:"summary"`
+	Samples  []*metric.Values `json:"-"` // by sample, nil where there is no value
+}
+
+// Summary is every metric over the samples.
+type Summary [metric.Count]metric.Spread
+
+// MarshalJSON writes the metrics by their keys and leaves those out that have no value.
+func (s Summary) MarshalJSON() ([]byte, error) {
+	type spread struct {
+		Mean  metric.Value `json:"mean"`
+		Min   metric.Value `json:"min"`
+		Max   metric.Value `json:"max"`
+		Worst int          `json:"worst"`
+	}
+	m := map[string]spread{}
+	for _, info := range metric.All {
+		if v := s[info.ID]; v.Mean.OK {
+			m[info.Key] = spread{v.Mean, v.Min, v.Max, v.Worst}
+		}
+	}
+	return json.Marshal(m)
+}
+
+// Has says whether the layer has numbers.
+func (l LayerResult) Has() bool { return l.Status == Compared || l.Status == NotQuantized }

@@ -1,0 +1,215 @@
+package workspace
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	_ "modernc.org/sqlite" // database/sql finds the driver by its name
+
+	"quantcheck/internal/metric"
+	"quantcheck/internal/quant"
+	"quantcheck/internal/result"
+)
+
+// Store is the database of a workspace's runs. It may be used by many goroutines and by many programs at once.
+type Store struct {
+	db   *sql.DB
+	path string
+}
+
+// ErrNewer means that a database was written by a later version of the program.
+var ErrNewer = errors.New("the database was written by a newer version of quantcheck")
+
+// OpenStore opens a workspace's database and makes it if it is not there.
+func OpenStore(ctx context.Context, f Folder) (*Store, error) {
+	path := f.Database()
+	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+		return nil, err
+	}
+	return open(ctx, path)
+}
+
+// OpenExisting opens a workspace's database; it fails if there is none.
+func OpenExisting(ctx context.Context, f Folder) (*Store, error) {
+	if _, err := os.Stat(f.Database()); errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s is no workspace: it has no %s", f, f.Database())
+	}
+	return open(ctx, f.Database())
+}
+
+func open(ctx context.Context, path string) (*Store, error) {
+	dsn := (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath()}).String() +
+		"?_pragma=busy_timeout(10000)&_pragma=foreign_keys(1)&_txlock=immediate"
+	db, err := sql.Open("sqlite", dsn)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{db: db, path: path}
+	if err := s.migrate(ctx); err != nil {
+		_ = db.Close() // the migration's error is the one to tell
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return s, nil
+}
+
+// Close closes the database.
+func (s *Store) Close() error { return s.db.Close() }
+
+func (s *Store) migrate(ctx context.Context) error {
+	tx, err := s.db.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("the database cannot be opened (move it away to start a new one): %w", err)
+	}
+	defer tx.Rollback() //nolint:errcheck // it only fails after a commit
+	var version int
+	if err := tx.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
+		return err
+	}
+	switch {
+	case version == schemaVersion:
+		return nil
+	case version > schemaVersion:
+		return fmt.Errorf("%w (its tables have version %d, this one knows %d)", ErrNewer, version, schemaVersion)
+	}
+	if _, err := tx.ExecContext(ctx, schema); err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", schemaVersion)); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+// Add stores a run, whole or not at all, and gives it its number.
+func (s *Store) Add(ctx context.Context, run *result.Run) error {
+	if err := s.add(ctx, run); err != nil {
+		return fmt.Errorf("store the run in %s: %w", s.path, err)
+	}
+	return nil
+}
+
+func (s *Store) add(ctx context.Context, run *result.Run) error {
+	tx, err := s.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback() //nolint:errcheck // it only fails after a commit
+	w := &writer{ctx: ctx, tx: tx, statements: map[string]*sql.Stmt{}}
+	id := w.insert("runs", "command, name, started, seconds, spec, tool, onnxruntime, machine, model, warnings",
+		run.Command, run.Name, run.Started.UTC().Format("2006-01-02T15:04:05.000Z"), run.Seconds, w.json(run.Spec), run.Tool, run.ONNXRuntime,
+		w.json(run.Machine), w.json(run.Model), w.json(run.Warnings))
+	for role, list := range map[string][]result.Sample{"compared": run.Samples, "calibration": run.Calibration} {
+		for i, sample := range list {
+			w.insert("samples", "run, role, number, name, sha256", id, role, i, sample.Name, sample.SHA256)
+		}
+	}
+	for i, l := range run.Layers {
+		w.insert("layers", "run, number, name, clean, node, op, dtype, shape, output", id, i, l.Name, l.Clean, l.Node, l.Op, l.DType, w.json(l.Shape), l.Output)
+	}
+	for i := range run.Variants {
+		w.variant(id, i, &run.Variants[i], run.Layers)
+	}
+	if w.err != nil {
+		return w.err
+	}
+	if err := tx.Commit(); err != nil {
+		return err
+	}
+	run.ID = id
+	return nil
+}
+
+// writer inserts rows and remembers the first error.
+type writer struct {
+	ctx        context.Context
+	tx         *sql.Tx
+	statements map[string]*sql.Stmt
+	err        error
+}
+
+func (w *writer) json(v any) string {
+	b, err := json.Marshal(v)
+	if err != nil && w.err == nil {
+		w.err = err
+	}
+	return string(b)
+}
+
+func (w *writer) insert(table, columns string, values ...any) int64 {
+	if w.err != nil {
+		return 0
+	}
+	statement := w.statements[table]
+	if statement == nil {
+		marks := strings.TrimSuffix(strings.Repeat("?, ", len(values)), ", ")
+		if statement, w.err = w.tx.PrepareContext(w.ctx, fmt.Sprintf("INSERT INTO %s (%s) VALUES (%s)", table, columns, marks)); w.err != nil {
+			return 0
+		}
+		w.statements[table] = statement
+	}
+	r, err := statement.ExecContext(w.ctx, values...)
+	if err != nil {
+		w.err = err
+		return 0
+	}
+	id, err := r.LastInsertId()
+	w.err = err
+	return id
+}
+
+func (w *writer) variant(run int64, i int, v *result.Variant, layers []result.Layer) {
+	diverges := sql.NullInt64{Int64: int64(v.Diverges), Valid: v.Diverges >= 0}
+	w.insert("variants", "run, number, name, spec, diverges, failed", run, i, v.Spec.Name, w.json(v.Spec), diverges, w.json(append([]string{}, v.Failed...)))
+	encoding := func(kind, tensor string, channel, axis int, e quant.Encoding) {
+		w.insert("encodings", "run, variant, kind, tensor, channel, axis, bits, symmetric, min, max, scale, offset",
+			run, i, kind, tensor, channel, axis, e.Bits, e.Symmetric, e.Min, e.Max, e.Scale, e.Offset)
+	}
+	for tensor, e := range v.Inputs {
+		encoding("input", tensor, -1, -1, e)
+	}
+	seen := map[string]bool{}
+	for _, p := range v.Params {
+		if seen[p.Tensor] {
+			continue // a constant that two nodes use in two ways: the first stands for it
+		}
+		seen[p.Tensor] = true
+		for c, e := range p.Encodings {
+			if p.Axis < 0 {
+				c = -1
+			}
+			encoding("param", p.Tensor, c, p.Axis, e)
+		}
+	}
+	for k := range v.Layers {
+		l := &v.Layers[k]
+		w.insert("layer_results", "run, variant, layer, status, reason, tap", run, i, k, string(l.Status), l.Reason, l.Tap)
+		if l.Encoding != nil {
+			encoding("activation", layers[k].Name, -1, -1, *l.Encoding)
+		}
+		for _, info := range metric.All {
+			if s := l.Summary[info.ID]; l.Has() && s.Mean.OK {
+				w.insert("metrics", "run, variant, layer, metric, mean, min, max, worst", run, i, k, info.Key, null(s.Mean), null(s.Min), null(s.Max), s.Worst)
+			}
+		}
+		for n, values := range l.Samples {
+			if values == nil {
+				continue
+			}
+			row := []any{run, i, k, n}
+			for _, info := range metric.All {
+				row = append(row, null(values[info.ID]))
+			}
+			w.insert("sample_metrics", "run, variant, layer, sample, CosSim, MSE, SAR, PearsonR, DKL, SQNR, MaxAbs, MAE, MeanSteps, MaxSteps", row...)
+		}
+	}
+}
+
+func null(v metric.Value) sql.NullFloat64 { return sql.NullFloat64{Float64: v.V, Valid: v.OK} }

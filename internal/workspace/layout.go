@@ -1,0 +1,85 @@
+// Package workspace is the folder in which results lie: the seed tool's layout of files, and a database of all runs.
+package workspace
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"quantcheck/internal/variant"
+)
+
+// Folder is a workspace's root.
+type Folder string
+
+// Database is the path of the results database.
+func (f Folder) Database() string { return filepath.Join(string(f), "results", "quantcheck.db") }
+
+// Similarities is the path of the similarity file of a model's variant.
+func (f Folder) Similarities(name, variantName string) string {
+	return filepath.Join(string(f), "results", "similarities", fmt.Sprintf("%s-%s.csv", name, variantName))
+}
+
+// ModelONNX is the folder of an ONNX model, or of its variant if there is one: models_onnx/<name>[-<variant>].
+func (f Folder) ModelONNX(name, variantName string) string {
+	if variantName != "" {
+		name += "-" + variantName
+	}
+	return filepath.Join(string(f), "models_onnx", name)
+}
+
+// ModelName is the name that a model's files get: what was asked for, else the file's name without its ending.
+func ModelName(asked, path string) string {
+	if asked == "" {
+		base := filepath.Base(path)
+		asked = base[:len(base)-len(filepath.Ext(base))]
+	}
+	if clean := variant.Clean(asked); clean != "." && clean != ".." {
+		return clean
+	}
+	return "model"
+}
+
+// WriteFile writes a file that is either whole or not there: to a temporary name, synced, renamed. Folders are made.
+func WriteFile(path string, data []byte) error {
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(dir, ".quantcheck-*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err == nil {
+		err = f.Chmod(0o644)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if e := f.Close(); err == nil {
+		err = e
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(f.Name()) // the write's own error is the one to tell
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return nil
+}
+
+// WriteJSON writes a value as indented JSON, its maps sorted.
+func WriteJSON(path string, value any) error {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	if err := e.Encode(value); err != nil {
+		return err
+	}
+	return WriteFile(path, b.Bytes())
+}

@@ -1,0 +1,240 @@
+package workspace
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"math"
+	"time"
+
+	"quantcheck/internal/metric"
+	"quantcheck/internal/quant"
+	"quantcheck/internal/result"
+)
+
+// Runs lists the numbers of all runs, oldest first.
+func (s *Store) Runs(ctx context.Context) ([]int64, error) {
+	var ids []int64
+	err := s.each(ctx, "SELECT id FROM runs ORDER BY id", nil, func(scan func(...any) error) error {
+		var id int64
+		err := scan(&id)
+		ids = append(ids, id)
+		return err
+	})
+	return ids, err
+}
+
+// Run reads one run, all of it.
+func (s *Store) Run(ctx context.Context, id int64) (*result.Run, error) {
+	run := &result.Run{ID: id, Samples: []result.Sample{}, Calibration: []result.Sample{}}
+	var started, spec, machineText, model, warnings string
+	err := s.db.QueryRowContext(ctx, "SELECT command, name, started, seconds, spec, tool, onnxruntime, machine, model, warnings FROM runs WHERE id = ?", id).
+		Scan(&run.Command, &run.Name, &started, &run.Seconds, &spec, &run.Tool, &run.ONNXRuntime, &machineText, &model, &warnings)
+	if err != nil {
+		return nil, fmt.Errorf("run %d of %s: %w", id, s.path, err)
+	}
+	if run.Started, err = time.Parse(time.RFC3339, started); err != nil {
+		return nil, fmt.Errorf("run %d of %s: %w", id, s.path, err)
+	}
+	for text, into := range map[string]any{spec: &run.Spec, machineText: &run.Machine, model: &run.Model, warnings: &run.Warnings} {
+		if err := json.Unmarshal([]byte(text), into); err != nil {
+			return nil, fmt.Errorf("run %d of %s: %w", id, s.path, err)
+		}
+	}
+	for _, part := range []func(context.Context, *result.Run) error{s.readSamples, s.readLayers, s.readVariants, s.readResults, s.readMetrics, s.readSampleMetrics, s.readEncodings} {
+		if err := part(ctx, run); err != nil {
+			return nil, fmt.Errorf("run %d of %s: %w", id, s.path, err)
+		}
+	}
+	return run, nil
+}
+
+func (s *Store) each(ctx context.Context, query string, args []any, row func(scan func(...any) error) error) error {
+	rows, err := s.db.QueryContext(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := row(rows.Scan); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+func (s *Store) readSamples(ctx context.Context, run *result.Run) error {
+	return s.each(ctx, "SELECT role, name, sha256 FROM samples WHERE run = ? ORDER BY role, number", []any{run.ID}, func(scan func(...any) error) error {
+		var role string
+		var sample result.Sample
+		err := scan(&role, &sample.Name, &sample.SHA256)
+		if role == "compared" {
+			run.Samples = append(run.Samples, sample)
+		} else {
+			run.Calibration = append(run.Calibration, sample)
+		}
+		return err
+	})
+}
+
+func (s *Store) readLayers(ctx context.Context, run *result.Run) error {
+	return s.each(ctx, "SELECT name, clean, node, op, dtype, shape, output FROM layers WHERE run = ? ORDER BY number", []any{run.ID}, func(scan func(...any) error) error {
+		var l result.Layer
+		var shape string
+		if err := scan(&l.Name, &l.Clean, &l.Node, &l.Op, &l.DType, &shape, &l.Output); err != nil {
+			return err
+		}
+		run.Layers = append(run.Layers, l)
+		return json.Unmarshal([]byte(shape), &run.Layers[len(run.Layers)-1].Shape)
+	})
+}
+
+func (s *Store) readVariants(ctx context.Context, run *result.Run) error {
+	return s.each(ctx, "SELECT spec, diverges, failed FROM variants WHERE run = ? ORDER BY number", []any{run.ID}, func(scan func(...any) error) error {
+		v := result.Variant{
+			Inputs: map[string]result.Coding{}, Params: []result.Param{}, Counts: map[result.Status]int{},
+			Layers: make([]result.LayerResult, len(run.Layers)),
+		}
+		var spec, failed string
+		var diverges sql.NullInt64
+		if err := scan(&spec, &diverges, &failed); err != nil {
+			return err
+		}
+		v.Diverges = -1
+		if diverges.Valid {
+			v.Diverges = int(diverges.Int64)
+		}
+		if err := json.Unmarshal([]byte(spec), &v.Spec); err != nil {
+			return err
+		}
+		if err := json.Unmarshal([]byte(failed), &v.Failed); err != nil {
+			return err
+		}
+		if len(v.Failed) == 0 {
+			v.Failed = nil
+		}
+		run.Variants = append(run.Variants, v)
+		return nil
+	})
+}
+
+// layer finds a layer's result; a row that points outside is a damaged database.
+func layer(run *result.Run, variant, number int) (*result.LayerResult, error) {
+	if variant < 0 || variant >= len(run.Variants) || number < 0 || number >= len(run.Layers) {
+		return nil, fmt.Errorf("the database is damaged: there is no layer %d of variant %d", number, variant)
+	}
+	return &run.Variants[variant].Layers[number], nil
+}
+
+func (s *Store) readResults(ctx context.Context, run *result.Run) error {
+	return s.each(ctx, "SELECT variant, layer, status, reason, tap FROM layer_results WHERE run = ?", []any{run.ID}, func(scan func(...any) error) error {
+		var variant, number int
+		var r result.LayerResult
+		if err := scan(&variant, &number, &r.Status, &r.Reason, &r.Tap); err != nil {
+			return err
+		}
+		l, err := layer(run, variant, number)
+		if err != nil {
+			return err
+		}
+		for i := range r.Summary {
+			r.Summary[i].Worst = -1
+		}
+		if !r.Has() {
+			r.Summary = result.Summary{}
+		}
+		*l = r
+		run.Variants[variant].Counts[r.Status]++
+		return nil
+	})
+}
+
+func (s *Store) readMetrics(ctx context.Context, run *result.Run) error {
+	ids := map[string]metric.ID{}
+	for _, info := range metric.All {
+		ids[info.Key] = info.ID
+	}
+	return s.each(ctx, "SELECT variant, layer, metric, mean, min, max, worst FROM metrics WHERE run = ?", []any{run.ID}, func(scan func(...any) error) error {
+		var variant, number, worst int
+		var key string
+		var mean, lo, hi sql.NullFloat64
+		if err := scan(&variant, &number, &key, &mean, &lo, &hi, &worst); err != nil {
+			return err
+		}
+		l, err := layer(run, variant, number)
+		if id, known := ids[key]; err == nil && known {
+			l.Summary[id] = metric.Spread{Mean: value(mean), Min: value(lo), Max: value(hi), Worst: worst}
+		}
+		return err
+	})
+}
+
+func (s *Store) readSampleMetrics(ctx context.Context, run *result.Run) error {
+	const query = "SELECT variant, layer, sample, CosSim, MSE, SAR, PearsonR, DKL, SQNR, MaxAbs, MAE, MeanSteps, MaxSteps FROM sample_metrics WHERE run = ?"
+	return s.each(ctx, query, []any{run.ID}, func(scan func(...any) error) error {
+		var variant, number, sample int
+		var columns [metric.Count]sql.NullFloat64
+		into := []any{&variant, &number, &sample}
+		for i := range columns {
+			into = append(into, &columns[i])
+		}
+		if err := scan(into...); err != nil {
+			return err
+		}
+		l, err := layer(run, variant, number)
+		if err != nil || sample < 0 || sample >= len(run.Samples) {
+			return err
+		}
+		if l.Samples == nil {
+			l.Samples = make([]*metric.Values, len(run.Samples))
+		}
+		l.Samples[sample] = &metric.Values{}
+		for i, c := range columns {
+			l.Samples[sample][i] = value(c)
+		}
+		return nil
+	})
+}
+
+func (s *Store) readEncodings(ctx context.Context, run *result.Run) error {
+	numbers := map[string]int{}
+	for i, l := range run.Layers {
+		numbers[l.Name] = i
+	}
+	const query = "SELECT variant, kind, tensor, channel, axis, bits, symmetric, min, max, scale, offset FROM encodings WHERE run = ? ORDER BY variant, kind, tensor, channel"
+	return s.each(ctx, query, []any{run.ID}, func(scan func(...any) error) error {
+		var variant, channel, axis int
+		var kind, tensor string
+		var e quant.Encoding
+		if err := scan(&variant, &kind, &tensor, &channel, &axis, &e.Bits, &e.Symmetric, &e.Min, &e.Max, &e.Scale, &e.Offset); err != nil {
+			return err
+		}
+		if variant < 0 || variant >= len(run.Variants) {
+			return fmt.Errorf("the database is damaged: there is no variant %d", variant)
+		}
+		v := &run.Variants[variant]
+		switch kind {
+		case "input":
+			v.Inputs[tensor] = e
+		case "activation":
+			if number, ok := numbers[tensor]; ok {
+				v.Layers[number].Encoding = &e
+			}
+		default:
+			if last := len(v.Params) - 1; last >= 0 && v.Params[last].Tensor == tensor {
+				v.Params[last].Encodings = append(v.Params[last].Encodings, e)
+			} else {
+				v.Params = append(v.Params, result.Param{Tensor: tensor, Axis: axis, Encodings: []result.Coding{e}})
+			}
+		}
+		return nil
+	})
+}
+
+func value(v sql.NullFloat64) metric.Value {
+	if !v.Valid || math.IsNaN(v.Float64) {
+		return metric.Value{}
+	}
+	return metric.Defined(v.Float64)
+}

@@ -1,0 +1,94 @@
+package workspace
+
+// schemaVersion is the version of the tables below. A database of a later version is not read.
+const schemaVersion = 1
+
+// schema are the tables. Times are UTC in RFC 3339; JSON columns hold what internal/result marshals; a metric that is
+// not defined is NULL, an infinite one is ±9e999, which SQLite stores as ±Inf.
+const schema = `
+CREATE TABLE runs (
+  id          INTEGER PRIMARY KEY,
+  command     TEXT NOT NULL,
+  name        TEXT NOT NULL,
+  started     TEXT NOT NULL,
+  seconds     REAL NOT NULL,
+  spec        TEXT NOT NULL,  -- JSON
+  tool        TEXT NOT NULL,
+  onnxruntime TEXT NOT NULL,
+  machine     TEXT NOT NULL,  -- JSON
+  model       TEXT NOT NULL,  -- JSON
+  warnings    TEXT NOT NULL   -- JSON
+);
+CREATE TABLE samples (
+  run    INTEGER NOT NULL REFERENCES runs(id) ON DELETE CASCADE,
+  role   TEXT NOT NULL,       -- compared | calibration
+  number INTEGER NOT NULL,
+  name   TEXT NOT NULL,
+  sha256 TEXT NOT NULL,
+  PRIMARY KEY (run, role, number)
+) WITHOUT ROWID;
+CREATE TABLE layers (
+  run    INTEGER NOT NULL REFERENCES runs(id) ON DELETE CASCADE,
+  number INTEGER NOT NULL,    -- graph order
+  name   TEXT NOT NULL,
+  clean  TEXT NOT NULL,
+  node   TEXT NOT NULL,
+  op     TEXT NOT NULL,
+  dtype  TEXT NOT NULL,
+  shape  TEXT NOT NULL,       -- JSON
+  output INTEGER NOT NULL,
+  PRIMARY KEY (run, number)
+) WITHOUT ROWID;
+CREATE TABLE variants (
+  run      INTEGER NOT NULL REFERENCES runs(id) ON DELETE CASCADE,
+  number   INTEGER NOT NULL,
+  name     TEXT NOT NULL,
+  spec     TEXT NOT NULL,     -- JSON
+  diverges INTEGER,           -- number of the first layer under the threshold
+  failed   TEXT NOT NULL,     -- JSON
+  PRIMARY KEY (run, number)
+) WITHOUT ROWID;
+CREATE TABLE encodings (
+  run      INTEGER NOT NULL REFERENCES runs(id) ON DELETE CASCADE,
+  variant  INTEGER NOT NULL,
+  kind     TEXT NOT NULL,     -- input | activation | param
+  tensor   TEXT NOT NULL,
+  channel  INTEGER NOT NULL,  -- −1: one encoding for the tensor
+  axis     INTEGER NOT NULL,  -- −1: one encoding for the tensor
+  bits     INTEGER NOT NULL,
+  symmetric INTEGER NOT NULL,
+  min      REAL NOT NULL,
+  max      REAL NOT NULL,
+  scale    REAL NOT NULL,
+  offset   INTEGER NOT NULL,
+  PRIMARY KEY (run, variant, kind, tensor, channel)
+) WITHOUT ROWID;
+CREATE TABLE layer_results (
+  run     INTEGER NOT NULL REFERENCES runs(id) ON DELETE CASCADE,
+  variant INTEGER NOT NULL,
+  layer   INTEGER NOT NULL,
+  status  TEXT NOT NULL,
+  reason  TEXT NOT NULL,
+  tap     TEXT NOT NULL,
+  PRIMARY KEY (run, variant, layer)
+) WITHOUT ROWID;
+CREATE TABLE metrics (        -- over the samples
+  run     INTEGER NOT NULL REFERENCES runs(id) ON DELETE CASCADE,
+  variant INTEGER NOT NULL,
+  layer   INTEGER NOT NULL,
+  metric  TEXT NOT NULL,
+  mean    REAL,
+  min     REAL,
+  max     REAL,
+  worst   INTEGER NOT NULL,   -- number of the sample
+  PRIMARY KEY (run, variant, layer, metric)
+) WITHOUT ROWID;
+CREATE TABLE sample_metrics (
+  run     INTEGER NOT NULL REFERENCES runs(id) ON DELETE CASCADE,
+  variant INTEGER NOT NULL,
+  layer   INTEGER NOT NULL,
+  sample  INTEGER NOT NULL,
+  CosSim REAL, MSE REAL, SAR REAL, PearsonR REAL, DKL REAL, SQNR REAL, MaxAbs REAL, MAE REAL, MeanSteps REAL, MaxSteps REAL,
+  PRIMARY KEY (run, variant, layer, sample)
+) WITHOUT ROWID;
+`
