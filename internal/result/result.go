@@ -14,21 +14,21 @@ import (
 
 // Run is one check: a float model and its variants on the same samples.
 type Run struct {
-	ID          int64     `json:"id,omitempty"` // in the workspace's database
-	Command     string    `json:"command"`
-	Name        string    `json:"name"`
-	Started     time.Time `json:"started"`
-	Seconds     float64   `json:"seconds"`
-	Spec        Spec      `json:"spec"`
-	Tool        string    `json:"tool"`        // version of quantcheck
-	ONNXRuntime string    `json:"onnxruntime"` // version of the library
-	Machine     machine.Info
-	Model       Model     `json:"model"`
-	Samples     []Sample  `json:"samples"`
-	Calibration []Sample  `json:"calibration"` // none if no variant needed it
-	Layers      []Layer   `json:"layers"`      // every float tensor that a node makes, in graph order, and its kin of other types
-	Variants    []Variant `json:"variants"`
-	Warnings    []string  `json:"warnings"`
+	ID          int64        `json:"id,omitempty"` // in the workspace's database
+	Command     string       `json:"command"`
+	Name        string       `json:"name"`
+	Started     time.Time    `json:"started"`
+	Seconds     float64      `json:"seconds"`
+	Spec        Spec         `json:"spec"`
+	Tool        string       `json:"tool"`        // version of quantcheck
+	ONNXRuntime string       `json:"onnxruntime"` // version of the library
+	Machine     machine.Info `json:"machine"`
+	Model       Model        `json:"model"`
+	Samples     []Sample     `json:"samples"`
+	Calibration []Sample     `json:"calibration"` // none if no variant needed it
+	Layers      []Layer      `json:"layers"`      // every float tensor that a node makes, in graph order, and its kin of other types
+	Variants    []Variant    `json:"variants"`
+	Warnings    []string     `json:"warnings"`
 }
 
 // Spec is what was asked for: all that the command line and the files beside the model said.

@@ -67,7 +67,10 @@ func FoldBatchNorm(m *onnx.Model) (*onnx.Model, map[string]string, error) {
 		}
 		y := bn.GetOutput()[0]
 		c := proto.CloneOf(n)
-		c.Input = []string{n.GetInput()[0], fmt.Sprintf("%s_folded_%d", n.GetInput()[1], i), fmt.Sprintf("%s_folded_bias_%d", n.GetInput()[1], i)}
+		c.Input = []string{n.GetInput()[0], rename(x, n.GetInput()[1], i), fmt.Sprintf("%s_bias_%d", n.GetInput()[1], i)}
+		if len(n.GetInput()) > 2 && n.GetInput()[2] != "" {
+			c.Input[2] = rename(x, n.GetInput()[2], i)
+		}
 		c.Output = []string{y}
 		added = append(added,
 			onnx.TensorProto(c.Input[1], tensor.Floats(scaled, weight.Shape...)),
@@ -92,12 +95,25 @@ func FoldBatchNorm(m *onnx.Model) (*onnx.Model, map[string]string, error) {
 			used[name] = true
 		}
 	}
-	for _, t := range append(g.GetInitializer()[:len(g.GetInitializer()):len(g.GetInitializer())], added...) {
-		if used[t.GetName()] || x.Output[t.GetName()] {
+	changed := map[string]bool{}
+	for _, t := range added {
+		changed[t.GetName()] = true
+	}
+	for _, t := range g.GetInitializer() {
+		if !changed[t.GetName()] && (used[t.GetName()] || x.Output[t.GetName()]) {
 			after.Initializer = append(after.Initializer, t)
 		}
 	}
+	after.Initializer = append(after.Initializer, added...)
 	return m.With(after), folded, nil
+}
+
+// rename gives a changed constant its old name if nobody else uses it, so that its encoding is found under that name.
+func rename(x *onnx.Index, name string, node int) string {
+	if len(x.Consumers[name]) == 1 && !x.Output[name] {
+		return name
+	}
+	return fmt.Sprintf("%s_folded_%d", name, node)
 }
 
 // constants decodes initializers; the result is nil if one of the names is something else or is not float32.

@@ -1,0 +1,23 @@
+// Quantcheck shows what quantization does to a neural network, layer by layer.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"quantcheck/internal/cli"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, func() {
+		stop() // a second signal ends the program at once
+		// Results are written whole or not at all, so whatever still runs may be left to the operating system.
+		time.Sleep(900 * time.Millisecond)
+		os.Exit(130)
+	})
+	os.Exit(cli.Run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}

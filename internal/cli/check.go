@@ -1,0 +1,270 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+
+	"quantcheck/internal/dataset"
+	"quantcheck/internal/flow"
+	"quantcheck/internal/metric"
+	"quantcheck/internal/onnxruntime"
+	"quantcheck/internal/report"
+	"quantcheck/internal/result"
+	"quantcheck/internal/workspace"
+)
+
+// inputFlags describe a model's input; every command that reads samples has them.
+type inputFlags struct {
+	ModelConfig string   `placeholder:"FILE" help:"YAML file with the keys of the flags below. Without it MODEL.yaml beside the model is used, if it is there."`
+	InputColor  string   `placeholder:"rgb|bgr|gray" help:"Colour order that the model takes (rgb)."`
+	Resize      string   `placeholder:"stretch|letterbox|crop" help:"How a picture gets the model's size (stretch)."`
+	PadValue    string   `placeholder:"114" help:"Grey that a letterbox is padded with (114)."`
+	PadPosition string   `placeholder:"center|bottom-right" help:"Where a letterbox is padded: on all sides, or with the picture at top left (center)."`
+	Mean        string   `placeholder:"N[,N,N]" help:"x = (pixel - mean) / scale, one number or one per channel (0)."`
+	Scale       string   `placeholder:"N[,N,N]" help:"See --mean (1)."`
+	Layout      string   `placeholder:"NCHW|NHWC" help:"Layout of the model's input (from its shape)."`
+	InputShape  []string `sep:"none" placeholder:"[NAME=]1,3,H,W" help:"Shape for an input with dynamic dimensions; repeatable."`
+}
+
+// description puts together what the file beside the model and the flags say; flags win.
+func (f *inputFlags) description(model string) (dataset.Description, error) {
+	d := dataset.Default()
+	file := f.ModelConfig
+	if file == "" {
+		beside := strings.TrimSuffix(model, filepath.Ext(model)) + ".yaml"
+		if _, err := os.Stat(beside); err == nil {
+			file = beside
+		}
+	}
+	if file != "" {
+		if err := d.ReadFile(file); err != nil {
+			return d, usageError{err}
+		}
+	}
+	if len(f.InputShape) > 0 {
+		d.InputShape = nil
+	}
+	flags := map[string][]string{
+		"input-color": {f.InputColor}, "resize": {f.Resize}, "pad-value": {f.PadValue}, "pad-position": {f.PadPosition},
+		"mean": {f.Mean}, "scale": {f.Scale}, "layout": {f.Layout}, "input-shape": f.InputShape,
+	}
+	for _, key := range dataset.Keys {
+		for _, value := range flags[key] {
+			if value == "" {
+				continue
+			}
+			if err := d.Set(key, value); err != nil {
+				return d, usagef("--%w", err)
+			}
+		}
+	}
+	if err := d.Check(); err != nil {
+		return d, usageError{err}
+	}
+	return d, nil
+}
+
+// engineFlags say what inference runs on.
+type engineFlags struct {
+	Threads int    `placeholder:"N" help:"Threads for the inference (all cores)."`
+	OrtLib  string `placeholder:"FILE" help:"The ONNX Runtime library. Without it: $$QUANTCHECK_ORT_LIB, beside the program, the user's cache folder, node_modules."`
+}
+
+func (e *engineFlags) open() (*onnxruntime.Runtime, error) {
+	if e.Threads < 0 || e.Threads > 1024 {
+		return nil, usagef("--threads %d", e.Threads)
+	}
+	path, err := onnxruntime.Find(e.OrtLib)
+	if err != nil {
+		return nil, err
+	}
+	return onnxruntime.Open(path, e.threads())
+}
+
+func (e *engineFlags) threads() int {
+	if e.Threads > 0 {
+		return e.Threads
+	}
+	return runtime.NumCPU()
+}
+
+type checkCmd struct {
+	Model   string   `arg:"" help:"The float model, an .onnx file."`
+	Images  string   `required:"" placeholder:"PATH" help:"Samples to compare on: a picture, a folder, a text file that names them, .npy or .raw files, an SNPE input list."`
+	Calib   string   `placeholder:"PATH" help:"Samples that calibrate (those of --images)."`
+	Limit   int      `placeholder:"N" help:"Take the first N samples of each."`
+	Variant []string `sep:"none" placeholder:"SPEC" help:"What to compare: w{4|8|16}a{8|16} or fp16, with options after commas: per-channel (default) or per-tensor; tf (default), enhanced, symmetric, percentile:99.99 or mse; bias8 or bias32 (default). Or NAME=file.onnx, a ready QDQ model. Repeatable (w8a8)."`
+	Out     string   `default:"." placeholder:"DIR" help:"Workspace that the results go to (the working folder)."`
+	Name    string   `help:"Name of the model in the results (the file's name)."`
+
+	Input  inputFlags  `embed:"" group:"Input:"`
+	Engine engineFlags `embed:"" group:"Engine:"`
+
+	Memory       string   `default:"2GiB" placeholder:"SIZE" help:"Bound for the tensors that are held at once (2GiB)."`
+	SaveTensors  bool     `help:"Write every layer of the first sample to models_onnx/<name>/output, as the seed tool does."`
+	SaveModel    bool     `help:"Write the quantized models as QDQ ONNX to models_onnx/<name>."`
+	Encodings    string   `placeholder:"FILE" help:"Write the encodings as AIMET JSON 1.0.0; with several variants their names are put into the file's name."`
+	DivergeUnder float64  `default:"20" placeholder:"DB" help:"A layer diverges when its SQNR is under this (20)."`
+	FailUnder    []string `sep:"none" placeholder:"cos=0.99" help:"Exit with status 3 when an output layer's cosine (cos=) or SQNR (sqnr=) is lower; repeatable."`
+	JSON         bool     `name:"json" help:"Print the whole result as JSON instead of the summary."`
+	Bare         bool     `hidden:"" help:"Make the inferences only, for benchmarks."`
+}
+
+func (c *checkCmd) spec() (result.Spec, error) {
+	input, err := c.Input.description(c.Model)
+	if err != nil {
+		return result.Spec{}, err
+	}
+	memory, err := parseMemory(c.Memory)
+	if err != nil {
+		return result.Spec{}, err
+	}
+	if c.Limit < 0 {
+		return result.Spec{}, usagef("--limit %d: a number of samples is not negative", c.Limit)
+	}
+	if len(c.Variant) == 0 {
+		c.Variant = []string{"w8a8"}
+	}
+	s := result.Spec{
+		Model: c.Model, Images: c.Images, Calib: c.Calib, Limit: c.Limit, Variants: c.Variant, Out: c.Out,
+		Name: workspace.ModelName(c.Name, c.Model), Input: input, Threads: c.Engine.threads(), MemoryMiB: memory,
+		SaveTensors: c.SaveTensors, SaveModel: c.SaveModel, Encodings: c.Encodings, DivergeUnder: c.DivergeUnder, Bare: c.Bare,
+	}
+	for _, text := range c.FailUnder {
+		t, err := parseThreshold(text)
+		if err != nil {
+			return s, err
+		}
+		s.FailUnder = append(s.FailUnder, t)
+	}
+	return s, nil
+}
+
+func parseThreshold(text string) (result.Threshold, error) {
+	key, number, _ := strings.Cut(text, "=")
+	id, known := map[string]metric.ID{"cos": metric.CosSim, "sqnr": metric.SQNR}[key]
+	value, err := strconv.ParseFloat(number, 64)
+	if !known || err != nil || value != value {
+		return result.Threshold{}, usagef("--fail-under %q: write cos=0.99 or sqnr=20", text)
+	}
+	return result.Threshold{Metric: id, Value: value}, nil
+}
+
+// parseMemory reads a size and gives it in MiB.
+func parseMemory(text string) (int, error) {
+	units := []struct {
+		suffix string
+		mib    float64
+	}{{"GiB", 1024}, {"MiB", 1}, {"G", 1024}, {"M", 1}, {"", 1. / (1 << 20)}}
+	for _, u := range units {
+		number, ok := strings.CutSuffix(text, u.suffix)
+		if !ok {
+			continue
+		}
+		v, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
+		if mib := v * u.mib; err == nil && mib >= 16 && mib <= 1<<24 {
+			return int(mib), nil
+		}
+		break
+	}
+	return 0, usagef("--memory %q: write a size of 16MiB or more, such as 512MiB or 2GiB", text)
+}
+
+func (c *checkCmd) Run(con *console) error {
+	spec, err := c.spec()
+	if err != nil {
+		return err
+	}
+	if err := checkOut(spec.Out); err != nil {
+		return err
+	}
+	r, err := c.Engine.open()
+	if err != nil {
+		return err
+	}
+	progress := newProgress(con.stderr)
+	defer progress.clear()
+	folder := workspace.Folder(spec.Out)
+	stage := workspace.NewStage(folder, spec)
+	defer stage.Discard()
+	run, err := flow.Check(con.ctx, r, spec, progress, stage)
+	if err != nil {
+		return err
+	}
+	if spec.Bare {
+		_, err := fmt.Fprintf(con.stdout, "%.3f s\n", run.Seconds)
+		return err
+	}
+	progress.Phase("writing", 1)
+	files, err := store(con, folder, stage, run)
+	if err != nil {
+		return err
+	}
+	progress.clear()
+	if c.JSON {
+		err = report.JSON(con.stdout, run)
+	} else {
+		report.Terminal(con.stdout, run)
+		for i, f := range files {
+			fmt.Fprintf(con.stdout, "%-12s %s\n", map[bool]string{true: "results"}[i == 0], report.Printable(f))
+		}
+	}
+	if err != nil {
+		return err
+	}
+	for _, v := range run.Variants {
+		if len(v.Failed) > 0 {
+			for _, f := range v.Failed {
+				fmt.Fprintf(con.stderr, "quantcheck: %s: %s\n", v.Spec.Name, report.Printable(f))
+			}
+			err = errNo
+		}
+	}
+	return err
+}
+
+// checkOut sees, before long work, that the results can be written.
+func checkOut(dir string) error {
+	info, err := os.Stat(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return usageError{err}
+	case !info.IsDir():
+		return usagef("--out %s is a file, not a folder", dir)
+	}
+	return nil
+}
+
+// store writes the results and gives the paths of what it wrote, the database first.
+func store(con *console, folder workspace.Folder, stage *workspace.Stage, run *result.Run) ([]string, error) {
+	db, err := workspace.OpenStore(con.ctx, folder)
+	if err != nil {
+		return nil, err
+	}
+	defer db.Close() //nolint:errcheck // everything was committed or failed before
+	files := []string{folder.Database()}
+	for i := range run.Variants {
+		v := &run.Variants[i]
+		path := folder.Similarities(run.Name, v.Spec.Name)
+		if err := workspace.WriteFile(path, report.Similarities(run, v)); err != nil {
+			return nil, err
+		}
+		files = append(files, path)
+	}
+	saved, err := stage.Commit()
+	if err != nil {
+		return nil, err
+	}
+	if err := db.Add(con.ctx, run); err != nil {
+		return nil, err
+	}
+	return append(files, saved...), nil
+}

@@ -1,0 +1,123 @@
+// Package cli is the program as a user meets it: commands, flags, what is printed, and the exit status.
+//
+// A command's file turns flags into a spec, calls a use case, and draws its result. Nothing else reads flags.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/alecthomas/kong"
+
+	"quantcheck/internal/flow"
+	"quantcheck/internal/machine"
+	"quantcheck/internal/onnxruntime"
+)
+
+// Exit statuses, as the help documents them.
+const (
+	exitDone        = 0
+	exitFailed      = 1
+	exitUsage       = 2
+	exitNo          = 3
+	exitUnavailable = 4
+	exitInterrupted = 130
+)
+
+const description = `Shows what quantization does to a neural network, layer by layer.
+
+Exit status: 0 done, 1 failed, 2 wrong usage or input, 3 done but a threshold says no, 4 engine or device unavailable, 130 interrupted.`
+
+type program struct {
+	Check   checkCmd   `cmd:"" help:"Compare a float ONNX model with quantized variants of it, layer by layer."`
+	Version versionCmd `cmd:"" help:"Print the version."`
+}
+
+// console is where a command reads and writes. Stdout is for results, stderr for people.
+type console struct {
+	ctx            context.Context //nolint:containedctx // commands get their context through kong's bindings
+	stdin          io.Reader
+	stdout, stderr io.Writer
+}
+
+// errNo is the error of a run that is done but whose threshold says no; it has been reported already.
+var errNo = errors.New("a threshold was not reached")
+
+// Run is the program. It writes results to stdout and everything else to stderr, and gives the exit status.
+func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	var p program
+	exited := -1
+	parser, err := kong.New(&p,
+		kong.Name("quantcheck"), kong.Description(description), kong.UsageOnError(), kong.Writers(stdout, stderr),
+		kong.Exit(func(code int) { exited = code }), kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 110}),
+	)
+	if err != nil {
+		fmt.Fprintf(stderr, "quantcheck: %v\n", err)
+		return exitFailed
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	k, err := parser.Parse(args)
+	if exited >= 0 { // help was printed
+		return exited
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "quantcheck: %v\nTry: quantcheck %s--help\n", err, commandOf(args))
+		return exitUsage
+	}
+	err = k.Run(&console{ctx, stdin, stdout, stderr})
+	return status(ctx, err, stderr)
+}
+
+func commandOf(args []string) string {
+	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
+		return args[0] + " "
+	}
+	return ""
+}
+
+// status is the one place where errors become exit statuses.
+func status(ctx context.Context, err error, stderr io.Writer) int {
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.Is(err, errNo):
+		return exitNo
+	case ctx.Err() != nil || errors.Is(err, context.Canceled):
+		fmt.Fprintln(stderr, "quantcheck: interrupted; nothing was written")
+		return exitInterrupted
+	}
+	fmt.Fprintf(stderr, "quantcheck: %v\n", err)
+	switch {
+	case errors.Is(err, onnxruntime.ErrNoLibrary):
+		return exitUnavailable
+	case errors.Is(err, flow.ErrUsage), errors.Is(err, errUsage):
+		return exitUsage
+	}
+	return exitFailed
+}
+
+// errUsage marks errors in a command's own flags.
+var errUsage = errors.New("wrong usage")
+
+type usageError struct{ error }
+
+func (e usageError) Is(target error) bool { return target == errUsage }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+type versionCmd struct{}
+
+func (versionCmd) Run(c *console) error {
+	info := machine.Describe()
+	revision := info.Revision
+	if revision == "" {
+		revision = "unknown revision"
+	}
+	_, err := fmt.Fprintf(c.stdout, "quantcheck %s (%s, %s, %s/%s)\n", machine.Version, revision, info.Go, info.OS, info.Arch)
+	return err
+}

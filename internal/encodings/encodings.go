@@ -1,0 +1,80 @@
+// Package encodings writes encodings as AIMET does, for tools that take them as overrides.
+package encodings
+
+import (
+	"bytes"
+	"encoding/json"
+	"maps"
+	"slices"
+
+	"quantcheck/internal/quant"
+	"quantcheck/internal/result"
+	"quantcheck/internal/variant"
+)
+
+type file struct {
+	Version       string    `json:"version"`
+	Activations   []entry   `json:"activation_encodings"`
+	Params        []entry   `json:"param_encodings"`
+	QuantizerArgs quantArgs `json:"quantizer_args"`
+	Producer      string    `json:"producer"`
+}
+
+type quantArgs struct {
+	ActivationBits int    `json:"activation_bitwidth"`
+	ParamBits      int    `json:"param_bitwidth"`
+	PerChannel     bool   `json:"per_channel_quantization"`
+	Scheme         string `json:"quant_scheme"`
+}
+
+type entry struct {
+	Name   string    `json:"name"`
+	Type   string    `json:"enc_type"`
+	DType  string    `json:"dtype"`
+	Bits   int       `json:"bw"`
+	IsSym  *bool     `json:"is_sym,omitempty"`
+	Scale  []float64 `json:"scale,omitempty"`
+	Offset []int     `json:"offset,omitempty"`
+}
+
+// AIMET100 writes a variant's encodings in AIMET's JSON 1.0.0: graph inputs, activations in graph order, parameters.
+// A half-precision variant's activations are listed as 16-bit floats.
+func AIMET100(layers []result.Layer, v *result.Variant) ([]byte, error) {
+	f := file{Version: "1.0.0", Activations: []entry{}, Params: []entry{}, Producer: "quantcheck"}
+	f.QuantizerArgs = quantArgs{
+		ActivationBits: v.Spec.ActBits, ParamBits: v.Spec.WeightBits, PerChannel: v.Spec.PerChannel, Scheme: string(v.Spec.Calibrator),
+	}
+	for _, name := range slices.Sorted(maps.Keys(v.Inputs)) {
+		f.Activations = append(f.Activations, integer(name, -1, v.Inputs[name]))
+	}
+	for k, l := range v.Layers {
+		switch {
+		case l.Encoding != nil:
+			f.Activations = append(f.Activations, integer(layers[k].Name, -1, *l.Encoding))
+		case v.Spec.Kind == variant.Half && l.Status == result.Compared:
+			f.Activations = append(f.Activations, entry{Name: layers[k].Name, Type: "PER_TENSOR", DType: "FLOAT", Bits: 16})
+		}
+	}
+	for _, p := range v.Params {
+		f.Params = append(f.Params, integer(p.Tensor, p.Axis, p.Encodings...))
+	}
+	slices.SortStableFunc(f.Params, func(a, b entry) int { return bytes.Compare([]byte(a.Name), []byte(b.Name)) })
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	err := e.Encode(f)
+	return b.Bytes(), err
+}
+
+func integer(name string, axis int, list ...quant.Encoding) entry {
+	e := entry{Name: name, Type: "PER_TENSOR", DType: "INT", Bits: list[0].Bits, IsSym: &list[0].Symmetric}
+	if axis >= 0 {
+		e.Type = "PER_CHANNEL"
+	}
+	for _, x := range list {
+		e.Scale = append(e.Scale, x.Scale)
+		e.Offset = append(e.Offset, x.Offset)
+	}
+	return e
+}

@@ -1,0 +1,62 @@
+// Package report draws a result: as CSV files, as JSON, as text for a terminal.
+package report
+
+import (
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"io"
+	"strconv"
+
+	"quantcheck/internal/metric"
+	"quantcheck/internal/result"
+)
+
+// Similarities writes a variant's layers as the seed's similarity file: its columns first, then ours. Numbers are means
+// over the samples; for each metric its least, its greatest and its worst sample follow.
+func Similarities(run *result.Run, v *result.Variant) []byte {
+	header := []string{"Layer"}
+	for _, info := range metric.All {
+		header = append(header, info.Key)
+	}
+	header = append(header, "Status", "Reason", "Tensor", "Node", "Op", "Output", "Bits", "Scale", "Offset", "Min", "Max")
+	for _, info := range metric.All {
+		header = append(header, info.Key+"_min", info.Key+"_max", info.Key+"_worst_sample")
+	}
+	var b bytes.Buffer
+	w := csv.NewWriter(&b)
+	_ = w.Write(header) // a buffer takes everything
+	for k, layer := range run.Layers {
+		l := &v.Layers[k]
+		row := []string{layer.Clean}
+		for i := range l.Summary {
+			row = append(row, l.Summary[i].Mean.String())
+		}
+		row = append(row, string(l.Status), l.Reason, layer.Name, layer.Node, layer.Op, strconv.FormatBool(layer.Output))
+		if e := l.Encoding; e != nil {
+			f := func(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }
+			row = append(row, strconv.Itoa(e.Bits), f(e.Scale), strconv.Itoa(e.Offset), f(e.Min), f(e.Max))
+		} else {
+			row = append(row, "", "", "", "", "")
+		}
+		for i := range l.Summary {
+			s := l.Summary[i]
+			worst := ""
+			if l.Has() && s.Mean.OK && s.Worst >= 0 && s.Worst < len(run.Samples) {
+				worst = run.Samples[s.Worst].Name
+			}
+			row = append(row, s.Min.String(), s.Max.String(), worst)
+		}
+		_ = w.Write(row)
+	}
+	w.Flush()
+	return b.Bytes()
+}
+
+// JSON writes a run for machines.
+func JSON(w io.Writer, run *result.Run) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", " ")
+	e.SetEscapeHTML(false)
+	return e.Encode(run)
+}

@@ -1,0 +1,87 @@
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"quantcheck/internal/metric"
+	"quantcheck/internal/result"
+)
+
+// grade says in a word how good an output's SQNR is. The borders are those that other tools pass or fail by: 20 dB
+// (Polygraphy), 10 dB (Hailo); 30 dB is an error of 3 %.
+func grade(sqnr metric.Value) string {
+	switch {
+	case !sqnr.OK:
+		return "cannot be judged"
+	case sqnr.V >= 30:
+		return "good"
+	case sqnr.V >= 20:
+		return "fair"
+	case sqnr.V >= 10:
+		return "poor"
+	}
+	return "bad"
+}
+
+// worstOutput finds the output layer of least SQNR, −1 if none has a value.
+func worstOutput(run *result.Run, v *result.Variant) int {
+	worst := -1
+	for k := range run.Layers {
+		if !run.Layers[k].Output || !v.Layers[k].Has() || !v.Layers[k].Summary[metric.SQNR].Mean.OK {
+			continue
+		}
+		if worst < 0 || v.Layers[k].Summary[metric.SQNR].Mean.V < v.Layers[worst].Summary[metric.SQNR].Mean.V {
+			worst = k
+		}
+	}
+	return worst
+}
+
+// Verdict says in a sentence or two what a variant did to the model.
+func Verdict(run *result.Run, v *result.Variant) string {
+	k := worstOutput(run, v)
+	if k < 0 {
+		return fmt.Sprintf("%s cannot be judged: no output could be compared.", v.Spec.Name)
+	}
+	s := v.Layers[k].Summary
+	which := "the output " + Printable(run.Layers[k].Name)
+	if outputs(run) > 1 {
+		which = "the worst output, " + Printable(run.Layers[k].Name) + ","
+	}
+	text := fmt.Sprintf("%s is %s: %s keeps %s dB of SQNR against float", v.Spec.Name, grade(s[metric.SQNR].Mean), which, number(s[metric.SQNR].Mean))
+	if c := s[metric.CosSim].Mean; c.OK {
+		text += fmt.Sprintf(" (cosine %s)", number(c))
+	}
+	if v.Diverges < 0 {
+		return text + fmt.Sprintf("; no layer falls under %g dB.", run.Spec.DivergeUnder)
+	}
+	d := v.Diverges
+	return text + fmt.Sprintf(". The first layer under %g dB is %s (%s, number %d of %d) with %s dB.",
+		run.Spec.DivergeUnder, Printable(run.Layers[d].Name), run.Layers[d].Op, d+1, len(run.Layers), number(v.Layers[d].Summary[metric.SQNR].Mean))
+}
+
+func outputs(run *result.Run) int {
+	n := 0
+	for _, l := range run.Layers {
+		if l.Output {
+			n++
+		}
+	}
+	return n
+}
+
+// Worst lists the layers of least mean SQNR, worst first.
+func Worst(v *result.Variant, most int) []int {
+	var list []int
+	for k, l := range v.Layers {
+		if l.Has() && l.Summary[metric.SQNR].Mean.OK {
+			list = append(list, k)
+		}
+	}
+	slices.SortStableFunc(list, func(a, b int) int {
+		return cmp.Compare(v.Layers[a].Summary[metric.SQNR].Mean.V, v.Layers[b].Summary[metric.SQNR].Mean.V)
+	})
+	return list[:min(most, len(list))]
+}

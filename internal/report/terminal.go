@@ -1,0 +1,174 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
+
+	"quantcheck/internal/metric"
+	"quantcheck/internal/result"
+	"quantcheck/internal/variant"
+)
+
+const worstShown = 10
+
+// Terminal draws a run for people: what came out, where it is worst, what was used.
+func Terminal(w io.Writer, run *result.Run) {
+	if len(run.Variants) > 1 {
+		compareVariants(w, run)
+	}
+	for i := range run.Variants {
+		v := &run.Variants[i]
+		fmt.Fprintf(w, "\n%s\n\n", Verdict(run, v))
+		worstLayers(w, run, v)
+		fmt.Fprintf(w, "\n%d layers: %d compared, %d fused, %d not quantized, %d not comparable.\n", len(v.Layers),
+			v.Counts[result.Compared], v.Counts[result.Fused], v.Counts[result.NotQuantized], v.Counts[result.NotComparable])
+		for _, f := range v.Failed {
+			fmt.Fprintf(w, "FAILED %s\n", Printable(f))
+		}
+	}
+	fmt.Fprintln(w)
+	used(w, run)
+}
+
+func newTable(w io.Writer) table.Writer {
+	t := table.NewWriter()
+	t.SetOutputMirror(w)
+	style := table.StyleLight
+	style.Format.Header = text.FormatDefault
+	style.Options.DrawBorder = false
+	style.Options.SeparateColumns = false
+	t.SetStyle(style)
+	return t
+}
+
+func right(names ...string) []table.ColumnConfig {
+	var list []table.ColumnConfig
+	for _, n := range names {
+		list = append(list, table.ColumnConfig{Name: n, Align: text.AlignRight, AlignHeader: text.AlignRight})
+	}
+	return list
+}
+
+func compareVariants(w io.Writer, run *result.Run) {
+	t := newTable(w)
+	t.AppendHeader(table.Row{"variant", "worst output", "SQNR dB", "cosine", "first layer under " + strconv.FormatFloat(run.Spec.DivergeUnder, 'g', -1, 64) + " dB"})
+	t.SetColumnConfigs(right("SQNR dB", "cosine"))
+	for i := range run.Variants {
+		v := &run.Variants[i]
+		row := table.Row{v.Spec.Name, "none", "", "", "none"}
+		if k := worstOutput(run, v); k >= 0 {
+			row[1], row[2], row[3] = Short(run.Layers[k].Name, 30), number(v.Layers[k].Summary[metric.SQNR].Mean), number(v.Layers[k].Summary[metric.CosSim].Mean)
+		}
+		if v.Diverges >= 0 {
+			row[4] = fmt.Sprintf("%d %s", v.Diverges+1, Short(run.Layers[v.Diverges].Name, 50))
+		}
+		t.AppendRow(row)
+	}
+	t.Render()
+}
+
+func worstLayers(w io.Writer, run *result.Run, v *result.Variant) {
+	worst := Worst(v, worstShown)
+	if len(worst) == 0 {
+		return
+	}
+	t := newTable(w)
+	t.AppendHeader(table.Row{"", "worst layers", "op", "SQNR dB", "cosine", "mean steps", "max steps", "worst sample"})
+	t.SetColumnConfigs(right("", "SQNR dB", "cosine", "mean steps", "max steps"))
+	for _, k := range worst {
+		l := &v.Layers[k]
+		sample := ""
+		if s := l.Summary[metric.SQNR].Worst; s >= 0 && s < len(run.Samples) {
+			sample = Short(run.Samples[s].Name, 24)
+		}
+		t.AppendRow(table.Row{
+			k + 1, Short(run.Layers[k].Name, 56), run.Layers[k].Op, number(l.Summary[metric.SQNR].Mean), number(l.Summary[metric.CosSim].Mean),
+			number(l.Summary[metric.MeanSteps].Mean), number(l.Summary[metric.MaxSteps].Max), sample,
+		})
+	}
+	t.Render()
+}
+
+func used(w io.Writer, run *result.Run) {
+	line := func(key, format string, args ...any) { fmt.Fprintf(w, "%-12s %s\n", key, fmt.Sprintf(format, args...)) }
+	line("model", "%s (opset %d)", Printable(run.Model.Path), run.Model.Opset)
+	if run.Model.Layout != "" {
+		line("input", "%s, %s", run.Spec.Input, run.Model.Layout)
+	}
+	calibration := "none needed"
+	if n := len(run.Calibration); n > 0 {
+		from := run.Spec.Calib
+		if from == "" {
+			from = "the same as compared"
+		}
+		calibration = fmt.Sprintf("%d (%s)", n, Printable(from))
+	}
+	line("samples", "%d compared (%s), calibration: %s", len(run.Samples), Printable(run.Spec.Images), calibration)
+	line("engine", "ONNX Runtime %s, graph optimisation off, %d threads; %s (%s)", run.ONNXRuntime, run.Spec.Threads, run.Machine.CPU, strings.Join(run.Machine.Features, " "))
+	line("time", "%.1f s", run.Seconds)
+	for _, warning := range run.Warnings {
+		line("note", "%s", Printable(warning))
+	}
+}
+
+// Describe says what a recipe does, for tables and pages.
+func Describe(s variant.Spec) string {
+	switch s.Kind {
+	case variant.Half:
+		return "half precision"
+	case variant.File:
+		return "ready model " + s.File
+	}
+	granularity := "per channel"
+	if !s.PerChannel {
+		granularity = "per tensor"
+	}
+	return fmt.Sprintf("weights %d bit %s, activations %d bit, calibrator %s, bias %d bit", s.WeightBits, granularity, s.ActBits, s.Calibrator, s.BiasBits)
+}
+
+// number writes a value in four significant digits; an undefined one is "–".
+func number(v metric.Value) string {
+	switch {
+	case !v.OK:
+		return "–"
+	case math.IsInf(v.V, 0):
+		return v.String()
+	case v.V != 0 && math.Abs(v.V) < 1e-4 || math.Abs(v.V) >= 1e6:
+		return strconv.FormatFloat(v.V, 'e', 2, 64)
+	}
+	return strconv.FormatFloat(v.V, 'f', max(0, 4-len(strconv.Itoa(int(math.Abs(v.V))))+boolToInt(math.Abs(v.V) < 1)), 64)
+}
+
+func boolToInt(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// Printable replaces what would move a terminal's cursor or turn its writing direction: control and format characters.
+func Printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == '\u2028' || r == '\u2029' {
+			return '\ufffd'
+		}
+		return r
+	}, strings.ToValidUTF8(s, "\ufffd"))
+}
+
+// Short is a printable name of at most n characters: the middle of a longer one is left out.
+func Short(s string, n int) string {
+	r := []rune(Printable(s))
+	if len(r) <= n {
+		return string(r)
+	}
+	head := n / 3
+	return string(r[:head]) + "…" + string(r[len(r)-(n-head-1):])
+}
