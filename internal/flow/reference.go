@@ -60,6 +60,7 @@ func loadReference(ctx context.Context, r *onnxruntime.Runtime, spec result.Spec
 	}
 	ref.index = onnx.NewIndex(ref.model)
 	ref.listLayers(fixed)
+	ref.standIns()
 	if ref.toRun, ref.folded, err = rewrite.FoldBatchNorm(ref.model); err != nil {
 		return nil, fmt.Errorf("%s: %w", spec.Model, err)
 	}
@@ -83,7 +84,7 @@ func (ref *reference) listLayers(original *onnx.Model) {
 				l.Node = fmt.Sprintf("%s_%d", n.GetOpType(), i)
 			}
 			if t, ok := ref.types[out]; ok && t.Tensor {
-				l.DType, l.Shape = t.DType.String(), t.Shape
+				l.DType, l.Shape = t.DType.String(), append(l.Shape, t.Shape...)
 			} else if !ok {
 				l.DType = "constant"
 			} else {
@@ -93,6 +94,43 @@ func (ref *reference) listLayers(original *onnx.Model) {
 				l.Clean = fmt.Sprintf("%s~%d", l.Clean, taken[l.Clean])
 			}
 			ref.layers = append(ref.layers, l)
+		}
+	}
+}
+
+// standIns marks, for each output of the graph that is no tensor of real numbers, the layers before it that stand for
+// it: a class label is judged by the scores that it was taken from.
+func (ref *reference) standIns() {
+	number := map[string]int{}
+	for k, l := range ref.layers {
+		number[l.Name] = k
+	}
+	seen := map[string]bool{}
+	var mark func(name string) []string
+	mark = func(name string) []string {
+		k, made := number[name]
+		if !made || seen[name] {
+			return nil
+		}
+		seen[name] = true
+		if ref.incomparable(ref.layers[k]) == "" {
+			ref.layers[k].Output = true
+			return []string{name}
+		}
+		var marked []string
+		if p, ok := ref.index.Producer[name]; ok {
+			for _, in := range onnx.Uses(ref.index.Nodes[p]) {
+				marked = append(marked, mark(in)...)
+			}
+		}
+		return marked
+	}
+	for _, out := range ref.model.Outputs() {
+		if k, made := number[out]; made && ref.incomparable(ref.layers[k]) != "" {
+			if marked := mark(out); len(marked) > 0 {
+				ref.layers[k].Output = false
+				ref.warnings = append(ref.warnings, fmt.Sprintf("the output %s is %s; %s before it stands for it", out, ref.incomparable(ref.layers[k]), strings.Join(marked, ", ")))
+			}
 		}
 	}
 }

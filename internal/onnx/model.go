@@ -268,9 +268,12 @@ func (m *Model) Bytes() ([]byte, error) {
 	return data, nil
 }
 
-// ValueInfo describes a tensor of fixed type; a negative dimension is left open.
+// ValueInfo describes a tensor of fixed type; a negative dimension is left open, and so is the rank if shape is nil.
 func ValueInfo(name string, d tensor.DType, shape []int64) *onnxpb.ValueInfoProto {
 	s := &onnxpb.TensorShapeProto{}
+	if shape == nil {
+		s = nil
+	}
 	for _, dim := range shape {
 		p := &onnxpb.TensorShapeProto_Dimension{}
 		if dim >= 0 {
@@ -283,11 +286,15 @@ func ValueInfo(name string, d tensor.DType, shape []int64) *onnxpb.ValueInfoProt
 	}}
 }
 
-// TypeOf reads a tensor's declared type; dimensions that are symbolic or missing are −1, ok is false if it is no tensor.
+// TypeOf reads a tensor's declared type; dimensions that are symbolic or missing are −1, the shape is nil if not even
+// the rank is known, ok is false if it is no tensor.
 func TypeOf(v *onnxpb.ValueInfoProto) (d tensor.DType, shape []int64, ok bool) {
 	t := v.GetType().GetTensorType()
 	if t == nil {
 		return 0, nil, false
+	}
+	if t.GetShape() != nil {
+		shape = []int64{}
 	}
 	for _, dim := range t.GetShape().GetDim() {
 		value := int64(-1)

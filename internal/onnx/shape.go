@@ -39,10 +39,10 @@ func FixInputs(m *Model, shapes map[string][]int64) (*Model, []string, error) {
 				batched = append(batched, in.GetName())
 			}
 		}
-		if slices.ContainsFunc(want, func(d int64) bool { return d < 0 }) {
+		if want == nil || slices.ContainsFunc(want, func(d int64) bool { return d < 0 }) {
 			return nil, nil, fmt.Errorf("input %q has the dynamic shape %s: give it one, such as --input-shape 1,3,640,640", in.GetName(), ShapeText(in))
 		}
-		if len(own) > 0 && len(want) != len(own) {
+		if own != nil && len(want) != len(own) {
 			return nil, nil, fmt.Errorf("input %q has %d dimensions (%s), the shape given has %d", in.GetName(), len(own), ShapeText(in), len(want))
 		}
 		for i := range own {

@@ -18,16 +18,17 @@ type Options struct {
 	ExternalDir string
 }
 
-// Type is what is known of a tensor before a run; unknown dimensions are −1. Tensor is false for sequences and maps.
+// Type is what is known of a tensor before a run; unknown dimensions are −1. The shape is nil if nothing is known of it
+// or if it is a scalar: the library does not tell these apart. Tensor is false for sequences and maps.
 type Type struct {
 	Tensor bool
 	DType  tensor.DType
 	Shape  []int64
 }
 
-// Fixed says whether every dimension is known.
+// Fixed says whether the rank and every dimension are known.
 func (t Type) Fixed() bool {
-	if !t.Tensor || t.DType == tensor.String {
+	if !t.Tensor || t.DType == tensor.String || len(t.Shape) == 0 {
 		return false
 	}
 	for _, d := range t.Shape {
@@ -137,8 +138,9 @@ func (r *Runtime) readType(info uintptr) (Type, error) {
 	if err := r.call(getDimensionsCount, info, onHeap(count)); err != nil {
 		return Type{}, err
 	}
-	t := Type{Tensor: true, DType: tensor.DType(*element), Shape: make([]int64, *count)}
-	if len(t.Shape) > 0 {
+	t := Type{Tensor: true, DType: tensor.DType(*element)}
+	if *count > 0 {
+		t.Shape = make([]int64, *count)
 		if err := r.call(getDimensions, info, addr(t.Shape), *count); err != nil {
 			return Type{}, err
 		}

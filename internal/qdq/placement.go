@@ -9,7 +9,8 @@
 package qdq
 
 import (
-	"slices"
+	"encoding/binary"
+	"math"
 
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/onnx/onnxpb"
@@ -149,8 +150,7 @@ func moves(x *onnx.Index, n *onnxpb.NodeProto) bool {
 		if onnx.AttrString(n, "mode", "constant") != "constant" {
 			return true
 		}
-		// Zero is on every grid; another padding value may widen the range.
-		return onnx.AttrFloat(n, "value", 0) == 0 && (len(n.GetInput()) < 3 || n.GetInput()[2] == "" || isZero(x.Initializer[n.GetInput()[2]]))
+		return padsOnGrid(x, n)
 	case "Cast":
 		a := onnx.Attr(n, "to")
 		return a != nil && tensor.DType(a.GetI()).IsFloat() && x.Initializer[n.GetInput()[0]] == nil
@@ -159,12 +159,28 @@ func moves(x *onnx.Index, n *onnxpb.NodeProto) bool {
 	}
 }
 
-func isZero(t *onnxpb.TensorProto) bool {
-	if t == nil || len(t.GetExternalData()) > 0 {
-		return false
+// padsOnGrid says whether a padding value leaves the range of the data as it is: zero is on every grid, and minus
+// infinity (or what exporters write for it) stands before a MaxPool, which drops it. Another value may widen the range.
+func padsOnGrid(x *onnx.Index, n *onnxpb.NodeProto) bool {
+	value, known := onnx.AttrFloat(n, "value", 0), true
+	if len(n.GetInput()) > 2 && n.GetInput()[2] != "" {
+		value, known = scalar(x.Initializer[n.GetInput()[2]])
 	}
-	notZero := func(b byte) bool { return b != 0 }
-	return !slices.ContainsFunc(t.GetRawData(), notZero) && !slices.ContainsFunc(t.GetFloatData(), func(f float32) bool { return f != 0 })
+	const minusInfinity = -1e30
+	return known && (value == 0 || value <= minusInfinity)
+}
+
+// scalar reads a constant of one float32.
+func scalar(t *onnxpb.TensorProto) (float32, bool) {
+	switch {
+	case t == nil || tensor.DType(t.GetDataType()) != tensor.Float32:
+		return 0, false
+	case len(t.GetRawData()) == 4:
+		return math.Float32frombits(binary.LittleEndian.Uint32(t.GetRawData())), true
+	case len(t.GetFloatData()) == 1:
+		return t.GetFloatData()[0], true
+	}
+	return 0, false
 }
 
 // fusedInto finds the tensor behind the activation or the addition that the HTP fuses into the node.

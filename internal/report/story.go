@@ -3,7 +3,9 @@ package report
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
+	"strings"
 
 	"quantcheck/internal/metric"
 	"quantcheck/internal/result"
@@ -49,6 +51,9 @@ func Verdict(run *result.Run, v *result.Variant) string {
 	which := "the output " + Printable(run.Layers[k].Name)
 	if outputs(run) > 1 {
 		which = "the worst output, " + Printable(run.Layers[k].Name) + ","
+	}
+	if math.IsInf(s[metric.SQNR].Mean.V, 1) {
+		return fmt.Sprintf("%s is good: %s equals float on every sample.", v.Spec.Name, strings.TrimSuffix(which, ","))
 	}
 	text := fmt.Sprintf("%s is %s: %s keeps %s dB of SQNR against float", v.Spec.Name, grade(s[metric.SQNR].Mean), which, number(s[metric.SQNR].Mean))
 	if c := s[metric.CosSim].Mean; c.OK {
