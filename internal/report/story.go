@@ -11,18 +11,18 @@ import (
 	"quantcheck/internal/result"
 )
 
-// grade says in a word how good an output's SQNR is. The borders are those that other tools pass or fail by: 20 dB
-// (Polygraphy), 10 dB (Hailo); 30 dB is an error of 3 %.
-func grade(sqnr metric.Value) string {
-	switch {
-	case !sqnr.OK:
-		return "cannot be judged"
-	case sqnr.V >= 30:
-		return "good"
-	case sqnr.V >= 20:
-		return "fair"
-	case sqnr.V >= 10:
-		return "poor"
+// grade says in a word how good an output is, by the worse of its mean SQNR and its mean cosine. The borders are those
+// that other tools pass or fail by, 20 dB (Polygraphy) and 10 dB (Hailo), and 30 dB, an error of 3 %; the cosines are
+// those of orthogonal noise of the same power, 1 − 1/(2·10^(dB/10)).
+func grade(s result.Summary) string {
+	cos := s[metric.CosSim].Mean
+	for _, g := range []struct {
+		word      string
+		sqnr, cos float64
+	}{{"good", 30, 0.9995}, {"fair", 20, 0.995}, {"poor", 10, 0.95}} {
+		if s[metric.SQNR].Mean.V >= g.sqnr && (!cos.OK || cos.V >= g.cos) {
+			return g.word
+		}
 	}
 	return "bad"
 }
@@ -55,7 +55,7 @@ func Verdict(run *result.Run, v *result.Variant) string {
 	if math.IsInf(s[metric.SQNR].Mean.V, 1) {
 		return fmt.Sprintf("%s is good: %s equals float on every sample.", v.Spec.Name, strings.TrimSuffix(which, ","))
 	}
-	text := fmt.Sprintf("%s is %s: %s keeps %s dB of SQNR against float", v.Spec.Name, grade(s[metric.SQNR].Mean), which, number(s[metric.SQNR].Mean))
+	text := fmt.Sprintf("%s is %s: %s keeps %s dB of SQNR against float", v.Spec.Name, grade(s), which, number(s[metric.SQNR].Mean))
 	if c := s[metric.CosSim].Mean; c.OK {
 		text += fmt.Sprintf(" (cosine %s)", number(c))
 	}

