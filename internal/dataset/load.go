@@ -15,9 +15,9 @@ import (
 
 // Input is what a model takes: its name, type and fixed shape.
 type Input struct {
-	Name  string
-	DType tensor.DType
-	Shape []int64
+	Name  string       `json:"name"`
+	DType tensor.DType `json:"dtype"` // ONNX's number of the type
+	Shape []int64      `json:"shape"`
 }
 
 // Sample is one set of input values.

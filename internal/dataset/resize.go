@@ -16,7 +16,7 @@ func (p *Picture) ResizeTo(width, height int) *Picture {
 	xs, xw := taps(p.Width, width, true)
 	ys, yw := taps(p.Height, height, false)
 	lines := [2][]int32{make([]int32, 3*width), make([]int32, 3*width)}
-	held := [2]int{-1, -1} // which source row each line holds
+	held := [2]int{-1, -1}        // which source row each line holds
 	line := func(y int) []int32 { // rows outside are the border row
 		y = min(max(y, 0), p.Height-1)
 		slot := y % 2

@@ -58,7 +58,6 @@ func AIMET100(layers []result.Layer, v *result.Variant) ([]byte, error) {
 	for _, p := range v.Params {
 		f.Params = append(f.Params, integer(p.Tensor, p.Axis, p.Encodings...))
 	}
-	slices.SortStableFunc(f.Params, func(a, b entry) int { return bytes.Compare([]byte(a.Name), []byte(b.Name)) })
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetIndent("", "  ")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"quantcheck/internal/align"
 	"quantcheck/internal/calib"
@@ -148,6 +149,8 @@ func (b *build) addVariant(v variant.Spec, ready *onnx.Model, stats *calib.Stati
 	for _, p := range params {
 		rv.Params = append(rv.Params, result.Param{Tensor: p.Tensor, Axis: p.Axis, Encodings: p.Encodings})
 	}
+	slices.SortStableFunc(rv.Params, func(a, b result.Param) int { return strings.Compare(a.Tensor, b.Tensor) })
+	rv.Params = slices.CompactFunc(rv.Params, func(a, b result.Param) bool { return a.Tensor == b.Tensor }) // one of two uses stands for both
 	for k, l := range b.ref.layers {
 		if reason := b.ref.incomparable(l); reason != "" {
 			rv.Layers[k] = result.LayerResult{Status: result.NotComparable, Reason: reason}

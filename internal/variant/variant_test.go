@@ -17,15 +17,15 @@ func TestParse(t *testing.T) {
 		return s
 	}
 	for text, want := range map[string]Spec{
-		"w8a8":                         recipe("w8a8", 8, 8, nil),
-		"w4a16":                        recipe("w4a16", 4, 16, nil),
-		"w8a8,per-channel,tf,bias32":   recipe("w8a8", 8, 8, nil),
-		"w8a8,per-tensor":              recipe("w8a8-per-tensor", 8, 8, func(s *Spec) { s.PerChannel = false }),
-		"w16a16,per-tensor,enhanced":   recipe("w16a16-per-tensor-enhanced", 16, 16, func(s *Spec) { s.PerChannel, s.Calibrator = false, Enhanced }),
-		"w8a8,percentile:99.99,bias8":  recipe("w8a8-percentile99.99-bias8", 8, 8, func(s *Spec) { s.Calibrator, s.Percentile, s.BiasBits = Percentile, 99.99, 8 }),
-		"w8a8,mse":                     recipe("w8a8-mse", 8, 8, func(s *Spec) { s.Calibrator = MSE }),
-		"w8a8,symmetric":               recipe("w8a8-symmetric", 8, 8, func(s *Spec) { s.Calibrator = Symmetric }),
-		"fp16":                         {Name: "fp16", Kind: Half},
+		"w8a8":                          recipe("w8a8", 8, 8, nil),
+		"w4a16":                         recipe("w4a16", 4, 16, nil),
+		"w8a8,per-channel,tf,bias32":    recipe("w8a8", 8, 8, nil),
+		"w8a8,per-tensor":               recipe("w8a8-per-tensor", 8, 8, func(s *Spec) { s.PerChannel = false }),
+		"w16a16,per-tensor,enhanced":    recipe("w16a16-per-tensor-enhanced", 16, 16, func(s *Spec) { s.PerChannel, s.Calibrator = false, Enhanced }),
+		"w8a8,percentile:99.99,bias8":   recipe("w8a8-percentile99.99-bias8", 8, 8, func(s *Spec) { s.Calibrator, s.Percentile, s.BiasBits = Percentile, 99.99, 8 }),
+		"w8a8,mse":                      recipe("w8a8-mse", 8, 8, func(s *Spec) { s.Calibrator = MSE }),
+		"w8a8,symmetric":                recipe("w8a8-symmetric", 8, 8, func(s *Spec) { s.Calibrator = Symmetric }),
+		"fp16":                          {Name: "fp16", Kind: Half},
 		"mine=some/dir/model,w8a=.onnx": {Name: "mine", Kind: File, File: "some/dir/model,w8a=.onnx"},
 	} {
 		got, err := Parse(text)

@@ -175,12 +175,7 @@ func (w *writer) variant(run int64, i int, v *result.Variant, layers []result.La
 	for tensor, e := range v.Inputs {
 		encoding("input", tensor, -1, -1, e)
 	}
-	seen := map[string]bool{}
 	for _, p := range v.Params {
-		if seen[p.Tensor] {
-			continue // a constant that two nodes use in two ways: the first stands for it
-		}
-		seen[p.Tensor] = true
 		for c, e := range p.Encodings {
 			if p.Axis < 0 {
 				c = -1

@@ -1,0 +1,87 @@
+// Package layers holds the test that lower rooms never import higher ones.
+package layers
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"quantcheck/internal/fixture"
+)
+
+// rooms lists every package below internal, lowest first. A package may import only those above its line. The order is
+// that of docs/architecture.md.
+var rooms = []string{
+	"tensor", "machine", "variant", "onnx/onnxpb",
+	"quant", "metric", "onnx", "onnxruntime", "dataset",
+	"runner", "runner/ort",
+	"calib", "qdq", "rewrite",
+	"result", "align", "encodings",
+	"workspace", "report",
+	"flow",
+	"cli",
+}
+
+// unsafeRooms are the only ones that may touch memory behind Go's back.
+var unsafeRooms = []string{"onnxruntime"}
+
+// forTests are packages that only tests import.
+var forTests = []string{"fixture", "layers"}
+
+func TestLowerRoomsDoNotImportHigherOnes(t *testing.T) {
+	root := filepath.Join(fixture.Root(), "internal")
+	seen := map[string]bool{}
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") {
+			return err
+		}
+		dir, err := filepath.Rel(root, filepath.Dir(path))
+		if err != nil {
+			return err
+		}
+		room := filepath.ToSlash(dir)
+		test := strings.HasSuffix(path, "_test.go")
+		rank := slices.Index(rooms, room)
+		if rank < 0 && !slices.Contains(forTests, room) {
+			t.Errorf("%s is in no list of this test; say where it belongs", room)
+		}
+		seen[room] = true
+		f, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		for _, i := range f.Imports {
+			name, err := strconv.Unquote(i.Path.Value)
+			if err != nil {
+				return err
+			}
+			if name == "unsafe" && !slices.Contains(unsafeRooms, room) && room != "onnx/onnxpb" {
+				t.Errorf("%s imports unsafe", path)
+			}
+			if name == "C" {
+				t.Errorf("%s uses cgo", path)
+			}
+			imported, ours := strings.CutPrefix(name, "quantcheck/internal/")
+			if !ours || test || slices.Contains(forTests, room) {
+				continue
+			}
+			if other := slices.Index(rooms, imported); other >= rank {
+				t.Errorf("%s (room %s) imports the higher room %s", path, room, imported)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, room := range rooms {
+		if !seen[room] {
+			t.Errorf("room %s is listed but not there", room)
+		}
+	}
+}
