@@ -249,7 +249,7 @@ func store(con *console, folder workspace.Folder, stage *workspace.Stage, run *r
 	if err != nil {
 		return nil, err
 	}
-	defer db.Close() //nolint:errcheck // everything was committed or failed before
+	defer db.Close()
 	files := []string{folder.Database()}
 	for i := range run.Variants {
 		v := &run.Variants[i]

@@ -6,6 +6,7 @@
 package dataset
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -19,15 +20,18 @@ import (
 // Description says how a picture becomes a model's input. Its keys are those of the flags and of the YAML file beside
 // the model. x = (pixel − Mean) / Scale, with one number or one per channel in the model's own channel order.
 type Description struct {
-	InputColor  string            `yaml:"input-color" json:"input_color"`   // rgb, bgr or gray
-	Resize      string            `yaml:"resize" json:"resize"`             // stretch, letterbox or crop
-	PadValue    int               `yaml:"pad-value" json:"pad_value"`       // 0..255, for letterbox
-	PadPosition string            `yaml:"pad-position" json:"pad_position"` // center, or bottom-right: picture at top left
-	Mean        Numbers           `yaml:"mean" json:"mean"`
-	Scale       Numbers           `yaml:"scale" json:"scale"`
-	Layout      string            `yaml:"layout" json:"layout"`           // NCHW, NHWC or "": from the shape
-	InputShape  map[string]string `yaml:"input-shape" json:"input_shape"` // input name, or "" → "1,3,640,640"
+	InputColor  string     `yaml:"input-color" json:"input_color"`   // rgb, bgr or gray
+	Resize      string     `yaml:"resize" json:"resize"`             // stretch, letterbox or crop
+	PadValue    int        `yaml:"pad-value" json:"pad_value"`       // 0..255, for letterbox
+	PadPosition string     `yaml:"pad-position" json:"pad_position"` // center, or bottom-right: picture at top left
+	Mean        Numbers    `yaml:"mean" json:"mean"`
+	Scale       Numbers    `yaml:"scale" json:"scale"`
+	Layout      string     `yaml:"layout" json:"layout"` // NCHW, NHWC or "": from the shape
+	InputShape  ShapeTexts `yaml:"input-shape" json:"input_shape"`
 }
+
+// ShapeTexts are shapes as they were written, "1,3,640,640", by input; the name "" stands for the only input.
+type ShapeTexts map[string]string
 
 // Numbers is one number for all channels or one per channel.
 type Numbers []float64
@@ -88,7 +92,7 @@ func (d *Description) Set(key, value string) error {
 			name, dims = "", value
 		}
 		if d.InputShape == nil {
-			d.InputShape = map[string]string{}
+			d.InputShape = ShapeTexts{}
 		}
 		d.InputShape[name] = dims
 	default:
@@ -127,63 +131,48 @@ func (d *Description) Parse(data []byte) (err error) {
 	if len(data) > maxYAML {
 		return errors.New("a model description has at most 1 MiB")
 	}
-	type shaped struct {
-		Description `yaml:",inline"`
-		InputShape  any `yaml:"input-shape"`
+	if len(bytes.TrimSpace(data)) == 0 {
+		return nil
 	}
 	defer func() { // the YAML library has panicked on hostile input
 		if p := recover(); p != nil {
 			err = fmt.Errorf("YAML not understood: %v", p)
 		}
 	}()
-	s := shaped{Description: *d}
-	if err := yaml.UnmarshalWithOptions(data, &s, yaml.Strict()); err != nil {
+	read := *d
+	if err := yaml.UnmarshalWithOptions(data, &read, yaml.Strict()); err != nil {
 		return errors.New(strings.TrimSpace(yaml.FormatError(err, false, true)))
 	}
-	shapes := d.InputShape
-	*d = s.Description
-	d.InputShape = shapes
-	return d.setShapes(s.InputShape)
+	*d = read
+	return nil
 }
 
-// setShapes takes what YAML has for input-shape: a text, a list of numbers, or a map of these by input name.
-func (d *Description) setShapes(value any) error {
-	text := func(v any) (string, error) {
+// UnmarshalYAML takes a text, a list of numbers, or a map of these by input name.
+func (s *ShapeTexts) UnmarshalYAML(unmarshal func(any) error) error {
+	var value any
+	if err := unmarshal(&value); err != nil {
+		return err
+	}
+	byName, ok := value.(map[string]any)
+	if !ok {
+		byName = map[string]any{"": value}
+	}
+	*s = ShapeTexts{}
+	for name, v := range byName {
 		switch x := v.(type) {
 		case string:
-			return x, nil
+			(*s)[name] = x
 		case []any:
 			parts := make([]string, len(x))
 			for i, p := range x {
 				parts[i] = fmt.Sprint(p)
 			}
-			return strings.Join(parts, ","), nil
+			(*s)[name] = strings.Join(parts, ",")
+		default:
+			return fmt.Errorf("input-shape: %v is neither a list of numbers nor a text such as 1,3,640,640", v)
 		}
-		return "", fmt.Errorf("input-shape: %v is neither a list of numbers nor a text such as 1,3,640,640", v)
 	}
-	set := func(name string, v any) error {
-		s, err := text(v)
-		if err == nil {
-			if d.InputShape == nil {
-				d.InputShape = map[string]string{}
-			}
-			d.InputShape[name] = s
-		}
-		return err
-	}
-	switch x := value.(type) {
-	case nil:
-		return nil
-	case map[string]any:
-		for name, v := range x {
-			if err := set(name, v); err != nil {
-				return err
-			}
-		}
-		return nil
-	default:
-		return set("", x)
-	}
+	return nil
 }
 
 // Shapes gives the input shapes as numbers.

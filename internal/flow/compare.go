@@ -221,9 +221,9 @@ func (c *comparison) explain() {
 					first, most = reason, n
 				}
 			}
-			switch {
-			case count == 0:
-			case count == total:
+			switch count {
+			case 0:
+			case total:
 				l.Status, l.Reason, l.Samples = result.NotComparable, first, nil
 			default:
 				l.Reason = fmt.Sprintf("%d of %d samples have no value: %s", count, total, first)

@@ -102,10 +102,10 @@ type Pair struct {
 	RefBins, GotBins [Bins]int64
 }
 
-// NotFinite is the reason why two tensors cannot be compared.
-type NotFinite struct{ Ref, Got int } // how many NaN or infinite values each has
+// NotFiniteError is the reason why two tensors cannot be compared.
+type NotFiniteError struct{ Ref, Got int } // how many NaN or infinite values each has
 
-func (e *NotFinite) Error() string {
+func (e *NotFiniteError) Error() string {
 	switch {
 	case e.Ref > 0 && e.Got > 0:
 		return fmt.Sprintf("%d NaN or infinite values in the float tensor, %d in the variant's", e.Ref, e.Got)
@@ -115,11 +115,11 @@ func (e *NotFinite) Error() string {
 	return fmt.Sprintf("%d NaN or infinite values in the variant's tensor", e.Got)
 }
 
-// Measure compares two tensors of equal, positive length. The error is a *NotFinite.
+// Measure compares two tensors of equal, positive length. The error is a *NotFiniteError.
 func Measure(ref, got []float32) (Pair, error) {
 	m := moments(ref, got)
 	if !m.trustworthy() {
-		nf := NotFinite{Ref: notFinite(ref), Got: notFinite(got)}
+		nf := NotFiniteError{Ref: notFinite(ref), Got: notFinite(got)}
 		if nf.Ref+nf.Got > 0 {
 			return Pair{}, &nf
 		}

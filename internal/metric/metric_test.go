@@ -148,7 +148,7 @@ func TestUndefinedIsSaidNotInvented(t *testing.T) {
 	}
 	bad := append([]float32(nil), ones...)
 	bad[3], bad[19] = float32(math.NaN()), float32(math.Inf(1))
-	var nf *NotFinite
+	var nf *NotFiniteError
 	if _, err := Measure(ones, bad); !errors.As(err, &nf) || nf.Got != 2 || nf.Ref != 0 {
 		t.Errorf("NaN and infinity: %v", err)
 	}

@@ -49,7 +49,7 @@ func (m *Model) decode(p *onnxpb.TensorProto) (tensor.Tensor, error) {
 
 // decodeTyped reads the fields that hold one number per element.
 func decodeTyped(p *onnxpb.TensorProto, d tensor.DType, count int) (tensor.Tensor, error) {
-	have := 0
+	var have int
 	var put func(raw []byte, i int)
 	le := binary.LittleEndian
 	switch d {

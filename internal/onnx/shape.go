@@ -3,6 +3,7 @@ package onnx
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"quantcheck/internal/onnx/onnxpb"
@@ -74,7 +75,7 @@ func ShapeText(v *onnxpb.ValueInfoProto) string {
 	for _, d := range v.GetType().GetTensorType().GetShape().GetDim() {
 		switch x := d.GetValue().(type) {
 		case *onnxpb.TensorShapeProto_Dimension_DimValue:
-			dims = append(dims, fmt.Sprint(x.DimValue))
+			dims = append(dims, strconv.FormatInt(x.DimValue, 10))
 		case *onnxpb.TensorShapeProto_Dimension_DimParam:
 			dims = append(dims, x.DimParam)
 		default:

@@ -58,8 +58,8 @@ func Find(asked string) (string, error) {
 	published := filepath.Join("node_modules", "onnxruntime-node", "bin", "napi-v6", runtime.GOOS, arch, LibraryName())
 	var candidates, above []string
 	if exe, err := os.Executable(); err == nil {
-		if real, err := filepath.EvalSymlinks(exe); err == nil {
-			exe = real
+		if target, err := filepath.EvalSymlinks(exe); err == nil {
+			exe = target
 		}
 		candidates = append(candidates, filepath.Join(filepath.Dir(exe), LibraryName()))
 		above = append(above, filepath.Dir(exe))
@@ -248,6 +248,7 @@ func (h *handleOut) get() uintptr { return *h.p }
 func onHeap[T any](p *T) uintptr {
 	if escapes {
 		sink = p
+		runtime.KeepAlive(sink)
 	}
 	return uintptr(unsafe.Pointer(p))
 }

@@ -190,7 +190,7 @@ func (b *builder) quantizeParams() error {
 // tensor is asymmetric in w8a8 only: with 16-bit activations the HTP does far worse with asymmetric weights, and 4-bit
 // weights are always symmetric there.
 func (b *builder) weight(name string, values tensor.Tensor, axis int) string {
-	symmetric := !(b.spec.WeightBits == 8 && b.spec.ActBits == 8)
+	symmetric := b.spec.WeightBits != 8 || b.spec.ActBits != 8
 	if !b.spec.PerChannel || axis < 0 || axis >= len(values.Shape) {
 		axis = -1
 	} else {

@@ -57,7 +57,7 @@ func candidates(r Range, bits int, symmetric bool) []Encoding {
 	}
 	for i := 1; i <= 17; i++ {
 		delta := (hi - lo) / float64(n) * float64(i) / 16
-		for j := 0; j <= 20; j++ {
+		for j := range 21 {
 			offset := math.Round(-float64(n) * float64(j) / 20)
 			from := max(delta*offset, lo)
 			to := min(delta*(offset+float64(n)), hi)

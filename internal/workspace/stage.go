@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"quantcheck/internal/encodings"
@@ -48,7 +49,7 @@ func (s *Stage) write(path string, data []byte) error {
 		}
 		s.dir = dir
 	}
-	from := filepath.Join(s.dir, fmt.Sprint(len(s.moves)))
+	from := filepath.Join(s.dir, strconv.Itoa(len(s.moves)))
 	s.moves = append(s.moves, move{from, path})
 	if err := os.WriteFile(from, data, 0o644); err != nil {
 		return fmt.Errorf("save %s: %w", path, err)

@@ -53,13 +53,13 @@ func main() {
 				fmt.Printf("--- FAIL %s %s\n%s", e.Package, e.Test, strings.Join(output[key], ""))
 			}
 			if e.Action == "skip" {
-				reason := ""
+				var reason []string
 				for _, line := range output[key] {
 					if !strings.HasPrefix(strings.TrimSpace(line), "===") && !strings.HasPrefix(strings.TrimSpace(line), "---") {
-						reason += strings.TrimSpace(line) + " "
+						reason = append(reason, strings.TrimSpace(line))
 					}
 				}
-				skips = append(skips, fmt.Sprintf("SKIP %s %s: %s", e.Package, e.Test, reason))
+				skips = append(skips, fmt.Sprintf("SKIP %s %s: %s", e.Package, e.Test, strings.Join(reason, " ")))
 			}
 			delete(output, key)
 		}

@@ -2,6 +2,7 @@ package ort_test
 
 import (
 	"context"
+	"errors"
 	"math"
 	"os"
 	"strings"
@@ -170,7 +171,7 @@ func TestErrorsSayWhatIsWrong(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := run.Start(map[string]tensor.Tensor{"x": ramp(2)}).Next(ctx); err != context.Canceled {
+	if _, err := run.Start(map[string]tensor.Tensor{"x": ramp(2)}).Next(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("canceled: %v", err)
 	}
 }

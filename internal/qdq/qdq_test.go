@@ -1,0 +1,243 @@
+package qdq_test
+
+import (
+	"context"
+	"maps"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+
+	"quantcheck/internal/calib"
+	"quantcheck/internal/fixture"
+	"quantcheck/internal/onnx"
+	"quantcheck/internal/onnx/onnxpb"
+	"quantcheck/internal/qdq"
+	"quantcheck/internal/quant"
+	"quantcheck/internal/runner/ort"
+	"quantcheck/internal/tensor"
+	"quantcheck/internal/variant"
+)
+
+func node(op string, inputs []string, outputs ...string) *onnxpb.NodeProto {
+	return &onnxpb.NodeProto{OpType: proto.String(op), Input: inputs, Output: outputs}
+}
+
+func allFloat(string) bool { return true }
+
+// graph makes a model of nodes that read x [1,4,6,6]; w [4,4,1,1], b [4] and k [4,1,1] are constants.
+func graph(t *testing.T, nodes []*onnxpb.NodeProto, outputs ...string) *onnx.Model {
+	t.Helper()
+	rng := rand.New(rand.NewPCG(5, 6))
+	random := func(n int) []float32 {
+		v := make([]float32, n)
+		for i := range v {
+			v[i] = float32(rng.NormFloat64())
+		}
+		return v
+	}
+	g := &onnxpb.GraphProto{
+		Node:  nodes,
+		Input: []*onnxpb.ValueInfoProto{onnx.ValueInfo("x", tensor.Float32, []int64{1, 4, 6, 6})},
+		Initializer: []*onnxpb.TensorProto{
+			onnx.TensorProto("w", tensor.Floats(random(16), 4, 4, 1, 1)), onnx.TensorProto("b", tensor.Floats(random(4), 4)),
+			onnx.TensorProto("k", tensor.Floats(random(4), 4, 1, 1)),
+			onnx.TensorProto("shape", tensor.Tensor{DType: tensor.Int64, Shape: []int64{2}, Raw: []byte{1, 0, 0, 0, 0, 0, 0, 0, 144, 0, 0, 0, 0, 0, 0, 0}}),
+		},
+	}
+	for _, o := range outputs {
+		g.Output = append(g.Output, onnx.Untyped(o))
+	}
+	data, err := proto.Marshal(&onnxpb.ModelProto{
+		IrVersion: proto.Int64(8), Graph: g,
+		OpsetImport: []*onnxpb.OperatorSetIdProto{{Domain: proto.String(""), Version: proto.Int64(11)}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := onnx.Parse(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func TestQuantizersSitWhereTheHTPHasThem(t *testing.T) {
+	m := graph(t, []*onnxpb.NodeProto{
+		node("Conv", []string{"x", "w", "b"}, "conv"), node("Relu", []string{"conv"}, "relu"),
+		node("Reshape", []string{"relu", "shape"}, "flat"),
+		node("Sigmoid", []string{"x"}, "sigmoid"), node("Mul", []string{"x", "sigmoid"}, "swish"),
+		node("Concat", []string{"relu", "swish"}, "cat"),
+		node("Conv", []string{"x", "w"}, "shared"), node("Relu", []string{"shared"}, "r2"), node("Neg", []string{"shared"}, "n2"),
+		node("Conv", []string{"x", "w"}, "output"), node("Relu", []string{"output"}, "r3"),
+		node("Add", []string{"x", "k"}, "sum"), node("Clip", []string{"sum"}, "clip"),
+	}, "flat", "cat", "r2", "n2", "output", "r3", "clip")
+	p := qdq.Find(m, allFloat)
+	for name, want := range map[string]qdq.Place{
+		"x": {Role: qdq.Own}, "conv": {Role: qdq.Fused, Of: "relu"}, "relu": {Role: qdq.Own}, "flat": {Role: qdq.Shares, Of: "relu"},
+		"sigmoid": {Role: qdq.Own}, "swish": {Role: qdq.Own},
+		"shared": {Role: qdq.Own}, "output": {Role: qdq.Own}, // a second consumer, a graph output: not fused
+		"sum": {Role: qdq.Fused, Of: "clip"}, "clip": {Role: qdq.Own},
+	} {
+		if got := p.Tensors[name]; got.Role != want.Role || got.Of != want.Of {
+			t.Errorf("%s: %+v, want %+v", name, got, want)
+		}
+	}
+	if got := p.Tensors["cat"]; got.Role != qdq.Union || !slices.Equal(got.Joins, []string{"relu", "swish"}) {
+		t.Errorf("cat: %+v", got)
+	}
+	roles := map[qdq.ParamRole]int{}
+	for _, q := range p.Params {
+		roles[q.Role]++
+	}
+	if roles[qdq.Weight] != 3 || roles[qdq.Bias] != 1 || roles[qdq.Operand] != 1 {
+		t.Errorf("params %+v", p.Params)
+	}
+}
+
+// run gives the values of some tensors for a random x.
+func run(t *testing.T, m *onnx.Model, taps ...string) map[string][]float32 {
+	t.Helper()
+	r, err := ort.New(fixture.Runtime(t), m, ort.Options{Taps: taps})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	rng := rand.New(rand.NewPCG(8, 9))
+	x := make([]float32, 144)
+	for i := range x {
+		x[i] = float32(rng.NormFloat64() * 3)
+	}
+	inference := r.Start(map[string]tensor.Tensor{"x": tensor.Floats(x, 1, 4, 6, 6)})
+	defer inference.Close()
+	batch, err := inference.Next(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer batch.Release()
+	values := map[string][]float32{"x": x}
+	for _, tap := range batch.Taps {
+		values[tap.Name] = slices.Clone(tap.Tensor.F32)
+	}
+	return values
+}
+
+func TestTheSimulationComputesWhatTheEncodingsSay(t *testing.T) {
+	nodes := []*onnxpb.NodeProto{
+		node("Conv", []string{"x", "w", "b"}, "conv"), node("Relu", []string{"conv"}, "relu"), node("Mul", []string{"relu", "k"}, "y"),
+		node("Sigmoid", []string{"y"}, "z"), node("Concat", []string{"y", "z"}, "cat"),
+	}
+	nodes[4].Attribute = append(nodes[4].Attribute, onnx.IntAttr("axis", 1))
+	m := graph(t, nodes, "y", "cat")
+	float := run(t, m, "conv", "relu", "y", "z", "cat")
+	for _, text := range []string{"w8a8", "w8a8,per-tensor", "w4a8", "w8a16", "w16a16", "w8a8,symmetric", "w8a8,bias8", "w8a8,enhanced", "w8a8,mse", "w8a8,percentile:99"} {
+		t.Run(text, func(t *testing.T) {
+			spec, err := variant.Parse(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			stats := calib.NewStatistics(calib.NeedsHistogram(spec))
+			for name, values := range float {
+				stats.Observe(name, tensor.Floats(values, int64(len(values))))
+			}
+			p := qdq.Find(m, allFloat)
+			b, err := qdq.Build(m, p, spec, func(name string) (quant.Encoding, bool) { return stats.Activation(name, spec) })
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := slices.Sorted(maps.Keys(b.Taps)); !slices.Equal(got, []string{"cat", "relu", "y", "z"}) {
+				t.Errorf("taps %v", got)
+			}
+			before := map[string]string{"relu": "relu", "y": "y_QuantizeLinear_Input", "z": "z", "cat": "cat_QuantizeLinear_Input"}
+			var taps []string
+			for name, pre := range before {
+				taps = append(taps, pre, b.Taps[name])
+			}
+			got := run(t, b.Model, taps...)
+			for name, pre := range before {
+				e := b.Encodings[name]
+				for i, v := range got[pre] {
+					want, have := e.Fake(float64(v)), float64(got[b.Taps[name]][i])
+					if math.Abs(have-want) > 1.01*e.Scale || (math.Abs(have-want) > 1e-4*e.Scale+1e-5*math.Abs(want) && nearTie(float64(v)/e.Scale)) {
+						t.Fatalf("%s[%d]: %g became %g, want %g (%+v)", name, i, v, have, want, e)
+					}
+				}
+			}
+			u, y, z := b.Encodings["cat"], b.Encodings["y"], b.Encodings["z"]
+			if spec.Calibrator == variant.TF && (u.Max < max(y.Max, z.Max)-u.Scale || u.Min > min(y.Min, z.Min)+u.Scale) {
+				t.Errorf("union %+v of %+v and %+v", u, y, z)
+			}
+			// The same encodings are read back from the model.
+			found, err := qdq.Read(b.Model)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for name, e := range b.Encodings {
+				f, ok := found.Encodings[name]
+				if !ok || f.Offset != e.Offset || f.Bits != e.Bits || math.Abs(f.Scale-e.Scale) > 1e-6*e.Scale {
+					t.Errorf("%s: read back %+v, want %+v", name, f, e)
+				}
+			}
+		})
+	}
+}
+
+// nearTie says that a quotient does not lie so near to a half that single and double precision round it differently.
+func nearTie(q float64) bool { return math.Abs(q-math.Floor(q)-0.5) > 2e-2 }
+
+func TestFixtureQuantizersAreFoundWhereWePutThem(t *testing.T) {
+	load := func(name string) *onnx.Model {
+		m, err := onnx.Load(fixture.Path(t, "qnn", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	float := load("zoo.onnx")
+	p := qdq.Find(float, allFloat)
+	found, err := qdq.Read(load("zoo_w8a8_per_channel.onnx"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range float.Graph().GetNode() {
+		name := n.GetOutput()[0]
+		_, theirs := found.Taps[name]
+		ours := p.Tensors[name].Role != qdq.Fused && p.Tensors[name].Role != qdq.None
+		if ours != theirs {
+			t.Errorf("%s (%s): quantized by us %v, by ONNX Runtime's quantizer for QNN %v", name, n.GetOpType(), ours, theirs)
+		}
+	}
+	if e := found.Encodings["/relu1/Relu_output_0"]; e.Bits != 8 || e.Offset != 0 || math.Abs(e.Scale-0.0311152) > 1e-6 {
+		t.Errorf("%+v", e)
+	}
+	if e := found.Inputs["image"]; e.Offset != -121 {
+		t.Errorf("input %+v", e)
+	}
+	perChannel := 0
+	for _, q := range found.Params {
+		if q.Axis >= 0 && len(q.Encodings) > 1 {
+			perChannel++
+		}
+	}
+	if perChannel < 10 {
+		t.Errorf("%d per-channel constants", perChannel)
+	}
+}
+
+func TestHalfRoundsEveryTensor(t *testing.T) {
+	m := graph(t, []*onnxpb.NodeProto{node("Conv", []string{"x", "w", "b"}, "conv"), node("Relu", []string{"conv"}, "relu"), node("Mul", []string{"relu", "k"}, "y")}, "y")
+	b, err := qdq.BuildHalf(m, qdq.Find(m, allFloat))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := run(t, b.Model, b.Taps["relu"], b.Taps["y"])
+	for _, name := range []string{"relu", "y"} {
+		for _, v := range got[b.Taps[name]] {
+			if tensor.HalfToFloat(tensor.FloatToHalf(v)) != v {
+				t.Fatalf("%s holds %g, which is no half", name, v)
+			}
+		}
+	}
+}

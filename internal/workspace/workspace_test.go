@@ -1,0 +1,86 @@
+package workspace
+
+import (
+	"database/sql"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"quantcheck/internal/result"
+)
+
+func TestDatabaseProblemsAreSaid(t *testing.T) {
+	folder := func() Folder { return Folder(t.TempDir()) }
+	if _, err := OpenExisting(t.Context(), folder()); err == nil || !strings.Contains(err.Error(), "is no workspace") {
+		t.Error(err)
+	}
+	damaged := folder()
+	if err := WriteFile(damaged.Database(), []byte(strings.Repeat("no database at all. ", 100))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenStore(t.Context(), damaged); err == nil || !strings.Contains(err.Error(), "move it away") {
+		t.Error(err)
+	}
+	newer := folder()
+	s, err := OpenStore(t.Context(), newer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.db.ExecContext(t.Context(), "PRAGMA user_version = 99"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenStore(t.Context(), newer); !errors.Is(err, ErrNewer) {
+		t.Error(err)
+	}
+}
+
+func TestAFolderWithOddCharactersWorks(t *testing.T) {
+	f := Folder(filepath.Join(t.TempDir(), "a b?c=d#e%20ü'"))
+	s, err := OpenStore(t.Context(), f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := s.Add(t.Context(), &result.Run{Command: "check", Name: "x"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(f.Database()); err != nil {
+		t.Error(err)
+	}
+	if _, err := s.Run(t.Context(), 7); !errors.Is(err, sql.ErrNoRows) {
+		t.Error(err)
+	}
+}
+
+func TestModelName(t *testing.T) {
+	for _, c := range [][3]string{
+		{"", "a/yolox_nano.onnx", "yolox_nano"}, {"my model", "x.onnx", "my_model"}, {"../../etc", "x.onnx", ".._.._etc"}, {"..", "x.onnx", "model"}, {"", "ü.onnx", "_"},
+	} {
+		if got := ModelName(c[0], c[1]); got != c[2] {
+			t.Errorf("%v: %q", c, got)
+		}
+	}
+}
+
+func TestWriteFileLeavesNothingHalf(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "sub", "f")
+	if err := WriteFile(path, []byte("one")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(dir, "sub", "folder"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := WriteFile(filepath.Join(dir, "sub", "folder"), []byte("two")); err == nil {
+		t.Error("a folder was overwritten")
+	}
+	entries, err := os.ReadDir(filepath.Dir(path))
+	if err != nil || len(entries) != 2 {
+		t.Errorf("%v %v", entries, err)
+	}
+}
