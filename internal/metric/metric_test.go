@@ -205,3 +205,16 @@ func BenchmarkKernel(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkMemoryRead is what the kernel is measured against: how fast one core reads memory and does next to nothing
+// with it.
+func BenchmarkMemoryRead(b *testing.B) {
+	x := make([]float32, 1<<26)
+	for i := range x {
+		x[i] = float32(i % 3)
+	}
+	b.SetBytes(int64(4 * len(x)))
+	for b.Loop() {
+		extremes(x)
+	}
+}

@@ -1,0 +1,99 @@
+// Bench measures quantcheck beside what it is compared with, in one run and in turns, and prints ratios with their
+// spread: times alone mean little on a machine that is shared.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+func main() {
+	rounds := flag.Int("rounds", 5, "how often each is measured")
+	pictures := flag.Int("pictures", 64, "pictures that calibrate and are compared")
+	flag.Parse()
+	if err := run(*rounds, *pictures); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// measured is one execution.
+type measured struct {
+	wall time.Duration
+	cpu  time.Duration
+	peak int64 // KiB
+}
+
+func execute(args ...string) (measured, error) {
+	cmd := exec.Command(args[0], args[1:]...) //nolint:noctx // a benchmark runs to its end
+	out, err := os.CreateTemp("", "bench-*")
+	if err != nil {
+		return measured{}, err
+	}
+	defer os.Remove(out.Name()) //nolint:errcheck // a leftover in the temporary folder harms nobody
+	cmd.Stdout, cmd.Stderr = out, out
+	started := time.Now()
+	err = cmd.Run()
+	m := measured{wall: time.Since(started)}
+	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
+		m.peak = usage.Maxrss
+		m.cpu = time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+	}
+	if err != nil {
+		text, _ := os.ReadFile(out.Name())
+		return m, fmt.Errorf("%s: %w\n%s", strings.Join(args, " "), err, text)
+	}
+	return m, nil
+}
+
+func run(rounds, pictures int) error {
+	fixtures := os.Getenv("QUANTCHECK_FIXTURES")
+	if fixtures == "" {
+		fixtures = filepath.Join("..", "shared", "fixtures")
+	}
+	dir, err := os.MkdirTemp("", "bench-*")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir) //nolint:errcheck // a leftover in the temporary folder harms nobody
+	whole := []string{
+		filepath.Join("bin", "quantcheck"), "check", filepath.Join(fixtures, "models", "yolox_nano.onnx"),
+		"--images", filepath.Join(fixtures, "coco", "val"), "--limit", fmt.Sprint(pictures), "--model-config", filepath.Join("examples", "yolox_nano.yaml"),
+		"--variant", "w8a8", "--out", dir, "--threads", "2",
+	}
+	bare := append(slices.Clone(whole), "--bare")
+	var ratios, wholes, bares []float64
+	peak := int64(0)
+	for range rounds {
+		a, err := execute(bare...)
+		if err != nil {
+			return err
+		}
+		b, err := execute(whole...)
+		if err != nil {
+			return err
+		}
+		bares, wholes = append(bares, a.wall.Seconds()), append(wholes, b.wall.Seconds())
+		ratios = append(ratios, b.wall.Seconds()/a.wall.Seconds())
+		peak = max(peak, b.peak)
+	}
+	fmt.Printf("yolox_nano w8a8, %d pictures calibrate and are compared, 2 threads, %d rounds\n", pictures, rounds)
+	fmt.Printf("  the whole command           %s\n", spread(wholes, "s"))
+	fmt.Printf("  its inferences alone        %s\n", spread(bares, "s"))
+	fmt.Printf("  whole / inferences          %s\n", spread(ratios, "x"))
+	fmt.Printf("  peak memory of the whole    %d MiB\n", peak/1024)
+	return nil
+}
+
+// spread writes the median and the range.
+func spread(values []float64, unit string) string {
+	sorted := slices.Sorted(slices.Values(values))
+	return fmt.Sprintf("%.2f %s (%.2f to %.2f)", sorted[len(sorted)/2], unit, sorted[0], sorted[len(sorted)-1])
+}
