@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -37,7 +38,7 @@ func execute(args ...string) (measured, error) {
 	if err != nil {
 		return measured{}, err
 	}
-	defer os.Remove(out.Name()) //nolint:errcheck // a leftover in the temporary folder harms nobody
+	defer os.Remove(out.Name())
 	cmd.Stdout, cmd.Stderr = out, out
 	started := time.Now()
 	err = cmd.Run()
@@ -62,10 +63,10 @@ func run(rounds, pictures int) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir) //nolint:errcheck // a leftover in the temporary folder harms nobody
+	defer os.RemoveAll(dir)
 	whole := []string{
 		filepath.Join("bin", "quantcheck"), "check", filepath.Join(fixtures, "models", "yolox_nano.onnx"),
-		"--images", filepath.Join(fixtures, "coco", "val"), "--limit", fmt.Sprint(pictures), "--model-config", filepath.Join("examples", "yolox_nano.yaml"),
+		"--images", filepath.Join(fixtures, "coco", "val"), "--limit", strconv.Itoa(pictures), "--model-config", filepath.Join("examples", "yolox_nano.yaml"),
 		"--variant", "w8a8", "--out", dir, "--threads", "2",
 	}
 	bare := append(slices.Clone(whole), "--bare")

@@ -110,6 +110,7 @@ type checkCmd struct {
 	SaveTensors  bool     `help:"Write every layer of the first sample to models_onnx/<name>/output, as the seed tool does."`
 	SaveModel    bool     `help:"Write the quantized models as QDQ ONNX to models_onnx/<name>."`
 	Encodings    string   `placeholder:"FILE" help:"Write the encodings as AIMET JSON 1.0.0; with several variants their names are put into the file's name."`
+	LocalSamples int      `default:"4" placeholder:"N" help:"Samples on which the error that each layer makes alone is measured; 0 leaves it out (4)."`
 	DivergeUnder float64  `default:"20" placeholder:"DB" help:"A layer diverges when its SQNR is under this (20)."`
 	FailUnder    []string `sep:"none" placeholder:"cos=0.99" help:"Exit with status 3 when an output layer's cosine (cos=) or SQNR (sqnr=) is lower; repeatable."`
 	JSON         bool     `name:"json" help:"Print the whole result as JSON instead of the summary."`
@@ -128,13 +129,16 @@ func (c *checkCmd) spec() (result.Spec, error) {
 	if c.Limit < 0 {
 		return result.Spec{}, usagef("--limit %d: a number of samples is not negative", c.Limit)
 	}
+	if c.LocalSamples < 0 || c.LocalSamples > 1<<16 {
+		return result.Spec{}, usagef("--local-samples %d", c.LocalSamples)
+	}
 	if len(c.Variant) == 0 {
 		c.Variant = []string{"w8a8"}
 	}
 	s := result.Spec{
 		Model: c.Model, Images: c.Images, Calib: c.Calib, Limit: c.Limit, Variants: c.Variant, Out: c.Out,
 		Name: workspace.ModelName(c.Name, c.Model), Input: input, Threads: c.Engine.threads(), MemoryMiB: memory,
-		SaveTensors: c.SaveTensors, SaveModel: c.SaveModel, Encodings: c.Encodings, DivergeUnder: c.DivergeUnder, Bare: c.Bare,
+		SaveTensors: c.SaveTensors, SaveModel: c.SaveModel, Encodings: c.Encodings, LocalSamples: c.LocalSamples, DivergeUnder: c.DivergeUnder, Bare: c.Bare,
 	}
 	for _, text := range c.FailUnder {
 		t, err := parseThreshold(text)

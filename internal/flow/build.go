@@ -3,6 +3,7 @@ package flow
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -10,6 +11,7 @@ import (
 	"quantcheck/internal/calib"
 	"quantcheck/internal/dataset"
 	"quantcheck/internal/onnx"
+	"quantcheck/internal/onnx/onnxpb"
 	"quantcheck/internal/onnxruntime"
 	"quantcheck/internal/qdq"
 	"quantcheck/internal/quant"
@@ -28,8 +30,11 @@ type build struct {
 	progress Progress
 	run      *result.Run
 
-	skipped   []string      // what was said of samples that could not be read
-	models    []*onnx.Model // of the variants
+	skipped   []string                         // what was said of samples that could not be read
+	floats    []map[string]*onnxpb.TensorProto // per variant: float originals of its constants
+	locals    []*local                         // per variant; none if local errors are not asked for
+	entrances []map[string]string              // per variant: tensor that its first operator gets → graph input
+	models    []*onnx.Model                    // of the variants
 	reference runner.Runner
 	runners   []runner.Runner
 }
@@ -42,6 +47,9 @@ func (b *build) close() {
 		if r != nil {
 			r.Close()
 		}
+	}
+	for _, l := range b.locals {
+		l.close()
 	}
 }
 
@@ -122,6 +130,7 @@ func (b *build) addVariant(v variant.Spec, ready *onnx.Model, stats *calib.Stati
 		}
 		match = func(layer string) align.Match { return align.Ready(layer, b.ref.index, found) }
 		params, rv.Inputs = found.Params, found.Inputs
+		b.floats = append(b.floats, found.Floats(b.ref.model))
 		b.models = append(b.models, ready)
 	} else {
 		var built *qdq.Built
@@ -136,6 +145,7 @@ func (b *build) addVariant(v variant.Spec, ready *onnx.Model, stats *calib.Stati
 		}
 		match = func(layer string) align.Match { return align.Built(layer, b.ref.placement, built, b.ref.folded) }
 		params = built.Params
+		b.floats = append(b.floats, built.Floats)
 		for _, in := range b.run.Model.Inputs {
 			if e, ok := built.Encodings[in.Name]; ok {
 				rv.Inputs[in.Name] = e
@@ -177,20 +187,30 @@ func (b *build) compile(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	segments := b.reference.Segments()
+	b.progress.Phase("compiling", len(b.run.Variants))
 	for i, v := range b.run.Variants {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		surgeon := b.surgeon(i)
+		entrances := map[string]string{}
+		for _, in := range b.run.Model.Inputs {
+			if u := surgeon.Entrance(in.Name, b.ref.index); u != "" {
+				entrances[u] = in.Name
+			}
+		}
+		b.entrances = append(b.entrances, entrances)
 		tapOf := map[string]string{}
-		var taps []string
+		taps := slices.Collect(maps.Keys(entrances))
 		for k, l := range v.Layers {
 			if l.Has() {
 				tapOf[b.ref.layers[k].Name] = l.Tap
 				taps = append(taps, l.Tap)
 			}
 		}
-		groups := make([][]string, 0, len(b.reference.Segments()))
-		for _, group := range b.reference.Segments() {
+		groups := make([][]string, 0, len(segments))
+		for _, group := range segments {
 			var mapped []string
 			for _, name := range group {
 				if tap, ok := tapOf[name]; ok {
@@ -204,8 +224,25 @@ func (b *build) compile(ctx context.Context) error {
 			return fmt.Errorf("variant %s: %w", v.Spec.Name, err)
 		}
 		b.runners = append(b.runners, r)
+		if b.spec.LocalSamples > 0 {
+			if err := b.addLocal(i, surgeon, segments); err != nil {
+				return fmt.Errorf("variant %s: %w", v.Spec.Name, err)
+			}
+		}
+		b.progress.Step(i + 1)
 	}
 	return nil
+}
+
+// surgeon takes a variant apart.
+func (b *build) surgeon(i int) *qdq.Surgeon {
+	var layers []qdq.LayerTap
+	for k, l := range b.run.Variants[i].Layers {
+		if l.Status == result.Compared {
+			layers = append(layers, qdq.LayerTap{Layer: b.ref.layers[k].Name, Tap: l.Tap})
+		}
+	}
+	return qdq.NewSurgeon(b.models[i], layers, b.floats[i], b.ref.types)
 }
 
 // hand gives the variants' models and encodings to the output.

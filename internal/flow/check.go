@@ -109,6 +109,7 @@ func Check(ctx context.Context, r *onnxruntime.Runtime, spec result.Spec, progre
 		return nil, err
 	}
 	summarize(run)
+	originate(run)
 	run.Seconds = time.Since(started).Seconds()
 	return run, nil
 }

@@ -22,7 +22,10 @@ type comparison struct {
 	user  []map[string][]int // per variant: tap → layers that are compared with it
 	sizes [][]float64        // per variant and layer: a step of the encoding, 0 if there is none
 
-	values [][][]*metric.Values // per variant, layer and sample
+	values [][][]*metric.Values        // per variant, layer and sample
+	locals [][][parts][]*metric.Values // per variant, layer, part and sample
+	wholes [][][parts][]*metric.Values
+	checks []map[string][2][]*metric.Values // per variant and input: as it is, and with its channels in reverse order
 
 	mu       sync.Mutex
 	problems [][]map[string]int // per variant and layer: why samples have no value → how often
@@ -59,6 +62,8 @@ func (b *build) compare(ctx context.Context, set *dataset.Set, loader dataset.Lo
 			values[k] = make([]*metric.Values, len(set.Sources))
 		}
 		c.values = append(c.values, values)
+		c.locals, c.wholes = append(c.locals, c.room(len(v.Layers))), append(c.wholes, c.room(len(v.Layers)))
+		c.checks = append(c.checks, map[string][2][]*metric.Values{})
 	}
 	b.progress.Phase("comparing", len(set.Sources))
 	err := eachSample(ctx, set, loader, func(n int, s *dataset.Sample) error {
@@ -78,7 +83,20 @@ func (b *build) compare(ctx context.Context, set *dataset.Set, loader dataset.Lo
 		return fmt.Errorf("none of the %d samples could be read; the first: %s", len(set.Sources), b.skipped[0])
 	}
 	c.explain()
+	c.concludeLocal()
+	c.concludeInputs()
 	return nil
+}
+
+// room makes places for the values of the local samples.
+func (c *comparison) room(layers int) [][parts][]*metric.Values {
+	list := make([][parts][]*metric.Values, layers)
+	for k := range list {
+		for p := range list[k] {
+			list[k][p] = make([]*metric.Values, c.b.spec.LocalSamples)
+		}
+	}
+	return list
 }
 
 // sample runs one sample through all models, segment by segment.
@@ -105,7 +123,14 @@ func (c *comparison) sample(ctx context.Context, s *dataset.Sample) error {
 			}
 		}
 	}()
-	for range c.b.reference.Segments() {
+	locally := number < c.b.spec.LocalSamples && len(c.b.locals) > 0
+	var alone *localRun
+	outputs := map[string]tensor.Tensor{}
+	if locally {
+		alone = c.startLocal(number, s.Inputs)
+		defer alone.close()
+	}
+	for k := range c.b.reference.Segments() {
 		refBatch, err := ref.Next(ctx)
 		if err != nil {
 			return fail("float model", err)
@@ -117,6 +142,9 @@ func (c *comparison) sample(ctx context.Context, s *dataset.Sample) error {
 				return fail("variant "+c.b.run.Variants[i].Spec.Name, err)
 			}
 			for _, tap := range batch.Taps {
+				if input, ok := c.b.entrances[i][tap.Name]; ok && number < max(c.b.spec.LocalSamples, 1) {
+					c.checkInput(i, input, s.Inputs[input], tap.Tensor)
+				}
 				for _, layer := range c.user[i][tap.Name] {
 					batch.Retain()
 					waiting[i][c.b.run.Layers[layer].Name] = held{tap.Tensor, batch}
@@ -124,10 +152,26 @@ func (c *comparison) sample(ctx context.Context, s *dataset.Sample) error {
 			}
 			batch.Release()
 		}
+		if locally {
+			for _, tap := range refBatch.Taps {
+				if c.b.run.Layers[c.index[tap.Name]].Output {
+					outputs[tap.Name] = tap.Tensor.Clone()
+				}
+			}
+			if err := alone.step(ctx, k, refBatch); err != nil {
+				refBatch.Release()
+				return fail("local error", err)
+			}
+		}
 		err = c.pair(number, refBatch, waiting)
 		refBatch.Release()
 		if err != nil {
 			return err
+		}
+	}
+	if locally {
+		if err := c.whole(ctx, number, s.Inputs, outputs); err != nil {
+			return fail("local error", err)
 		}
 	}
 	c.b.run.Samples = append(c.b.run.Samples, result.Sample{Name: s.Name, SHA256: s.SHA256})

@@ -103,16 +103,19 @@ func (x *Index) SoleConsumer(name string) (node int, ok bool) {
 	return users[0], true
 }
 
-// nondeterministic operators are never constant although they have no inputs.
-var nondeterministic = map[string]bool{
+// varying operators are not constant although their inputs are: random ones, and DequantizeLinear, whose constant input
+// is a quantized weight that has to be seen as such.
+var varying = map[string]bool{
+	"DequantizeLinear": true,
 	"RandomNormal": true, "RandomUniform": true, "RandomNormalLike": true, "RandomUniformLike": true, "Multinomial": true, "Bernoulli": true,
 }
 
-// Constants finds the nodes that do not depend on any graph input; their outputs are the same in every inference.
+// Constants finds the nodes that do not depend on any graph input; their outputs are the same in every inference. A
+// dequantized weight does not count.
 func (x *Index) Constants() map[int]bool {
 	constant := map[int]bool{}
 	for i, n := range x.Nodes {
-		all := !nondeterministic[n.GetOpType()]
+		all := !varying[n.GetOpType()]
 		for _, in := range Uses(n) {
 			p, made := x.Producer[in]
 			if made && !constant[p] || !made && x.Initializer[in] == nil {

@@ -24,6 +24,8 @@ type Built struct {
 	// Encodings of activations, graph inputs included; tensors that only share one are listed too.
 	Encodings map[string]quant.Encoding
 	Params    []ParamEncoding
+	// Floats gives, for each constant that the model holds dequantized or rounded, its float original.
+	Floats map[string]*onnxpb.TensorProto
 	// Float names the tensors that stay float, with the reason.
 	Float    map[string]string
 	Warnings []string
@@ -81,7 +83,7 @@ func newBuilder(m *onnx.Model, p *Placement) *builder {
 	b := &builder{
 		m: m, x: onnx.NewIndex(m), p: p, taken: map[string]bool{},
 		params: map[[2]int]string{}, dequant: map[string]*onnxpb.NodeProto{}, weights: map[string][]quant.Encoding{}, reuse: map[string]string{},
-		built: &Built{Taps: map[string]string{}, Encodings: map[string]quant.Encoding{}, Float: map[string]string{}},
+		built: &Built{Taps: map[string]string{}, Encodings: map[string]quant.Encoding{}, Float: map[string]string{}, Floats: map[string]*onnxpb.TensorProto{}},
 	}
 	for name := range b.x.Producer {
 		b.taken[name] = true
@@ -173,13 +175,18 @@ func (b *builder) quantizeParams() error {
 		var replaced string
 		switch q.Role {
 		case Weight:
-			replaced = b.weight(name, values, q.Axis)
+			least, err := b.biasScale(q.Node)
+			if err != nil {
+				return err
+			}
+			replaced = b.weight(name, values, q.Axis, least)
 		case Operand:
 			replaced = b.operand(name, values)
 		case Bias:
 			replaced = b.bias(name, values, n, q.Node)
 		}
 		if replaced != "" {
+			b.built.Floats[replaced] = b.x.Initializer[name]
 			b.params[[2]int{q.Node, q.Input}] = replaced
 		}
 	}
@@ -189,14 +196,17 @@ func (b *builder) quantizeParams() error {
 // weight quantizes a weight: per channel symmetric, if the recipe and the node want that. One encoding for the whole
 // tensor is asymmetric in w8a8 only: with 16-bit activations the HTP does far worse with asymmetric weights, and 4-bit
 // weights are always symmetric there.
-func (b *builder) weight(name string, values tensor.Tensor, axis int) string {
+//
+// least are scales, one per output channel or none, below which the bias would not fit 32 bits; a weight's scale is
+// widened to them, as ONNX Runtime's quantizer does.
+func (b *builder) weight(name string, values tensor.Tensor, axis int, least []float64) string {
 	symmetric := b.spec.WeightBits != 8 || b.spec.ActBits != 8
 	if !b.spec.PerChannel || axis < 0 || axis >= len(values.Shape) {
 		axis = -1
 	} else {
 		symmetric = true
 	}
-	key := fmt.Sprintf("%s\x00weight\x00%d", name, axis)
+	key := fmt.Sprintf("%s\x00weight\x00%d\x00%v", name, axis, least)
 	if done, ok := b.reuse[key]; ok {
 		return done
 	}
@@ -207,12 +217,53 @@ func (b *builder) weight(name string, values tensor.Tensor, axis int) string {
 	} else {
 		groups = channels(values, axis)
 	}
-	for _, g := range groups {
-		encodings = append(encodings, calib.Parameter(g, b.spec.WeightBits, symmetric, b.spec))
+	widened := 0
+	for c, g := range groups {
+		e := calib.Parameter(g, b.spec.WeightBits, symmetric, b.spec)
+		if scale := leastScale(least, c, len(groups)); e.Scale < scale {
+			e = quant.FromScale(e.Bits, e.Symmetric, scale, e.Offset)
+			widened++
+		}
+		encodings = append(encodings, e)
+	}
+	if widened > 0 {
+		b.built.Warnings = append(b.built.Warnings, fmt.Sprintf("weight %s: %d of %d scales were widened so that the bias fits 32 bits", name, widened, len(groups)))
 	}
 	b.reuse[key] = b.constant(name, values, axis, encodings)
 	b.weights[b.reuse[key]] = encodings
 	return b.reuse[key]
+}
+
+// biasScale gives, for a node with a 32-bit bias, the least scale of its weight per output channel for which the bias
+// fits; none if that does not matter.
+func (b *builder) biasScale(node int) ([]float64, error) {
+	n := b.x.Nodes[node]
+	if b.spec.BiasBits != 32 || len(n.GetInput()) < 3 || b.x.Initializer[n.GetInput()[2]] == nil {
+		return nil, nil
+	}
+	in, ok := b.built.Encodings[n.GetInput()[0]]
+	if !ok {
+		return nil, nil
+	}
+	bias, err := b.m.Tensor(b.x.Initializer[n.GetInput()[2]])
+	if err != nil {
+		return nil, err
+	}
+	least := make([]float64, len(bias.F32))
+	for c, v := range bias.F32 {
+		least[c] = math.Abs(float64(v)) / (math.MaxInt32 - 256) / in.Scale
+	}
+	return least, nil
+}
+
+func leastScale(least []float64, channel, channels int) float64 {
+	if len(least) == channels && channels > 1 {
+		return least[channel]
+	}
+	if channels == 1 && len(least) > 0 {
+		return slices.Max(least)
+	}
+	return 0
 }
 
 func (b *builder) operand(name string, values tensor.Tensor) string {

@@ -41,6 +41,7 @@ func BuildHalf(m *onnx.Model, p *Placement) (*Built, error) {
 			b.inits = append(b.inits, onnx.TensorProto(rounded[name], tensor.Floats(half, values.Shape...)))
 		}
 		b.params[[2]int{q.Node, q.Input}] = rounded[name]
+		b.built.Floats[rounded[name]] = b.x.Initializer[name]
 	}
 	if overflown > 0 {
 		b.built.Warnings = append(b.built.Warnings, fmt.Sprintf("%d constants are too large for half precision", overflown))

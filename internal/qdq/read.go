@@ -1,6 +1,7 @@
 package qdq
 
 import (
+	"slices"
 	"strings"
 
 	"quantcheck/internal/onnx"
@@ -16,12 +17,32 @@ type Found struct {
 	Encodings map[string]quant.Encoding // by the quantized tensor; none for types that have no integer grid
 	Inputs    map[string]quant.Encoding // of graph inputs
 	Params    []ParamEncoding
+	constants map[string]string // dequantized constant → name of its quantized form
+}
+
+// Floats finds the float originals of the dequantized constants in the float model, by name and shape.
+func (f *Found) Floats(float *onnx.Model) map[string]*onnxpb.TensorProto {
+	originals := map[string]*onnxpb.TensorProto{}
+	for _, t := range float.Graph().GetInitializer() {
+		originals[t.GetName()] = t
+	}
+	floats := map[string]*onnxpb.TensorProto{}
+	for dequantized, stored := range f.constants {
+		for _, name := range []string{strings.TrimSuffix(stored, "_quantized"), dequantized, strings.TrimSuffix(dequantized, dequantizeSuffix)} {
+			t := originals[name]
+			if t != nil && tensor.DType(t.GetDataType()) == tensor.Float32 && slices.Equal(t.GetDims(), f.Index.Initializer[stored].GetDims()) {
+				floats[dequantized] = t
+				break
+			}
+		}
+	}
+	return floats
 }
 
 // Read finds the quantizers of a model that was quantized elsewhere. Fold its constants first.
 func Read(m *onnx.Model) (*Found, error) {
 	x := onnx.NewIndex(m)
-	f := &Found{Index: x, Taps: map[string]string{}, Encodings: map[string]quant.Encoding{}, Inputs: map[string]quant.Encoding{}}
+	f := &Found{Index: x, Taps: map[string]string{}, Encodings: map[string]quant.Encoding{}, Inputs: map[string]quant.Encoding{}, constants: map[string]string{}}
 	for _, n := range x.Nodes {
 		switch n.GetOpType() {
 		case "QuantizeLinear":
@@ -30,6 +51,7 @@ func Read(m *onnx.Model) (*Found, error) {
 			}
 		case "DequantizeLinear":
 			if stored := x.Initializer[n.GetInput()[0]]; stored != nil {
+				f.constants[n.GetOutput()[0]] = n.GetInput()[0]
 				list, axis, err := encodings(m, x, n, tensor.DType(stored.GetDataType()))
 				if err != nil {
 					return nil, err

@@ -46,6 +46,7 @@ type Spec struct {
 	SaveTensors  bool                `json:"save_tensors,omitempty"`
 	SaveModel    bool                `json:"save_model,omitempty"`
 	Encodings    string              `json:"encodings,omitempty"`
+	LocalSamples int                 `json:"local_samples"` // how many samples the local error is measured on
 	DivergeUnder float64             `json:"diverge_under"` // dB
 	FailUnder    []Threshold         `json:"fail_under,omitempty"`
 	// Bare makes the inferences of a check and nothing else: no metrics, no results. It is what `make bench` measures
@@ -105,6 +106,54 @@ type Variant struct {
 	Counts   map[Status]int    `json:"counts"`
 	Diverges int               `json:"diverges"` // index of the first layer under the threshold, −1 if none is
 	Failed   []string          `json:"failed,omitempty"`
+
+	// Birth says what the first diverging layer's error is; "" if none diverges or local errors were not measured.
+	Birth Birth `json:"birth,omitempty"`
+	// InputChecks compare what the first operators get from the variant with the samples.
+	InputChecks []InputCheck `json:"input_checks,omitempty"`
+	// Whole is, for each output layer, what quantizing only the weights or only the activations of the whole model costs.
+	Whole []Whole `json:"whole,omitempty"`
+}
+
+// Birth says where an error comes from.
+type Birth string
+
+// An error is born in the layer that shows it, was inherited from earlier ones, or stands in the input already.
+const (
+	BornHere     Birth = "born here"
+	Inherited    Birth = "inherited"
+	InputDiffers Birth = "input differs"
+)
+
+// InputCheck compares a graph input, as the variant's first operator gets it, with the sample.
+type InputCheck struct {
+	Input   string       `json:"input"`
+	SQNR    metric.Value `json:"sqnr"`    // mean over the samples, dB
+	Swapped metric.Value `json:"swapped"` // the same with the sample's channels in reverse order; no value if it has not 3
+}
+
+// Whole is an output layer with only the weights, or only the activations of the whole model quantized.
+type Whole struct {
+	Layer       int     `json:"layer"`
+	WeightsOnly Summary `json:"weights_only"`
+	ActsOnly    Summary `json:"activations_only"`
+}
+
+// Local is the error that a layer makes alone: quantized, fed with the float values of its inputs.
+type Local struct {
+	Full Part `json:"full"`
+	// Weights and Acts are the error with only the weights, or only inputs and output quantized; nil if the layer has
+	// no weights (they make no error then, and activations all of it), Acts also if their float values are not known.
+	Weights *Part `json:"weights_only,omitempty"`
+	Acts    *Part `json:"activations_only,omitempty"`
+	// Share is the layer's part of the noise that all layers make, each measured against its own signal.
+	Share float64 `json:"share"`
+}
+
+// Part is a comparison over the local samples.
+type Part struct {
+	Summary Summary          `json:"summary"`
+	Samples []*metric.Values `json:"-"`
 }
 
 // Coding is an activation's encoding.
@@ -125,6 +174,9 @@ type LayerResult struct {
 	Encoding *Coding          `json:"encoding,omitempty"`
 	Summary  Summary          `json:"summary"`
 	Samples  []*metric.Values `json:"-"` // by sample, nil where there is no value
+	// Local is nil if it was not measured; LocalReason says why if it was asked for.
+	Local       *Local `json:"local,omitempty"`
+	LocalReason string `json:"local_reason,omitempty"`
 }
 
 // Summary is every metric over the samples.
@@ -149,3 +201,15 @@ func (s Summary) MarshalJSON() ([]byte, error) {
 
 // Has says whether the layer has numbers.
 func (l LayerResult) Has() bool { return l.Status == Compared || l.Status == NotQuantized }
+
+// Differs says whether the variant's first operator gets something else than the sample: less than the given SQNR, or
+// the sample with its channels in reverse order.
+func (c InputCheck) Differs(underDB float64) bool {
+	return c.SQNR.OK && c.SQNR.V < underDB || c.ChannelsSwapped()
+}
+
+// ChannelsSwapped says whether the input fits the sample clearly better with its channels in reverse order.
+func (c InputCheck) ChannelsSwapped() bool {
+	const clearly = 6 // dB
+	return c.SQNR.OK && c.Swapped.OK && c.Swapped.V > c.SQNR.V+clearly
+}

@@ -85,7 +85,19 @@ func (r *Runner) Segments() [][]string {
 // Close implements runner.Runner.
 func (r *Runner) Close() { closeAll(r.segments) }
 
-// Start implements runner.Runner.
+// Inputs lists what a segment takes from the sample.
+func (r *Runner) Inputs(segment int) []string {
+	var names []string
+	for _, name := range r.segments[segment].inputs {
+		if _, ok := r.inputs[name]; ok {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// Start implements runner.Runner. The sample may be filled while the inference runs: what a segment takes must be there
+// when Next computes it, and must keep its values until then.
 func (r *Runner) Start(sample map[string]tensor.Tensor) runner.Inference {
 	return &inference{r: r, sample: sample, carried: map[string]*loan{}}
 }

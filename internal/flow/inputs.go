@@ -1,0 +1,77 @@
+package flow
+
+import (
+	"slices"
+
+	"quantcheck/internal/metric"
+	"quantcheck/internal/result"
+	"quantcheck/internal/tensor"
+)
+
+// checkInput compares a graph input, as the variant's first operator gets it, with the sample.
+func (c *comparison) checkInput(variant int, input string, sample, got tensor.Tensor) {
+	if c.b.spec.Bare {
+		return
+	}
+	list := c.checks[variant][input]
+	for k, float := range []tensor.Tensor{sample, reversed(sample)} {
+		if v, err := measure(float, got, 0); err == nil && float.Len() > 0 {
+			list[k] = append(list[k], &v)
+		}
+	}
+	c.checks[variant][input] = list
+}
+
+// reversed gives a picture with its three channels in reverse order, an empty tensor for anything else. NCHW is tried
+// before NHWC.
+func reversed(t tensor.Tensor) tensor.Tensor {
+	values, ok := t.AsFloat32()
+	if !ok || len(t.Shape) != 4 || t.Shape[0] != 1 {
+		return tensor.Tensor{DType: tensor.Float32, Shape: []int64{0}}
+	}
+	out := make([]float32, 0, len(values))
+	switch {
+	case t.Shape[1] == 3:
+		plane := len(values) / 3
+		for c := range 3 {
+			out = append(out, values[(2-c)*plane:(3-c)*plane]...)
+		}
+	case t.Shape[3] == 3:
+		out = append(out, values...)
+		for i := 0; i+2 < len(out); i += 3 {
+			out[i], out[i+2] = out[i+2], out[i]
+		}
+	default:
+		return tensor.Tensor{DType: tensor.Float32, Shape: []int64{0}}
+	}
+	return tensor.Floats(out, t.Shape...)
+}
+
+// concludeInputs turns the values into the result.
+func (c *comparison) concludeInputs() {
+	for i, inputs := range c.checks {
+		v := &c.b.run.Variants[i]
+		for _, in := range c.b.run.Model.Inputs {
+			list, ok := inputs[in.Name]
+			if !ok {
+				continue
+			}
+			v.InputChecks = append(v.InputChecks, result.InputCheck{
+				Input: in.Name, SQNR: metric.Summarize(list[0])[metric.SQNR].Mean, Swapped: metric.Summarize(list[1])[metric.SQNR].Mean,
+			})
+		}
+	}
+}
+
+// originate says of every variant where its first diverging layer's error comes from.
+func originate(run *result.Run) {
+	for i := range run.Variants {
+		v := &run.Variants[i]
+		switch {
+		case slices.ContainsFunc(v.InputChecks, func(c result.InputCheck) bool { return c.Differs(run.Spec.DivergeUnder) }):
+			v.Birth = result.InputDiffers
+		case v.Diverges >= 0:
+			v.Birth = birth(&v.Layers[v.Diverges], run.Spec.LocalSamples)
+		}
+	}
+}
