@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/proto"
 
 	"quantcheck/internal/fixture"
@@ -226,10 +227,8 @@ func TestDatabaseHoldsWhatWasPrinted(t *testing.T) {
 	if err := json.Unmarshal(again, &b); err != nil {
 		t.Fatal(err)
 	}
-	x, _ := json.Marshal(a)
-	y, _ := json.Marshal(b)
-	if !bytes.Equal(x, y) {
-		t.Errorf("printed:\n%s\nstored:\n%s", x, y)
+	if diff := cmp.Diff(a, b); diff != "" {
+		t.Errorf("printed and stored differ:\n%.2000s", diff)
 	}
 	if stored.Variants[0].Layers[1].Samples[1] == nil || stored.Samples[0].SHA256 == "" || stored.Model.SHA256 == "" {
 		t.Error("per-sample values or hashes are missing")

@@ -93,6 +93,25 @@ func (v Value) MarshalJSON() ([]byte, error) {
 	}
 }
 
+// UnmarshalJSON reads what MarshalJSON writes.
+func (v *Value) UnmarshalJSON(data []byte) error {
+	switch text := string(data); text {
+	case "null":
+		*v = Value{}
+	case `"inf"`:
+		*v = Defined(math.Inf(1))
+	case `"-inf"`:
+		*v = Defined(math.Inf(-1))
+	default:
+		f, err := strconv.ParseFloat(text, 64)
+		if err != nil {
+			return fmt.Errorf("metric value %s: %w", text, err)
+		}
+		*v = Defined(f)
+	}
+	return nil
+}
+
 // Values are all metrics of one pair of tensors, by ID.
 type Values [Count]Value
 

@@ -107,7 +107,7 @@ func (x *Index) SoleConsumer(name string) (node int, ok bool) {
 // is a quantized weight that has to be seen as such.
 var varying = map[string]bool{
 	"DequantizeLinear": true,
-	"RandomNormal": true, "RandomUniform": true, "RandomNormalLike": true, "RandomUniformLike": true, "Multinomial": true, "Bernoulli": true,
+	"RandomNormal":     true, "RandomUniform": true, "RandomNormalLike": true, "RandomUniformLike": true, "Multinomial": true, "Bernoulli": true,
 }
 
 // Constants finds the nodes that do not depend on any graph input; their outputs are the same in every inference. A

@@ -395,7 +395,7 @@ func (s *Surgeon) Entrance(input string, float *onnx.Index) string {
 	}
 	for _, k := range float.Consumers[input] {
 		n := float.Nodes[k]
-		layer := n.GetOutput()[0]
+		layer, behind := n.GetOutput()[0], 0 // operators of n's type on the way to the first layer that the variant has
 		for range float.Nodes {
 			if _, ok := taps[layer]; ok {
 				break
@@ -405,6 +405,9 @@ func (s *Surgeon) Entrance(input string, float *onnx.Index) string {
 				break
 			}
 			layer = float.Nodes[next].GetOutput()[0]
+			if float.Nodes[next].GetOpType() == n.GetOpType() {
+				behind++
+			}
 		}
 		l, ok := taps[layer]
 		if !ok {
@@ -420,12 +423,13 @@ func (s *Surgeon) Entrance(input string, float *onnx.Index) string {
 			if same.GetOpType() != n.GetOpType() || at >= len(same.GetInput()) {
 				continue
 			}
-			if name := same.GetInput()[at]; name != input {
-				if _, made := s.x.Producer[name]; made {
-					return name
-				}
+			if behind--; behind >= 0 {
+				continue
 			}
-			break
+			if _, made := s.x.Producer[same.GetInput()[at]]; made {
+				return same.GetInput()[at]
+			}
+			return ""
 		}
 	}
 	return ""

@@ -20,6 +20,12 @@ func Similarities(run *result.Run, v *result.Variant) []byte {
 		header = append(header, info.Key)
 	}
 	header = append(header, "Status", "Reason", "Tensor", "Node", "Op", "Output", "Bits", "Scale", "Offset", "Min", "Max")
+	header = append(header, "Local_share")
+	for _, scope := range localScopes {
+		for _, info := range metric.All {
+			header = append(header, scope.prefix+info.Key)
+		}
+	}
 	for _, info := range metric.All {
 		header = append(header, info.Key+"_min", info.Key+"_max", info.Key+"_worst_sample")
 	}
@@ -39,6 +45,17 @@ func Similarities(run *result.Run, v *result.Variant) []byte {
 		} else {
 			row = append(row, "", "", "", "", "")
 		}
+		row = append(row, share(l))
+		for _, scope := range localScopes {
+			p := scope.of(l.Local)
+			for i := range metric.Count {
+				text := ""
+				if p != nil {
+					text = p.Summary[i].Mean.String()
+				}
+				row = append(row, text)
+			}
+		}
 		for i := range l.Summary {
 			s := l.Summary[i]
 			worst := ""
@@ -51,6 +68,38 @@ func Similarities(run *result.Run, v *result.Variant) []byte {
 	}
 	w.Flush()
 	return b.Bytes()
+}
+
+// localScopes are the parts of a local error, with the prefixes of their columns.
+var localScopes = []struct {
+	prefix string
+	of     func(*result.Local) *result.Part
+}{
+	{"Local_", func(l *result.Local) *result.Part {
+		if l == nil {
+			return nil
+		}
+		return &l.Full
+	}},
+	{"Local_weights_", func(l *result.Local) *result.Part {
+		if l == nil {
+			return nil
+		}
+		return l.Weights
+	}},
+	{"Local_activations_", func(l *result.Local) *result.Part {
+		if l == nil {
+			return nil
+		}
+		return l.Acts
+	}},
+}
+
+func share(l *result.LayerResult) string {
+	if l.Local == nil {
+		return ""
+	}
+	return strconv.FormatFloat(l.Local.Share, 'g', -1, 64)
 }
 
 // JSON writes a run for machines.

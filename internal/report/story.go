@@ -63,8 +63,73 @@ func Verdict(run *result.Run, v *result.Variant) string {
 		return text + fmt.Sprintf("; no layer falls under %g dB.", run.Spec.DivergeUnder)
 	}
 	d := v.Diverges
-	return text + fmt.Sprintf(". The first layer under %g dB is %s (%s, number %d of %d) with %s dB.",
-		run.Spec.DivergeUnder, Printable(run.Layers[d].Name), run.Layers[d].Op, d+1, len(run.Layers), number(v.Layers[d].Summary[metric.SQNR].Mean))
+	return text + fmt.Sprintf(". The first layer under %g dB is %s (%s, number %d of %d) with %s dB%s.",
+		run.Spec.DivergeUnder, Printable(run.Layers[d].Name), run.Layers[d].Op, d+1, len(run.Layers), number(v.Layers[d].Summary[metric.SQNR].Mean), origin(v))
+}
+
+// origin says in words where the first diverging layer's error comes from.
+func origin(v *result.Variant) string {
+	local := v.Layers[v.Diverges].Local
+	switch {
+	case v.Birth == result.InputDiffers:
+		return "; the input differs already"
+	case v.Birth == result.BornHere && local != nil:
+		return fmt.Sprintf("; the error is born here: alone it has %s dB", number(local.Full.Summary[metric.SQNR].Mean))
+	case v.Birth == result.Inherited && local != nil:
+		return fmt.Sprintf("; the error is inherited: alone it has %s dB", number(local.Full.Summary[metric.SQNR].Mean))
+	}
+	return ""
+}
+
+// Sources says which layers make most of the noise, and whether weights or activations do; "" if that was not measured.
+func Sources(run *result.Run, v *result.Variant) string {
+	list := Makers(v, 5)
+	if len(list) == 0 {
+		return ""
+	}
+	var names []string
+	sum := 0.0
+	for _, k := range list {
+		share := v.Layers[k].Local.Share
+		sum += share
+		names = append(names, fmt.Sprintf("%s (%s, %.0f %%)", Short(run.Layers[k].Name, 50), run.Layers[k].Op, 100*share))
+	}
+	text := fmt.Sprintf("Of the noise that the layers make alone, %.0f %% comes from %s.", 100*sum, strings.Join(names, ", "))
+	for _, w := range v.Whole {
+		if k := worstOutput(run, v); w.Layer == k && w.WeightsOnly[metric.SQNR].Mean.OK && w.ActsOnly[metric.SQNR].Mean.OK {
+			text += fmt.Sprintf(" With only the weights quantized, %s keeps %s dB, with only the activations %s dB.",
+				Printable(run.Layers[k].Name), number(w.WeightsOnly[metric.SQNR].Mean), number(w.ActsOnly[metric.SQNR].Mean))
+		}
+	}
+	return text
+}
+
+// InputNotes says what is wrong with what the variant's first operators get.
+func InputNotes(run *result.Run, v *result.Variant) []string {
+	var notes []string
+	for _, c := range v.InputChecks {
+		switch {
+		case c.ChannelsSwapped():
+			notes = append(notes, fmt.Sprintf("INPUT DIFFERS: the first operator of %s gets %s with red and blue swapped (%s dB as it is, %s dB swapped)",
+				v.Spec.Name, Printable(c.Input), number(c.SQNR), number(c.Swapped)))
+		case c.Differs(run.Spec.DivergeUnder):
+			notes = append(notes, fmt.Sprintf("INPUT DIFFERS: the first operator of %s gets something else than the sample for %s (%s dB)",
+				v.Spec.Name, Printable(c.Input), number(c.SQNR)))
+		}
+	}
+	return notes
+}
+
+// Makers lists the layers that make most noise alone, most first.
+func Makers(v *result.Variant, most int) []int {
+	var list []int
+	for k, l := range v.Layers {
+		if l.Local != nil && l.Local.Share > 0 {
+			list = append(list, k)
+		}
+	}
+	slices.SortStableFunc(list, func(a, b int) int { return cmp.Compare(v.Layers[b].Local.Share, v.Layers[a].Local.Share) })
+	return list[:min(most, len(list))]
 }
 
 func outputs(run *result.Run) int {

@@ -25,7 +25,14 @@ func Terminal(w io.Writer, run *result.Run) {
 	}
 	for i := range run.Variants {
 		v := &run.Variants[i]
-		fmt.Fprintf(w, "\n%s\n\n", Verdict(run, v))
+		fmt.Fprintf(w, "\n%s\n", Verdict(run, v))
+		if s := Sources(run, v); s != "" {
+			fmt.Fprintln(w, s)
+		}
+		for _, n := range InputNotes(run, v) {
+			fmt.Fprintln(w, n)
+		}
+		fmt.Fprintln(w)
 		worstLayers(w, run, v)
 		fmt.Fprintf(w, "\n%d layers: %d compared, %d fused, %d not quantized, %d not comparable.\n", len(v.Layers),
 			v.Counts[result.Compared], v.Counts[result.Fused], v.Counts[result.NotQuantized], v.Counts[result.NotComparable])
@@ -80,17 +87,20 @@ func worstLayers(w io.Writer, run *result.Run, v *result.Variant) {
 		return
 	}
 	t := newTable(w)
-	t.AppendHeader(table.Row{"", "worst layers", "op", "SQNR dB", "cosine", "mean steps", "max steps", "worst sample"})
-	t.SetColumnConfigs(right("", "SQNR dB", "cosine", "mean steps", "max steps"))
+	t.AppendHeader(table.Row{"", "worst layers", "op", "SQNR dB", "alone dB", "share", "cosine", "max steps", "worst sample"})
+	t.SetColumnConfigs(right("", "SQNR dB", "alone dB", "share", "cosine", "max steps"))
 	for _, k := range worst {
 		l := &v.Layers[k]
-		sample := ""
+		sample, alone, share := "", "–", "–"
+		if l.Local != nil {
+			alone, share = number(l.Local.Full.Summary[metric.SQNR].Mean), fmt.Sprintf("%.1f %%", 100*l.Local.Share)
+		}
 		if s := l.Summary[metric.SQNR].Worst; s >= 0 && s < len(run.Samples) {
 			sample = Short(run.Samples[s].Name, 24)
 		}
 		t.AppendRow(table.Row{
-			k + 1, Short(run.Layers[k].Name, 56), run.Layers[k].Op, number(l.Summary[metric.SQNR].Mean), number(l.Summary[metric.CosSim].Mean),
-			number(l.Summary[metric.MeanSteps].Mean), number(l.Summary[metric.MaxSteps].Max), sample,
+			k + 1, Short(run.Layers[k].Name, 56), run.Layers[k].Op, number(l.Summary[metric.SQNR].Mean), alone, share,
+			number(l.Summary[metric.CosSim].Mean), number(l.Summary[metric.MaxSteps].Max), sample,
 		})
 	}
 	t.Render()

@@ -167,7 +167,8 @@ func (w *writer) insert(table, columns string, values ...any) int64 {
 
 func (w *writer) variant(run int64, i int, v *result.Variant, layers []result.Layer) {
 	diverges := sql.NullInt64{Int64: int64(v.Diverges), Valid: v.Diverges >= 0}
-	w.insert("variants", "run, number, name, spec, diverges, failed", run, i, v.Spec.Name, w.json(v.Spec), diverges, w.json(append([]string{}, v.Failed...)))
+	w.insert("variants", "run, number, name, spec, diverges, failed, birth, inputs", run, i, v.Spec.Name, w.json(v.Spec), diverges,
+		w.json(append([]string{}, v.Failed...)), string(v.Birth), w.json(append([]result.InputCheck{}, v.InputChecks...)))
 	encoding := func(kind, tensor string, channel, axis int, e quant.Encoding) {
 		w.insert("encodings", "run, variant, kind, tensor, channel, axis, bits, symmetric, min, max, scale, offset",
 			run, i, kind, tensor, channel, axis, e.Bits, e.Symmetric, e.Min, e.Max, e.Scale, e.Offset)
@@ -185,25 +186,51 @@ func (w *writer) variant(run int64, i int, v *result.Variant, layers []result.La
 	}
 	for k := range v.Layers {
 		l := &v.Layers[k]
-		w.insert("layer_results", "run, variant, layer, status, reason, tap", run, i, k, string(l.Status), l.Reason, l.Tap)
+		share := sql.NullFloat64{}
+		if l.Local != nil {
+			share = sql.NullFloat64{Float64: l.Local.Share, Valid: true}
+		}
+		w.insert("layer_results", "run, variant, layer, status, reason, tap, share, local_reason", run, i, k, string(l.Status), l.Reason, l.Tap, share, l.LocalReason)
 		if l.Encoding != nil {
 			encoding("activation", layers[k].Name, -1, -1, *l.Encoding)
 		}
+		if l.Has() {
+			w.values(run, i, k, scopeAccumulated, l.Summary, l.Samples)
+		}
+		if l.Local != nil {
+			w.part(run, i, k, scopeLocal, &l.Local.Full)
+			w.part(run, i, k, scopeLocalWeights, l.Local.Weights)
+			w.part(run, i, k, scopeLocalActs, l.Local.Acts)
+		}
+	}
+	for _, whole := range v.Whole {
+		w.values(run, i, whole.Layer, scopeWholeWeights, whole.WeightsOnly, nil)
+		w.values(run, i, whole.Layer, scopeWholeActs, whole.ActsOnly, nil)
+	}
+}
+
+func (w *writer) part(run int64, variant, layer int, scope string, p *result.Part) {
+	if p != nil {
+		w.values(run, variant, layer, scope, p.Summary, p.Samples)
+	}
+}
+
+// values stores one scope's metrics of a layer, over the samples and of each sample.
+func (w *writer) values(run int64, variant, layer int, scope string, summary result.Summary, samples []*metric.Values) {
+	for _, info := range metric.All {
+		if s := summary[info.ID]; s.Mean.OK {
+			w.insert("metrics", "run, variant, layer, scope, metric, mean, min, max, worst", run, variant, layer, scope, info.Key, null(s.Mean), null(s.Min), null(s.Max), s.Worst)
+		}
+	}
+	for n, values := range samples {
+		if values == nil {
+			continue
+		}
+		row := []any{run, variant, layer, scope, n}
 		for _, info := range metric.All {
-			if s := l.Summary[info.ID]; l.Has() && s.Mean.OK {
-				w.insert("metrics", "run, variant, layer, metric, mean, min, max, worst", run, i, k, info.Key, null(s.Mean), null(s.Min), null(s.Max), s.Worst)
-			}
+			row = append(row, null(values[info.ID]))
 		}
-		for n, values := range l.Samples {
-			if values == nil {
-				continue
-			}
-			row := []any{run, i, k, n}
-			for _, info := range metric.All {
-				row = append(row, null(values[info.ID]))
-			}
-			w.insert("sample_metrics", "run, variant, layer, sample, CosSim, MSE, SAR, PearsonR, DKL, SQNR, MaxAbs, MAE, MeanSteps, MaxSteps", row...)
-		}
+		w.insert("sample_metrics", "run, variant, layer, scope, sample, CosSim, MSE, SAR, PearsonR, DKL, SQNR, MaxAbs, MAE, MeanSteps, MaxSteps", row...)
 	}
 }
 

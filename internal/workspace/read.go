@@ -91,14 +91,14 @@ func (s *Store) readLayers(ctx context.Context, run *result.Run) error {
 }
 
 func (s *Store) readVariants(ctx context.Context, run *result.Run) error {
-	return s.each(ctx, "SELECT spec, diverges, failed FROM variants WHERE run = ? ORDER BY number", []any{run.ID}, func(scan func(...any) error) error {
+	return s.each(ctx, "SELECT spec, diverges, failed, birth, inputs FROM variants WHERE run = ? ORDER BY number", []any{run.ID}, func(scan func(...any) error) error {
 		v := result.Variant{
 			Inputs: map[string]result.Coding{}, Params: []result.Param{}, Counts: map[result.Status]int{},
 			Layers: make([]result.LayerResult, len(run.Layers)),
 		}
-		var spec, failed string
+		var spec, failed, inputs string
 		var diverges sql.NullInt64
-		if err := scan(&spec, &diverges, &failed); err != nil {
+		if err := scan(&spec, &diverges, &failed, &v.Birth, &inputs); err != nil {
 			return err
 		}
 		v.Diverges = -1
@@ -110,6 +110,12 @@ func (s *Store) readVariants(ctx context.Context, run *result.Run) error {
 		}
 		if err := json.Unmarshal([]byte(failed), &v.Failed); err != nil {
 			return err
+		}
+		if err := json.Unmarshal([]byte(inputs), &v.InputChecks); err != nil {
+			return err
+		}
+		if len(v.InputChecks) == 0 {
+			v.InputChecks = nil
 		}
 		if len(v.Failed) == 0 {
 			v.Failed = nil
@@ -128,21 +134,22 @@ func layer(run *result.Run, variant, number int) (*result.LayerResult, error) {
 }
 
 func (s *Store) readResults(ctx context.Context, run *result.Run) error {
-	return s.each(ctx, "SELECT variant, layer, status, reason, tap FROM layer_results WHERE run = ?", []any{run.ID}, func(scan func(...any) error) error {
+	return s.each(ctx, "SELECT variant, layer, status, reason, tap, share, local_reason FROM layer_results WHERE run = ?", []any{run.ID}, func(scan func(...any) error) error {
 		var variant, number int
 		var r result.LayerResult
-		if err := scan(&variant, &number, &r.Status, &r.Reason, &r.Tap); err != nil {
+		var share sql.NullFloat64
+		if err := scan(&variant, &number, &r.Status, &r.Reason, &r.Tap, &share, &r.LocalReason); err != nil {
 			return err
 		}
 		l, err := layer(run, variant, number)
 		if err != nil {
 			return err
 		}
-		for i := range r.Summary {
-			r.Summary[i].Worst = -1
+		if r.Has() {
+			r.Summary = noSummary()
 		}
-		if !r.Has() {
-			r.Summary = result.Summary{}
+		if share.Valid {
+			r.Local = &result.Local{Full: result.Part{Summary: noSummary()}, Share: share.Float64}
 		}
 		*l = r
 		run.Variants[variant].Counts[r.Status]++
@@ -150,48 +157,105 @@ func (s *Store) readResults(ctx context.Context, run *result.Run) error {
 	})
 }
 
+// noSummary is the summary of a layer that has numbers, none of them defined.
+func noSummary() (s result.Summary) {
+	for i := range s {
+		s[i].Worst = -1
+	}
+	return s
+}
+
+// place finds where a scope's numbers of a layer stand in the result; samples is nil for scopes that keep none.
+func place(run *result.Run, variant, number int, scope string) (summary *result.Summary, samples *[]*metric.Values, err error) {
+	l, err := layer(run, variant, number)
+	if err != nil {
+		return nil, nil, err
+	}
+	part := func(p **result.Part) (*result.Summary, *[]*metric.Values, error) {
+		if *p == nil {
+			*p = &result.Part{Summary: noSummary()}
+		}
+		return &(*p).Summary, &(*p).Samples, nil
+	}
+	v := &run.Variants[variant]
+	switch scope {
+	case scopeAccumulated:
+		return &l.Summary, &l.Samples, nil
+	case scopeWholeWeights, scopeWholeActs:
+		if last := len(v.Whole) - 1; last < 0 || v.Whole[last].Layer != number {
+			v.Whole = append(v.Whole, result.Whole{Layer: number, WeightsOnly: noSummary(), ActsOnly: noSummary()})
+		}
+		w := &v.Whole[len(v.Whole)-1]
+		if scope == scopeWholeWeights {
+			return &w.WeightsOnly, nil, nil
+		}
+		return &w.ActsOnly, nil, nil
+	}
+	if l.Local == nil {
+		return nil, nil, fmt.Errorf("the database is damaged: layer %d of variant %d has local numbers but no share", number, variant)
+	}
+	switch scope {
+	case scopeLocal:
+		return &l.Local.Full.Summary, &l.Local.Full.Samples, nil
+	case scopeLocalWeights:
+		return part(&l.Local.Weights)
+	case scopeLocalActs:
+		return part(&l.Local.Acts)
+	}
+	return nil, nil, fmt.Errorf("the database is damaged: unknown scope %q", scope)
+}
+
 func (s *Store) readMetrics(ctx context.Context, run *result.Run) error {
 	ids := map[string]metric.ID{}
 	for _, info := range metric.All {
 		ids[info.Key] = info.ID
 	}
-	return s.each(ctx, "SELECT variant, layer, metric, mean, min, max, worst FROM metrics WHERE run = ?", []any{run.ID}, func(scan func(...any) error) error {
+	const query = "SELECT variant, layer, scope, metric, mean, min, max, worst FROM metrics WHERE run = ? ORDER BY variant, layer"
+	return s.each(ctx, query, []any{run.ID}, func(scan func(...any) error) error {
 		var variant, number, worst int
-		var key string
+		var scope, key string
 		var mean, lo, hi sql.NullFloat64
-		if err := scan(&variant, &number, &key, &mean, &lo, &hi, &worst); err != nil {
+		if err := scan(&variant, &number, &scope, &key, &mean, &lo, &hi, &worst); err != nil {
 			return err
 		}
-		l, err := layer(run, variant, number)
+		summary, _, err := place(run, variant, number, scope)
 		if id, known := ids[key]; err == nil && known {
-			l.Summary[id] = metric.Spread{Mean: value(mean), Min: value(lo), Max: value(hi), Worst: worst}
+			summary[id] = metric.Spread{Mean: value(mean), Min: value(lo), Max: value(hi), Worst: worst}
 		}
 		return err
 	})
 }
 
 func (s *Store) readSampleMetrics(ctx context.Context, run *result.Run) error {
-	const query = "SELECT variant, layer, sample, CosSim, MSE, SAR, PearsonR, DKL, SQNR, MaxAbs, MAE, MeanSteps, MaxSteps FROM sample_metrics WHERE run = ?"
+	const query = "SELECT variant, layer, scope, sample, CosSim, MSE, SAR, PearsonR, DKL, SQNR, MaxAbs, MAE, MeanSteps, MaxSteps FROM sample_metrics WHERE run = ?"
 	return s.each(ctx, query, []any{run.ID}, func(scan func(...any) error) error {
 		var variant, number, sample int
+		var scope string
 		var columns [metric.Count]sql.NullFloat64
-		into := []any{&variant, &number, &sample}
+		into := []any{&variant, &number, &scope, &sample}
 		for i := range columns {
 			into = append(into, &columns[i])
 		}
 		if err := scan(into...); err != nil {
 			return err
 		}
-		l, err := layer(run, variant, number)
-		if err != nil || sample < 0 || sample >= len(run.Samples) {
+		_, samples, err := place(run, variant, number, scope)
+		if err != nil || samples == nil || sample < 0 || sample >= len(run.Samples) {
 			return err
 		}
-		if l.Samples == nil {
-			l.Samples = make([]*metric.Values, len(run.Samples))
+		count := len(run.Samples)
+		if scope != scopeAccumulated {
+			count = min(count, run.Spec.LocalSamples)
 		}
-		l.Samples[sample] = &metric.Values{}
-		for i, c := range columns {
-			l.Samples[sample][i] = value(c)
+		if *samples == nil {
+			*samples = make([]*metric.Values, count)
+		}
+		if sample < count {
+			v := &metric.Values{}
+			for i, c := range columns {
+				v[i] = value(c)
+			}
+			(*samples)[sample] = v
 		}
 		return nil
 	})

@@ -46,6 +46,8 @@ CREATE TABLE variants (
   spec     TEXT NOT NULL,     -- JSON
   diverges INTEGER,           -- number of the first layer under the threshold
   failed   TEXT NOT NULL,     -- JSON
+  birth    TEXT NOT NULL,     -- of the first diverging layer's error
+  inputs   TEXT NOT NULL,     -- JSON: what the first operators get
   PRIMARY KEY (run, number)
 ) WITHOUT ROWID;
 CREATE TABLE encodings (
@@ -70,25 +72,41 @@ CREATE TABLE layer_results (
   status  TEXT NOT NULL,
   reason  TEXT NOT NULL,
   tap     TEXT NOT NULL,
+  share   REAL,               -- of the noise that all layers make alone; NULL if that was not measured
+  local_reason TEXT NOT NULL, -- why it was not
   PRIMARY KEY (run, variant, layer)
 ) WITHOUT ROWID;
+-- scope: accumulated | local | local weights | local activations (the layer alone) | whole weights | whole activations
+-- (the whole model with only these quantized, output layers only)
 CREATE TABLE metrics (        -- over the samples
   run     INTEGER NOT NULL REFERENCES runs(id) ON DELETE CASCADE,
   variant INTEGER NOT NULL,
   layer   INTEGER NOT NULL,
+  scope   TEXT NOT NULL,
   metric  TEXT NOT NULL,
   mean    REAL,
   min     REAL,
   max     REAL,
   worst   INTEGER NOT NULL,   -- number of the sample
-  PRIMARY KEY (run, variant, layer, metric)
+  PRIMARY KEY (run, variant, layer, scope, metric)
 ) WITHOUT ROWID;
 CREATE TABLE sample_metrics (
   run     INTEGER NOT NULL REFERENCES runs(id) ON DELETE CASCADE,
   variant INTEGER NOT NULL,
   layer   INTEGER NOT NULL,
+  scope   TEXT NOT NULL,
   sample  INTEGER NOT NULL,
   CosSim REAL, MSE REAL, SAR REAL, PearsonR REAL, DKL REAL, SQNR REAL, MaxAbs REAL, MAE REAL, MeanSteps REAL, MaxSteps REAL,
-  PRIMARY KEY (run, variant, layer, sample)
+  PRIMARY KEY (run, variant, layer, scope, sample)
 ) WITHOUT ROWID;
 `
+
+// The scopes of metrics.
+const (
+	scopeAccumulated  = "accumulated"
+	scopeLocal        = "local"
+	scopeLocalWeights = "local weights"
+	scopeLocalActs    = "local activations"
+	scopeWholeWeights = "whole weights"
+	scopeWholeActs    = "whole activations"
+)

@@ -123,7 +123,7 @@ func (s *Stage) Commit() ([]string, error) {
 		if err := os.MkdirAll(filepath.Dir(m.to), 0o777); err != nil {
 			return nil, err
 		}
-		if err := place(m.from, m.to); err != nil {
+		if err := settle(m.from, m.to); err != nil {
 			return nil, err
 		}
 		shown := m.to
@@ -143,8 +143,8 @@ func (s *Stage) Commit() ([]string, error) {
 	return paths, nil
 }
 
-// place renames, or copies to another file system.
-func place(from, to string) error {
+// settle renames, or copies to another file system.
+func settle(from, to string) error {
 	if os.Rename(from, to) == nil {
 		return nil
 	}
