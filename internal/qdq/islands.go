@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"google.golang.org/protobuf/proto"
@@ -238,7 +239,7 @@ func (b *islandBuilder) add(layer string, u *unit, mode string, acts, weights bo
 				n.Output[i] = rename[out]
 			}
 		}
-		n.Name = proto.String(prefix + n.GetName())
+		n.Name = proto.String(prefix + strconv.Itoa(k))
 		b.nodes = append(b.nodes, n)
 	}
 	end := b.input(u.end, rename)
