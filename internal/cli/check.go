@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
 
@@ -192,6 +193,8 @@ func (c *checkCmd) Run(con *console) error {
 	if err != nil {
 		return err
 	}
+	// Buffers that are dropped are collected before the bound is reached, not when the heap has doubled.
+	debug.SetMemoryLimit(int64(spec.MemoryMiB) << 20 / 2)
 	progress := newProgress(con.stderr)
 	defer progress.clear()
 	folder := workspace.Folder(spec.Out)

@@ -34,7 +34,8 @@ type build struct {
 	floats    []map[string]*onnxpb.TensorProto // per variant: float originals of its constants
 	locals    []*local                         // per variant; none if local errors are not asked for
 	entrances []map[string]string              // per variant: tensor that its first operator gets → graph input
-	models    []*onnx.Model                    // of the variants
+	arena     *ort.Arena
+	models    []*onnx.Model // of the variants
 	reference runner.Runner
 	runners   []runner.Runner
 }
@@ -60,8 +61,12 @@ func (b *build) segmentBytes() int64 {
 	return min(max(share, 1<<20), 16<<20)
 }
 
+// waitingBytes bounds what waits to be measured.
+func (b *build) waitingBytes() int64 { return int64(b.spec.MemoryMiB) << 20 / 16 }
+
 // prepare calibrates, builds the variants, matches their tensors with the layers, and compiles everything.
 func (b *build) prepare(ctx context.Context, calibrating *dataset.Set, loader dataset.Loader) error {
+	b.arena = ort.NewArena(int64(b.spec.MemoryMiB) << 20 / 8)
 	// Ready models are read first: what is wrong with them is said before the calibration runs.
 	ready := make([]*onnx.Model, len(b.variants))
 	for i, v := range b.variants {
@@ -183,7 +188,7 @@ func (b *build) compile(ctx context.Context) error {
 		}
 	}
 	var err error
-	b.reference, err = ort.New(b.r, b.ref.model, ort.Options{Taps: wanted, SegmentBytes: b.segmentBytes(), Types: b.ref.types})
+	b.reference, err = ort.New(b.r, b.ref.model, ort.Options{Taps: wanted, SegmentBytes: b.segmentBytes(), Types: b.ref.types, Arena: b.arena})
 	if err != nil {
 		return err
 	}
@@ -219,13 +224,13 @@ func (b *build) compile(ctx context.Context) error {
 			}
 			groups = append(groups, mapped)
 		}
-		r, err := ort.New(b.r, b.models[i], ort.Options{Taps: taps, Follow: groups})
+		r, err := ort.New(b.r, b.models[i], ort.Options{Taps: taps, Follow: groups, Arena: b.arena})
 		if err != nil {
 			return fmt.Errorf("variant %s: %w", v.Spec.Name, err)
 		}
 		b.runners = append(b.runners, r)
 		if b.spec.LocalSamples > 0 {
-			if err := b.addLocal(i, surgeon, segments); err != nil {
+			if err := b.addLocal(i, surgeon, segments, groups); err != nil {
 				return fmt.Errorf("variant %s: %w", v.Spec.Name, err)
 			}
 		}

@@ -31,14 +31,14 @@ func (b *build) calibrate(ctx context.Context, set *dataset.Set, loader dataset.
 			}
 		}
 	}
-	r, err := ort.New(b.r, b.ref.model, ort.Options{Taps: taps, SegmentBytes: b.segmentBytes(), Types: b.ref.types})
+	r, err := ort.New(b.r, b.ref.model, ort.Options{Taps: taps, SegmentBytes: b.segmentBytes(), Types: b.ref.types, Arena: b.arena})
 	if err != nil {
 		return nil, err
 	}
 	defer r.Close()
 
 	stats := calib.NewStatistics(slices.ContainsFunc(b.variants, calib.NeedsHistogram))
-	pool := newPool()
+	pool := newPool(b.waitingBytes())
 	defer pool.close()
 	b.progress.Phase("calibrating", len(set.Sources))
 	err = eachSample(ctx, set, loader, func(n int, s *dataset.Sample) error {
@@ -80,7 +80,7 @@ func (b *build) calibrate(ctx context.Context, set *dataset.Set, loader dataset.
 func observe(pool *pool, stats *calib.Statistics, batch *runner.Batch) {
 	for _, tap := range batch.Taps {
 		batch.Retain()
-		pool.do(func() {
+		pool.do(tap.Tensor.Bytes(), func() {
 			defer batch.Release()
 			stats.Observe(tap.Name, tap.Tensor)
 		})
@@ -137,20 +137,35 @@ func eachSample(ctx context.Context, set *dataset.Set, loader dataset.Loader, us
 	return nil
 }
 
-// pool runs jobs on a few goroutines beside the inference. Jobs wait in a short queue, so that who makes them is held
-// back when they are not done in time.
+// pool runs jobs on a few goroutines beside the inference. Who makes jobs is held back while those that wait hold more
+// memory than the bound.
 type pool struct {
-	jobs    chan func()
+	bound   int64 // bytes
+	jobs    chan job
 	pending sync.WaitGroup
 	workers sync.WaitGroup
+
+	mu   sync.Mutex
+	held int64
+	less sync.Cond
 }
 
-func newPool() *pool {
-	p := &pool{jobs: make(chan func(), 64)}
+type job struct {
+	bytes int64
+	run   func()
+}
+
+func newPool(bound int64) *pool {
+	p := &pool{bound: bound, jobs: make(chan job, 256)}
+	p.less.L = &p.mu
 	for range workers() {
 		p.workers.Go(func() {
-			for job := range p.jobs {
-				job()
+			for j := range p.jobs {
+				j.run()
+				p.mu.Lock()
+				p.held -= j.bytes
+				p.mu.Unlock()
+				p.less.Signal()
 				p.pending.Done()
 			}
 		})
@@ -158,9 +173,16 @@ func newPool() *pool {
 	return p
 }
 
-func (p *pool) do(job func()) {
+// do queues a job that keeps so many bytes from being used again until it is done.
+func (p *pool) do(bytes int, run func()) {
+	p.mu.Lock()
+	for p.held > 0 && p.held+int64(bytes) > p.bound {
+		p.less.Wait()
+	}
+	p.held += int64(bytes)
+	p.mu.Unlock()
 	p.pending.Add(1)
-	p.jobs <- job
+	p.jobs <- job{int64(bytes), run}
 }
 
 // wait blocks until all jobs so far are done.

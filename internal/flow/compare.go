@@ -38,7 +38,7 @@ type held struct {
 }
 
 func (b *build) compare(ctx context.Context, set *dataset.Set, loader dataset.Loader, out Output) error {
-	c := &comparison{b: b, out: out, index: map[string]int{}, pool: newPool()}
+	c := &comparison{b: b, out: out, index: map[string]int{}, pool: newPool(b.waitingBytes())}
 	defer c.pool.close()
 	for k, l := range b.run.Layers {
 		c.index[l.Name] = k
@@ -194,8 +194,14 @@ func (c *comparison) pair(sample int, batch *runner.Batch, waiting []map[string]
 				return err
 			}
 		}
+		bytes := tap.Tensor.Bytes()
+		for _, h := range got {
+			if h != nil {
+				bytes += h.tensor.Bytes()
+			}
+		}
 		batch.Retain()
-		c.pool.do(func() {
+		c.pool.do(bytes, func() {
 			defer batch.Release()
 			c.measure(sample, layer, tap.Tensor, got)
 		})

@@ -3,6 +3,7 @@ package flow
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 
@@ -40,8 +41,9 @@ const (
 	parts
 )
 
-// addLocal builds what measures the local errors of variant i; groups are the float model's segments.
-func (b *build) addLocal(i int, surgeon *qdq.Surgeon, groups [][]string) error {
+// addLocal builds what measures the local errors of variant i; groups are the float model's segments, mapped the same with
+// the variant's tensors.
+func (b *build) addLocal(i int, surgeon *qdq.Surgeon, groups, mapped [][]string) error {
 	v := &b.run.Variants[i]
 	islands := surgeon.Islands()
 	l := &local{of: map[string][]island{}, skipped: islands.Skipped, outputs: map[string]int{}}
@@ -65,7 +67,7 @@ func (b *build) addLocal(i int, surgeon *qdq.Surgeon, groups [][]string) error {
 	}
 	var err error
 	if len(taps) > 0 {
-		if l.islands, err = ort.New(b.r, islands.Model, ort.Options{Taps: taps, Follow: follow}); err != nil {
+		if l.islands, err = ort.New(b.r, islands.Model, ort.Options{Taps: taps, Follow: follow, Arena: b.arena}); err != nil {
 			return fmt.Errorf("layers alone: %w", err)
 		}
 	}
@@ -79,7 +81,7 @@ func (b *build) addLocal(i int, surgeon *qdq.Surgeon, groups [][]string) error {
 	for _, weightsOnly := range []bool{true, false} {
 		m, err := surgeon.Strip(weightsOnly)
 		if err == nil && len(outputs) > 0 {
-			r, err := b.wholeRunner(m, outputs)
+			r, err := b.wholeRunner(m, outputs, mapped)
 			if err != nil {
 				return err
 			}
@@ -94,10 +96,10 @@ func (b *build) addLocal(i int, surgeon *qdq.Surgeon, groups [][]string) error {
 }
 
 // wholeRunner runs a stripped variant for its outputs.
-func (b *build) wholeRunner(m *onnx.Model, outputs []string) (runner.Runner, error) {
+func (b *build) wholeRunner(m *onnx.Model, outputs []string, follow [][]string) (runner.Runner, error) {
 	x := onnx.NewIndex(m)
 	taps := slices.DeleteFunc(slices.Clone(outputs), func(name string) bool { _, ok := x.Producer[name]; return !ok })
-	r, err := ort.New(b.r, m, ort.Options{Taps: taps})
+	r, err := ort.New(b.r, m, ort.Options{Taps: taps, Follow: follow, Arena: b.arena})
 	if err != nil {
 		return nil, fmt.Errorf("whole model, partly quantized: %w", err)
 	}
@@ -193,7 +195,7 @@ func (r *localRun) step(ctx context.Context, segment int, batch *runner.Batch) e
 				layer := r.c.index[name]
 				batch.Retain()
 				islands.Retain()
-				r.c.pool.do(func() {
+				r.c.pool.do(got.Bytes(), func() {
 					defer batch.Release()
 					defer islands.Release()
 					if v, err := measure(float, got, r.c.sizes[i][layer]); err == nil {
@@ -203,6 +205,9 @@ func (r *localRun) step(ctx context.Context, segment int, batch *runner.Batch) e
 			}
 		}
 		islands.Release()
+	}
+	for _, fed := range r.fed { // what nobody takes any more must not be held
+		maps.DeleteFunc(fed, func(name string, _ tensor.Tensor) bool { return r.last[name] <= segment })
 	}
 	r.kept = slices.DeleteFunc(r.kept, func(k keptBatch) bool {
 		if k.until > segment {

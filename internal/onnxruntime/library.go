@@ -94,6 +94,8 @@ const (
 	getErrorMessage                 = 2
 	createSessionFromArray          = 8
 	run                             = 9
+	disableMemPattern               = 17
+	disableCPUMemArena              = 19
 	createSessionOptions            = 10
 	setSessionLogSeverityLevel      = 22
 	setSessionGraphOptimizationLvl  = 23
@@ -121,7 +123,6 @@ const (
 	createThreadingOptions          = 121
 	releaseThreadingOptions         = 122
 	addSessionConfigEntry           = 130
-	createAndRegisterAllocator      = 144
 	setGlobalIntraOpNumThreads      = 147
 	setGlobalSpinControl            = 149
 	optimizationOff, optimizationOn = 0, 99
@@ -207,7 +208,7 @@ func (r *Runtime) createEnvironment() error {
 		return err
 	}
 	r.memory = memory.get()
-	return r.call(createAndRegisterAllocator, r.env, r.memory, 0)
+	return nil
 }
 
 // Error is what ONNX Runtime says.

@@ -64,7 +64,6 @@ func (r *Runtime) NewSession(model []byte, inputs, outputs []string, o Options) 
 		level = optimizationOn
 	}
 	entries := [][2]string{
-		{"session.use_env_allocators", "1"},
 		// On CPUs without VNNI, int8 products would saturate (https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html).
 		{"session.x64quantprecision", "1"},
 	}
@@ -75,6 +74,10 @@ func (r *Runtime) NewSession(model []byte, inputs, outputs []string, o Options) 
 		r.call(setSessionGraphOptimizationLvl, opts, uintptr(level)),
 		r.call(setSessionLogSeverityLevel, opts, severityFatal),
 		r.call(disablePerSessionThreads, opts),
+		// Many sessions run in turn: memory that one keeps in an arena is lost to the others. The system's allocator keeps
+		// small blocks warm and gives large ones back.
+		r.call(disableMemPattern, opts),
+		r.call(disableCPUMemArena, opts),
 	}
 	for _, e := range entries {
 		key, value := cString(e[0]), cString(e[1])

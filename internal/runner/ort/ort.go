@@ -10,6 +10,7 @@ package ort
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync/atomic"
 
 	"quantcheck/internal/onnx"
@@ -26,6 +27,8 @@ type Options struct {
 	// Follow, if it is given, divides by another runner's segments instead: segment k yields at least the taps in
 	// groups 0 to k. SegmentBytes is not used then.
 	Follow [][]string
+	// Arena is the memory that tensors are lent from; nil: one of its own.
+	Arena *Arena
 	// Types are the tensors' types if they are known from an earlier call of Types on the same model.
 	Types map[string]onnxruntime.Type
 }
@@ -34,7 +37,7 @@ type Options struct {
 type Runner struct {
 	r        *onnxruntime.Runtime
 	segments []*segment
-	arena    *arena
+	arena    *Arena
 	inputs   map[string]onnxruntime.Type
 }
 
@@ -55,6 +58,9 @@ func New(r *onnxruntime.Runtime, m *onnx.Model, o Options) (*Runner, error) {
 			return nil, err
 		}
 	}
+	if o.Arena == nil {
+		o.Arena = NewArena(1 << 30)
+	}
 	var positions []int
 	switch {
 	case o.Follow != nil:
@@ -66,7 +72,7 @@ func New(r *onnxruntime.Runtime, m *onnx.Model, o Options) (*Runner, error) {
 	if err != nil {
 		return nil, err
 	}
-	run := &Runner{r: r, segments: segments, arena: newArena(), inputs: map[string]onnxruntime.Type{}}
+	run := &Runner{r: r, segments: segments, arena: o.Arena, inputs: map[string]onnxruntime.Type{}}
 	for _, in := range m.Inputs() {
 		run.inputs[in.GetName()] = types[in.GetName()]
 	}
@@ -105,7 +111,7 @@ func (r *Runner) Start(sample map[string]tensor.Tensor) runner.Inference {
 // loan is a tensor in memory of the arena, with the number of those who still need it.
 type loan struct {
 	value  *onnxruntime.Value
-	arena  *arena // nil for memory that does not come from the arena
+	arena  *Arena // nil for memory that does not come from the arena
 	needed atomic.Int32
 }
 
@@ -220,13 +226,21 @@ func (f *inference) input(name string) (*loan, error) {
 	if !ok {
 		return nil, fmt.Errorf("the sample has no input %q", name)
 	}
-	if want := f.r.inputs[name]; want.DType != t.DType || fmt.Sprint(want.Shape) != fmt.Sprint(t.Shape) {
+	if want := f.r.inputs[name]; want.DType != t.DType || !fits(t.Shape, want.Shape) {
 		return nil, fmt.Errorf("input %q is %s%v, the sample has %s%v", name, want.DType, want.Shape, t.DType, t.Shape)
 	}
 	return f.r.newLoan(t, nil, 1)
 }
 
-func (r *Runner) newLoan(t tensor.Tensor, a *arena, needed int) (*loan, error) {
+// fits says whether a shape is what was expected; of that, dimensions below zero and a missing shape are open.
+func fits(shape, want []int64) bool {
+	if len(want) == 0 {
+		return true
+	}
+	return slices.EqualFunc(shape, want, func(d, w int64) bool { return w < 0 || d == w })
+}
+
+func (r *Runner) newLoan(t tensor.Tensor, a *Arena, needed int) (*loan, error) {
 	v, err := r.r.NewValue(t)
 	if err != nil {
 		return nil, err
