@@ -79,9 +79,18 @@ func (b *build) addLocal(i int, surgeon *qdq.Surgeon, groups, mapped [][]string)
 		}
 	}
 	for _, weightsOnly := range []bool{true, false} {
-		m, err := surgeon.Strip(weightsOnly)
+		m, instead, err := surgeon.Strip(weightsOnly)
 		if err == nil && len(outputs) > 0 {
-			r, err := b.wholeRunner(m, outputs, mapped)
+			follow := make([][]string, len(mapped))
+			for k, group := range mapped {
+				for _, name := range group {
+					if to, gone := instead[name]; gone {
+						name = to
+					}
+					follow[k] = append(follow[k], name)
+				}
+			}
+			r, err := b.wholeRunner(m, outputs, follow)
 			if err != nil {
 				return err
 			}

@@ -335,8 +335,8 @@ func (b *islandBuilder) finish() {
 }
 
 // Strip gives the variant with its activations float (weightsOnly), or with its weights float. It fails if a weight's
-// float original is not known.
-func (s *Surgeon) Strip(weightsOnly bool) (*onnx.Model, error) {
+// float original is not known. The second value names what has taken the place of tensors that are gone.
+func (s *Surgeon) Strip(weightsOnly bool) (*onnx.Model, map[string]string, error) {
 	g := s.v.Graph()
 	after := &onnxpb.GraphProto{Name: g.Name, Input: g.GetInput(), Output: g.GetOutput(), SparseInitializer: g.GetSparseInitializer()}
 	rename := map[string]string{}
@@ -345,7 +345,7 @@ func (s *Surgeon) Strip(weightsOnly bool) (*onnx.Model, error) {
 		if !weightsOnly && n.GetOpType() == "DequantizeLinear" && s.x.Initializer[n.GetInput()[0]] != nil {
 			original := s.float[n.GetOutput()[0]]
 			if original == nil {
-				return nil, fmt.Errorf("the float values of %s are not known", strings.TrimSuffix(n.GetInput()[0], "_quantized"))
+				return nil, nil, fmt.Errorf("the float values of %s are not known", strings.TrimSuffix(n.GetInput()[0], "_quantized"))
 			}
 			t := proto.CloneOf(original)
 			t.Name = proto.String(n.GetOutput()[0])
@@ -383,7 +383,7 @@ func (s *Surgeon) Strip(weightsOnly bool) (*onnx.Model, error) {
 			after.Initializer = append(after.Initializer, t)
 		}
 	}
-	return s.v.With(after), nil
+	return s.v.With(after), rename, nil
 }
 
 // Entrance finds the tensor that the variant's first operator behind a graph input gets in the input's place: the input
