@@ -57,16 +57,16 @@ func (b *build) close() {
 // segmentBytes is what the taps of one segment may take, so that the segments of the float model and of all variants
 // that are held at once, and what they carry along, stay within the bound.
 func (b *build) segmentBytes() int64 {
-	share := int64(b.spec.MemoryMiB) << 20 / int64(8*(1+len(b.variants)))
-	return min(max(share, 1<<20), 16<<20)
+	share := int64(b.spec.MemoryMiB) << 20 / int64(10*(1+len(b.variants)))
+	return min(max(share, 1<<20), 24<<20)
 }
 
 // waitingBytes bounds what waits to be measured.
-func (b *build) waitingBytes() int64 { return int64(b.spec.MemoryMiB) << 20 / 16 }
+func (b *build) waitingBytes() int64 { return min(int64(b.spec.MemoryMiB)<<20/16, 64<<20) }
 
 // prepare calibrates, builds the variants, matches their tensors with the layers, and compiles everything.
 func (b *build) prepare(ctx context.Context, calibrating *dataset.Set, loader dataset.Loader) error {
-	b.arena = ort.NewArena(int64(b.spec.MemoryMiB) << 20 / 8)
+	b.arena = ort.NewArena(min(int64(b.spec.MemoryMiB)<<20/8, 160<<20))
 	// Ready models are read first: what is wrong with them is said before the calibration runs.
 	ready := make([]*onnx.Model, len(b.variants))
 	for i, v := range b.variants {

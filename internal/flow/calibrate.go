@@ -41,7 +41,7 @@ func (b *build) calibrate(ctx context.Context, set *dataset.Set, loader dataset.
 	pool := newPool(b.waitingBytes())
 	defer pool.close()
 	b.progress.Phase("calibrating", len(set.Sources))
-	err = eachSample(ctx, set, loader, func(n int, s *dataset.Sample) error {
+	err = b.eachSample(ctx, set, loader, func(n int, s *dataset.Sample) error {
 		if s == nil {
 			b.progress.Step(n)
 			return nil
@@ -66,7 +66,7 @@ func (b *build) calibrate(ctx context.Context, set *dataset.Set, loader dataset.
 		b.run.Calibration = append(b.run.Calibration, result.Sample{Name: s.Name, SHA256: s.SHA256})
 		b.progress.Step(n)
 		return nil
-	}, b.skip)
+	})
 	pool.wait()
 	if err != nil {
 		return nil, err
@@ -97,8 +97,8 @@ func (b *build) skip(s dataset.Source, err error) {
 }
 
 // eachSample reads the samples, one ahead of the one in use, and calls use for each with the number of samples done
-// after it. Samples that cannot be read are given to skip, and use is called with nil.
-func eachSample(ctx context.Context, set *dataset.Set, loader dataset.Loader, use func(done int, s *dataset.Sample) error, skip func(dataset.Source, error)) error {
+// after it. Samples that cannot be read are noted, and use is called with nil. A bare run uses the first sample for all.
+func (b *build) eachSample(ctx context.Context, set *dataset.Set, loader dataset.Loader, use func(done int, s *dataset.Sample) error) error {
 	type loaded struct {
 		sample *dataset.Sample
 		err    error
@@ -111,8 +111,15 @@ func eachSample(ctx context.Context, set *dataset.Set, loader dataset.Loader, us
 	defer cancel()
 	reader.Go(func() {
 		defer close(ahead)
+		var first *dataset.Sample
 		for _, source := range set.Sources {
-			s, err := loader.Load(source)
+			s, err := first, error(nil)
+			if s == nil {
+				s, err = loader.Load(source)
+			}
+			if b.spec.Bare {
+				first = s
+			}
 			select {
 			case ahead <- loaded{s, err}:
 			case <-ctx.Done():
@@ -128,7 +135,7 @@ func eachSample(ctx context.Context, set *dataset.Set, loader dataset.Loader, us
 			return ctx.Err()
 		}
 		if l.err != nil {
-			skip(source, l.err)
+			b.skip(source, l.err)
 		}
 		if err := use(i+1, l.sample); err != nil {
 			return err

@@ -66,7 +66,7 @@ func (b *build) compare(ctx context.Context, set *dataset.Set, loader dataset.Lo
 		c.checks = append(c.checks, map[string][2][]*metric.Values{})
 	}
 	b.progress.Phase("comparing", len(set.Sources))
-	err := eachSample(ctx, set, loader, func(n int, s *dataset.Sample) error {
+	err := b.eachSample(ctx, set, loader, func(n int, s *dataset.Sample) error {
 		if s != nil {
 			if err := c.sample(ctx, s); err != nil {
 				return err
@@ -74,7 +74,7 @@ func (b *build) compare(ctx context.Context, set *dataset.Set, loader dataset.Lo
 		}
 		b.progress.Step(n)
 		return nil
-	}, b.skip)
+	})
 	c.pool.wait()
 	if err != nil {
 		return err

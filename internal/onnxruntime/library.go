@@ -165,6 +165,7 @@ func Open(path string, threads int) (*Runtime, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNoLibrary, err)
 	}
+	returnLargeBlocks()
 	getBase, err := purego.Dlsym(handle, "OrtGetApiBase")
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s is not ONNX Runtime: %w", ErrNoLibrary, path, err)
@@ -181,6 +182,15 @@ func Open(path string, threads int) (*Runtime, error) {
 	}
 	opened = r
 	return r, nil
+}
+
+// returnLargeBlocks makes glibc give blocks from 16 MiB on back to the system when they are freed; by default it keeps
+// ever larger ones. Where there is no such setting nothing is lost.
+func returnLargeBlocks() {
+	const mmapThreshold, bytes = ^uintptr(2), 16 << 20 // M_MMAP_THRESHOLD is −3
+	if mallopt, err := purego.Dlsym(purego.RTLD_DEFAULT, "mallopt"); err == nil {
+		_, _, _ = purego.SyscallN(mallopt, mmapThreshold, bytes)
+	}
 }
 
 func (r *Runtime) createEnvironment() error {
