@@ -7,13 +7,17 @@ SHELL := bash
 THIRD := third_party/node_modules
 ORT := $(THIRD)/.package-lock.json
 BIN := bin/quantcheck
+PAGE := internal/web/dist/index.html
 
 .PHONY: build deps test race check bench fuzz demo clean proto
 
-build: $(ORT)
+build: $(ORT) $(PAGE)
 	go build -trimpath -o $(BIN) ./cmd/quantcheck
 
-deps: $(ORT)
+deps: $(ORT) $(PAGE)
+
+$(PAGE): ui/package-lock.json ui/index.html ui/vite.config.ts $(wildcard ui/src/*)
+	cd ui && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error && npm run --silent build -- --logLevel warn
 
 $(ORT): third_party/package.json third_party/package-lock.json
 	cd third_party && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
@@ -23,11 +27,11 @@ test: build
 	go test -json -timeout 20m ./... | go run ./tools/testsum
 
 # The race detector needs cgo and a C compiler.
-race: $(ORT)
+race: $(ORT) $(PAGE)
 	CGO_ENABLED=1 go test -race -json -timeout 40m ./... | go run ./tools/testsum
 
 LINT := go tool -modfile=tools/lint/go.mod
-check: $(ORT)
+check: $(ORT) $(PAGE)
 	@test -z "$$(gofmt -l . | tee /dev/stderr)"
 	go vet ./...
 	GOEXPERIMENT= go vet ./internal/metric
@@ -35,13 +39,14 @@ check: $(ORT)
 	$(LINT) staticcheck ./...
 	$(LINT) golangci-lint run ./...
 	go test ./internal/layers
+	cd ui && npm run --silent check
 
 bench: build
 	go test ./internal/metric -run '^$$' -bench 'Kernel|MemoryRead' -benchtime 0.3s
 	go run ./bench
 
 FUZZTIME ?= 10s
-fuzz: $(ORT)
+fuzz: $(ORT) $(PAGE)
 	@for f in $$(grep -rlE '^func Fuzz' --include=*_test.go internal); do \
 		for t in $$(grep -oE '^func Fuzz[A-Za-z0-9]+' $$f | cut -c6-); do \
 			echo "$$t ($$(dirname $$f))"; go test ./$$(dirname $$f) -run '^$$' -fuzz "^$$t$$" -fuzztime $(FUZZTIME) | tail -1; \
@@ -54,6 +59,7 @@ demo: build
 		--name pp-ocrv4-det --variant w8a8 --variant w8a16 --variant fp16
 	@echo
 	@echo "Read next, in the folder demo:"
+	@echo "  results/report.html                          the page: open it in a browser"
 	@echo "  results/similarities/pp-ocrv4-det-w8a8.csv   every layer with every metric, for a spreadsheet"
 	@echo "  results/quantcheck.db                        all runs, for SQLite"
 	@echo "  ../docs/metrics.md                           what the numbers mean"
@@ -63,4 +69,4 @@ proto:
 	protoc -I internal/onnx/onnxpb --go_out=internal/onnx/onnxpb --go_opt=paths=source_relative onnx.proto
 
 clean:
-	rm -rf bin demo $(THIRD)
+	rm -rf bin demo $(THIRD) ui/node_modules $(PAGE)

@@ -251,7 +251,7 @@ func checkOut(dir string) error {
 	return nil
 }
 
-// store writes the results and gives the paths of what it wrote, the database first.
+// store writes the results and gives the paths of what it wrote, the page first.
 func store(con *console, folder workspace.Folder, stage *workspace.Stage, run *result.Run) ([]string, error) {
 	db, err := workspace.OpenStore(con.ctx, folder)
 	if err != nil {
@@ -273,6 +273,13 @@ func store(con *console, folder workspace.Folder, stage *workspace.Stage, run *r
 	}
 	if err := db.Add(con.ctx, run); err != nil {
 		return nil, err
+	}
+	page, err := pageOf(folder, run)
+	if err != nil {
+		return nil, err
+	}
+	if page != "" {
+		files = append([]string{page}, files...)
 	}
 	return append(files, saved...), nil
 }

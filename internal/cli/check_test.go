@@ -135,7 +135,7 @@ func TestCheckWritesTheSeedsFilesAndMore(t *testing.T) {
 		"models_onnx/small-w8a8/config.json", "models_onnx/small-w8a8/output/r_Relu.raw", "models_onnx/small-w8a8/output/y.raw",
 		"models_onnx/small/config.json", "models_onnx/small/output/c_Conv.raw", "models_onnx/small/output/r_Relu.raw", "models_onnx/small/output/y.raw",
 		"models_onnx/small/small-fp16.onnx", "models_onnx/small/small-w8a8.onnx",
-		"results/quantcheck.db", "results/similarities/small-fp16.csv", "results/similarities/small-w8a8.csv",
+		"results/quantcheck.db", "results/report.html", "results/similarities/small-fp16.csv", "results/similarities/small-w8a8.csv",
 	}
 	slices.Sort(want)
 	if got := files(t, out); !slices.Equal(got, want) {

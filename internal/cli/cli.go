@@ -33,6 +33,7 @@ Exit status: 0 done, 1 failed, 2 wrong usage or input, 3 done but a threshold sa
 
 type program struct {
 	Check   checkCmd   `cmd:"" help:"Compare a float ONNX model with quantized variants of it, layer by layer."`
+	Report  reportCmd  `cmd:"" help:"Write one page with all runs of a workspace."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 

@@ -23,6 +23,7 @@ type Input struct {
 // Sample is one set of input values.
 type Sample struct {
 	Name   string
+	Path   string // of the first file
 	SHA256 string // of the files it was read from, one after another
 	Inputs map[string]tensor.Tensor
 }
@@ -91,6 +92,9 @@ func (l Loader) Load(source Source) (*Sample, error) {
 			return nil, fmt.Errorf("%s: the model has no input %q", source.Name, name)
 		}
 		path := source.Files[name]
+		if s.Path == "" {
+			s.Path = path
+		}
 		data, err := readFile(path)
 		if err != nil {
 			return nil, err

@@ -63,7 +63,7 @@ func (b *build) calibrate(ctx context.Context, set *dataset.Set, loader dataset.
 			}
 			batch.Release()
 		}
-		b.run.Calibration = append(b.run.Calibration, result.Sample{Name: s.Name, SHA256: s.SHA256})
+		b.run.Calibration = append(b.run.Calibration, result.Sample{Name: s.Name, Path: s.Path, SHA256: s.SHA256})
 		b.progress.Step(n)
 		return nil
 	})

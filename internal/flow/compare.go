@@ -174,7 +174,7 @@ func (c *comparison) sample(ctx context.Context, s *dataset.Sample) error {
 			return fail("local error", err)
 		}
 	}
-	c.b.run.Samples = append(c.b.run.Samples, result.Sample{Name: s.Name, SHA256: s.SHA256})
+	c.b.run.Samples = append(c.b.run.Samples, result.Sample{Name: s.Name, Path: s.Path, SHA256: s.SHA256})
 	return nil
 }
 
@@ -220,6 +220,10 @@ func (c *comparison) measure(sample, layer int, ref tensor.Tensor, got []*held) 
 				c.problem(i, layer, err.Error())
 			} else {
 				c.values[i][layer][sample] = &values
+				if sample == 0 {
+					l := &c.b.run.Variants[i].Layers[layer]
+					l.Histogram = histogram(ref, h.tensor, l.Encoding)
+				}
 			}
 		}
 		h.batch.Release()

@@ -60,6 +60,7 @@ func loadReference(ctx context.Context, r *onnxruntime.Runtime, spec result.Spec
 	}
 	ref.index = onnx.NewIndex(ref.model)
 	ref.listLayers(fixed)
+	ref.connect()
 	ref.standIns()
 	if ref.toRun, ref.folded, err = rewrite.FoldBatchNorm(ref.model); err != nil {
 		return nil, fmt.Errorf("%s: %w", spec.Model, err)
@@ -94,6 +95,27 @@ func (ref *reference) listLayers(original *onnx.Model) {
 				l.Clean = fmt.Sprintf("%s~%d", l.Clean, taken[l.Clean])
 			}
 			ref.layers = append(ref.layers, l)
+		}
+	}
+}
+
+// connect finds for each layer the layers that it is computed from.
+func (ref *reference) connect() {
+	number := map[string]int{}
+	for k, l := range ref.layers {
+		number[l.Name] = k
+	}
+	for k := range ref.layers {
+		l := &ref.layers[k]
+		l.Inputs = []int{}
+		p, made := ref.index.Producer[l.Name]
+		if !made {
+			continue
+		}
+		for _, in := range onnx.Uses(ref.index.Nodes[p]) {
+			if _, ok := ref.index.Producer[in]; ok && !slices.Contains(l.Inputs, number[in]) {
+				l.Inputs = append(l.Inputs, number[in])
+			}
 		}
 	}
 }

@@ -22,7 +22,7 @@ var rooms = []string{
 	"runner", "runner/ort",
 	"calib", "qdq", "rewrite",
 	"result", "align", "encodings",
-	"workspace", "report",
+	"workspace", "report", "web",
 	"flow",
 	"cli",
 }

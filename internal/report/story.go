@@ -9,6 +9,7 @@ import (
 
 	"quantcheck/internal/metric"
 	"quantcheck/internal/result"
+	"quantcheck/internal/variant"
 )
 
 // grade says in a word how good an output is, by the worse of its mean SQNR and its mean cosine. The borders are those
@@ -95,9 +96,10 @@ func Sources(run *result.Run, v *result.Variant) string {
 		names = append(names, fmt.Sprintf("%s (%s, %.0f %%)", Short(run.Layers[k].Name, 50), run.Layers[k].Op, 100*share))
 	}
 	text := fmt.Sprintf("Of the noise that the layers make alone, %.0f %% comes from %s.", 100*sum, strings.Join(names, ", "))
+	k := worstOutput(run, v)
 	for _, w := range v.Whole {
-		if k := worstOutput(run, v); w.Layer == k && w.WeightsOnly[metric.SQNR].Mean.OK && w.ActsOnly[metric.SQNR].Mean.OK {
-			text += fmt.Sprintf(" With only the weights quantized, %s keeps %s dB, with only the activations %s dB.",
+		if w.Layer == k && w.WeightsOnly[metric.SQNR].Mean.OK && w.ActsOnly[metric.SQNR].Mean.OK {
+			return text + fmt.Sprintf(" With only the weights quantized, %s keeps %s dB, with only the activations %s dB.",
 				Printable(run.Layers[k].Name), number(w.WeightsOnly[metric.SQNR].Mean), number(w.ActsOnly[metric.SQNR].Mean))
 		}
 	}
@@ -154,4 +156,36 @@ func Worst(v *result.Variant, most int) []int {
 		return cmp.Compare(v.Layers[a].Summary[metric.SQNR].Mean.V, v.Layers[b].Summary[metric.SQNR].Mean.V)
 	})
 	return list[:min(most, len(list))]
+}
+
+// Tips says what to try next, most promising first.
+func Tips(run *result.Run, v *result.Variant) []string {
+	k := worstOutput(run, v)
+	if k < 0 || v.Spec.Kind != variant.Recipe || grade(v.Layers[k].Summary) == "good" {
+		return nil
+	}
+	var tips []string
+	if !v.Spec.PerChannel && v.Spec.WeightBits == 8 {
+		tips = append(tips, "Weights have one encoding per tensor: try per-channel, which costs next to nothing on the DSP.")
+	}
+	for _, w := range v.Whole {
+		weights, acts := w.WeightsOnly[metric.SQNR].Mean, w.ActsOnly[metric.SQNR].Mean
+		if w.Layer != k || !weights.OK || !acts.OK {
+			continue
+		}
+		if acts.V < weights.V && v.Spec.ActBits == 8 {
+			tips = append(tips, fmt.Sprintf("The activations cost more than the weights (%s against %s dB): try --variant w%da16, or another calibrator: enhanced, mse, percentile:99.99.",
+				number(acts), number(weights), v.Spec.WeightBits))
+		}
+		if weights.V < acts.V {
+			tips = append(tips, fmt.Sprintf("The weights cost more than the activations (%s against %s dB): try the enhanced or mse calibrator, or wider weights.", number(weights), number(acts)))
+		}
+	}
+	if list := Makers(v, 5); len(list) > 0 && v.Layers[list[0]].Local.Share > 0.1 {
+		tips = append(tips, fmt.Sprintf("Look at %s first: it makes %.0f %% of the noise that the layers make alone.", Short(run.Layers[list[0]].Name, 60), 100*v.Layers[list[0]].Local.Share))
+	}
+	if run.Spec.Calib == "" {
+		tips = append(tips, "Calibrate on pictures of their own (--calib) before you trust small differences.")
+	}
+	return tips
 }

@@ -3,6 +3,7 @@ package result
 
 import (
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"quantcheck/internal/dataset"
@@ -72,6 +73,7 @@ type Model struct {
 // Sample is one set of inputs.
 type Sample struct {
 	Name   string `json:"name"`
+	Path   string `json:"path"` // of the picture or the first file
 	SHA256 string `json:"sha256"`
 }
 
@@ -84,6 +86,7 @@ type Layer struct {
 	DType  string  `json:"dtype"`
 	Shape  []int64 `json:"shape"` // −1: not known before the run
 	Output bool    `json:"output"`
+	Inputs []int   `json:"inputs"` // layers that it is computed from, over constants
 }
 
 // Status says what became of a layer in a variant.
@@ -113,6 +116,16 @@ type Variant struct {
 	InputChecks []InputCheck `json:"input_checks,omitempty"`
 	// Whole is, for each output layer, what quantizing only the weights or only the activations of the whole model costs.
 	Whole []Whole `json:"whole,omitempty"`
+}
+
+// Histogram counts the values of a layer on one sample in equal bins, in the float model and in the variant.
+type Histogram struct {
+	Min     float64 `json:"min"` // of both tensors
+	Max     float64 `json:"max"`
+	Float   []int   `json:"float"`
+	Variant []int   `json:"variant"`
+	// Clipped is the share of the float values that lie outside of the encoding; no value without an encoding.
+	Clipped metric.Value `json:"clipped"`
 }
 
 // Birth says where an error comes from.
@@ -174,6 +187,8 @@ type LayerResult struct {
 	Encoding *Coding          `json:"encoding,omitempty"`
 	Summary  Summary          `json:"summary"`
 	Samples  []*metric.Values `json:"-"` // by sample, nil where there is no value
+	// Histogram shows the values of the first sample; nil where there is none.
+	Histogram *Histogram `json:"histogram,omitempty"`
 	// Local is nil if it was not measured; LocalReason says why if it was asked for.
 	Local       *Local `json:"local,omitempty"`
 	LocalReason string `json:"local_reason,omitempty"`
@@ -212,4 +227,16 @@ func (c InputCheck) Differs(underDB float64) bool {
 func (c InputCheck) ChannelsSwapped() bool {
 	const clearly = 6 // dB
 	return c.SQNR.OK && c.Swapped.OK && c.Swapped.V > c.SQNR.V+clearly
+}
+
+// Missing says what a stored run lacks that a finished one has.
+func (r *Run) Missing() []string {
+	var list []string
+	say := func(format string, args ...any) {
+		list = append(list, fmt.Sprintf("run %d (%s): %s", r.ID, r.Name, fmt.Sprintf(format, args...)))
+	}
+	if len(r.Layers) == 0 || len(r.Samples) == 0 || len(r.Variants) == 0 {
+		say("it is not whole: %d layers, %d samples, %d variants", len(r.Layers), len(r.Samples), len(r.Variants))
+	}
+	return list
 }

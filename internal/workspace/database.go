@@ -108,11 +108,12 @@ func (s *Store) add(ctx context.Context, run *result.Run) error {
 		w.json(run.Machine), w.json(run.Model), w.json(run.Warnings))
 	for role, list := range map[string][]result.Sample{"compared": run.Samples, "calibration": run.Calibration} {
 		for i, sample := range list {
-			w.insert("samples", "run, role, number, name, sha256", id, role, i, sample.Name, sample.SHA256)
+			w.insert("samples", "run, role, number, name, path, sha256", id, role, i, sample.Name, sample.Path, sample.SHA256)
 		}
 	}
 	for i, l := range run.Layers {
-		w.insert("layers", "run, number, name, clean, node, op, dtype, shape, output", id, i, l.Name, l.Clean, l.Node, l.Op, l.DType, w.json(l.Shape), l.Output)
+		w.insert("layers", "run, number, name, clean, node, op, dtype, shape, output, inputs", id, i, l.Name, l.Clean, l.Node, l.Op, l.DType, w.json(l.Shape), l.Output,
+			w.json(append([]int{}, l.Inputs...)))
 	}
 	for i := range run.Variants {
 		w.variant(id, i, &run.Variants[i], run.Layers)
@@ -190,7 +191,12 @@ func (w *writer) variant(run int64, i int, v *result.Variant, layers []result.La
 		if l.Local != nil {
 			share = sql.NullFloat64{Float64: l.Local.Share, Valid: true}
 		}
-		w.insert("layer_results", "run, variant, layer, status, reason, tap, share, local_reason", run, i, k, string(l.Status), l.Reason, l.Tap, share, l.LocalReason)
+		histogram := sql.NullString{}
+		if l.Histogram != nil {
+			histogram = sql.NullString{String: w.json(l.Histogram), Valid: true}
+		}
+		w.insert("layer_results", "run, variant, layer, status, reason, tap, share, local_reason, histogram",
+			run, i, k, string(l.Status), l.Reason, l.Tap, share, l.LocalReason, histogram)
 		if l.Encoding != nil {
 			encoding("activation", layers[k].Name, -1, -1, *l.Encoding)
 		}

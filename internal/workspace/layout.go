@@ -17,6 +17,9 @@ type Folder string
 // Database is the path of the results database.
 func (f Folder) Database() string { return filepath.Join(string(f), "results", "quantcheck.db") }
 
+// Report is the path of the page.
+func (f Folder) Report() string { return filepath.Join(string(f), "results", "report.html") }
+
 // Similarities is the path of the similarity file of a model's variant.
 func (f Folder) Similarities(name, variantName string) string {
 	return filepath.Join(string(f), "results", "similarities", fmt.Sprintf("%s-%s.csv", name, variantName))

@@ -65,10 +65,10 @@ func (s *Store) each(ctx context.Context, query string, args []any, row func(sca
 }
 
 func (s *Store) readSamples(ctx context.Context, run *result.Run) error {
-	return s.each(ctx, "SELECT role, name, sha256 FROM samples WHERE run = ? ORDER BY role, number", []any{run.ID}, func(scan func(...any) error) error {
+	return s.each(ctx, "SELECT role, name, path, sha256 FROM samples WHERE run = ? ORDER BY role, number", []any{run.ID}, func(scan func(...any) error) error {
 		var role string
 		var sample result.Sample
-		err := scan(&role, &sample.Name, &sample.SHA256)
+		err := scan(&role, &sample.Name, &sample.Path, &sample.SHA256)
 		if role == "compared" {
 			run.Samples = append(run.Samples, sample)
 		} else {
@@ -79,14 +79,18 @@ func (s *Store) readSamples(ctx context.Context, run *result.Run) error {
 }
 
 func (s *Store) readLayers(ctx context.Context, run *result.Run) error {
-	return s.each(ctx, "SELECT name, clean, node, op, dtype, shape, output FROM layers WHERE run = ? ORDER BY number", []any{run.ID}, func(scan func(...any) error) error {
+	return s.each(ctx, "SELECT name, clean, node, op, dtype, shape, output, inputs FROM layers WHERE run = ? ORDER BY number", []any{run.ID}, func(scan func(...any) error) error {
 		var l result.Layer
-		var shape string
-		if err := scan(&l.Name, &l.Clean, &l.Node, &l.Op, &l.DType, &shape, &l.Output); err != nil {
+		var shape, inputs string
+		if err := scan(&l.Name, &l.Clean, &l.Node, &l.Op, &l.DType, &shape, &l.Output, &inputs); err != nil {
 			return err
 		}
+		if err := json.Unmarshal([]byte(inputs), &l.Inputs); err != nil {
+			return err
+		}
+		err := json.Unmarshal([]byte(shape), &l.Shape)
 		run.Layers = append(run.Layers, l)
-		return json.Unmarshal([]byte(shape), &run.Layers[len(run.Layers)-1].Shape)
+		return err
 	})
 }
 
@@ -134,11 +138,12 @@ func layer(run *result.Run, variant, number int) (*result.LayerResult, error) {
 }
 
 func (s *Store) readResults(ctx context.Context, run *result.Run) error {
-	return s.each(ctx, "SELECT variant, layer, status, reason, tap, share, local_reason FROM layer_results WHERE run = ?", []any{run.ID}, func(scan func(...any) error) error {
+	return s.each(ctx, "SELECT variant, layer, status, reason, tap, share, local_reason, histogram FROM layer_results WHERE run = ?", []any{run.ID}, func(scan func(...any) error) error {
 		var variant, number int
 		var r result.LayerResult
 		var share sql.NullFloat64
-		if err := scan(&variant, &number, &r.Status, &r.Reason, &r.Tap, &share, &r.LocalReason); err != nil {
+		var histogram sql.NullString
+		if err := scan(&variant, &number, &r.Status, &r.Reason, &r.Tap, &share, &r.LocalReason, &histogram); err != nil {
 			return err
 		}
 		l, err := layer(run, variant, number)
@@ -147,6 +152,11 @@ func (s *Store) readResults(ctx context.Context, run *result.Run) error {
 		}
 		if r.Has() {
 			r.Summary = noSummary()
+		}
+		if histogram.Valid {
+			if err := json.Unmarshal([]byte(histogram.String), &r.Histogram); err != nil {
+				return err
+			}
 		}
 		if share.Valid {
 			r.Local = &result.Local{Full: result.Part{Summary: noSummary()}, Share: share.Float64}

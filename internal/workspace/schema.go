@@ -24,6 +24,7 @@ CREATE TABLE samples (
   role   TEXT NOT NULL,       -- compared | calibration
   number INTEGER NOT NULL,
   name   TEXT NOT NULL,
+  path   TEXT NOT NULL,
   sha256 TEXT NOT NULL,
   PRIMARY KEY (run, role, number)
 ) WITHOUT ROWID;
@@ -37,6 +38,7 @@ CREATE TABLE layers (
   dtype  TEXT NOT NULL,
   shape  TEXT NOT NULL,       -- JSON
   output INTEGER NOT NULL,
+  inputs TEXT NOT NULL,       -- JSON: numbers of the layers it is computed from
   PRIMARY KEY (run, number)
 ) WITHOUT ROWID;
 CREATE TABLE variants (
@@ -74,6 +76,7 @@ CREATE TABLE layer_results (
   tap     TEXT NOT NULL,
   share   REAL,               -- of the noise that all layers make alone; NULL if that was not measured
   local_reason TEXT NOT NULL, -- why it was not
+  histogram TEXT,             -- JSON: values on the first sample
   PRIMARY KEY (run, variant, layer)
 ) WITHOUT ROWID;
 -- scope: accumulated | local | local weights | local activations (the layer alone) | whole weights | whole activations
