@@ -41,9 +41,15 @@ check: $(ORT) $(PAGE)
 	go test ./internal/layers
 	cd ui && npm run --silent check
 
-bench: build
+bench: build bench/.venv/done
 	go test ./internal/metric -run '^$$' -bench 'Kernel|MemoryRead' -benchtime 0.3s
 	go run ./bench
+
+# What the benchmark is compared with lives in an environment of its own.
+bench/.venv/done:
+	python3 -m venv bench/.venv
+	bench/.venv/bin/pip -q install onnxruntime==1.30.0 onnx==1.23.2 numpy scikit-learn scipy opencv-python-headless
+	@touch $@
 
 FUZZTIME ?= 10s
 fuzz: $(ORT) $(PAGE)

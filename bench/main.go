@@ -90,6 +90,49 @@ func run(rounds, pictures int) error {
 	fmt.Printf("  its inferences alone        %s\n", spread(bares, "s"))
 	fmt.Printf("  whole / inferences          %s\n", spread(ratios, "x"))
 	fmt.Printf("  peak memory of the whole    %d MiB\n", peak/1024)
+	return peers(fixtures, dir, pictures)
+}
+
+// peers measures what others need for the same work, in turns with ours.
+func peers(fixtures, dir string, pictures int) error {
+	python := filepath.Join("bench", ".venv", "bin", "python")
+	if _, err := os.Stat(python); err != nil {
+		fmt.Println("the peers are left out: make bench installs them into bench/.venv")
+		return nil
+	}
+	float, ready := filepath.Join(fixtures, "models", "yolox_nano.onnx"), filepath.Join(fixtures, "qnn", "yolox_nano_w8a8_per_channel.onnx")
+	images := filepath.Join(fixtures, "coco", "val")
+	for _, peer := range []struct {
+		title, script string
+		pictures      int
+	}{
+		{"the seed's way in Python", "seed_way.py", pictures},
+		{"onnxruntime qdq_loss_debug", "qdq_loss.py", min(pictures, 16)},
+	} {
+		n := strconv.Itoa(peer.pictures)
+		ours := []string{
+			filepath.Join("bin", "quantcheck"), "check", float, "--images", images, "--limit", n, "--model-config", filepath.Join("examples", "yolox_nano.yaml"),
+			"--variant", "ready=" + ready, "--out", dir, "--threads", "2", "--local-samples", "0",
+		}
+		var theirs, our, ratios []float64
+		var theirPeak, ourPeak int64
+		for range 2 {
+			a, err := execute(python, filepath.Join("bench", peer.script), float, ready, images, n)
+			if err != nil {
+				return err
+			}
+			b, err := execute(ours...)
+			if err != nil {
+				return err
+			}
+			theirs, our = append(theirs, a.wall.Seconds()), append(our, b.wall.Seconds())
+			ratios = append(ratios, a.wall.Seconds()/b.wall.Seconds())
+			theirPeak, ourPeak = max(theirPeak, a.peak), max(ourPeak, b.peak)
+		}
+		fmt.Printf("%s, a ready QDQ model, %d pictures\n", peer.title, peer.pictures)
+		fmt.Printf("  theirs %s, %d MiB; ours %s, %d MiB\n", spread(theirs, "s"), theirPeak/1024, spread(our, "s"), ourPeak/1024)
+		fmt.Printf("  ours is faster by           %s, with %.2f of the memory\n", spread(ratios, "x"), float64(ourPeak)/float64(theirPeak))
+	}
 	return nil
 }
 

@@ -319,7 +319,7 @@ func (c *comparison) concludeLocal() {
 	}
 }
 
-// part summarizes the first n samples, nil if there is no value.
+// part gathers the first n samples, nil if there is no value.
 func part(samples []*metric.Values, n int) *result.Part {
 	samples = samples[:min(n, len(samples))]
 	if !slices.ContainsFunc(samples, func(v *metric.Values) bool { return v != nil }) {

@@ -5,7 +5,11 @@ import './style.css'
 
 const app = document.getElementById('app')!
 readPage(document.getElementById('data')!.textContent ?? '').then(
-  (page) => mount(App, { target: app, props: { page } }),
+  (page) => {
+    app.replaceChildren()
+    mount(App, { target: app, props: { page } })
+    requestAnimationFrame(() => performance.mark('ready'))
+  },
   (error: unknown) => {
     app.textContent = `This page's data cannot be read: ${error}`
   },
