@@ -32,6 +32,38 @@ type Sample struct {
 type Loader struct {
 	Inputs      []Input
 	Description Description
+	// Cache, if there is one, keeps pictures that were read, for a second pass over them.
+	Cache *Cache
+}
+
+// Cache keeps pictures at a model's size. It may be used by one goroutine at a time.
+type Cache struct {
+	left     int64 // bytes
+	pictures map[string]cached
+}
+
+type cached struct {
+	picture *Picture
+	sha256  string
+}
+
+// NewCache makes a cache of so many bytes; what does not fit any more is read again.
+func NewCache(bytes int64) *Cache { return &Cache{left: bytes, pictures: map[string]cached{}} }
+
+// get finds a sample of one picture.
+func (c *Cache) get(path string) (cached, bool) {
+	if c == nil {
+		return cached{}, false
+	}
+	p, ok := c.pictures[path]
+	return p, ok
+}
+
+func (c *Cache) put(path string, p cached) {
+	if c != nil && int64(len(p.picture.Pix)) <= c.left {
+		c.left -= int64(len(p.picture.Pix))
+		c.pictures[path] = p
+	}
 }
 
 // maxSampleBytes bounds the size of a file that is read as a sample.
@@ -79,6 +111,9 @@ func (l Loader) input(name string) (Input, bool) {
 
 // Load reads one sample.
 func (l Loader) Load(source Source) (*Sample, error) {
+	if path := source.Files[""]; len(source.Files) == 1 && len(l.Inputs) == 1 && ending(path, pictures) {
+		return l.loadPicture(source.Name, path)
+	}
 	s := &Sample{Name: source.Name, Inputs: map[string]tensor.Tensor{}}
 	hash := sha256.New()
 	names := make([]string, 0, len(source.Files))
@@ -108,6 +143,34 @@ func (l Loader) Load(source Source) (*Sample, error) {
 	}
 	s.SHA256 = hex.EncodeToString(hash.Sum(nil))
 	return s, nil
+}
+
+// loadPicture reads a sample that is one picture.
+func (l Loader) loadPicture(name, path string) (*Sample, error) {
+	in := l.Inputs[0]
+	v, err := l.view(in)
+	if err != nil {
+		return nil, err
+	}
+	c, ok := l.Cache.get(path)
+	if !ok {
+		data, err := readFile(path)
+		if err != nil {
+			return nil, err
+		}
+		p, err := Decode(data)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		sum := sha256.Sum256(data)
+		c = cached{l.fit(p, v), hex.EncodeToString(sum[:])}
+		l.Cache.put(path, c)
+	}
+	t, err := l.fill(in, v, c.picture)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return &Sample{Name: name, Path: path, SHA256: c.sha256, Inputs: map[string]tensor.Tensor{in.Name: t}}, nil
 }
 
 func readFile(path string) ([]byte, error) {
@@ -229,11 +292,20 @@ func (l Loader) fromPicture(in Input, p *Picture) (tensor.Tensor, error) {
 	if err != nil {
 		return tensor.Tensor{}, err
 	}
-	d := l.Description
-	if d.InputColor == "gray" {
+	return l.fill(in, v, l.fit(p, v))
+}
+
+// fit brings a picture to the input's colours and size.
+func (l Loader) fit(p *Picture, v view) *Picture {
+	if l.Description.InputColor == "gray" {
 		p = p.gray()
 	}
-	p = d.Fit(p, v.width, v.height)
+	return l.Description.Fit(p, v.width, v.height)
+}
+
+// fill puts a picture of the input's size into a tensor.
+func (l Loader) fill(in Input, v view, p *Picture) (tensor.Tensor, error) {
+	d := l.Description
 	out := make([]float32, v.channels*v.height*v.width)
 	plane := v.height * v.width
 	for c := range v.channels {

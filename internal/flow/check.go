@@ -78,7 +78,7 @@ func Check(ctx context.Context, r *onnxruntime.Runtime, spec result.Spec, progre
 	run.Model, run.Layers = ref.describe(), ref.layers
 	run.Warnings = append(run.Warnings, ref.warnings...)
 
-	loader := dataset.Loader{Inputs: run.Model.Inputs, Description: spec.Input}
+	loader := dataset.Loader{Inputs: run.Model.Inputs, Description: spec.Input, Cache: dataset.NewCache(min(int64(spec.MemoryMiB)<<20/32, 64<<20))}
 	run.Model.Layout = loader.Layout()
 	compared, err := samples(spec.Images, spec.Limit, loader)
 	if err != nil {

@@ -1,8 +1,11 @@
 package web
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"strconv"
 
 	"quantcheck/internal/metric"
@@ -116,6 +119,9 @@ func (n num) MarshalJSON() ([]byte, error) {
 	return strconv.AppendFloat(nil, n.V, 'g', 5, 64), nil
 }
 
+// mostPictures is how many samples' pictures a page holds for a run: those that are worst for most layers.
+const mostPictures = 24
+
 func some(v float64) num { return num(metric.Defined(v)) }
 
 // logarithmic are the metrics that span many orders of magnitude.
@@ -150,18 +156,20 @@ func describe(r *result.Run) run {
 			x.Outputs = append(x.Outputs, k)
 		}
 	}
-	worst := map[int]bool{}
+	worst := map[int]int{} // sample → how many layers it is worst for
 	for i := range r.Variants {
 		d.Variants = append(d.Variants, describeVariant(r, &r.Variants[i]))
 		for k := range r.Variants[i].Layers {
 			if l := &r.Variants[i].Layers[k]; l.Has() {
-				worst[l.Summary[metric.SQNR].Worst] = true
+				worst[l.Summary[metric.SQNR].Worst]++
 			}
 		}
 	}
+	ranked := slices.SortedFunc(maps.Keys(worst), func(a, b int) int { return cmp.Or(cmp.Compare(worst[b], worst[a]), cmp.Compare(a, b)) })
+	shown := ranked[:min(len(ranked), mostPictures)]
 	for i, s := range r.Samples {
 		one := sample{Name: s.Name}
-		if worst[i] {
+		if slices.Contains(shown, i) {
 			one.Picture = thumbnail(s)
 		}
 		d.Samples = append(d.Samples, one)
