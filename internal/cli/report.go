@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"os"
 
 	"quantcheck/internal/report"
 	"quantcheck/internal/result"
@@ -42,6 +43,9 @@ func (c *reportCmd) Run(con *console) error {
 			problems = append(problems, err.Error())
 		default:
 			problems = append(problems, run.Missing()...)
+			if _, err := os.Stat(run.Model.Path); err != nil {
+				problems = append(problems, fmt.Sprintf("run %d (%s): its model %s is not there any more; was it renamed or moved?", id, run.Name, run.Model.Path))
+			}
 			runs = append(runs, run)
 		}
 	}

@@ -179,5 +179,5 @@ func gates(thresholds []result.Threshold, name string, l *result.LayerResult) []
 	return failed
 }
 
-// workers is how many goroutines measure beside the inference.
-func workers() int { return max(runtime.GOMAXPROCS(0), 1) }
+// workers is how many goroutines measure beside the inference: one core is left to it.
+func workers() int { return max(runtime.GOMAXPROCS(0)-1, 1) }
