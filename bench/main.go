@@ -3,8 +3,10 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -96,7 +98,7 @@ func run(rounds, pictures int) error {
 // peers measures what others need for the same work, in turns with ours.
 func peers(fixtures, dir string, pictures int) error {
 	python := filepath.Join("bench", ".venv", "bin", "python")
-	if _, err := os.Stat(python); err != nil {
+	if _, err := os.Stat(python); errors.Is(err, fs.ErrNotExist) {
 		fmt.Println("the peers are left out: make bench installs them into bench/.venv")
 		return nil
 	}
