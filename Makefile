@@ -32,7 +32,7 @@ race: $(ORT) $(PAGE)
 
 LINT := go tool -modfile=tools/lint/go.mod
 check: $(ORT) $(PAGE)
-	@test -z "$$(gofmt -l . | tee /dev/stderr)"
+	@files=$$(gofmt -l .); test -z "$$files" || { echo "gofmt these: $$files"; exit 1; }
 	go vet ./...
 	GOEXPERIMENT= go vet ./internal/metric
 	GOOS=linux GOARCH=arm64 go vet ./...
