@@ -17,6 +17,7 @@ import (
 	"quantcheck/internal/onnxruntime"
 	"quantcheck/internal/report"
 	"quantcheck/internal/result"
+	"quantcheck/internal/web"
 	"quantcheck/internal/workspace"
 )
 
@@ -258,6 +259,7 @@ func store(con *console, folder workspace.Folder, stage *workspace.Stage, run *r
 		return nil, err
 	}
 	defer db.Close()
+	page := pageOf(run) // drawn while the database is written
 	files := []string{folder.Database()}
 	for i := range run.Variants {
 		v := &run.Variants[i]
@@ -274,12 +276,17 @@ func store(con *console, folder workspace.Folder, stage *workspace.Stage, run *r
 	if err := db.Add(con.ctx, run); err != nil {
 		return nil, err
 	}
-	page, err := pageOf(folder, run)
-	if err != nil {
+	html, err := page()
+	switch {
+	case errors.Is(err, web.ErrNotBuilt):
+		run.Warnings = append(run.Warnings, err.Error())
+	case err != nil:
 		return nil, err
-	}
-	if page != "" {
-		files = append([]string{page}, files...)
+	default:
+		if err := workspace.WriteFile(folder.Report(), html); err != nil {
+			return nil, err
+		}
+		files = append([]string{folder.Report()}, files...)
 	}
 	return append(files, saved...), nil
 }

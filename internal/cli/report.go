@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"errors"
 	"fmt"
 	"os"
 
@@ -56,27 +55,32 @@ func (c *reportCmd) Run(con *console) error {
 	if path == "" {
 		path = folder.Report()
 	}
-	if err := writePage(path, runs, problems); err != nil {
+	page, err := web.Build(runs, problems)
+	if err != nil {
+		return err
+	}
+	if err := workspace.WriteFile(path, page); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(con.stdout, "%s: %d runs\n", report.Printable(path), len(runs))
 	return err
 }
 
-func writePage(path string, runs []*result.Run, problems []string) error {
-	page, err := web.Build(runs, problems)
-	if err != nil {
-		return err
+// pageOf draws the page of one run on a goroutine of its own; the function it gives waits for it. The run's number may be
+// set meanwhile.
+func pageOf(run *result.Run) func() ([]byte, error) {
+	type drawn struct {
+		html []byte
+		err  error
 	}
-	return workspace.WriteFile(path, page)
-}
-
-// pageOf writes the page of one run; a program that was built without its page goes on without it.
-func pageOf(folder workspace.Folder, run *result.Run) (string, error) {
-	err := writePage(folder.Report(), []*result.Run{run}, nil)
-	if errors.Is(err, web.ErrNotBuilt) {
-		run.Warnings = append(run.Warnings, err.Error())
-		return "", nil
+	done := make(chan drawn, 1)
+	snapshot := *run
+	go func() {
+		html, err := web.Build([]*result.Run{&snapshot}, nil)
+		done <- drawn{html, err}
+	}()
+	return func() ([]byte, error) {
+		d := <-done
+		return d.html, d.err
 	}
-	return folder.Report(), err
 }
