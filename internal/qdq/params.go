@@ -1,0 +1,290 @@
+package qdq
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"google.golang.org/protobuf/proto"
+
+	"quantcheck/internal/calib"
+	"quantcheck/internal/onnx"
+	"quantcheck/internal/onnx/onnxpb"
+	"quantcheck/internal/quant"
+	"quantcheck/internal/tensor"
+)
+
+func (b *builder) quantizeParams() error {
+	for _, q := range b.p.Params {
+		n := b.x.Nodes[q.Node]
+		name := n.GetInput()[q.Input]
+		values, err := b.m.Tensor(b.x.Initializer[name])
+		if err != nil {
+			return err
+		}
+		if len(values.F32) == 0 {
+			continue
+		}
+		var replaced string
+		switch q.Role {
+		case Weight:
+			least, err := b.biasScale(q.Node)
+			if err != nil {
+				return err
+			}
+			replaced = b.weight(name, values, q.Axis, least)
+		case Operand:
+			replaced = b.operand(name, values)
+		case Bias:
+			replaced = b.bias(name, values, n, q.Node)
+		}
+		if replaced != "" {
+			b.built.Floats[replaced] = b.x.Initializer[name]
+			b.params[[2]int{q.Node, q.Input}] = replaced
+		}
+	}
+	return nil
+}
+
+// weight quantizes a weight: per channel symmetric, if the recipe and the node want that. One encoding for the whole
+// tensor is asymmetric in w8a8 only: with 16-bit activations the HTP does far worse with asymmetric weights, and 4-bit
+// weights are always symmetric there.
+//
+// least are scales, one per output channel or none, below which the bias would not fit 32 bits; a weight's scale is
+// widened to them, as ONNX Runtime's quantizer does.
+func (b *builder) weight(name string, values tensor.Tensor, axis int, least []float64) string {
+	symmetric := b.spec.WeightBits != 8 || b.spec.ActBits != 8
+	if !b.spec.PerChannel || axis < 0 || axis >= len(values.Shape) {
+		axis = -1
+	} else {
+		symmetric = true
+	}
+	key := fmt.Sprintf("%s\x00weight\x00%d\x00%v", name, axis, least)
+	if done, ok := b.reuse[key]; ok {
+		return done
+	}
+	var encodings []quant.Encoding
+	var groups [][]float32
+	if axis < 0 {
+		groups = [][]float32{values.F32}
+	} else {
+		groups = channels(values, axis)
+	}
+	widened := 0
+	for c, g := range groups {
+		e := calib.Parameter(g, b.spec.WeightBits, symmetric, b.spec)
+		if scale := leastScale(least, c, len(groups)); e.Scale < scale {
+			e = quant.FromScale(e.Bits, e.Symmetric, scale, e.Offset)
+			widened++
+		}
+		encodings = append(encodings, e)
+	}
+	if widened > 0 {
+		b.built.Warnings = append(b.built.Warnings, fmt.Sprintf("weight %s: %d of %d scales were widened so that the bias fits 32 bits", name, widened, len(groups)))
+	}
+	b.reuse[key] = b.constant(name, values, axis, encodings)
+	b.weights[b.reuse[key]] = encodings
+	return b.reuse[key]
+}
+
+// biasScale gives, for a node with a 32-bit bias, the least scale of its weight per output channel for which the bias
+// fits; none if that does not matter.
+func (b *builder) biasScale(node int) ([]float64, error) {
+	n := b.x.Nodes[node]
+	if b.spec.BiasBits != 32 || len(n.GetInput()) < 3 || b.x.Initializer[n.GetInput()[2]] == nil {
+		return nil, nil
+	}
+	in, ok := b.built.Encodings[n.GetInput()[0]]
+	if !ok {
+		return nil, nil
+	}
+	bias, err := b.m.Tensor(b.x.Initializer[n.GetInput()[2]])
+	if err != nil {
+		return nil, err
+	}
+	least := make([]float64, len(bias.F32))
+	for c, v := range bias.F32 {
+		least[c] = math.Abs(float64(v)) / (math.MaxInt32 - 256) / in.Scale
+	}
+	return least, nil
+}
+
+func leastScale(least []float64, channel, channels int) float64 {
+	if len(least) == channels && channels > 1 {
+		return least[channel]
+	}
+	if channels == 1 && len(least) > 0 {
+		return slices.Max(least)
+	}
+	return 0
+}
+
+func (b *builder) operand(name string, values tensor.Tensor) string {
+	key := name + "\x00operand"
+	if done, ok := b.reuse[key]; ok {
+		return done
+	}
+	b.reuse[key] = b.constant(name, values, -1, []quant.Encoding{calib.Parameter(values.F32, b.spec.ActBits, false, b.spec)})
+	return b.reuse[key]
+}
+
+// bias quantizes a bias to 32 bits with the scale of its node's products (scale of the activation × scale of the
+// weight), or to 8 bits with its own range. The result is "" where that is not possible; the bias then stays float.
+func (b *builder) bias(name string, values tensor.Tensor, n *onnxpb.NodeProto, node int) string {
+	if b.spec.BiasBits == 8 {
+		key := name + "\x00bias8"
+		if _, ok := b.reuse[key]; !ok {
+			b.reuse[key] = b.constant(name, values, -1, []quant.Encoding{calib.Parameter(values.F32, 8, false, b.spec)})
+		}
+		return b.reuse[key]
+	}
+	in, ok := b.built.Encodings[n.GetInput()[0]]
+	weights := b.weights[b.params[[2]int{node, 1}]]
+	plain := onnx.AttrFloat(n, "alpha", 1) == 1 && onnx.AttrFloat(n, "beta", 1) == 1
+	if !ok || len(weights) == 0 || !plain || (len(weights) > 1 && len(weights) != len(values.F32)) {
+		return ""
+	}
+	scales := make([]float32, len(weights))
+	raw := make([]byte, 4*len(values.F32))
+	clipped := 0
+	for i := range scales {
+		scales[i] = float32(in.Scale) * float32(weights[i].Scale)
+	}
+	for i, v := range values.F32 {
+		q := math.RoundToEven(float64(v) / float64(scales[min(i, len(scales)-1)]))
+		if q != min(max(q, math.MinInt32), math.MaxInt32) {
+			clipped++
+		}
+		put32(raw[4*i:], int32(min(max(q, math.MinInt32), math.MaxInt32)))
+	}
+	if clipped > 0 {
+		b.built.Warnings = append(b.built.Warnings, fmt.Sprintf("bias %s: %d of %d values do not fit 32 bits at the scale of their products", name, clipped, len(values.F32)))
+	}
+	axis := -1
+	if len(scales) > 1 {
+		axis = 0
+	}
+	var encodings []quant.Encoding
+	for _, s := range scales {
+		encodings = append(encodings, quant.Encoding{
+			Bits: 32, Symmetric: true, Scale: float64(s), Offset: math.MinInt32,
+			Min: float64(s) * math.MinInt32, Max: float64(s) * math.MaxInt32,
+		})
+	}
+	b.built.Params = append(b.built.Params, ParamEncoding{Tensor: name, Axis: axis, Encodings: encodings})
+	return b.dequantize(name, tensor.Tensor{DType: tensor.Int32, Shape: values.Shape, Raw: raw}, scales, nil, axis)
+}
+
+// constant quantizes a constant, one encoding per channel along axis, and gives the name of its dequantized form.
+func (b *builder) constant(name string, values tensor.Tensor, axis int, encodings []quant.Encoding) string {
+	b.built.Params = append(b.built.Params, ParamEncoding{Tensor: name, Axis: axis, Encodings: encodings})
+	bits, signed := encodings[0].Bits, encodings[0].Symmetric
+	d := storage(bits, signed)
+	quantized := tensor.Tensor{DType: d, Shape: values.Shape, Raw: make([]byte, tensor.ByteSize(d, len(values.F32)))}
+	inner := 1
+	if axis >= 0 {
+		for _, dim := range values.Shape[axis+1:] {
+			inner *= int(dim)
+		}
+	}
+	scales := make([]float32, len(encodings))
+	zeros := make([]int, len(encodings))
+	for c, e := range encodings {
+		scales[c], zeros[c] = float32(e.Scale), e.ZeroPoint(signed)
+	}
+	lo, hi := 0.0, float64(quant.Levels(bits))
+	if signed {
+		lo, hi = -float64(int(1)<<(bits-1)), float64(int(1)<<(bits-1)-1)
+	}
+	for i, v := range values.F32 {
+		c := 0
+		if axis >= 0 {
+			c = i / inner % len(encodings)
+		}
+		q := math.RoundToEven(float64(v)/float64(scales[c])) + float64(zeros[c])
+		putInt(quantized, i, int(min(max(q, lo), hi)))
+	}
+	zeroPoints := tensor.Tensor{DType: d, Raw: make([]byte, tensor.ByteSize(d, len(zeros)))}
+	if axis >= 0 {
+		zeroPoints.Shape = []int64{int64(len(zeros))}
+	}
+	for c, z := range zeros {
+		putInt(zeroPoints, c, z)
+	}
+	return b.dequantize(name, quantized, scales, &zeroPoints, axis)
+}
+
+// dequantize adds a quantized constant and its DequantizeLinear.
+func (b *builder) dequantize(name string, quantized tensor.Tensor, scales []float32, zeroPoint *tensor.Tensor, axis int) string {
+	add := func(suffix string, t tensor.Tensor) string {
+		unique := b.unique(name + suffix)
+		b.inits = append(b.inits, onnx.TensorProto(unique, t))
+		return unique
+	}
+	scale := tensor.Floats(scales)
+	if axis >= 0 {
+		scale.Shape = []int64{int64(len(scales))}
+	}
+	n := &onnxpb.NodeProto{OpType: proto.String("DequantizeLinear"), Domain: proto.String(domain)}
+	n.Input = []string{add("_quantized", quantized), add("_scale", scale)}
+	if zeroPoint != nil {
+		n.Input = append(n.Input, add("_zero_point", *zeroPoint))
+	}
+	if axis >= 0 {
+		n.Attribute = []*onnxpb.AttributeProto{onnx.IntAttr("axis", int64(axis))}
+	}
+	out := b.unique(name + dequantizeSuffix)
+	n.Name, n.Output = proto.String(out), []string{out}
+	b.dequant[out] = n
+	return out
+}
+
+// channels collects the values of each index along an axis.
+func channels(t tensor.Tensor, axis int) [][]float32 {
+	n := int(t.Shape[axis])
+	inner := 1
+	for _, d := range t.Shape[axis+1:] {
+		inner *= int(d)
+	}
+	list := make([][]float32, n)
+	for start := 0; start+n*inner <= len(t.F32); start += n * inner {
+		for c := range n {
+			list[c] = append(list[c], t.F32[start+c*inner:start+(c+1)*inner]...)
+		}
+	}
+	return list
+}
+
+// storage is the type that holds integers of a width.
+func storage(bits int, signed bool) tensor.DType {
+	switch {
+	case bits == 4 && signed:
+		return tensor.Int4
+	case bits == 4:
+		return tensor.Uint4
+	case bits == 16 && signed:
+		return tensor.Int16
+	case bits == 16:
+		return tensor.Uint16
+	case signed:
+		return tensor.Int8
+	}
+	return tensor.Uint8
+}
+
+// putInt writes element i of an integer tensor of 4, 8 or 16 bits.
+func putInt(t tensor.Tensor, i, v int) {
+	switch t.DType.Bits() {
+	case 4:
+		shift := 4 * (i % 2)
+		t.Raw[i/2] = t.Raw[i/2]&^(15<<shift) | byte(v&15)<<shift
+	case 8:
+		t.Raw[i] = byte(v)
+	case 16:
+		t.Raw[2*i], t.Raw[2*i+1] = byte(v), byte(v>>8)
+	}
+}
+
+func put32(raw []byte, v int32) {
+	raw[0], raw[1], raw[2], raw[3] = byte(v), byte(v>>8), byte(v>>16), byte(v>>24)
+}
