@@ -257,7 +257,14 @@ func (b *build) hand(out Output) error {
 		if v.Spec.Kind == variant.File {
 			continue
 		}
-		data, err := b.models[i].Bytes()
+		if !b.spec.SaveModel && b.spec.Encodings == "" {
+			continue
+		}
+		m, err := onnx.Inline(b.models[i])
+		if err != nil {
+			return err
+		}
+		data, err := m.Bytes()
 		if err != nil {
 			return err
 		}

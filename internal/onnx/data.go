@@ -189,3 +189,20 @@ func TensorProto(name string, t tensor.Tensor) *onnxpb.TensorProto {
 	}
 	return p
 }
+
+// Inline gives a copy of the model that holds its external tensor data itself, so that it can be written anywhere.
+func Inline(m *Model) (*Model, error) {
+	g := m.Graph()
+	c := &onnxpb.GraphProto{Name: g.Name, Node: g.GetNode(), Input: g.GetInput(), Output: g.GetOutput(), SparseInitializer: g.GetSparseInitializer()}
+	for _, p := range g.GetInitializer() {
+		if p.GetDataLocation() == onnxpb.TensorProto_EXTERNAL {
+			t, err := m.Tensor(p)
+			if err != nil {
+				return nil, err
+			}
+			p = TensorProto(p.GetName(), t)
+		}
+		c.Initializer = append(c.Initializer, p)
+	}
+	return m.With(c), nil
+}

@@ -171,6 +171,9 @@ func TestExternalData(t *testing.T) {
 	if err != nil || !slices.Equal(w.F32, []float32{1, 2}) {
 		t.Errorf("%v %v", w.F32, err)
 	}
+	if inline, err := onnx.Inline(m); err != nil || len(inline.Graph().GetInitializer()[0].GetRawData()) != 8 || len(inline.Graph().GetInitializer()[0].GetExternalData()) != 0 {
+		t.Errorf("inlined: %v %v", inline, err)
+	}
 	for want, args := range map[string][3]string{
 		"missing.bin":           {"missing.bin", "0", "8"},
 		"too short":             {"w.bin", "8", "8"},
