@@ -52,3 +52,34 @@ func (x *Index) Live(m *Model, at int) []string {
 	}
 	return live
 }
+
+// Rebuild gives the model with other nodes. Of its initializers and of the added ones it keeps those that a node uses or
+// that are graph outputs; an added one takes the place of one of the same name.
+func Rebuild(m *Model, nodes []*onnxpb.NodeProto, added ...*onnxpb.TensorProto) *Model {
+	g := m.Graph()
+	wanted := map[string]bool{}
+	for _, out := range g.GetOutput() {
+		wanted[out.GetName()] = true
+	}
+	for _, n := range nodes {
+		for _, name := range Uses(n) {
+			wanted[name] = true
+		}
+	}
+	replaced := map[string]bool{}
+	for _, t := range added {
+		replaced[t.GetName()] = true
+	}
+	after := &onnxpb.GraphProto{Name: g.Name, Node: nodes, Input: g.GetInput(), Output: g.GetOutput(), SparseInitializer: g.GetSparseInitializer()}
+	for _, t := range g.GetInitializer() {
+		if wanted[t.GetName()] && !replaced[t.GetName()] {
+			after.Initializer = append(after.Initializer, t)
+		}
+	}
+	for _, t := range added {
+		if wanted[t.GetName()] {
+			after.Initializer = append(after.Initializer, t)
+		}
+	}
+	return m.With(after)
+}

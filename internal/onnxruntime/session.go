@@ -10,10 +10,9 @@ import (
 	"quantcheck/internal/tensor"
 )
 
-// Options says how a session is compiled.
+// Options says how a session is compiled. Graph optimisation is always off, which is the reference for a simulation: every
+// operator in float as it stands.
 type Options struct {
-	// Optimize turns graph optimisation on. Off is the reference for a simulation: every operator in float as it stands.
-	Optimize bool
 	// ExternalDir is the folder that external tensor data is relative to.
 	ExternalDir string
 }
@@ -59,10 +58,6 @@ func (r *Runtime) NewSession(model []byte, inputs, outputs []string, o Options) 
 	}
 	opts := options.get()
 	defer r.release(releaseSessionOptions, opts)
-	level := optimizationOff
-	if o.Optimize {
-		level = optimizationOn
-	}
 	entries := [][2]string{
 		// On CPUs without VNNI, int8 products would saturate (https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html).
 		{"session.x64quantprecision", "1"},
@@ -71,7 +66,7 @@ func (r *Runtime) NewSession(model []byte, inputs, outputs []string, o Options) 
 		entries = append(entries, [2]string{"session.model_external_initializers_file_folder_path", o.ExternalDir})
 	}
 	steps := []error{
-		r.call(setSessionGraphOptimizationLvl, opts, uintptr(level)),
+		r.call(setSessionGraphOptimizationLvl, opts, optimizationOff),
 		r.call(setSessionLogSeverityLevel, opts, severityFatal),
 		r.call(disablePerSessionThreads, opts),
 		// Many sessions run in turn: memory that one keeps in an arena is lost to the others. The system's allocator keeps

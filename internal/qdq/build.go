@@ -229,19 +229,4 @@ func (b *builder) insert(wanted func(name string) (suffix string, ok bool), roun
 }
 
 // finish makes the model: the nodes, and the constants that they use.
-func (b *builder) finish() {
-	g := b.m.Graph()
-	used := map[string]bool{}
-	for _, n := range b.nodes {
-		for _, name := range onnx.Uses(n) {
-			used[name] = true
-		}
-	}
-	after := &onnxpb.GraphProto{Name: g.Name, Node: b.nodes, Input: g.GetInput(), Output: g.GetOutput(), SparseInitializer: g.GetSparseInitializer()}
-	for _, t := range append(g.GetInitializer()[:len(g.GetInitializer()):len(g.GetInitializer())], b.inits...) {
-		if used[t.GetName()] || b.x.Output[t.GetName()] {
-			after.Initializer = append(after.Initializer, t)
-		}
-	}
-	b.built.Model = b.m.With(after)
-}
+func (b *builder) finish() { b.built.Model = onnx.Rebuild(b.m, b.nodes, b.inits...) }

@@ -80,9 +80,7 @@ func FoldBatchNorm(m *onnx.Model) (*onnx.Model, map[string]string, error) {
 	if len(folded) == 0 {
 		return m, folded, nil
 	}
-	g := m.Graph()
-	after := &onnxpb.GraphProto{Name: g.Name, Input: g.GetInput(), Output: g.GetOutput(), SparseInitializer: g.GetSparseInitializer()}
-	used := map[string]bool{}
+	var nodes []*onnxpb.NodeProto
 	for i, n := range x.Nodes {
 		if gone[i] {
 			continue
@@ -90,22 +88,9 @@ func FoldBatchNorm(m *onnx.Model) (*onnx.Model, map[string]string, error) {
 		if c, ok := replaced[i]; ok {
 			n = c
 		}
-		after.Node = append(after.Node, n)
-		for _, name := range onnx.Uses(n) {
-			used[name] = true
-		}
+		nodes = append(nodes, n)
 	}
-	changed := map[string]bool{}
-	for _, t := range added {
-		changed[t.GetName()] = true
-	}
-	for _, t := range g.GetInitializer() {
-		if !changed[t.GetName()] && (used[t.GetName()] || x.Output[t.GetName()]) {
-			after.Initializer = append(after.Initializer, t)
-		}
-	}
-	after.Initializer = append(after.Initializer, added...)
-	return m.With(after), folded, nil
+	return onnx.Rebuild(m, nodes, added...), folded, nil
 }
 
 // rename gives a changed constant its old name if nobody else uses it, so that its encoding is found under that name.

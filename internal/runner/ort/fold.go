@@ -89,35 +89,25 @@ func withValues(m *onnx.Model, x *onnx.Index, constant map[int]bool, values map[
 	for name := range x.Output {
 		need(name)
 	}
-	g := m.Graph()
-	after := &onnxpb.GraphProto{Name: g.Name, Input: g.GetInput(), Output: g.GetOutput(), SparseInitializer: g.GetSparseInitializer()}
-	used := map[string]bool{}
+	var nodes []*onnxpb.NodeProto
 	remade := map[string]bool{}
 	for i, n := range x.Nodes {
-		if !keep[i] {
-			continue
-		}
-		after.Node = append(after.Node, n)
-		for _, name := range onnx.Uses(n) {
-			used[name] = true
-		}
-		for _, name := range n.GetOutput() {
-			remade[name] = true
-		}
-	}
-	for _, t := range g.GetInitializer() {
-		if used[t.GetName()] || x.Output[t.GetName()] {
-			after.Initializer = append(after.Initializer, t)
-		}
-	}
-	for _, n := range x.Nodes {
-		for _, name := range n.GetOutput() {
-			if v, ok := values[name]; ok && !remade[name] && (used[name] || x.Output[name]) {
-				after.Initializer = append(after.Initializer, onnx.TensorProto(name, v))
+		if keep[i] {
+			nodes = append(nodes, n)
+			for _, name := range n.GetOutput() {
+				remade[name] = true
 			}
 		}
 	}
-	c := m.With(after)
+	var evaluated []*onnxpb.TensorProto
+	for _, n := range x.Nodes {
+		for _, name := range n.GetOutput() {
+			if v, ok := values[name]; ok && !remade[name] {
+				evaluated = append(evaluated, onnx.TensorProto(name, v))
+			}
+		}
+	}
+	c := onnx.Rebuild(m, nodes, evaluated...)
 	c.SHA256 = m.SHA256
 	return c
 }
