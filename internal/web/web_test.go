@@ -204,6 +204,13 @@ func TestEveryButtonDoesSomethingAndNothingGoesWrong(t *testing.T) {
 	text := func(selector string) string {
 		return fmt.Sprint(eval(`return document.querySelector('` + selector + `').textContent`))
 	}
+	if y := eval(`return scrollY`); y != 0.0 {
+		t.Errorf("the page opens scrolled down by %v: its story is not seen", y)
+	}
+	if eval(`const b = document.querySelector('#layers').getBoundingClientRect(), r = document.querySelector('tr.chosen').getBoundingClientRect();
+		return r.top >= b.top && r.bottom <= b.bottom + 1`) != true {
+		t.Error("the chosen layer is not in sight in the list")
+	}
 	// Every button that is not pressed yet changes the page, be it a canvas.
 	count := int(eval(`return document.querySelectorAll('button').length`).(float64))
 	state := `return document.body.innerHTML + [...document.querySelectorAll('canvas')].map((c) => c.toDataURL()).join()`
