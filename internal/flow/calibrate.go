@@ -9,7 +9,6 @@ import (
 	"quantcheck/internal/calib"
 	"quantcheck/internal/dataset"
 	"quantcheck/internal/qdq"
-	"quantcheck/internal/result"
 	"quantcheck/internal/runner"
 	"quantcheck/internal/runner/ort"
 )
@@ -63,7 +62,7 @@ func (b *build) calibrate(ctx context.Context, set *dataset.Set, loader dataset.
 			}
 			batch.Release()
 		}
-		b.run.Calibration = append(b.run.Calibration, result.Sample{Name: s.Name, Path: s.Path, SHA256: s.SHA256})
+		b.run.Calibration = append(b.run.Calibration, describeSample(s))
 		b.progress.Step(n)
 		return nil
 	})

@@ -174,7 +174,7 @@ func (c *comparison) sample(ctx context.Context, s *dataset.Sample) error {
 			return fail("local error", err)
 		}
 	}
-	c.b.run.Samples = append(c.b.run.Samples, result.Sample{Name: s.Name, Path: s.Path, SHA256: s.SHA256})
+	c.b.run.Samples = append(c.b.run.Samples, describeSample(s))
 	return nil
 }
 

@@ -3,6 +3,7 @@ package flow
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -173,12 +174,24 @@ func CleanLayer(name string) string {
 }
 
 func (ref *reference) describe() result.Model {
-	d := result.Model{Path: ref.model.Path, SHA256: ref.model.SHA256, Opset: ref.model.Opset()}
+	d := result.Model{Path: absolute(ref.model.Path), SHA256: ref.model.SHA256, Opset: ref.model.Opset()}
 	for _, in := range ref.model.Inputs() {
 		t := ref.types[in.GetName()]
 		d.Inputs = append(d.Inputs, dataset.Input{Name: in.GetName(), DType: t.DType, Shape: t.Shape})
 	}
 	return d
+}
+
+func describeSample(s *dataset.Sample) result.Sample {
+	return result.Sample{Name: s.Name, Path: absolute(s.Path), SHA256: s.SHA256}
+}
+
+// absolute makes a path good from every folder: results are looked at from others than they were made in.
+func absolute(path string) string {
+	if full, err := filepath.Abs(path); err == nil {
+		return full
+	}
+	return path
 }
 
 // incomparable says why a layer cannot be compared whatever the variant; it is "" if it can.

@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"runtime"
 	"slices"
 	"strconv"
+
+	"golang.org/x/sync/errgroup"
 
 	"quantcheck/internal/metric"
 	"quantcheck/internal/report"
@@ -167,13 +170,18 @@ func describe(r *result.Run) run {
 	}
 	ranked := slices.SortedFunc(maps.Keys(worst), func(a, b int) int { return cmp.Or(cmp.Compare(worst[b], worst[a]), cmp.Compare(a, b)) })
 	shown := ranked[:min(len(ranked), mostPictures)]
-	for i, s := range r.Samples {
-		one := sample{Name: s.Name}
-		if slices.Contains(shown, i) {
-			one.Picture = thumbnail(s)
-		}
-		d.Samples = append(d.Samples, one)
+	for _, s := range r.Samples {
+		d.Samples = append(d.Samples, sample{Name: s.Name})
 	}
+	var drawing errgroup.Group
+	drawing.SetLimit(runtime.GOMAXPROCS(0))
+	for _, i := range shown {
+		drawing.Go(func() error {
+			d.Samples[i].Picture = thumbnail(r.Samples[i])
+			return nil
+		})
+	}
+	_ = drawing.Wait() // a picture that cannot be drawn is left out
 	return d
 }
 
