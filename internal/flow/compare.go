@@ -152,18 +152,18 @@ func (c *comparison) sample(ctx context.Context, s *dataset.Sample) error {
 			}
 			batch.Release()
 		}
-		if locally {
+		// What the variants made is measured and given back before the layers are run alone.
+		err = c.pair(number, refBatch, waiting)
+		if err == nil && locally {
 			for _, tap := range refBatch.Taps {
 				if c.b.run.Layers[c.index[tap.Name]].Output {
 					outputs[tap.Name] = tap.Tensor.Clone()
 				}
 			}
-			if err := alone.step(ctx, k, refBatch); err != nil {
-				refBatch.Release()
-				return fail("local error", err)
+			if err = alone.step(ctx, k, refBatch); err != nil {
+				err = fail("local error", err)
 			}
 		}
-		err = c.pair(number, refBatch, waiting)
 		refBatch.Release()
 		if err != nil {
 			return err

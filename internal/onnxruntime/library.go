@@ -184,10 +184,10 @@ func Open(path string, threads int) (*Runtime, error) {
 	return r, nil
 }
 
-// returnLargeBlocks makes glibc give blocks from 16 MiB on back to the system when they are freed; by default it keeps
+// returnLargeBlocks makes glibc give blocks from 4 MiB on back to the system when they are freed; by default it keeps
 // ever larger ones. Where there is no such setting nothing is lost.
 func returnLargeBlocks() {
-	const mmapThreshold, bytes = ^uintptr(2), 16 << 20 // M_MMAP_THRESHOLD is −3
+	const mmapThreshold, bytes = ^uintptr(2), 4 << 20 // M_MMAP_THRESHOLD is −3
 	if mallopt, err := purego.Dlsym(purego.RTLD_DEFAULT, "mallopt"); err == nil {
 		_, _, _ = purego.SyscallN(mallopt, mmapThreshold, bytes)
 	}
