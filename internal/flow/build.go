@@ -34,7 +34,7 @@ type build struct {
 	floats    []map[string]*onnxpb.TensorProto // per variant: float originals of its constants
 	locals    []*local                         // per variant; none if local errors are not asked for
 	entrances []map[string]string              // per variant: tensor that its first operator gets → graph input
-	arena     *ort.Arena
+	arena     *runner.Arena
 	models    []*onnx.Model // of the variants
 	reference runner.Runner
 	runners   []runner.Runner
@@ -66,7 +66,7 @@ func (b *build) waitingBytes() int64 { return min(int64(b.spec.MemoryMiB)<<20/16
 
 // prepare calibrates, builds the variants, matches their tensors with the layers, and compiles everything.
 func (b *build) prepare(ctx context.Context, calibrating *dataset.Set, loader dataset.Loader) error {
-	b.arena = ort.NewArena(min(int64(b.spec.MemoryMiB)<<20/8, 160<<20))
+	b.arena = runner.NewArena(min(int64(b.spec.MemoryMiB)<<20/8, 160<<20))
 	// Ready models are read first: what is wrong with them is said before the calibration runs.
 	ready := make([]*onnx.Model, len(b.variants))
 	for i, v := range b.variants {

@@ -28,7 +28,7 @@ type Options struct {
 	// groups 0 to k. SegmentBytes is not used then.
 	Follow [][]string
 	// Arena is the memory that tensors are lent from; nil: one of its own.
-	Arena *Arena
+	Arena *runner.Arena
 	// Types are the tensors' types if they are known from an earlier call of Types on the same model.
 	Types map[string]onnxruntime.Type
 }
@@ -37,7 +37,7 @@ type Options struct {
 type Runner struct {
 	r        *onnxruntime.Runtime
 	segments []*segment
-	arena    *Arena
+	arena    *runner.Arena
 	inputs   map[string]onnxruntime.Type
 }
 
@@ -59,7 +59,7 @@ func New(r *onnxruntime.Runtime, m *onnx.Model, o Options) (*Runner, error) {
 		}
 	}
 	if o.Arena == nil {
-		o.Arena = NewArena(1 << 30)
+		o.Arena = runner.NewArena(1 << 30)
 	}
 	var positions []int
 	switch {
@@ -111,7 +111,7 @@ func (r *Runner) Start(sample map[string]tensor.Tensor) runner.Inference {
 // loan is a tensor in memory of the arena, with the number of those who still need it.
 type loan struct {
 	value  *onnxruntime.Value
-	arena  *Arena // nil for memory that does not come from the arena
+	arena  *runner.Arena // nil for memory that does not come from the arena
 	needed atomic.Int32
 }
 
@@ -122,7 +122,7 @@ func (l *loan) done() {
 	t := l.value.Tensor()
 	l.value.Close()
 	if l.arena != nil {
-		l.arena.giveBack(t)
+		l.arena.GiveBack(t)
 	}
 }
 
@@ -160,7 +160,7 @@ func (f *inference) Next(ctx context.Context) (*runner.Batch, error) {
 		if !o.typ.Fixed() {
 			continue
 		}
-		l, err := f.r.newLoan(f.r.arena.lend(o.typ.DType, o.typ.Shape), f.r.arena, o.users)
+		l, err := f.r.newLoan(f.r.arena.Lend(o.typ.DType, o.typ.Shape), f.r.arena, o.users)
 		if err != nil {
 			return nil, err
 		}
@@ -240,7 +240,7 @@ func fits(shape, want []int64) bool {
 	return slices.EqualFunc(shape, want, func(d, w int64) bool { return w < 0 || d == w })
 }
 
-func (r *Runner) newLoan(t tensor.Tensor, a *Arena, needed int) (*loan, error) {
+func (r *Runner) newLoan(t tensor.Tensor, a *runner.Arena, needed int) (*loan, error) {
 	v, err := r.r.NewValue(t)
 	if err != nil {
 		return nil, err

@@ -1,4 +1,4 @@
-package ort
+package runner
 
 import (
 	"math/bits"
@@ -31,7 +31,8 @@ func class(n int) int {
 	return (n + step - 1) / step * step
 }
 
-func (a *Arena) lend(d tensor.DType, shape []int64) tensor.Tensor {
+// Lend gives memory for a tensor; its values are what was there.
+func (a *Arena) Lend(d tensor.DType, shape []int64) tensor.Tensor {
 	n, _ := tensor.Count(shape)
 	t := tensor.Tensor{DType: d, Shape: shape}
 	a.mu.Lock()
@@ -58,7 +59,8 @@ func take[T any](a *Arena, free map[int][][]T, n int, width int64) []T {
 	return make([]T, n, class(n))
 }
 
-func (a *Arena) giveBack(t tensor.Tensor) {
+// GiveBack takes a lent tensor back; nobody may use it any more.
+func (a *Arena) GiveBack(t tensor.Tensor) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if t.F32 != nil {
