@@ -128,6 +128,8 @@ const (
 	optimizationOff                = 0
 	onnxTypeTensor                 = 1
 	arenaAllocator, memoryDefault  = 1, 0
+	severityVerbose                = 0
+	severityWarning                = 2
 	severityFatal                  = 4
 )
 

@@ -15,7 +15,19 @@ import (
 type Options struct {
 	// ExternalDir is the folder that external tensor data is relative to.
 	ExternalDir string
+	Provider    *Provider // nil: the CPU
+	Talk        Talk      // what the session writes to the process's stderr: nothing
 }
+
+// Talk is how much a session writes to the process's stderr.
+type Talk int
+
+// A session is silent, warns, or says everything, such as which node runs where.
+const (
+	Silent Talk = iota
+	Warnings
+	Everything
+)
 
 // Type is what is known of a tensor before a run; unknown dimensions are −1. The shape is nil if nothing is known of it
 // or if it is a scalar: the library does not tell these apart. Tensor is false for sequences and maps.
@@ -67,12 +79,18 @@ func (r *Runtime) NewSession(model []byte, inputs, outputs []string, o Options) 
 	}
 	steps := []error{
 		r.call(setSessionGraphOptimizationLvl, opts, optimizationOff),
-		r.call(setSessionLogSeverityLevel, opts, severityFatal),
+		r.call(setSessionLogSeverityLevel, opts, map[Talk]uintptr{Silent: severityFatal, Warnings: severityWarning, Everything: severityVerbose}[o.Talk]),
 		r.call(disablePerSessionThreads, opts),
 		// Many sessions run in turn: memory that one keeps in an arena is lost to the others. The system's allocator keeps
 		// small blocks warm and gives large ones back.
 		r.call(disableMemPattern, opts),
 		r.call(disableCPUMemArena, opts),
+	}
+	if p := o.Provider; p != nil {
+		if !p.AllowCPU {
+			entries = append(entries, [2]string{"session.disable_cpu_ep_fallback", "1"})
+		}
+		steps = append(steps, p.append(r, opts))
 	}
 	for _, e := range entries {
 		key, value := cString(e[0]), cString(e[1])

@@ -7,6 +7,7 @@ package runner
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 
 	"quantcheck/internal/tensor"
@@ -22,6 +23,9 @@ type Runner interface {
 	// Close frees what the runner holds. No inference may be under way.
 	Close()
 }
+
+// ErrSample marks an error of one inference: the runner is still good for other samples.
+var ErrSample = errors.New("this sample could not be run")
 
 // Inference is one run of a model, consumed segment by segment.
 type Inference interface {

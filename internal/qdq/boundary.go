@@ -1,0 +1,193 @@
+package qdq
+
+import (
+	"slices"
+
+	"google.golang.org/protobuf/proto"
+
+	"quantcheck/internal/onnx"
+	"quantcheck/internal/onnx/onnxpb"
+	"quantcheck/internal/quant"
+	"quantcheck/internal/tensor"
+)
+
+// Boundary is a quantized model as a device runs it: integers go in and come out, and whoever runs it quantizes and
+// dequantizes outside, in float32.
+//
+//	float graph:     x ─► Q ─► DQ ─► op ─► Q ─► DQ ─► y
+//	boundary graph:       x' ─► DQ ─► op ─► y'
+//
+// It takes a quarter of the memory, and no rounding of the engine's own stands between the values and their grid.
+type Boundary struct {
+	Model   *onnx.Model
+	Inputs  []Port
+	Outputs []Port // parallel to the tensors that were asked for
+}
+
+// Port is an input or output of a boundary graph.
+type Port struct {
+	Name   string      // in the boundary graph
+	Tensor string      // the float tensor that it carries
+	Grid   *quant.Grid // nil: the float tensor itself
+}
+
+// Integers gives the boundary graph of a model whose outputs are the given tensors..
+func Integers(m *onnx.Model, taps []string) (*Boundary, error) {
+	x := onnx.NewIndex(m)
+	b := &Boundary{}
+	gone := map[*onnxpb.NodeProto]bool{}
+	rename := map[string]string{}
+	var inputs []*onnxpb.ValueInfoProto
+	for _, in := range m.Inputs() {
+		p := Port{Name: in.GetName(), Tensor: in.GetName()}
+		first, grid, err := entry(m, x, in.GetName())
+		if err != nil {
+			return nil, err
+		}
+		if grid != nil {
+			p.Name, p.Grid = first.GetOutput()[0], grid
+			for _, k := range x.Consumers[in.GetName()] {
+				gone[x.Nodes[k]] = true
+				rename[x.Nodes[k].GetOutput()[0]] = p.Name
+			}
+			_, shape, _ := onnx.TypeOf(in)
+			in = onnx.ValueInfo(p.Name, grid.DType, shape)
+		}
+		inputs = append(inputs, in)
+		b.Inputs = append(b.Inputs, p)
+	}
+	var outputs []*onnxpb.ValueInfoProto
+	listed := map[string]bool{}
+	for _, tap := range taps {
+		p := Port{Name: tap, Tensor: tap}
+		if k, ok := x.Producer[tap]; ok && x.Nodes[k].GetOpType() == "DequantizeLinear" {
+			n := x.Nodes[k]
+			if maker, made := x.Producer[n.GetInput()[0]]; made && !gone[x.Nodes[maker]] {
+				grid, err := gridOf(m, x, n)
+				if err != nil {
+					return nil, err
+				}
+				if grid != nil {
+					p.Name, p.Grid = n.GetInput()[0], grid
+				}
+			}
+		}
+		if !listed[p.Name] {
+			listed[p.Name] = true
+			outputs = append(outputs, onnx.Untyped(p.Name))
+		}
+		b.Outputs = append(b.Outputs, p)
+	}
+	var nodes []*onnxpb.NodeProto
+	for _, n := range x.Nodes {
+		if gone[n] {
+			continue
+		}
+		c := n
+		for i, in := range n.GetInput() {
+			if to, ok := rename[in]; ok && to != in {
+				if c == n {
+					c = proto.CloneOf(n)
+				}
+				c.Input[i] = to
+			}
+		}
+		nodes = append(nodes, c)
+	}
+	nodes, taken := used(nodes, outputs)
+	for i := len(inputs) - 1; i >= 0; i-- { // an input that nothing takes is none
+		if !taken[inputs[i].GetName()] {
+			inputs, b.Inputs = slices.Delete(inputs, i, i+1), slices.Delete(b.Inputs, i, i+1)
+		}
+	}
+	after := onnx.Rebuild(m, nodes)
+	after.Graph().Input, after.Graph().Output = inputs, outputs
+	b.Model = after
+	return b, nil
+}
+
+// entry finds the grid that a graph input is put on, if all that use it put it on the same one.
+func entry(m *onnx.Model, x *onnx.Index, name string) (*onnxpb.NodeProto, *quant.Grid, error) {
+	var first *onnxpb.NodeProto
+	var grid *quant.Grid
+	if x.Output[name] {
+		return nil, nil, nil
+	}
+	for _, k := range x.Consumers[name] {
+		n := x.Nodes[k]
+		if n.GetOpType() != "QuantizeLinear" || n.GetInput()[0] != name {
+			return nil, nil, nil
+		}
+		g, err := gridOf(m, x, n)
+		if err != nil || g == nil {
+			return nil, nil, err
+		}
+		if first == nil {
+			first, grid = n, g
+		} else if *g != *grid {
+			return nil, nil, nil
+		}
+	}
+	return first, grid, nil
+}
+
+// gridOf reads a Q or DQ node's grid, nil if it is none of one scale and a type of 8 or 16 bits.
+func gridOf(m *onnx.Model, x *onnx.Index, n *onnxpb.NodeProto) (*quant.Grid, error) {
+	if len(n.GetInput()) < 2 || x.Initializer[n.GetInput()[1]] == nil {
+		return nil, nil
+	}
+	scale, err := m.Tensor(x.Initializer[n.GetInput()[1]])
+	if err != nil {
+		return nil, err
+	}
+	values, ok := scale.AsFloat32()
+	if !ok || len(values) != 1 {
+		return nil, nil
+	}
+	g := &quant.Grid{DType: tensor.Uint8, Scale: values[0]}
+	if len(n.GetInput()) > 2 && n.GetInput()[2] != "" {
+		z := x.Initializer[n.GetInput()[2]]
+		if z == nil {
+			return nil, nil
+		}
+		t, err := m.Tensor(z)
+		if err != nil {
+			return nil, err
+		}
+		zeros, ok := t.Ints()
+		if !ok || len(zeros) != 1 {
+			return nil, nil
+		}
+		g.DType, g.Zero = t.DType, int32(zeros[0])
+	}
+	if !g.Known() {
+		return nil, nil
+	}
+	return g, nil
+}
+
+// used leaves out the nodes that no output depends on: a device would refuse, or compute for nothing, what is left over.
+// It gives the names of all tensors that are left, too.
+func used(nodes []*onnxpb.NodeProto, outputs []*onnxpb.ValueInfoProto) (kept []*onnxpb.NodeProto, wanted map[string]bool) {
+	wanted = map[string]bool{}
+	for _, o := range outputs {
+		wanted[o.GetName()] = true
+	}
+	keep := make([]bool, len(nodes))
+	for i := len(nodes) - 1; i >= 0; i-- {
+		for _, out := range nodes[i].GetOutput() {
+			keep[i] = keep[i] || out != "" && wanted[out]
+		}
+		if keep[i] {
+			for _, in := range onnx.Uses(nodes[i]) {
+				wanted[in] = true
+			}
+		}
+	}
+	for i, n := range nodes {
+		if keep[i] {
+			kept = append(kept, n)
+		}
+	}
+	return kept, wanted
+}

@@ -1,0 +1,147 @@
+package htp
+
+import (
+	"regexp"
+	"strings"
+
+	"quantcheck/internal/tensor"
+)
+
+// The worker reads requests and writes answers as lines of JSON. Tensors lie in memory that both have mapped, the graph in
+// a file in memory; the libraries' chatter goes to a third one.
+const (
+	workerVariable = "QUANTCHECK_HTP_WORKER"
+	requestFile    = 3
+	answerFile     = 4
+	memoryFile     = 5
+	modelFile      = 6
+)
+
+// load is the first request: it opens the session. Every later line is an empty one and makes an inference.
+type load struct {
+	Library  string            `json:"library"`  // ONNX Runtime
+	Provider string            `json:"provider"` // the plug-in
+	Options  map[string]string `json:"options"`
+	AllowCPU bool              `json:"allow_cpu"`
+	External string            `json:"external"` // folder of external tensor data
+	Inputs   []slot            `json:"inputs"`
+	Outputs  []string          `json:"outputs"`
+}
+
+// slot is a tensor's place in the shared memory.
+type slot struct {
+	Name   string       `json:"name"`
+	DType  tensor.DType `json:"dtype"`
+	Shape  []int64      `json:"shape"`
+	Offset int          `json:"offset"`
+	Bytes  int          `json:"bytes"`
+}
+
+// answer is what comes back. Refused and Error are set when it failed.
+type answer struct {
+	Error   string    `json:"error,omitempty"`
+	Refused []Refusal `json:"refused,omitempty"`
+	OnCPU   []string  `json:"on_cpu,omitempty"` // nodes
+	Inputs  []slot    `json:"inputs,omitempty"`
+	Outputs []slot    `json:"outputs,omitempty"`
+	Bytes   int       `json:"bytes,omitempty"` // of the shared memory
+	Seconds float64   `json:"seconds"`
+}
+
+// place gives every tensor its place, on 64-byte borders, and the bytes of all. ok is false for shapes that are not
+// fixed, with the tensor's name.
+func place(at int, list []slot) (end int, open string, ok bool) {
+	for i := range list {
+		n, err := tensor.Count(list[i].Shape)
+		if err != nil || list[i].DType.Bits() == 0 {
+			return at, list[i].Name, false
+		}
+		list[i].Offset, list[i].Bytes = at, tensor.ByteSize(list[i].DType, n)
+		at += (list[i].Bytes + 63) &^ 63
+	}
+	return at, "", true
+}
+
+var (
+	unsupported = regexp.MustCompile(`\{ name: (.*?), type: (\w+) \}`)
+	operator    = regexp.MustCompile(`Operator type: (\S+) Node name: (.*) Node index: \d+`)
+	reason      = regexp.MustCompile(`REASON : (.*)`)
+	placed      = regexp.MustCompile(`Node\(s\) placed on \[(\w+)\]`)
+	placedNode  = regexp.MustCompile(`VerifyEachNodeIsAssignedToAnEp\]\s+(\S+) \((.*)\)\s*$`)
+	colour      = regexp.MustCompile("\x1b\\[[0-9;]*m")
+)
+
+// refusals reads, from what the libraries wrote while a session was opened, which operators the HTP refused, and why.
+func refusals(log string) []Refusal {
+	log = colour.ReplaceAllString(log, "")
+	reasons := map[string]string{}
+	node := ""
+	for line := range strings.Lines(log) {
+		if m := operator.FindStringSubmatch(line); m != nil {
+			node = m[2]
+		} else if m := reason.FindStringSubmatch(line); m != nil && node != "" {
+			text, _, _ := strings.Cut(m[1], " node `"+node)
+			text = strings.TrimSpace(strings.TrimSuffix(text, nodeType(log, node)))
+			if reasons[node] == "" {
+				reasons[node] = text
+			}
+		}
+	}
+	var list []Refusal
+	seen := map[string]bool{}
+	for line := range strings.Lines(log) {
+		if !strings.Contains(line, "Unsupported nodes in QNN EP:") {
+			continue
+		}
+		for _, m := range unsupported.FindAllStringSubmatch(line, -1) {
+			if seen[m[1]] {
+				continue
+			}
+			seen[m[1]] = true
+			r := Refusal{Node: m[1], Op: m[2], Reason: reasons[m[1]]}
+			if r.Reason == "" {
+				r.Reason = "Unsupported node in QNN EP"
+			}
+			list = append(list, r)
+		}
+	}
+	return list
+}
+
+// nodeType is the operator type that the log's reason repeats at its end ("… by QNN EP.Erf node `x` will not …").
+func nodeType(log, node string) string {
+	for _, m := range operator.FindAllStringSubmatch(log, -1) {
+		if m[2] == node {
+			return m[1]
+		}
+	}
+	return ""
+}
+
+// placedOnCPU reads which nodes a session has left to the CPU.
+func placedOnCPU(log string) []string {
+	var nodes []string
+	cpu := false
+	for line := range strings.Lines(colour.ReplaceAllString(log, "")) {
+		if m := placed.FindStringSubmatch(line); m != nil {
+			cpu = m[1] == "CPUExecutionProvider"
+		} else if m := placedNode.FindStringSubmatch(line); m != nil && cpu {
+			nodes = append(nodes, m[2])
+		}
+	}
+	return nodes
+}
+
+// lastWords are the last lines that say something.
+func lastWords(log string) string {
+	var lines []string
+	for line := range strings.Lines(colour.ReplaceAllString(log, "")) {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "# LIBNATIVE") && !strings.Contains(line, "File mapped weights feature") {
+			lines = append(lines, line)
+		}
+	}
+	if len(lines) == 0 {
+		return "it said nothing"
+	}
+	return "its last words: " + strings.Join(lines[max(len(lines)-3, 0):], " | ")
+}

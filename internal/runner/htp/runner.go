@@ -1,0 +1,329 @@
+package htp
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"quantcheck/internal/onnx"
+	"quantcheck/internal/onnxruntime"
+	"quantcheck/internal/qdq"
+	"quantcheck/internal/runner"
+	"quantcheck/internal/tensor"
+)
+
+// Options says what a runner yields and how it is divided.
+type Options struct {
+	// Groups are the tensors to yield, a group per segment.
+	Groups [][]string
+	// Bytes is the size of a tapped tensor, as far as it is known, and PassBytes how many of them may be exposed at once:
+	// beyond that the graph is run several times, each time with other taps. 0: no bound.
+	Bytes     func(tap string) int64
+	PassBytes int64
+	Arena     *runner.Arena
+}
+
+// Runner is a runner.Runner on the emulator.
+type Runner struct {
+	groups [][]string
+	passes []*pass
+	passOf []int // segment → pass
+	arena  *runner.Arena
+	cpu    []string
+}
+
+// pass is the whole graph with some of its taps.
+type pass struct {
+	*session
+	boundary *qdq.Boundary
+	places   map[string]slot // by the boundary graph's names
+}
+
+// New compiles a model, whose shapes are fixed, for the emulator. The workers end with ctx. The error is a *RefusedError if
+// the HTP does not take it whole and the engine has no fallback.
+func New(ctx context.Context, e Engine, m *onnx.Model, o Options) (*Runner, error) {
+	r := &Runner{groups: o.Groups, arena: o.Arena}
+	if r.arena == nil {
+		r.arena = runner.NewArena(1 << 28)
+	}
+	m = named(m)
+	var taps []string
+	held := int64(0)
+	flush := func() error {
+		if len(taps) == 0 {
+			return nil
+		}
+		p, err := e.open(ctx, m, taps)
+		if err != nil {
+			return err
+		}
+		r.passes = append(r.passes, p)
+		nodes := map[string]bool{}
+		for _, n := range p.opened.OnCPU {
+			nodes[n] = true
+		}
+		r.cpu = append(r.cpu, onCPU(m, taps, nodes)...)
+		taps, held = nil, 0
+		return nil
+	}
+	for _, group := range o.Groups {
+		bytes := int64(0)
+		for _, tap := range group {
+			if o.Bytes != nil {
+				bytes += o.Bytes(tap)
+			}
+		}
+		if o.PassBytes > 0 && held > 0 && held+bytes > o.PassBytes {
+			if err := flush(); err != nil {
+				r.Close()
+				return nil, err
+			}
+		}
+		r.passOf = append(r.passOf, len(r.passes))
+		taps = append(taps, group...)
+		held += bytes
+	}
+	if err := flush(); err != nil {
+		r.Close()
+		return nil, err
+	}
+	return r, nil
+}
+
+// open starts a worker for the graph with some taps.
+func (e Engine) open(ctx context.Context, m *onnx.Model, taps []string) (*pass, error) {
+	b, err := qdq.Integers(m, taps)
+	if err != nil {
+		return nil, err
+	}
+	l := load{Library: e.Library, Provider: e.Kit.Provider(), Options: e.options(), AllowCPU: e.Fallback, External: externalDir(m)}
+	for _, in := range b.Model.Inputs() {
+		d, shape, _ := onnx.TypeOf(in)
+		l.Inputs = append(l.Inputs, slot{Name: in.GetName(), DType: d, Shape: shape})
+	}
+	l.Outputs = b.Model.Outputs()
+	data, err := b.Model.Bytes()
+	if err != nil {
+		return nil, err
+	}
+	s, err := openSession(ctx, l, data)
+	if err != nil {
+		return nil, err
+	}
+	p := &pass{session: s, boundary: b, places: map[string]slot{}}
+	for _, list := range [][]slot{s.opened.Inputs, s.opened.Outputs} {
+		for _, x := range list {
+			if x.Offset < 0 || x.Bytes < 0 || x.Offset+x.Bytes > len(s.mapped) {
+				s.close()
+				return nil, fmt.Errorf("the worker places %s outside of the shared memory", x.Name)
+			}
+			p.places[x.Name] = x
+		}
+	}
+	return p, nil
+}
+
+// OnCPU lists the tapped tensors whose operator the HTP refuses and the CPU computes.
+func (r *Runner) OnCPU() []string { return r.cpu }
+
+// Passes is how often one inference runs the graph.
+func (r *Runner) Passes() int { return len(r.passes) }
+
+// Segments implements runner.Runner.
+func (r *Runner) Segments() [][]string { return r.groups }
+
+// Close implements runner.Runner.
+func (r *Runner) Close() {
+	for _, p := range r.passes {
+		p.close()
+	}
+}
+
+// Start implements runner.Runner. The emulator begins to compute at once, beside whatever the caller does next.
+func (r *Runner) Start(sample map[string]tensor.Tensor) runner.Inference {
+	f := r.Begin()
+	for _, name := range slices.Sorted(maps.Keys(sample)) {
+		f.Feed(name, sample[name])
+	}
+	f.Go()
+	return f
+}
+
+// Inputs lists the float tensors that the graph takes.
+func (r *Runner) Inputs() []string {
+	names := map[string]bool{}
+	for _, p := range r.passes {
+		for _, in := range p.boundary.Inputs {
+			names[in.Tensor] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(names))
+}
+
+// Begin begins an inference whose inputs are fed one by one. There may be one inference at a time.
+func (r *Runner) Begin() *Inference {
+	f := &Inference{r: r, fed: map[string]bool{}, running: -1}
+	f.used = make([]bool, len(r.passes))
+	return f
+}
+
+// Inference is a runner.Inference on the emulator.
+type Inference struct {
+	r       *Runner
+	fed     map[string]bool
+	err     error
+	next    int // segment
+	running int // pass that computes or has computed, −1: none
+	done    chan error
+	used    []bool // passes whose result is there
+}
+
+// Feed writes an input into the shared memory, on its grid if it has one. Tensors that the graph does not take are
+// passed over; the tensor may be used again after the call.
+func (f *Inference) Feed(name string, t tensor.Tensor) {
+	for _, p := range f.r.passes {
+		for _, in := range p.boundary.Inputs {
+			if in.Tensor != name {
+				continue
+			}
+			place := p.places[in.Name]
+			to := p.mapped[place.Offset : place.Offset+place.Bytes]
+			switch {
+			case in.Grid != nil:
+				values, ok := t.AsFloat32()
+				if !ok || len(values)*in.Grid.DType.Bits()/8 != len(to) {
+					f.fail(name, t, place)
+					continue
+				}
+				in.Grid.Quantize(to, values)
+			case t.DType == tensor.Float32 && place.DType == tensor.Float32 && len(t.F32)*4 == len(to):
+				copy(onnxruntime.Mapped(to), t.F32)
+			case t.DType == place.DType && t.DType != tensor.Float32 && len(t.Raw) == len(to):
+				copy(to, t.Raw)
+			default:
+				f.fail(name, t, place)
+				continue
+			}
+			f.fed[name] = true
+		}
+	}
+}
+
+func (f *Inference) fail(name string, t tensor.Tensor, place slot) {
+	if f.err == nil {
+		f.err = fmt.Errorf("input %q is %s%v, the sample has %s%v", name, place.DType, place.Shape, t.DType, t.Shape)
+	}
+}
+
+// Go begins to compute; all inputs have been fed.
+func (f *Inference) Go() {
+	for _, name := range f.r.Inputs() {
+		if !f.fed[name] && f.err == nil {
+			f.err = fmt.Errorf("the sample has no input %q", name)
+		}
+	}
+	if f.err == nil && len(f.r.passes) > 0 {
+		f.start(0)
+	}
+}
+
+func (f *Inference) start(k int) {
+	f.running, f.done = k, make(chan error, 1)
+	p, done := f.r.passes[k], f.done
+	go func() { done <- p.run() }()
+}
+
+// Next implements runner.Inference.
+func (f *Inference) Next(ctx context.Context) (*runner.Batch, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if f.err != nil {
+		return nil, f.err
+	}
+	k := f.next
+	f.next++
+	if len(f.r.groups[k]) == 0 {
+		return runner.NewBatch(nil, nil), nil
+	}
+	which := f.r.passOf[k]
+	if f.running != which {
+		f.wait()
+		f.start(which)
+	}
+	if !f.used[which] {
+		if err := f.wait(); err != nil {
+			f.err = err
+			return nil, err
+		}
+		f.used[which] = true
+	}
+	p := f.r.passes[which]
+	var taps []runner.Tap
+	for _, tap := range f.r.groups[k] {
+		t, err := p.read(tap, f.r.arena)
+		if err != nil {
+			return nil, err
+		}
+		taps = append(taps, runner.Tap{Name: tap, Tensor: t})
+	}
+	return runner.NewBatch(taps, func() {
+		for _, t := range taps {
+			if t.Tensor.DType == tensor.Float32 {
+				f.r.arena.GiveBack(t.Tensor)
+			}
+		}
+	}), nil
+}
+
+// wait waits for the pass under way, if there is one.
+func (f *Inference) wait() error {
+	if f.done == nil {
+		return nil
+	}
+	err := <-f.done
+	f.done = nil
+	return err
+}
+
+// Close implements runner.Inference.
+func (f *Inference) Close() { _ = f.wait() }
+
+// read dequantizes a tap into lent memory.
+func (p *pass) read(tap string, arena *runner.Arena) (tensor.Tensor, error) {
+	for _, out := range p.boundary.Outputs {
+		if out.Tensor != tap {
+			continue
+		}
+		place := p.places[out.Name]
+		from := p.mapped[place.Offset : place.Offset+place.Bytes]
+		switch {
+		case out.Grid != nil && out.Grid.DType == place.DType:
+			t := arena.Lend(tensor.Float32, place.Shape)
+			out.Grid.Dequantize(t.F32, from)
+			return t, nil
+		case out.Grid == nil && place.DType == tensor.Float32:
+			t := arena.Lend(tensor.Float32, place.Shape)
+			copy(t.F32, onnxruntime.Mapped(from))
+			return t, nil
+		case out.Grid == nil:
+			return tensor.Tensor{DType: place.DType, Shape: place.Shape, Raw: slices.Clone(from)}, nil
+		}
+		return tensor.Tensor{}, fmt.Errorf("the emulator gives %s as %s, expected %s", tap, place.DType, out.Grid.DType)
+	}
+	return tensor.Tensor{}, fmt.Errorf("the emulator does not expose %s", tap)
+}
+
+// Raw gives what the emulator holds of each tap, in its own type. The memory is good until the next inference.
+func (r *Runner) Raw(tap string) ([]byte, bool) {
+	for _, p := range r.passes {
+		for _, out := range p.boundary.Outputs {
+			if out.Tensor == tap {
+				place := p.places[out.Name]
+				return p.mapped[place.Offset : place.Offset+place.Bytes], true
+			}
+		}
+	}
+	return nil, false
+}
