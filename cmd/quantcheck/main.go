@@ -9,9 +9,13 @@ import (
 	"time"
 
 	"quantcheck/internal/cli"
+	"quantcheck/internal/runner/htp"
 )
 
 func main() {
+	if htp.IsWorker() {
+		os.Exit(htp.Work())
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, func() {
 		stop() // a second signal ends the program at once

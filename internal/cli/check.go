@@ -15,8 +15,10 @@ import (
 	"quantcheck/internal/flow"
 	"quantcheck/internal/metric"
 	"quantcheck/internal/onnxruntime"
+	"quantcheck/internal/qnn"
 	"quantcheck/internal/report"
 	"quantcheck/internal/result"
+	"quantcheck/internal/runner/htp"
 	"quantcheck/internal/web"
 	"quantcheck/internal/workspace"
 )
@@ -96,17 +98,37 @@ func (e *engineFlags) threads() int {
 	return runtime.NumCPU()
 }
 
+// htpFlags say what the emulator behaves as.
+type htpFlags struct {
+	SocModel    int  `default:"66" placeholder:"66" help:"The SoC, as Qualcomm's libraries number it (66: QCS8550, the RVC4's)."`
+	HtpArch     int  `default:"73" placeholder:"73" help:"The HTP's architecture (73)."`
+	HtpFallback bool `help:"Run operators that the HTP refuses on the CPU, and mark the layers that did."`
+}
+
+// engines are the CPU's ONNX Runtime and, when a variant asks for it, the emulator.
+func (h *htpFlags) engines(r *onnxruntime.Runtime) flow.Engines {
+	return flow.Engines{ORT: r, HTP: func() (htp.Engine, error) {
+		kit, err := qnn.Find("")
+		if err != nil {
+			return htp.Engine{}, err
+		}
+		library, err := filepath.Abs(r.Path)
+		return htp.Engine{Kit: kit, Library: library, SoC: h.SocModel, Arch: h.HtpArch, Fallback: h.HtpFallback}, err
+	}}
+}
+
 type checkCmd struct {
 	Model   string   `arg:"" help:"The float model, an .onnx file."`
 	Images  string   `required:"" placeholder:"PATH" help:"Samples to compare on: a picture, a folder, a text file that names them, .npy or .raw files, an SNPE input list."`
 	Calib   string   `placeholder:"PATH" help:"Samples that calibrate (those of --images)."`
 	Limit   int      `placeholder:"N" help:"Take the first N samples of each."`
-	Variant []string `sep:"none" placeholder:"SPEC" help:"What to compare: w{4|8|16}a{8|16} or fp16, with options after commas: per-channel (default) or per-tensor; tf (default), enhanced, symmetric, percentile:99.99 or mse; bias8 or bias32 (default). Or NAME=file.onnx, a ready QDQ model. Repeatable (w8a8)."`
+	Variant []string `sep:"none" placeholder:"SPEC" help:"What to compare: w{4|8|16}a{8|16} or fp16, with options after commas: per-channel (default) or per-tensor; tf (default), enhanced, symmetric, percentile:99.99 or mse; bias8 or bias32 (default). Or NAME=file.onnx, a ready QDQ model. @htp behind it runs it on the HTP emulator. Repeatable (w8a8)."`
 	Out     string   `default:"." placeholder:"DIR" help:"Workspace that the results go to (the working folder)."`
 	Name    string   `help:"Name of the model in the results (the file's name)."`
 
 	Input  inputFlags  `embed:"" group:"Input:"`
 	Engine engineFlags `embed:"" group:"Engine:"`
+	HTP    htpFlags    `embed:"" group:"Emulator (variants with @htp):"`
 
 	Memory       string   `default:"2GiB" placeholder:"SIZE" help:"Bound for the tensors that are held at once (2GiB)."`
 	SaveTensors  bool     `help:"Write every layer of the first sample to models_onnx/<name>/output, as the seed tool does."`
@@ -141,6 +163,7 @@ func (c *checkCmd) spec() (result.Spec, error) {
 		Model: c.Model, Images: c.Images, Calib: c.Calib, Limit: c.Limit, Variants: c.Variant, Out: c.Out,
 		Name: workspace.ModelName(c.Name, c.Model), Input: input, Threads: c.Engine.threads(), MemoryMiB: memory,
 		SaveTensors: c.SaveTensors, SaveModel: c.SaveModel, Encodings: c.Encodings, LocalSamples: c.LocalSamples, DivergeUnder: c.DivergeUnder, Bare: c.Bare,
+		SoC: c.HTP.SocModel, HTPArch: c.HTP.HtpArch, HTPFallback: c.HTP.HtpFallback,
 	}
 	for _, text := range c.FailUnder {
 		t, err := parseThreshold(text)
@@ -202,7 +225,7 @@ func (c *checkCmd) Run(con *console) error {
 	folder := workspace.Folder(spec.Out)
 	stage := workspace.NewStage(folder, spec)
 	defer stage.Discard()
-	run, err := flow.Check(con.ctx, r, spec, progress, stage)
+	run, err := flow.Check(con.ctx, c.HTP.engines(r), spec, progress, stage)
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 	"quantcheck/internal/flow"
 	"quantcheck/internal/machine"
 	"quantcheck/internal/onnxruntime"
+	"quantcheck/internal/qnn"
 )
 
 // Exit statuses, as the help documents them.
@@ -94,7 +95,7 @@ func status(ctx context.Context, err error, stderr io.Writer) int {
 	}
 	fmt.Fprintf(stderr, "quantcheck: %v\n", err)
 	switch {
-	case errors.Is(err, onnxruntime.ErrNoLibrary):
+	case errors.Is(err, onnxruntime.ErrNoLibrary), errors.Is(err, qnn.ErrUnavailable):
 		return exitUnavailable
 	case errors.Is(err, flow.ErrUsage), errors.Is(err, errUsage):
 		return exitUsage

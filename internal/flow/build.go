@@ -14,9 +14,11 @@ import (
 	"quantcheck/internal/onnx/onnxpb"
 	"quantcheck/internal/onnxruntime"
 	"quantcheck/internal/qdq"
+	"quantcheck/internal/qnn"
 	"quantcheck/internal/quant"
 	"quantcheck/internal/result"
 	"quantcheck/internal/runner"
+	"quantcheck/internal/runner/htp"
 	"quantcheck/internal/runner/ort"
 	"quantcheck/internal/variant"
 )
@@ -24,6 +26,7 @@ import (
 // build makes the runners of one check.
 type build struct {
 	r        *onnxruntime.Runtime
+	emulator htp.Engine
 	ref      *reference
 	spec     result.Spec
 	variants []variant.Spec
@@ -38,6 +41,7 @@ type build struct {
 	models    []*onnx.Model // of the variants
 	reference runner.Runner
 	runners   []runner.Runner
+	emulated  []*htp.Runner // per variant: the same runner, if it is the emulator's
 }
 
 func (b *build) close() {
@@ -125,7 +129,7 @@ func (b *build) loadReady(ctx context.Context, v variant.Spec) (*onnx.Model, err
 
 // addVariant builds one variant's model and its layers' matches.
 func (b *build) addVariant(v variant.Spec, ready *onnx.Model, stats *calib.Statistics) error {
-	rv := result.Variant{Spec: v, Inputs: map[string]result.Coding{}, Params: []result.Param{}, Layers: make([]result.LayerResult, len(b.ref.layers))}
+	rv := result.Variant{Spec: v, Inputs: map[string]result.Coding{}, Params: []result.Param{}, Layers: make([]result.LayerResult, len(b.ref.layers)), Twin: -1, Parts: -1}
 	var match func(layer string) align.Match
 	var params []qdq.ParamEncoding
 	if ready != nil {
@@ -137,6 +141,11 @@ func (b *build) addVariant(v variant.Spec, ready *onnx.Model, stats *calib.Stati
 		params, rv.Inputs = found.Params, found.Inputs
 		b.floats = append(b.floats, found.Floats(b.ref.model))
 		b.models = append(b.models, ready)
+	} else if v.Kind == variant.Half && v.Engine == variant.HTP {
+		// The emulator computes a float model in half precision.
+		match = func(layer string) align.Match { return align.Match{Status: result.Compared, Tap: layer} }
+		b.floats = append(b.floats, nil)
+		b.models = append(b.models, b.ref.model)
 	} else {
 		var built *qdq.Built
 		var err error
@@ -174,6 +183,14 @@ func (b *build) addVariant(v variant.Spec, ready *onnx.Model, stats *calib.Stati
 		m := match(l.Name)
 		rv.Layers[k] = result.LayerResult{Status: m.Status, Reason: m.Reason, Tap: m.Tap, Encoding: m.Encoding}
 	}
+	if v.Engine == variant.HTP {
+		rv.Emulator = &result.Emulator{Wheel: qnn.Version, SoC: b.emulator.SoC, Arch: b.emulator.Arch}
+		rv.Twin = slices.IndexFunc(b.variants, func(o variant.Spec) bool {
+			cpu := !emulated(o)
+			o.Engine, o.Name = v.Engine, v.Name
+			return cpu && o == v
+		})
+	}
 	b.run.Variants = append(b.run.Variants, rv)
 	return nil
 }
@@ -201,7 +218,7 @@ func (b *build) compile(ctx context.Context) error {
 		surgeon := b.surgeon(i)
 		entrances := map[string]string{}
 		for _, in := range b.run.Model.Inputs {
-			if u := surgeon.Entrance(in.Name, b.ref.index); u != "" {
+			if u := surgeon.Entrance(in.Name, b.ref.index); u != "" && v.Emulator == nil { // the emulator is given integers
 				entrances[u] = in.Name
 			}
 		}
@@ -224,11 +241,23 @@ func (b *build) compile(ctx context.Context) error {
 			}
 			groups = append(groups, mapped)
 		}
+		if v.Emulator != nil {
+			if err := b.emulate(ctx, i, groups); err != nil {
+				return fmt.Errorf("variant %s: %w", v.Spec.Name, err)
+			}
+			if b.spec.LocalSamples > 0 {
+				if err := b.addEmulatedLocal(ctx, i, surgeon, segments); err != nil {
+					return fmt.Errorf("variant %s: %w", v.Spec.Name, err)
+				}
+			}
+			b.progress.Step(i + 1)
+			continue
+		}
 		r, err := ort.New(b.r, b.models[i], ort.Options{Taps: taps, Follow: groups, Arena: b.arena})
 		if err != nil {
 			return fmt.Errorf("variant %s: %w", v.Spec.Name, err)
 		}
-		b.runners = append(b.runners, r)
+		b.runners, b.emulated = append(b.runners, r), append(b.emulated, nil)
 		if b.spec.LocalSamples > 0 {
 			if err := b.addLocal(i, surgeon, segments, groups); err != nil {
 				return fmt.Errorf("variant %s: %w", v.Spec.Name, err)
@@ -254,7 +283,7 @@ func (b *build) surgeon(i int) *qdq.Surgeon {
 func (b *build) hand(out Output) error {
 	for i := range b.run.Variants {
 		v := &b.run.Variants[i]
-		if v.Spec.Kind == variant.File {
+		if v.Spec.Kind == variant.File || v.Spec.Kind == variant.Half && emulated(v.Spec) {
 			continue
 		}
 		if !b.spec.SaveModel && b.spec.Encodings == "" {

@@ -18,7 +18,7 @@ import (
 func (b *build) calibrate(ctx context.Context, set *dataset.Set, loader dataset.Loader) (*calib.Statistics, error) {
 	wanted := map[string]bool{}
 	for name, place := range b.ref.placement.Tensors {
-		if place.Role == qdq.Own || place.Role == qdq.Union {
+		if place.Role == qdq.Own || place.Role == qdq.Union || place.Role == qdq.Fused && slices.ContainsFunc(b.variants, emulated) {
 			wanted[name] = true
 		}
 	}

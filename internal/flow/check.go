@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"time"
 
 	"quantcheck/internal/dataset"
@@ -14,6 +15,7 @@ import (
 	"quantcheck/internal/metric"
 	"quantcheck/internal/onnxruntime"
 	"quantcheck/internal/result"
+	"quantcheck/internal/runner/htp"
 	"quantcheck/internal/variant"
 )
 
@@ -50,6 +52,13 @@ type Output interface {
 	Model(v *result.Variant, layers []result.Layer, model []byte) error
 }
 
+// Engines are what models run on.
+type Engines struct {
+	ORT *onnxruntime.Runtime
+	// HTP looks for the emulator; it is asked when a variant wants it.
+	HTP func() (htp.Engine, error)
+}
+
 // Check compares a float model with its variants, tensor by tensor.
 //
 //  1. The model is read, its input shapes are fixed, its constant nodes evaluated; samples and variants are looked up,
@@ -57,7 +66,7 @@ type Output interface {
 //  2. The float model runs on the calibration samples, if a variant needs that.
 //  3. Variants are built and compiled in step with the float model's segments.
 //  4. Each sample runs through the float model and all variants; pairs of tensors are measured beside the inference.
-func Check(ctx context.Context, r *onnxruntime.Runtime, spec result.Spec, progress Progress, out Output) (*result.Run, error) {
+func Check(ctx context.Context, engines Engines, spec result.Spec, progress Progress, out Output) (*result.Run, error) {
 	started := time.Now()
 	variants, err := variant.ParseAll(spec.Variants)
 	if err != nil {
@@ -65,6 +74,13 @@ func Check(ctx context.Context, r *onnxruntime.Runtime, spec result.Spec, progre
 	}
 	if err := spec.Input.Check(); err != nil {
 		return nil, usage(err)
+	}
+	r := engines.ORT
+	var emulator htp.Engine
+	if slices.ContainsFunc(variants, emulated) {
+		if emulator, err = engines.HTP(); err != nil {
+			return nil, err
+		}
 	}
 	run := &result.Run{
 		Command: "check", Name: spec.Name, Started: started.UTC().Truncate(time.Millisecond), Spec: spec,
@@ -95,7 +111,7 @@ func Check(ctx context.Context, r *onnxruntime.Runtime, spec result.Spec, progre
 		run.Warnings = append(run.Warnings, "the compared samples are also those that calibrate; give others with --calib for numbers that hold on unseen pictures")
 	}
 
-	b := &build{r: r, ref: ref, spec: spec, variants: variants, progress: progress, run: run}
+	b := &build{r: r, emulator: emulator, ref: ref, spec: spec, variants: variants, progress: progress, run: run}
 	defer b.close()
 	if err := b.prepare(ctx, calibrating, loader); err != nil {
 		return nil, err
@@ -124,6 +140,8 @@ func samples(path string, limit int, loader dataset.Loader) (*dataset.Set, error
 	}
 	return set, nil
 }
+
+func emulated(v variant.Spec) bool { return v.Engine == variant.HTP }
 
 func needsCalibration(variants []variant.Spec) bool {
 	for _, v := range variants {

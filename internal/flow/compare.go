@@ -27,6 +27,10 @@ type comparison struct {
 	wholes [][][parts][]*metric.Values
 	checks []map[string][2][]*metric.Values // per variant and input: as it is, and with its channels in reverse order
 
+	twins      [][]against // per variant and layer: an emulation against its simulation
+	localTwins [][]against
+	inARow     []int // per variant: samples that it could not be run on, up to the last one
+
 	mu       sync.Mutex
 	problems [][]map[string]int // per variant and layer: why samples have no value → how often
 }
@@ -62,9 +66,11 @@ func (b *build) compare(ctx context.Context, set *dataset.Set, loader dataset.Lo
 			values[k] = make([]*metric.Values, len(set.Sources))
 		}
 		c.values = append(c.values, values)
+		c.twins, c.localTwins = append(c.twins, newAgainst(len(v.Layers), len(set.Sources))), append(c.localTwins, newAgainst(len(v.Layers), b.spec.LocalSamples))
 		c.locals, c.wholes = append(c.locals, c.room(len(v.Layers))), append(c.wholes, c.room(len(v.Layers)))
 		c.checks = append(c.checks, map[string][2][]*metric.Values{})
 	}
+	c.inARow = make([]int, len(b.run.Variants))
 	b.progress.Phase("comparing", len(set.Sources))
 	err := b.eachSample(ctx, set, loader, func(n int, s *dataset.Sample) error {
 		if s != nil {
@@ -85,6 +91,7 @@ func (b *build) compare(ctx context.Context, set *dataset.Set, loader dataset.Lo
 	c.explain()
 	c.concludeLocal()
 	c.concludeInputs()
+	c.concludeEmulated()
 	return nil
 }
 
@@ -108,12 +115,27 @@ func (c *comparison) sample(ctx context.Context, s *dataset.Sample) error {
 		}
 		return fmt.Errorf("%s, sample %s: %w", who, s.Name, err)
 	}
+	locally := number < c.b.spec.LocalSamples && len(c.b.locals) > 0
+	var alone *localRun
+	outputs := map[string]tensor.Tensor{}
+	if locally {
+		alone = c.startLocal(number, s.Inputs)
+		defer alone.close()
+		if err := alone.feedEmulated(ctx, s.Inputs); err != nil {
+			return fail("local error", err)
+		}
+	}
 	ref := c.b.reference.Start(s.Inputs)
 	defer ref.Close()
 	variants := make([]runner.Inference, len(c.b.runners))
 	waiting := make([]map[string]held, len(c.b.runners))
 	for i, r := range c.b.runners {
-		variants[i], waiting[i] = r.Start(s.Inputs), map[string]held{}
+		waiting[i] = map[string]held{}
+		if c.inARow[i] >= hopeless {
+			c.without(i, 0, "not run any more after so many failures")
+			continue
+		}
+		variants[i] = r.Start(s.Inputs)
 		defer variants[i].Close()
 	}
 	defer func() {
@@ -123,21 +145,21 @@ func (c *comparison) sample(ctx context.Context, s *dataset.Sample) error {
 			}
 		}
 	}()
-	locally := number < c.b.spec.LocalSamples && len(c.b.locals) > 0
-	var alone *localRun
-	outputs := map[string]tensor.Tensor{}
-	if locally {
-		alone = c.startLocal(number, s.Inputs)
-		defer alone.close()
-	}
 	for k := range c.b.reference.Segments() {
 		refBatch, err := ref.Next(ctx)
 		if err != nil {
 			return fail("float model", err)
 		}
 		for i, inference := range variants {
+			if inference == nil {
+				continue
+			}
 			batch, err := inference.Next(ctx)
 			if err != nil {
+				variants[i] = nil
+				if err = c.lost(i, number, k, err); err == nil {
+					continue
+				}
 				refBatch.Release()
 				return fail("variant "+c.b.run.Variants[i].Spec.Name, err)
 			}
@@ -166,6 +188,16 @@ func (c *comparison) sample(ctx context.Context, s *dataset.Sample) error {
 		}
 		refBatch.Release()
 		if err != nil {
+			return err
+		}
+	}
+	for i := range variants {
+		if variants[i] != nil {
+			c.inARow[i] = 0
+		}
+	}
+	if number == 0 && !c.b.spec.Bare {
+		if err := c.checkTaps(ctx, s.Inputs); err != nil {
 			return err
 		}
 	}
@@ -226,8 +258,23 @@ func (c *comparison) measure(sample, layer int, ref tensor.Tensor, got []*held) 
 				}
 			}
 		}
-		h.batch.Release()
+		if j := c.b.run.Variants[i].Twin; j >= 0 && got[j] != nil && !c.b.spec.Bare {
+			c.twins[i][layer].put(sample, h.tensor, got[j].tensor, c.sizes[i][layer])
+		}
 	}
+	for _, h := range got {
+		if h != nil {
+			h.batch.Release()
+		}
+	}
+}
+
+func newAgainst(layers, samples int) []against {
+	list := make([]against, layers)
+	for k := range list {
+		list[k] = against{make([]*metric.Values, samples), make([]int, samples), make([]int, samples)}
+	}
+	return list
 }
 
 // measure compares two tensors of equal shape.

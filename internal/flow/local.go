@@ -2,6 +2,7 @@ package flow
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -12,6 +13,7 @@ import (
 	"quantcheck/internal/qdq"
 	"quantcheck/internal/result"
 	"quantcheck/internal/runner"
+	"quantcheck/internal/runner/htp"
 	"quantcheck/internal/runner/ort"
 	"quantcheck/internal/tensor"
 )
@@ -19,9 +21,11 @@ import (
 // local measures, for one variant, the error that each layer makes alone, and that of the whole model with only its
 // weights or only its activations quantized.
 type local struct {
-	islands *ort.Runner
-	of      map[string][]island // layer → its tensors in the islands' graph
-	skipped map[string]string
+	islands  runner.Runner       // nil if there are none
+	cpu      *ort.Runner         // the same, if they run on the CPU
+	emulated *htp.Runner         // the same, if they run on the emulator
+	of       map[string][]island // layer → its tensors in the islands' graph
+	skipped  map[string]string
 
 	weightsOnly, actsOnly runner.Runner // nil if they cannot be built
 	outputs               map[string]int
@@ -45,7 +49,7 @@ const (
 // the variant's tensors.
 func (b *build) addLocal(i int, surgeon *qdq.Surgeon, groups, mapped [][]string) error {
 	v := &b.run.Variants[i]
-	islands := surgeon.Islands()
+	islands := surgeon.Islands(true)
 	l := &local{of: map[string][]island{}, skipped: islands.Skipped, outputs: map[string]int{}}
 	b.locals = append(b.locals, l)
 	var taps []string
@@ -67,9 +71,10 @@ func (b *build) addLocal(i int, surgeon *qdq.Surgeon, groups, mapped [][]string)
 	}
 	var err error
 	if len(taps) > 0 {
-		if l.islands, err = ort.New(b.r, islands.Model, ort.Options{Taps: taps, Follow: follow, Arena: b.arena}); err != nil {
+		if l.cpu, err = ort.New(b.r, islands.Model, ort.Options{Taps: taps, Follow: follow, Arena: b.arena}); err != nil {
 			return fmt.Errorf("layers alone: %w", err)
 		}
+		l.islands = l.cpu
 	}
 	var outputs []string
 	for k, layer := range v.Layers {
@@ -152,13 +157,13 @@ func (c *comparison) startLocal(number int, inputs map[string]tensor.Tensor) *lo
 			fed[name] = t
 		}
 		r.fed = append(r.fed, fed)
-		if l.islands == nil {
+		if l.cpu == nil {
 			r.running = append(r.running, nil)
 			continue
 		}
-		r.running = append(r.running, l.islands.Start(fed))
-		for k := range l.islands.Segments() {
-			for _, name := range l.islands.Inputs(k) {
+		r.running = append(r.running, l.cpu.Start(fed))
+		for k := range l.cpu.Segments() {
+			for _, name := range l.cpu.Inputs(k) {
 				r.last[name] = max(r.last[name], k)
 			}
 		}
@@ -183,37 +188,45 @@ func (r *localRun) step(ctx context.Context, segment int, batch *runner.Batch) e
 		batch.Retain()
 		r.kept = append(r.kept, keptBatch{batch, until})
 	}
-	for i, l := range r.c.b.locals {
-		if l.islands == nil {
+	values := make([]map[string]tensor.Tensor, len(r.running))
+	batches := make([]*runner.Batch, len(r.running))
+	defer func() {
+		for _, b := range batches {
+			if b != nil {
+				b.Release()
+			}
+		}
+	}()
+	for i, inference := range r.running {
+		if inference == nil {
 			continue
 		}
-		islands, err := r.running[i].Next(ctx)
+		islands, err := inference.Next(ctx)
+		if errors.Is(err, runner.ErrSample) {
+			r.c.b.run.Warnings = append(r.c.b.run.Warnings, fmt.Sprintf("%s, layers alone, sample %d: %v", r.c.b.run.Variants[i].Spec.Name, r.sample+1, err))
+			inference.Close()
+			r.running[i] = nil
+			continue
+		}
 		if err != nil {
 			return fmt.Errorf("layers alone: %w", err)
 		}
-		values := map[string]tensor.Tensor{}
+		batches[i], values[i] = islands, map[string]tensor.Tensor{}
 		for _, tap := range islands.Taps {
-			values[tap.Name] = tap.Tensor
+			values[i][tap.Name] = tap.Tensor
 		}
+	}
+	for i, l := range r.c.b.locals {
 		for name, float := range floats {
 			for _, one := range l.of[name] {
-				got, ok := values[one.tap]
-				if !ok || r.c.b.spec.Bare {
-					continue
+				if got, ok := values[i][one.tap]; ok && !r.c.b.spec.Bare {
+					r.measure(i, name, one, float, got, batch, batches[i])
 				}
-				layer := r.c.index[name]
-				batch.Retain()
-				islands.Retain()
-				r.c.pool.do(got.Bytes(), func() {
-					defer batch.Release()
-					defer islands.Release()
-					if v, err := measure(float, got, r.c.sizes[i][layer]); err == nil {
-						r.c.locals[i][layer][one.part][r.sample] = &v
-					}
-				})
 			}
 		}
-		islands.Release()
+		if j := r.c.b.run.Variants[i].Twin; j >= 0 && !r.c.b.spec.Bare {
+			r.measureTwins(i, j, floats, values, batches)
+		}
 	}
 	for _, fed := range r.fed { // what nobody takes any more must not be held
 		maps.DeleteFunc(fed, func(name string, _ tensor.Tensor) bool { return r.last[name] <= segment })
@@ -226,6 +239,48 @@ func (r *localRun) step(ctx context.Context, segment int, batch *runner.Batch) e
 		return true
 	})
 	return nil
+}
+
+// measure compares a layer that was computed alone with the float model's.
+func (r *localRun) measure(variant int, name string, one island, float, got tensor.Tensor, batch, islands *runner.Batch) {
+	layer := r.c.index[name]
+	batch.Retain()
+	islands.Retain()
+	r.c.pool.do(got.Bytes(), func() {
+		defer batch.Release()
+		defer islands.Release()
+		if v, err := measure(float, got, r.c.sizes[variant][layer]); err == nil {
+			r.c.locals[variant][layer][one.part][r.sample] = &v
+		}
+	})
+}
+
+// measureTwins compares the layers that were emulated alone with those that were simulated alone.
+func (r *localRun) measureTwins(emulated, simulated int, floats map[string]tensor.Tensor, values []map[string]tensor.Tensor, batches []*runner.Batch) {
+	full := func(variant int, name string) (tensor.Tensor, bool) {
+		for _, one := range r.c.b.locals[variant].of[name] {
+			if one.part == partFull {
+				t, ok := values[variant][one.tap]
+				return t, ok
+			}
+		}
+		return tensor.Tensor{}, false
+	}
+	for name := range floats {
+		a, ok := full(emulated, name)
+		b, also := full(simulated, name)
+		if !ok || !also {
+			continue
+		}
+		layer := r.c.index[name]
+		batches[emulated].Retain()
+		batches[simulated].Retain()
+		r.c.pool.do(a.Bytes()+b.Bytes(), func() {
+			defer batches[emulated].Release()
+			defer batches[simulated].Release()
+			r.c.localTwins[emulated][layer].put(r.sample, a, b, r.c.sizes[emulated][layer])
+		})
+	}
 }
 
 func (r *localRun) close() {

@@ -18,9 +18,9 @@ import (
 // that of docs/architecture.md.
 var rooms = []string{
 	"tensor", "machine", "variant", "onnx/onnxpb",
-	"quant", "metric", "onnx", "onnxruntime", "dataset",
+	"quant", "metric", "onnx", "onnxruntime", "qnn", "dataset",
 	"runner", "runner/ort",
-	"calib", "qdq", "rewrite",
+	"calib", "qdq", "rewrite", "runner/htp",
 	"result", "align", "encodings",
 	"workspace", "report", "web",
 	"flow",

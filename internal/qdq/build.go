@@ -48,12 +48,15 @@ func Build(m *onnx.Model, p *Placement, spec variant.Spec, activation func(tenso
 	b := newBuilder(m, p)
 	b.spec = spec
 	b.encodeActivations(activation)
+	if spec.Engine != variant.CPU {
+		b.everywhere(activation)
+	}
 	if err := b.quantizeParams(); err != nil {
 		return nil, err
 	}
 	b.insert(func(name string) (string, bool) {
-		_, ok := b.built.Encodings[name]
-		return dequantizeSuffix, ok && b.p.Tensors[name].Role != Shares
+		_, ok := b.encoding(name)
+		return dequantizeSuffix, ok && (spec.Engine != variant.CPU || b.p.Tensors[name].Role != Shares)
 	}, b.pair)
 	b.finish()
 	b.built.Model = b.built.Model.WithDomain(domain, 1)
@@ -74,6 +77,8 @@ type builder struct {
 	dequant map[string]*onnxpb.NodeProto // dequantized constant → its node, inserted before the first use
 	weights map[string][]quant.Encoding  // dequantized weight → encodings
 	reuse   map[string]string            // constant and manner → dequantized constant
+	inner   map[string]quant.Encoding    // tensors within fused operators, which need one on a device
+	extra   []Param                      // constants that are quantized besides the placement's
 }
 
 func newBuilder(m *onnx.Model, p *Placement) *builder {
@@ -143,6 +148,50 @@ func (b *builder) encodeActivations(activation func(string) (quant.Encoding, boo
 	}
 }
 
+// encoding is that of an activation that is rounded.
+func (b *builder) encoding(name string) (quant.Encoding, bool) {
+	if e, ok := b.built.Encodings[name]; ok {
+		return e, true
+	}
+	e, ok := b.inner[name]
+	return e, ok
+}
+
+// everywhere gives encodings to the tensors within fused operators. A device takes no float tensor between two operators:
+// what it fuses is recognized by equal encodings. Before an activation that only clamps, the encoding behind it clamps
+// the same values; a product whose bias is added by an operator of its own has its own range.
+func (b *builder) everywhere(activation func(string) (quant.Encoding, bool)) {
+	b.inner = map[string]quant.Encoding{}
+	for i, n := range b.x.Nodes {
+		for _, out := range n.GetOutput() {
+			place, ok := b.p.Tensors[out]
+			if !ok || place.Role != Fused {
+				continue
+			}
+			k, _ := b.x.SoleConsumer(out)
+			if !activations[b.x.Nodes[k].GetOpType()] {
+				if e, ok := activation(out); ok {
+					b.inner[out] = e
+				}
+				continue
+			}
+			for place.Role == Fused {
+				out, place = place.Of, b.p.Tensors[place.Of]
+			}
+			if e, ok := b.built.Encodings[out]; ok {
+				b.inner[n.GetOutput()[0]] = e
+			}
+		}
+		if n.GetOpType() == "Add" && isBias(b.x, n) && followsMatMul(b.x, n) {
+			for k, in := range n.GetInput() {
+				if t := b.x.Initializer[in]; t != nil && tensor.DType(t.GetDataType()) == tensor.Float32 {
+					b.extra = append(b.extra, Param{Node: i, Input: k, Role: Operand, Axis: -1})
+				}
+			}
+		}
+	}
+}
+
 // union is the encoding of all joined ranges; ok is false if one of them is not known.
 func (b *builder) union(joins []string, activation func(string) (quant.Encoding, bool)) (quant.Encoding, bool) {
 	var r quant.Range
@@ -160,7 +209,7 @@ func (b *builder) union(joins []string, activation func(string) (quant.Encoding,
 
 // pair adds QuantizeLinear and DequantizeLinear for an activation.
 func (b *builder) pair(name, from, to string) {
-	e := b.built.Encodings[name]
+	e, _ := b.encoding(name)
 	d := storage(e.Bits, false)
 	zero := tensor.Tensor{DType: d, Raw: make([]byte, tensor.ByteSize(d, 1))}
 	putInt(zero, 0, e.ZeroPoint(false))

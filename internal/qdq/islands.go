@@ -176,8 +176,9 @@ func isPairEnd(x *onnx.Index, name string) bool {
 const localPrefix = "quantcheck.local."
 
 // Islands builds the graph of all layers quantized alone. Its inputs are the float model's tensors, under their names;
-// those that are not used are left out.
-func (s *Surgeon) Islands() *Islands {
+// those that are not used are left out. With parts, every layer stands in it with only its weights and only its
+// activations quantized, too.
+func (s *Surgeon) Islands(parts bool) *Islands {
 	b := &islandBuilder{s: s, out: &Islands{Skipped: map[string]string{}}, made: map[string]bool{}, inputs: map[string]bool{}, used: map[string]bool{}}
 	for _, l := range s.layers {
 		u, err := s.unitOf(l)
@@ -186,7 +187,7 @@ func (s *Surgeon) Islands() *Islands {
 			continue
 		}
 		i := Island{Layer: l.Layer, Full: b.add(l.Layer, u, "full.", true, true)}
-		if len(u.params) > 0 {
+		if parts && len(u.params) > 0 {
 			known := true
 			for p := range u.params {
 				known = known && s.float[p] != nil

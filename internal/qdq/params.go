@@ -15,7 +15,7 @@ import (
 )
 
 func (b *builder) quantizeParams() error {
-	for _, q := range b.p.Params {
+	for _, q := range slices.Concat(b.p.Params, b.extra) {
 		n := b.x.Nodes[q.Node]
 		name := n.GetInput()[q.Input]
 		values, err := b.m.Tensor(b.x.Initializer[name])

@@ -47,8 +47,11 @@ type Spec struct {
 	SaveTensors  bool                `json:"save_tensors,omitempty"`
 	SaveModel    bool                `json:"save_model,omitempty"`
 	Encodings    string              `json:"encodings,omitempty"`
-	LocalSamples int                 `json:"local_samples"` // how many samples the local error is measured on
-	DivergeUnder float64             `json:"diverge_under"` // dB
+	LocalSamples int                 `json:"local_samples"`       // how many samples the local error is measured on
+	DivergeUnder float64             `json:"diverge_under"`       // dB
+	SoC          int                 `json:"soc_model,omitempty"` // of the emulator, as its libraries number it
+	HTPArch      int                 `json:"htp_arch,omitempty"`
+	HTPFallback  bool                `json:"htp_fallback,omitempty"` // operators that the HTP refuses may run on the CPU
 	FailUnder    []Threshold         `json:"fail_under,omitempty"`
 	// Bare makes the inferences of a check and nothing else: no metrics, no results. It is what `make bench` measures
 	// the whole command against.
@@ -116,6 +119,31 @@ type Variant struct {
 	InputChecks []InputCheck `json:"input_checks,omitempty"`
 	// Whole is, for each output layer, what quantizing only the weights or only the activations of the whole model costs.
 	Whole []Whole `json:"whole,omitempty"`
+
+	// Emulator says what emulated the variant; nil for a simulation on the CPU.
+	Emulator *Emulator `json:"emulator,omitempty"`
+	// Twin is the number of the variant that simulates on the CPU what this one emulates, −1 if there is none.
+	Twin int `json:"twin"`
+	// Parts is the first layer where a value is more than one step of its encoding away from the twin's, −1 if none is.
+	Parts int `json:"parts"`
+}
+
+// Emulator is what a variant was emulated with.
+type Emulator struct {
+	Wheel  string   `json:"wheel"` // version of onnxruntime-qnn
+	SoC    int      `json:"soc_model"`
+	Arch   int      `json:"htp_arch"`
+	Passes int      `json:"passes"`           // how often each sample ran: more than once if not all layers fit the memory bound
+	Taps   string   `json:"taps"`             // whether exposing the layers changed the outputs, in words
+	OnCPU  []string `json:"on_cpu,omitempty"` // layers whose operator the HTP refuses
+}
+
+// Twin compares a layer's emulation with its simulation.
+type Twin struct {
+	Part
+	// Apart is the share of the values that are more than one step of the encoding away, over all samples; no value
+	// without an encoding.
+	Apart metric.Value `json:"apart"`
 }
 
 // Histogram counts the values of a layer on one sample in equal bins, in the float model and in the variant.
@@ -192,6 +220,11 @@ type LayerResult struct {
 	// Local is nil if it was not measured; LocalReason says why if it was asked for.
 	Local       *Local `json:"local,omitempty"`
 	LocalReason string `json:"local_reason,omitempty"`
+	// Twin is the layer in the emulation against the simulation, LocalTwin the same with the layer computed alone, both
+	// from the same values; nil where there is no twin.
+	Twin      *Twin `json:"twin,omitempty"`
+	LocalTwin *Twin `json:"local_twin,omitempty"`
+	OnCPU     bool  `json:"on_cpu,omitempty"` // the HTP refused its operator
 }
 
 // Summary is every metric over the samples.

@@ -1,8 +1,9 @@
 // Package variant is the little language in which people say how a model is to be quantized: w8a8, fp16,
-// w4a16,per-tensor,percentile:99.99, or NAME=file.onnx.
+// w4a16,per-tensor,percentile:99.99, or NAME=file.onnx; @htp behind it runs it on the HTP's emulator.
 package variant
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -18,6 +19,15 @@ const (
 	Recipe Kind = "recipe"
 	Half   Kind = "fp16"
 	File   Kind = "file"
+)
+
+// Engine says what computes a variant.
+type Engine string
+
+// The engines.
+const (
+	CPU Engine = ""    // a simulation in float, in ONNX Runtime
+	HTP Engine = "htp" // the emulator of Qualcomm's DSP
 )
 
 // Calibrator says how an observed distribution becomes a range.
@@ -36,6 +46,7 @@ const (
 type Spec struct {
 	Name       string     `json:"name"` // as files and tables call it
 	Kind       Kind       `json:"kind"`
+	Engine     Engine     `json:"engine,omitempty"`
 	WeightBits int        `json:"weight_bits,omitempty"`
 	ActBits    int        `json:"act_bits,omitempty"`
 	PerChannel bool       `json:"per_channel,omitempty"`
@@ -80,10 +91,33 @@ var options = []struct {
 	{"bias32", "bias", func(s *Spec) { s.BiasBits = 32 }},
 }
 
-const grammar = "a variant is w{4|8|16}a{8|16} or fp16, with options after commas, or NAME=file.onnx"
+const grammar = "a variant is w{4|8|16}a{8|16} or fp16, with options after commas, or NAME=file.onnx; @htp behind it runs it on the emulator"
 
 // Parse reads one variant. The error is an *Error.
 func Parse(text string) (Spec, error) {
+	base, engine := text, CPU
+	if at := strings.LastIndexByte(text, '@'); at >= 0 {
+		switch name := text[at+1:]; {
+		case name == "htp":
+			base, engine = text[:at], HTP
+		case name == "cpu":
+			base = text[:at]
+		case !strings.Contains(text, "="): // a file's name may hold an @
+			return Spec{}, &Error{Text: text, At: at, Message: fmt.Sprintf("there is no engine %q; there are @cpu (default) and @htp", name)}
+		}
+	}
+	s, err := parse(base)
+	var e *Error
+	if errors.As(err, &e) {
+		e.Text = text
+	}
+	if s.Engine = engine; engine != CPU {
+		s.Name += "@" + string(engine)
+	}
+	return s, err
+}
+
+func parse(text string) (Spec, error) {
 	fail := func(at int, format string, args ...any) (Spec, error) {
 		return Spec{}, &Error{Text: text, At: at, Message: fmt.Sprintf(format, args...)}
 	}

@@ -79,8 +79,14 @@ func (s *Store) migrate(ctx context.Context) error {
 	case version > schemaVersion:
 		return fmt.Errorf("%w (its tables have version %d, this one knows %d)", ErrNewer, version, schemaVersion)
 	}
-	if _, err := tx.ExecContext(ctx, schema); err != nil {
-		return err
+	steps := []string{schema}
+	if version > 0 {
+		steps = migrations[version-1:]
+	}
+	for _, step := range steps {
+		if _, err := tx.ExecContext(ctx, step); err != nil {
+			return err
+		}
 	}
 	if _, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", schemaVersion)); err != nil {
 		return err
@@ -209,8 +215,13 @@ func (w *writer) flush() {
 
 func (w *writer) variant(run int64, i int, v *result.Variant, layers []result.Layer) {
 	diverges := sql.NullInt64{Int64: int64(v.Diverges), Valid: v.Diverges >= 0}
-	w.insert("variants", "run, number, name, spec, diverges, failed, birth, inputs", run, i, v.Spec.Name, w.json(v.Spec), diverges,
-		w.json(append([]string{}, v.Failed...)), string(v.Birth), w.json(append([]result.InputCheck{}, v.InputChecks...)))
+	emulator := sql.NullString{}
+	if v.Emulator != nil {
+		emulator = sql.NullString{String: w.json(v.Emulator), Valid: true}
+	}
+	w.insert("variants", "run, number, name, spec, diverges, failed, birth, inputs, emulator, twin, parts", run, i, v.Spec.Name, w.json(v.Spec), diverges,
+		w.json(append([]string{}, v.Failed...)), string(v.Birth), w.json(append([]result.InputCheck{}, v.InputChecks...)),
+		emulator, sql.NullInt64{Int64: int64(v.Twin), Valid: v.Twin >= 0}, sql.NullInt64{Int64: int64(v.Parts), Valid: v.Parts >= 0})
 	encoding := func(kind, tensor string, channel, axis int, e quant.Encoding) {
 		w.insert("encodings", "run, variant, kind, tensor, channel, axis, bits, symmetric, min, max, scale, offset",
 			run, i, kind, tensor, channel, axis, e.Bits, e.Symmetric, e.Min, e.Max, e.Scale, e.Offset)
@@ -236,8 +247,8 @@ func (w *writer) variant(run int64, i int, v *result.Variant, layers []result.La
 		if l.Histogram != nil {
 			histogram = sql.NullString{String: w.json(l.Histogram), Valid: true}
 		}
-		w.insert("layer_results", "run, variant, layer, status, reason, tap, share, local_reason, histogram",
-			run, i, k, string(l.Status), l.Reason, l.Tap, share, l.LocalReason, histogram)
+		w.insert("layer_results", "run, variant, layer, status, reason, tap, share, local_reason, histogram, on_cpu, apart, local_apart",
+			run, i, k, string(l.Status), l.Reason, l.Tap, share, l.LocalReason, histogram, l.OnCPU, apart(l.Twin), apart(l.LocalTwin))
 		if l.Encoding != nil {
 			encoding("activation", layers[k].Name, -1, -1, *l.Encoding)
 		}
@@ -248,6 +259,11 @@ func (w *writer) variant(run int64, i int, v *result.Variant, layers []result.La
 			w.part(run, i, k, scopeLocal, &l.Local.Full)
 			w.part(run, i, k, scopeLocalWeights, l.Local.Weights)
 			w.part(run, i, k, scopeLocalActs, l.Local.Acts)
+		}
+		for scope, t := range map[string]*result.Twin{scopeTwin: l.Twin, scopeLocalTwin: l.LocalTwin} {
+			if t != nil {
+				w.part(run, i, k, scope, &t.Part)
+			}
 		}
 	}
 	for _, whole := range v.Whole {
@@ -279,6 +295,13 @@ func (w *writer) values(run int64, variant, layer int, scope string, summary res
 		}
 		w.insert("sample_metrics", "run, variant, layer, scope, sample, CosSim, MSE, SAR, PearsonR, DKL, SQNR, MaxAbs, MAE, MeanSteps, MaxSteps", row...)
 	}
+}
+
+func apart(t *result.Twin) sql.NullFloat64 {
+	if t == nil {
+		return sql.NullFloat64{}
+	}
+	return null(t.Apart)
 }
 
 func null(v metric.Value) sql.NullFloat64 { return sql.NullFloat64{Float64: v.V, Valid: v.OK} }

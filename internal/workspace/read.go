@@ -95,19 +95,22 @@ func (s *Store) readLayers(ctx context.Context, run *result.Run) error {
 }
 
 func (s *Store) readVariants(ctx context.Context, run *result.Run) error {
-	return s.each(ctx, "SELECT spec, diverges, failed, birth, inputs FROM variants WHERE run = ? ORDER BY number", []any{run.ID}, func(scan func(...any) error) error {
+	return s.each(ctx, "SELECT spec, diverges, failed, birth, inputs, emulator, twin, parts FROM variants WHERE run = ? ORDER BY number", []any{run.ID}, func(scan func(...any) error) error {
 		v := result.Variant{
 			Inputs: map[string]result.Coding{}, Params: []result.Param{}, Counts: map[result.Status]int{},
 			Layers: make([]result.LayerResult, len(run.Layers)),
 		}
 		var spec, failed, inputs string
-		var diverges sql.NullInt64
-		if err := scan(&spec, &diverges, &failed, &v.Birth, &inputs); err != nil {
+		var diverges, twin, parts sql.NullInt64
+		var emulator sql.NullString
+		if err := scan(&spec, &diverges, &failed, &v.Birth, &inputs, &emulator, &twin, &parts); err != nil {
 			return err
 		}
-		v.Diverges = -1
-		if diverges.Valid {
-			v.Diverges = int(diverges.Int64)
+		v.Diverges, v.Twin, v.Parts = number(diverges), number(twin), number(parts)
+		if emulator.Valid {
+			if err := json.Unmarshal([]byte(emulator.String), &v.Emulator); err != nil {
+				return err
+			}
 		}
 		if err := json.Unmarshal([]byte(spec), &v.Spec); err != nil {
 			return err
@@ -129,6 +132,14 @@ func (s *Store) readVariants(ctx context.Context, run *result.Run) error {
 	})
 }
 
+// number is a layer's or a variant's, −1 for NULL.
+func number(n sql.NullInt64) int {
+	if !n.Valid {
+		return -1
+	}
+	return int(n.Int64)
+}
+
 // layer finds a layer's result; a row that points outside is a damaged database.
 func layer(run *result.Run, variant, number int) (*result.LayerResult, error) {
 	if variant < 0 || variant >= len(run.Variants) || number < 0 || number >= len(run.Layers) {
@@ -138,12 +149,12 @@ func layer(run *result.Run, variant, number int) (*result.LayerResult, error) {
 }
 
 func (s *Store) readResults(ctx context.Context, run *result.Run) error {
-	return s.each(ctx, "SELECT variant, layer, status, reason, tap, share, local_reason, histogram FROM layer_results WHERE run = ?", []any{run.ID}, func(scan func(...any) error) error {
+	return s.each(ctx, "SELECT variant, layer, status, reason, tap, share, local_reason, histogram, on_cpu, apart, local_apart FROM layer_results WHERE run = ?", []any{run.ID}, func(scan func(...any) error) error {
 		var variant, number int
 		var r result.LayerResult
-		var share sql.NullFloat64
+		var share, apart, localApart sql.NullFloat64
 		var histogram sql.NullString
-		if err := scan(&variant, &number, &r.Status, &r.Reason, &r.Tap, &share, &r.LocalReason, &histogram); err != nil {
+		if err := scan(&variant, &number, &r.Status, &r.Reason, &r.Tap, &share, &r.LocalReason, &histogram, &r.OnCPU, &apart, &localApart); err != nil {
 			return err
 		}
 		l, err := layer(run, variant, number)
@@ -160,6 +171,12 @@ func (s *Store) readResults(ctx context.Context, run *result.Run) error {
 		}
 		if share.Valid {
 			r.Local = &result.Local{Full: result.Part{Summary: noSummary()}, Share: share.Float64}
+		}
+		if apart.Valid {
+			r.Twin = &result.Twin{Part: result.Part{Summary: noSummary()}, Apart: value(apart)}
+		}
+		if localApart.Valid {
+			r.LocalTwin = &result.Twin{Part: result.Part{Summary: noSummary()}, Apart: value(localApart)}
 		}
 		*l = r
 		run.Variants[variant].Counts[r.Status]++
@@ -200,6 +217,14 @@ func place(run *result.Run, variant, number int, scope string) (summary *result.
 			return &w.WeightsOnly, nil, nil
 		}
 		return &w.ActsOnly, nil, nil
+	}
+	for s, t := range map[string]**result.Twin{scopeTwin: &l.Twin, scopeLocalTwin: &l.LocalTwin} {
+		if scope == s {
+			if *t == nil { // half precision has no steps to be apart
+				*t = &result.Twin{Part: result.Part{Summary: noSummary()}}
+			}
+			return &(*t).Summary, &(*t).Samples, nil
+		}
 	}
 	if l.Local == nil {
 		return nil, nil, fmt.Errorf("the database is damaged: layer %d of variant %d has local numbers but no share", number, variant)
@@ -254,7 +279,7 @@ func (s *Store) readSampleMetrics(ctx context.Context, run *result.Run) error {
 			return err
 		}
 		count := len(run.Samples)
-		if scope != scopeAccumulated {
+		if scope != scopeAccumulated && scope != scopeTwin {
 			count = min(count, run.Spec.LocalSamples)
 		}
 		if *samples == nil {

@@ -1,7 +1,7 @@
 package workspace
 
 // schemaVersion is the version of the tables below. A database of a later version is not read.
-const schemaVersion = 1
+const schemaVersion = 2
 
 // schema are the tables. Times are UTC in RFC 3339; JSON columns hold what internal/result marshals; a metric that is
 // not defined is NULL, an infinite one is ±9e999, which SQLite stores as ±Inf.
@@ -50,6 +50,9 @@ CREATE TABLE variants (
   failed   TEXT NOT NULL,     -- JSON
   birth    TEXT NOT NULL,     -- of the first diverging layer's error
   inputs   TEXT NOT NULL,     -- JSON: what the first operators get
+  emulator TEXT,              -- JSON; NULL for a simulation on the CPU
+  twin     INTEGER,           -- the variant that simulates what this one emulates
+  parts    INTEGER,           -- number of the first layer where the two part
   PRIMARY KEY (run, number)
 ) WITHOUT ROWID;
 CREATE TABLE encodings (
@@ -77,10 +80,13 @@ CREATE TABLE layer_results (
   share   REAL,               -- of the noise that all layers make alone; NULL if that was not measured
   local_reason TEXT NOT NULL, -- why it was not
   histogram TEXT,             -- JSON: values on the first sample
+  on_cpu  INTEGER NOT NULL DEFAULT 0, -- the HTP refused its operator
+  apart   REAL,               -- share of the values more than a step away from the twin's
+  local_apart REAL,           -- the same with the layer computed alone
   PRIMARY KEY (run, variant, layer)
 ) WITHOUT ROWID;
 -- scope: accumulated | local | local weights | local activations (the layer alone) | whole weights | whole activations
--- (the whole model with only these quantized, output layers only)
+-- (the whole model with only these quantized, output layers only) | twin | local twin (emulated against simulated)
 CREATE TABLE metrics (        -- over the samples
   run     INTEGER NOT NULL REFERENCES runs(id) ON DELETE CASCADE,
   variant INTEGER NOT NULL,
@@ -104,6 +110,16 @@ CREATE TABLE sample_metrics (
 ) WITHOUT ROWID;
 `
 
+// migrations bring the tables of version i+1 to version i+2.
+var migrations = []string{`
+ALTER TABLE variants ADD COLUMN emulator TEXT;
+ALTER TABLE variants ADD COLUMN twin INTEGER;
+ALTER TABLE variants ADD COLUMN parts INTEGER;
+ALTER TABLE layer_results ADD COLUMN on_cpu INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE layer_results ADD COLUMN apart REAL;
+ALTER TABLE layer_results ADD COLUMN local_apart REAL;
+`}
+
 // The scopes of metrics.
 const (
 	scopeAccumulated  = "accumulated"
@@ -112,4 +128,6 @@ const (
 	scopeLocalActs    = "local activations"
 	scopeWholeWeights = "whole weights"
 	scopeWholeActs    = "whole activations"
+	scopeTwin         = "twin"
+	scopeLocalTwin    = "local twin"
 )

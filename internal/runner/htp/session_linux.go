@@ -115,7 +115,7 @@ func (s *session) start() error {
 		return err
 	}
 	p := &process{cmd: exec.Command(exe), requests: requestsWrite, answers: bufio.NewReaderSize(answersRead, 1<<16), pipe: answersRead, log: log} //nolint:gosec // our own program
-	p.cmd.Env = append(os.Environ(), workerVariable+"=1", "TMPDIR="+s.dir) // the libraries leave files there
+	p.cmd.Env = append(os.Environ(), workerVariable+"=1", "TMPDIR="+s.dir)                                                                        // the libraries leave files there
 	p.cmd.Dir = s.dir
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	p.cmd.ExtraFiles = []*os.File{requestsRead, answersWrite, s.memory, s.model}
