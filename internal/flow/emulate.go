@@ -85,22 +85,27 @@ func (b *build) addEmulatedLocal(ctx context.Context, i int, surgeon *qdq.Surgeo
 		}
 		l.of[one.Layer] = []island{{one.Full, partFull}}
 	}
-	groups := make([][]string, len(segments))
-	count := 0
-	for k, group := range segments {
-		for _, layer := range group {
-			for _, one := range l.of[layer] {
-				groups[k] = append(groups[k], one.tap)
-				count++
+	var r *htp.Runner
+	var err error
+	for range 3 {
+		groups := make([][]string, len(segments))
+		for k, group := range segments {
+			for _, layer := range group {
+				for _, one := range l.of[layer] {
+					groups[k] = append(groups[k], one.tap)
+				}
 			}
 		}
-	}
-	if count == 0 {
-		return nil
-	}
-	r, err := htp.New(ctx, b.emulator, islands.Model, htp.Options{Groups: groups, Arena: b.arena})
-	if ctx.Err() != nil {
-		return ctx.Err()
+		if len(l.of) == 0 {
+			return nil
+		}
+		r, err = htp.New(ctx, b.emulator, islands.Model, htp.Options{Groups: groups, Arena: b.arena})
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if !b.leaveOut(l, err) {
+			break
+		}
 	}
 	if err != nil {
 		// The whole model runs; that a layer alone does not is no reason to give that up.
@@ -113,6 +118,37 @@ func (b *build) addEmulatedLocal(ctx context.Context, i int, surgeon *qdq.Surgeo
 	}
 	l.islands, l.emulated = r, r
 	return nil
+}
+
+// leaveOut takes the layers out that the HTP refuses when they are computed alone; it is false if there are none. ONNX
+// Runtime may have given an operator another name (a Transpose that it moved before the quantizer): then all layers of
+// that type are left out.
+func (b *build) leaveOut(l *local, err error) bool {
+	var refused *htp.RefusedError
+	if !errors.As(err, &refused) {
+		return false
+	}
+	found := false
+	for _, one := range refused.Refused {
+		drop := func(layer string) {
+			l.skipped[layer] = "the HTP refuses it alone: " + one.Reason
+			delete(l.of, layer)
+			found = true
+		}
+		named := false
+		for layer := range l.of {
+			if qdq.InIsland(one.Node, layer) {
+				drop(layer)
+				named = true
+			}
+		}
+		for _, layer := range b.ref.layers {
+			if _, there := l.of[layer.Name]; there && !named && layer.Op == one.Op {
+				drop(layer.Name)
+			}
+		}
+	}
+	return found
 }
 
 // feedEmulated runs the float model on a sample for the sake of the layers alone on the emulator, which take all their

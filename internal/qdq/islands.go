@@ -203,6 +203,9 @@ func (s *Surgeon) Islands(parts bool) *Islands {
 	return b.out
 }
 
+// InIsland says whether a node of the islands' graph belongs to a layer with both weights and activations quantized.
+func InIsland(node, layer string) bool { return strings.HasPrefix(node, localPrefix+"full."+layer+".") }
+
 type islandBuilder struct {
 	s      *Surgeon
 	out    *Islands

@@ -29,6 +29,15 @@ func Similarities(run *result.Run, v *result.Variant) []byte {
 	for _, info := range metric.All {
 		header = append(header, info.Key+"_min", info.Key+"_max", info.Key+"_worst_sample")
 	}
+	if v.Emulator != nil {
+		header = append(header, "On_CPU", "Twin_apart", "Local_twin_apart")
+		for _, info := range metric.All {
+			header = append(header, "Twin_"+info.Key)
+		}
+		for _, info := range metric.All {
+			header = append(header, "Local_twin_"+info.Key)
+		}
+	}
 	var b bytes.Buffer
 	w := csv.NewWriter(&b)
 	_ = w.Write(header) // a buffer takes everything
@@ -64,6 +73,10 @@ func Similarities(run *result.Run, v *result.Variant) []byte {
 			}
 			row = append(row, s.Min.String(), s.Max.String(), worst)
 		}
+		if v.Emulator != nil {
+			row = append(row, strconv.FormatBool(l.OnCPU))
+			row = append(row, twinColumns(l)...)
+		}
 		_ = w.Write(row)
 	}
 	w.Flush()
@@ -93,6 +106,21 @@ var localScopes = []struct {
 		}
 		return l.Acts
 	}},
+}
+
+// twinColumns are a layer's emulation against its simulation, empty where there is none.
+func twinColumns(l *result.LayerResult) []string {
+	shares, metrics := make([]string, 2), make([]string, 2*metric.Count)
+	for i, t := range []*result.Twin{l.Twin, l.LocalTwin} {
+		if t == nil {
+			continue
+		}
+		shares[i] = t.Apart.String()
+		for m := range metric.Count {
+			metrics[i*metric.Count+m] = t.Summary[m].Mean.String()
+		}
+	}
+	return append(shares, metrics...)
 }
 
 func share(l *result.LayerResult) string {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -29,7 +30,7 @@ func Terminal(w io.Writer, run *result.Run) {
 		if s := Sources(run, v); s != "" {
 			fmt.Fprintln(w, s)
 		}
-		for _, n := range InputNotes(run, v) {
+		for _, n := range slices.Concat(Emulation(run, v), InputNotes(run, v)) {
 			fmt.Fprintln(w, n)
 		}
 		fmt.Fprintln(w)
@@ -87,11 +88,17 @@ func worstLayers(w io.Writer, run *result.Run, v *result.Variant) {
 		return
 	}
 	t := newTable(w)
-	t.AppendHeader(table.Row{"", "worst layers", "op", "SQNR dB", "alone dB", "share", "cosine", "max steps", "worst sample"})
-	t.SetColumnConfigs(right("", "SQNR dB", "alone dB", "share", "cosine", "max steps"))
+	t.AppendHeader(table.Row{"", "worst layers", "op", "SQNR dB", "alone dB", "share", "cosine", "max steps", "emu↔sim dB", "worst sample"})
+	t.SetColumnConfigs(right("", "SQNR dB", "alone dB", "share", "cosine", "max steps", "emu↔sim dB"))
+	if v.Twin < 0 {
+		t.SetColumnConfigs(append(right("", "SQNR dB", "alone dB", "share", "cosine", "max steps"), table.ColumnConfig{Name: "emu↔sim dB", Hidden: true}))
+	}
 	for _, k := range worst {
 		l := &v.Layers[k]
-		sample, alone, share := "", "–", "–"
+		sample, alone, share, twin := "", "–", "–", "–"
+		if l.Twin != nil {
+			twin = number(l.Twin.Summary[metric.SQNR].Mean)
+		}
 		if l.Local != nil {
 			alone, share = number(l.Local.Full.Summary[metric.SQNR].Mean), fmt.Sprintf("%.1f %%", 100*l.Local.Share)
 		}
@@ -100,7 +107,7 @@ func worstLayers(w io.Writer, run *result.Run, v *result.Variant) {
 		}
 		t.AppendRow(table.Row{
 			k + 1, Short(run.Layers[k].Name, 56), run.Layers[k].Op, number(l.Summary[metric.SQNR].Mean), alone, share,
-			number(l.Summary[metric.CosSim].Mean), number(l.Summary[metric.MaxSteps].Max), sample,
+			number(l.Summary[metric.CosSim].Mean), number(l.Summary[metric.MaxSteps].Max), twin, sample,
 		})
 	}
 	t.Render()
@@ -130,6 +137,10 @@ func used(w io.Writer, run *result.Run) {
 
 // Describe says what a recipe does, for tables and pages.
 func Describe(s variant.Spec) string {
+	if s.Engine == variant.HTP {
+		s.Engine = variant.CPU
+		return Describe(s) + ", on the HTP emulator"
+	}
 	switch s.Kind {
 	case variant.Half:
 		return "half precision"

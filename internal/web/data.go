@@ -87,6 +87,11 @@ type variant struct {
 	Samples     [][]num                   `json:"samples"` // SQNR of each sample, by layer
 	Histogram   map[int]*result.Histogram `json:"histogram"`
 	Whole       []whole                   `json:"whole"`
+	Twin        map[string]spread         `json:"twin"` // emulated against simulated, by layer
+	LocalTwin   map[string]spread         `json:"local twin"`
+	Apart       []num                     `json:"apart"` // share of values more than a step apart; empty without a twin
+	OnCPU       []int                     `json:"onCPU"`
+	Operators   []report.Operator         `json:"operators"`
 }
 
 type encoding struct {
@@ -188,9 +193,10 @@ func describe(r *result.Run) run {
 func describeVariant(r *result.Run, v *result.Variant) variant {
 	d := variant{
 		Name: v.Spec.Name, Text: report.Describe(v.Spec), Verdict: report.Verdict(r, v), Sources: report.Sources(r, v),
-		Notes: append([]string{}, report.InputNotes(r, v)...), Tips: append([]string{}, report.Tips(r, v)...),
+		Notes: append(append([]string{}, report.Emulation(r, v)...), report.InputNotes(r, v)...), Tips: append([]string{}, report.Tips(r, v)...),
 		Diverges: v.Diverges, Birth: string(v.Birth), Counts: v.Counts, Reason: map[int]string{}, Histogram: map[int]*result.Histogram{},
 		Accumulated: map[string]spread{}, Local: map[string]spread{}, Weights: map[string][]num{}, Activations: map[string][]num{}, Whole: []whole{},
+		Twin: map[string]spread{}, LocalTwin: map[string]spread{}, Apart: []num{}, OnCPU: []int{}, Operators: append([]report.Operator{}, report.Operators(r, v)...),
 	}
 	measured := false
 	for k := range v.Layers {
@@ -222,6 +228,16 @@ func describeVariant(r *result.Run, v *result.Variant) variant {
 			samples = append(samples, one)
 		}
 		d.Samples = append(d.Samples, samples)
+		if l.OnCPU {
+			d.OnCPU = append(d.OnCPU, k)
+		}
+		if v.Twin >= 0 {
+			apart := num{}
+			if l.Twin != nil {
+				apart = num(l.Twin.Apart)
+			}
+			d.Apart = append(d.Apart, apart)
+		}
 	}
 	for _, m := range metric.All {
 		d.Accumulated[m.Key] = column(v, m.ID, func(l *result.LayerResult) *result.Summary {
@@ -230,6 +246,10 @@ func describeVariant(r *result.Run, v *result.Variant) variant {
 			}
 			return nil
 		})
+		if v.Twin >= 0 {
+			d.Twin[m.Key] = column(v, m.ID, func(l *result.LayerResult) *result.Summary { return twinOf(l.Twin) })
+			d.LocalTwin[m.Key] = column(v, m.ID, func(l *result.LayerResult) *result.Summary { return twinOf(l.LocalTwin) })
+		}
 		if !measured {
 			continue
 		}
@@ -257,6 +277,13 @@ func of(l *result.Local, part func(*result.Local) *result.Part) *result.Summary 
 		return &p.Summary
 	}
 	return nil
+}
+
+func twinOf(t *result.Twin) *result.Summary {
+	if t == nil {
+		return nil
+	}
+	return &t.Summary
 }
 
 // column collects one metric over the layers.

@@ -54,7 +54,10 @@ func invent(id int64, layers, variants int) *result.Run {
 	}
 	for i := range variants {
 		v := result.Variant{Spec: variant.Spec{Name: fmt.Sprintf("w8a8-%d", i), Kind: variant.Recipe, WeightBits: 8, ActBits: 8, PerChannel: true, Calibrator: variant.TF, BiasBits: 32},
-			Diverges: 7, Birth: result.BornHere, Counts: map[result.Status]int{}, Inputs: map[string]result.Coding{}, Params: []result.Param{}}
+			Diverges: 7, Birth: result.BornHere, Twin: -1, Parts: -1, Counts: map[result.Status]int{}, Inputs: map[string]result.Coding{}, Params: []result.Param{}}
+		if i == 1 {
+			v.Spec.Engine, v.Twin, v.Parts, v.Emulator = variant.HTP, 0, 3, &result.Emulator{Wheel: "2.7.0", SoC: 66, Arch: 73, Passes: 1, Taps: "outputs bit-identical with and without taps"}
+		}
 		values := func() *metric.Values {
 			x := &metric.Values{}
 			for m := range x {
@@ -78,6 +81,12 @@ func invent(id int64, layers, variants int) *result.Run {
 					return &result.Part{Summary: metric.Summarize(s), Samples: s}
 				}
 				l.Local = &result.Local{Full: *part(), Share: 1 / float64(layers)}
+				if v.Emulator != nil {
+					whole := result.Part{Samples: []*metric.Values{values(), values(), values()}}
+					whole.Summary = metric.Summarize(whole.Samples)
+					l.Twin = &result.Twin{Part: whole, Apart: metric.Defined(rng.Float64())}
+					l.LocalTwin = &result.Twin{Part: *part(), Apart: metric.Defined(0)}
+				}
 				if k%4 == 0 {
 					l.Local.Weights, l.Local.Acts = part(), part()
 				}

@@ -14,6 +14,8 @@ export interface Variant {
   weights: Record<string, Num[]>; activations: Record<string, Num[]>
   share: Num[]; samples: (Num[] | null)[]; histogram: Record<string, Histogram>
   whole: { layer: number; weights: Num; activations: Num }[]
+  twin: Record<string, Spread>; 'local twin': Record<string, Spread>; apart: Num[]; onCPU: number[]
+  operators: { op: string; layers: number; mean_steps: Num; max_steps: Num; apart: Num }[]
 }
 export interface Layers {
   name: string[]; node: string[]; op: string[]; dtype: string[]; shape: number[][]; inputs: number[][]; outputs: number[]
@@ -31,7 +33,8 @@ export async function readPage(text: string): Promise<Page> {
   return (await new Response(stream).json()) as Page
 }
 
-export type Scope = 'accumulated' | 'local'
+/** What a metric compares: the whole variant with float, a layer alone with float, an emulation with its simulation, the same alone. */
+export type Scope = 'accumulated' | 'local' | 'twin' | 'local twin'
 
 export function spread(v: Variant, scope: Scope, key: string): Spread | undefined {
   return v[scope][key]

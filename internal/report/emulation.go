@@ -1,0 +1,124 @@
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"quantcheck/internal/metric"
+	"quantcheck/internal/result"
+)
+
+// Emulation says, of a variant that was emulated, with what, and where it parts from its simulation on the CPU; none for a
+// simulation.
+func Emulation(run *result.Run, v *result.Variant) []string {
+	e := v.Emulator
+	if e == nil {
+		return nil
+	}
+	text := fmt.Sprintf("Emulated with the DSP's own arithmetic (onnxruntime-qnn %s, SoC model %d, HTP architecture %d)", e.Wheel, e.SoC, e.Arch)
+	if e.Taps != "" {
+		text += "; " + e.Taps
+	}
+	if e.Passes > 1 {
+		text += fmt.Sprintf("; each sample ran %d times, each time with other layers exposed, to keep within the memory bound", e.Passes)
+	}
+	lines := []string{text + "."}
+	if len(e.OnCPU) > 0 {
+		lines = append(lines, fmt.Sprintf("%d layers ran on the CPU, since the HTP refuses their operators: %s.", len(e.OnCPU), Short(strings.Join(e.OnCPU, ", "), 200)))
+	}
+	if v.Twin < 0 || v.Twin >= len(run.Variants) {
+		return append(lines, fmt.Sprintf("Give --variant %s too, to see where simulation and emulation part.", strings.TrimSuffix(v.Spec.Name, "@htp")))
+	}
+	twin := run.Variants[v.Twin].Spec.Name
+	switch {
+	case v.Parts >= 0:
+		l := &v.Layers[v.Parts]
+		text = fmt.Sprintf("It parts from the simulation %s at %s (%s, number %d of %d): %s of its values are more than one step of the encoding apart",
+			twin, Printable(run.Layers[v.Parts].Name), run.Layers[v.Parts].Op, v.Parts+1, len(run.Layers), percent(l.Twin.Apart))
+	case !steps(v):
+		text = fmt.Sprintf("Against the simulation %s", twin)
+	default:
+		text = fmt.Sprintf("No value of any layer is more than one step of its encoding away from the simulation %s", twin)
+	}
+	if k := worstOutput(run, v); k >= 0 && v.Layers[k].Twin != nil {
+		t := v.Layers[k].Twin
+		text += fmt.Sprintf("; at the output %s the two are %s dB apart (cosine %s)", Printable(run.Layers[k].Name), number(t.Summary[metric.SQNR].Mean), number(t.Summary[metric.CosSim].Mean))
+		if t.Apart.OK {
+			text += fmt.Sprintf(", %s of the values by more than a step", percent(t.Apart))
+		}
+	}
+	lines = append(lines, text+".")
+	if ops := Operators(run, v); len(ops) > 0 {
+		var list, same []string
+		for _, o := range ops {
+			if o.MaxSteps.V == 0 {
+				same = append(same, o.Op)
+			} else {
+				list = append(list, fmt.Sprintf("%s %s (at most %.0f, %s over one)", o.Op, number(o.MeanSteps), o.MaxSteps.V, percent(o.Apart)))
+			}
+		}
+		text := "Each layer alone, fed with the same values, differs from the simulation by so many steps on average: " + strings.Join(list, ", ")
+		if len(list) == 0 {
+			text = "Each layer alone, fed with the same values, equals its simulation"
+		} else if len(same) > 0 {
+			text += "; equal are " + strings.Join(same, ", ")
+		}
+		lines = append(lines, text+". The rest has accumulated.")
+	}
+	return lines
+}
+
+func steps(v *result.Variant) bool {
+	return slices.ContainsFunc(v.Layers, func(l result.LayerResult) bool { return l.Twin != nil && l.Twin.Apart.OK })
+}
+
+func percent(v metric.Value) string {
+	if !v.OK {
+		return "–"
+	}
+	return fmt.Sprintf("%.3g %%", 100*v.V)
+}
+
+// Operator is how far the emulation of one type of operator is from its simulation, each layer alone.
+type Operator struct {
+	Op        string       `json:"op"`
+	Layers    int          `json:"layers"`
+	MeanSteps metric.Value `json:"mean_steps"` // mean over layers and samples
+	MaxSteps  metric.Value `json:"max_steps"`  // greatest
+	Apart     metric.Value `json:"apart"`      // mean share of values more than a step apart
+}
+
+// Operators ranks the types of operators by how far emulation and simulation part, most first.
+func Operators(run *result.Run, v *result.Variant) []Operator {
+	type sum struct {
+		layers              int
+		mean, greatest, off float64
+	}
+	sums := map[string]*sum{}
+	for k, l := range v.Layers {
+		t := l.LocalTwin
+		if t == nil || !t.Summary[metric.MeanSteps].Mean.OK {
+			continue
+		}
+		op := run.Layers[k].Op
+		if sums[op] == nil {
+			sums[op] = &sum{}
+		}
+		s := sums[op]
+		s.layers++
+		s.mean += t.Summary[metric.MeanSteps].Mean.V
+		s.greatest = max(s.greatest, t.Summary[metric.MaxSteps].Max.V)
+		s.off += t.Apart.V
+	}
+	var list []Operator
+	for op, s := range sums {
+		n := float64(s.layers)
+		list = append(list, Operator{op, s.layers, metric.Defined(s.mean / n), metric.Defined(s.greatest), metric.Defined(s.off / n)})
+	}
+	slices.SortFunc(list, func(a, b Operator) int {
+		return cmp.Or(cmp.Compare(b.MeanSteps.V, a.MeanSteps.V), cmp.Compare(a.Op, b.Op))
+	})
+	return list
+}
