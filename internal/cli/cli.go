@@ -33,9 +33,11 @@ const description = `Shows what quantization does to a neural network, layer by 
 Exit status: 0 done, 1 failed, 2 wrong usage or input, 3 done but a threshold says no, 4 engine or device unavailable, 130 interrupted.`
 
 type program struct {
-	Check   checkCmd   `cmd:"" help:"Compare a float ONNX model with quantized variants of it, layer by layer."`
-	Report  reportCmd  `cmd:"" help:"Write one page with all runs of a workspace."`
-	Version versionCmd `cmd:"" help:"Print the version."`
+	Check    checkCmd    `cmd:"" help:"Compare a float ONNX model with quantized variants of it, layer by layer."`
+	Report   reportCmd   `cmd:"" help:"Write one page with all runs of a workspace."`
+	Quantize quantizeCmd `cmd:"" help:"Write a model quantized: QDQ ONNX, encodings, DLC."`
+	Doctor   doctorCmd   `cmd:"" help:"List what is there and what is missing, with the command that brings it."`
+	Version  versionCmd  `cmd:"" help:"Print the version."`
 }
 
 // console is where a command reads and writes. Stdout is for results, stderr for people.

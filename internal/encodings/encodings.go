@@ -1,9 +1,11 @@
-// Package encodings writes encodings as AIMET does, for tools that take them as overrides.
+// Package encodings writes encodings as AIMET does, for tools that take them as overrides: version 0.6.1 for
+// `snpe-onnx-to-dlc --quantization_overrides`, 1.0.0, and 2.0.0 for QAIRT from 2.37 on (`--use_quantize_v2`).
 package encodings
 
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -58,12 +60,32 @@ func AIMET100(layers []result.Layer, v *result.Variant) ([]byte, error) {
 	for _, p := range v.Params {
 		f.Params = append(f.Params, integer(p.Tensor, p.Axis, p.Encodings...))
 	}
+	return marshal(f)
+}
+
+func marshal(f any) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetIndent("", "  ")
 	e.SetEscapeHTML(false)
 	err := e.Encode(f)
 	return b.Bytes(), err
+}
+
+// Versions are the formats that Write knows.
+var Versions = []string{"0.6.1", "1.0.0", "2.0.0"}
+
+// Write writes a variant's encodings in one of the Versions.
+func Write(version string, layers []result.Layer, v *result.Variant) ([]byte, error) {
+	switch version {
+	case "0.6.1":
+		return aimet061(layers, v)
+	case "1.0.0":
+		return AIMET100(layers, v)
+	case "2.0.0":
+		return aimet200(layers, v)
+	}
+	return nil, fmt.Errorf("encodings version %q: there are %v", version, Versions)
 }
 
 func integer(name string, axis int, list ...quant.Encoding) entry {

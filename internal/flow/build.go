@@ -68,8 +68,16 @@ func (b *build) segmentBytes() int64 {
 // waitingBytes bounds what waits to be measured.
 func (b *build) waitingBytes() int64 { return min(int64(b.spec.MemoryMiB)<<20/16, 64<<20) }
 
-// prepare calibrates, builds the variants, matches their tensors with the layers, and compiles everything.
+// prepare makes the variants and compiles everything.
 func (b *build) prepare(ctx context.Context, calibrating *dataset.Set, loader dataset.Loader) error {
+	if err := b.model(ctx, calibrating, loader); err != nil {
+		return err
+	}
+	return b.compile(ctx)
+}
+
+// model calibrates, builds the variants, and matches their tensors with the layers.
+func (b *build) model(ctx context.Context, calibrating *dataset.Set, loader dataset.Loader) error {
 	b.arena = runner.NewArena(min(int64(b.spec.MemoryMiB)<<20/8, 160<<20))
 	// Ready models are read first: what is wrong with them is said before the calibration runs.
 	ready := make([]*onnx.Model, len(b.variants))
@@ -99,7 +107,7 @@ func (b *build) prepare(ctx context.Context, calibrating *dataset.Set, loader da
 		}
 		b.progress.Step(i + 1)
 	}
-	return b.compile(ctx)
+	return nil
 }
 
 func (b *build) loadReady(ctx context.Context, v variant.Spec) (*onnx.Model, error) {

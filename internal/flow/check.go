@@ -156,11 +156,10 @@ func needsCalibration(variants []variant.Spec) bool {
 func summarize(run *result.Run) {
 	for i := range run.Variants {
 		v := &run.Variants[i]
-		v.Counts = map[result.Status]int{}
+		countStatuses(v)
 		v.Diverges = -1
 		for k := range v.Layers {
 			l := &v.Layers[k]
-			v.Counts[l.Status]++
 			if !l.Has() {
 				continue
 			}

@@ -151,7 +151,7 @@ func unpack(wheel, dir string, wanted []string) error {
 	for _, f := range z.File {
 		folder, name, _ := strings.Cut(f.Name, "/")
 		take := folder == packageName && slices.Contains(wanted, name) ||
-			folder == packageName+".libs" || folder == packageName+"-"+Version+".dist-info" && name == "METADATA"
+			len(wanted) > len(licences) && (folder == packageName+".libs" || folder == packageName+"-"+Version+".dist-info" && name == "METADATA")
 		if !take || f.FileInfo().IsDir() {
 			continue
 		}

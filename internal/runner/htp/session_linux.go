@@ -105,13 +105,8 @@ func (s *session) start() error {
 	if err != nil {
 		return err
 	}
-	defer requestsRead.Close()
 	answersRead, answersWrite, err := os.Pipe()
 	if err != nil {
-		return err
-	}
-	defer answersWrite.Close()
-	if _, err := s.model.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
 	p := &process{cmd: exec.Command(exe), requests: requestsWrite, answers: bufio.NewReaderSize(answersRead, 1<<16), pipe: answersRead, log: log} //nolint:gosec // our own program
@@ -119,7 +114,16 @@ func (s *session) start() error {
 	p.cmd.Dir = s.dir
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	p.cmd.ExtraFiles = []*os.File{requestsRead, answersWrite, s.memory, s.model}
-	if err := p.cmd.Start(); err != nil {
+	if _, err = s.model.Seek(0, io.SeekStart); err == nil {
+		err = p.cmd.Start()
+	}
+	// Only the worker holds its ends now: when it dies, reading its answers ends.
+	requestsRead.Close()
+	answersWrite.Close()
+	if err != nil {
+		requestsWrite.Close()
+		answersRead.Close()
+		log.Close()
 		return fmt.Errorf("start the emulator's process: %w", err)
 	}
 	s.mu.Lock()

@@ -1,0 +1,138 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"quantcheck/internal/encodings"
+	"quantcheck/internal/flow"
+	"quantcheck/internal/onnx"
+	"quantcheck/internal/report"
+	"quantcheck/internal/result"
+	"quantcheck/internal/runner/htp"
+	"quantcheck/internal/workspace"
+)
+
+type quantizeCmd struct {
+	Model   string `arg:"" help:"The float model, an .onnx file."`
+	Images  string `required:"" placeholder:"PATH" help:"Samples that calibrate: a picture, a folder, a text file that names them, .npy or .raw files, an SNPE input list."`
+	Limit   int    `placeholder:"N" help:"Take the first N samples."`
+	Variant string `default:"w8a8" placeholder:"SPEC" help:"The recipe, as for check (w8a8)."`
+
+	Output           string `short:"o" required:"" placeholder:"OUT.onnx" help:"Where the quantized model goes, as QDQ ONNX."`
+	Encodings        string `placeholder:"FILE" help:"Write the encodings as AIMET-style JSON, for --quantization_overrides."`
+	EncodingsVersion string `default:"0.6.1" placeholder:"0.6.1" help:"Format of the encodings: 0.6.1 (SNPE's converters), 1.0.0 or 2.0.0 (0.6.1)."`
+	Dlc              string `placeholder:"OUT.dlc" help:"Write a DLC with the model's own names, through Qualcomm's public libraries. No board has run such a DLC yet; the emulator does."`
+
+	Input  inputFlags  `embed:"" group:"Input:"`
+	Engine engineFlags `embed:"" group:"Engine:"`
+	Memory string      `default:"2GiB" placeholder:"SIZE" help:"Bound for the tensors that are held at once (2GiB)."`
+}
+
+// Help documents the command.
+func (quantizeCmd) Help() string {
+	return "Calibrates a recipe and writes the model as a device runs it: a QuantizeLinear/DequantizeLinear pair behind every tensor that is quantized, the weights as integers."
+}
+
+func (c *quantizeCmd) Run(con *console) error {
+	input, err := c.Input.description(c.Model)
+	if err != nil {
+		return err
+	}
+	memory, err := parseMemory(c.Memory)
+	if err != nil {
+		return err
+	}
+	switch {
+	case c.Limit < 0:
+		return usagef("--limit %d: a number of samples is not negative", c.Limit)
+	case !slices.Contains(encodings.Versions, c.EncodingsVersion):
+		return usagef("--encodings-version %q: there are %s", c.EncodingsVersion, strings.Join(encodings.Versions, ", "))
+	case !strings.EqualFold(filepath.Ext(c.Output), ".onnx"):
+		return usagef("-o %s: the quantized model is an .onnx file", c.Output)
+	case c.Dlc != "" && !strings.EqualFold(filepath.Ext(c.Dlc), ".dlc"):
+		return usagef("--dlc %s: a DLC ends in .dlc", c.Dlc)
+	}
+	r, err := c.Engine.open()
+	if err != nil {
+		return err
+	}
+	spec := result.Spec{
+		Model: c.Model, Images: c.Images, Limit: c.Limit, Variants: []string{c.Variant}, Name: workspace.ModelName("", c.Model), Input: input,
+		Threads: c.Engine.threads(), MemoryMiB: memory,
+	}
+	progress := newProgress(con.stderr)
+	defer progress.clear()
+	h := htpFlags{SocModel: htp.DefaultSoC, HtpArch: htp.DefaultArch}
+	q, err := flow.Quantize(con.ctx, h.engines(r), spec, c.Dlc != "", progress)
+	if err != nil {
+		return err
+	}
+	files, err := c.write(q)
+	if err != nil {
+		return err
+	}
+	progress.clear()
+	c.draw(con.stdout, q, files)
+	return nil
+}
+
+// write writes what was asked for, and gives the paths.
+func (c *quantizeCmd) write(q *flow.Quantized) ([]string, error) {
+	m, err := onnx.Inline(q.Model)
+	if err != nil {
+		return nil, err
+	}
+	data, err := m.Bytes()
+	if err != nil {
+		return nil, err
+	}
+	if err := workspace.WriteFile(c.Output, data); err != nil {
+		return nil, err
+	}
+	files := []string{c.Output}
+	if c.Encodings != "" {
+		data, err := encodings.Write(c.EncodingsVersion, q.Run.Layers, &q.Run.Variants[0])
+		if err != nil {
+			return nil, err
+		}
+		if err := workspace.WriteFile(c.Encodings, data); err != nil {
+			return nil, err
+		}
+		files = append(files, c.Encodings)
+	}
+	if c.Dlc != "" {
+		if err := workspace.WriteFile(c.Dlc, q.DLC); err != nil {
+			return nil, err
+		}
+		files = append(files, c.Dlc)
+	}
+	return files, nil
+}
+
+func (c *quantizeCmd) draw(w io.Writer, q *flow.Quantized, files []string) {
+	v := &q.Run.Variants[0]
+	fmt.Fprintf(w, "%s: %s\n", c.Variant, report.Describe(v.Spec))
+	fmt.Fprintf(w, "%d samples calibrated; %d of %d layers have an encoding, %d are fused, %d stay float; %d constants are quantized.\n", len(q.Run.Calibration),
+		v.Counts[result.Compared], len(v.Layers), v.Counts[result.Fused], v.Counts[result.NotQuantized], len(v.Params))
+	const most = 5
+	for i, name := range q.Unencoded() {
+		if i == most {
+			fmt.Fprintf(w, "  and %d more\n", len(q.Unencoded())-most)
+			break
+		}
+		fmt.Fprintf(w, "  without one: %s\n", report.Printable(name))
+	}
+	for _, n := range q.Run.Warnings {
+		fmt.Fprintf(w, "note         %s\n", report.Printable(n))
+	}
+	for i, f := range files {
+		fmt.Fprintf(w, "%-12s %s\n", map[bool]string{true: "written"}[i == 0], report.Printable(f))
+	}
+	if c.Encodings != "" && c.EncodingsVersion == "0.6.1" {
+		fmt.Fprintf(w, "next         snpe-onnx-to-dlc -i %s --quantization_overrides %s, then snpe-dlc-quant --override_params\n", report.Printable(c.Model), report.Printable(c.Encodings))
+	}
+}
