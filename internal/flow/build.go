@@ -129,7 +129,7 @@ func (b *build) loadReady(ctx context.Context, v variant.Spec) (*onnx.Model, err
 	if err != nil {
 		return nil, usage(fmt.Errorf("variant %s does not fit the float model: %w", v.Name, err))
 	}
-	if m, _, err = ort.FoldConstants(ctx, b.r, m); err != nil {
+	if m, _, _, err = ort.Fold(ctx, b.r, m); err != nil {
 		return nil, fmt.Errorf("variant %s: %w", v.Name, err)
 	}
 	return m, nil

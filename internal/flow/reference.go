@@ -50,14 +50,11 @@ func loadReference(ctx context.Context, r *onnxruntime.Runtime, spec result.Spec
 	if len(batched) > 0 {
 		ref.warnings = append(ref.warnings, fmt.Sprintf("the open batch dimension of %s was set to 1", strings.Join(batched, ", ")))
 	}
-	if ref.model, ref.constant, err = ort.FoldConstants(ctx, r, fixed); err != nil {
+	if ref.model, ref.constant, ref.types, err = ort.Fold(ctx, r, fixed); err != nil {
 		return nil, fmt.Errorf("%s: %w", spec.Model, err)
 	}
 	if len(ref.model.Graph().GetNode()) == 0 {
 		return nil, usage(fmt.Errorf("%s: its outputs do not depend on its inputs", spec.Model))
-	}
-	if ref.types, err = ort.Types(r, ref.model); err != nil {
-		return nil, fmt.Errorf("%s: %w", spec.Model, err)
 	}
 	ref.index = onnx.NewIndex(ref.model)
 	ref.listLayers(fixed)

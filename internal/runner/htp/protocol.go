@@ -1,7 +1,9 @@
 package htp
 
 import (
+	"cmp"
 	"regexp"
+	"slices"
 	"strings"
 
 	"quantcheck/internal/tensor"
@@ -100,13 +102,25 @@ func refusals(log string) []Refusal {
 			seen[m[1]] = true
 			r := Refusal{Node: m[1], Op: m[2], Reason: reasons[m[1]]}
 			if r.Reason == "" {
-				r.Reason = "Unsupported node in QNN EP"
+				r.Reason = noReason
 			}
 			list = append(list, r)
 		}
 	}
+	// Many follow from another's refusal and carry no reason of their own.
+	slices.SortStableFunc(list, func(a, b Refusal) int { return cmp.Compare(consequence(a), consequence(b)) })
 	return list
 }
+
+// consequence is 1 for a refusal that has no reason of its own.
+func consequence(r Refusal) int {
+	if r.Reason == noReason || strings.HasPrefix(r.Reason, "Cannot get shape") {
+		return 1
+	}
+	return 0
+}
+
+const noReason = "Unsupported node in QNN EP"
 
 // nodeType is the operator type that the log's reason repeats at its end ("… by QNN EP.Erf node `x` will not …").
 func nodeType(log, node string) string {

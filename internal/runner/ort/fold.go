@@ -2,7 +2,9 @@ package ort
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
+	"maps"
 
 	"google.golang.org/protobuf/proto"
 
@@ -110,4 +112,70 @@ func withValues(m *onnx.Model, x *onnx.Index, constant map[int]bool, values map[
 	c := onnx.Rebuild(m, nodes, evaluated...)
 	c.SHA256 = m.SHA256
 	return c
+}
+
+// Fold evaluates what is the same in every inference: constant nodes, and Shape of tensors whose shape is known since the
+// inputs' shapes are fixed, as converters for devices do. It gives the types of what is left, too.
+func Fold(ctx context.Context, r *onnxruntime.Runtime, m *onnx.Model) (*onnx.Model, map[string]bool, map[string]onnxruntime.Type, error) {
+	constant := map[string]bool{}
+	for {
+		folded, made, err := FoldConstants(ctx, r, m)
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		maps.Copy(constant, made)
+		types := map[string]onnxruntime.Type{}
+		if len(folded.Graph().GetNode()) > 0 {
+			if types, err = Types(r, folded); err != nil {
+				return nil, nil, nil, err
+			}
+		}
+		shapes := shapesOf(folded, types)
+		if len(shapes) == 0 {
+			return folded, constant, types, nil
+		}
+		var nodes []*onnxpb.NodeProto
+		var values []*onnxpb.TensorProto
+		for _, n := range folded.Graph().GetNode() {
+			if v, ok := shapes[n]; ok {
+				values = append(values, onnx.TensorProto(n.GetOutput()[0], v))
+				constant[n.GetOutput()[0]] = true
+			} else {
+				nodes = append(nodes, n)
+			}
+		}
+		m = onnx.Rebuild(folded, nodes, values...)
+		m.SHA256 = folded.SHA256
+	}
+}
+
+// shapesOf finds the Shape nodes whose value is known. One that is a graph output stays.
+func shapesOf(m *onnx.Model, types map[string]onnxruntime.Type) map[*onnxpb.NodeProto]tensor.Tensor {
+	found := map[*onnxpb.NodeProto]tensor.Tensor{}
+	x := onnx.NewIndex(m)
+	for _, n := range x.Nodes {
+		if n.GetOpType() != "Shape" || len(n.GetInput()) != 1 || len(n.GetOutput()) != 1 || x.Output[n.GetOutput()[0]] {
+			continue
+		}
+		t, ok := types[n.GetInput()[0]]
+		if !ok || !t.Fixed() {
+			continue
+		}
+		rank := int64(len(t.Shape))
+		bound := func(name string, otherwise int64) int64 {
+			at := onnx.AttrInt(n, name, otherwise)
+			if at < 0 {
+				at += rank
+			}
+			return min(max(at, 0), rank)
+		}
+		from, to := bound("start", 0), bound("end", rank)
+		shape := t.Shape[from:max(from, to)]
+		raw := make([]byte, 0, 8*len(shape))
+		for _, d := range shape {
+			raw = binary.LittleEndian.AppendUint64(raw, uint64(d))
+		}
+		found[n] = tensor.Tensor{DType: tensor.Int64, Shape: []int64{int64(len(shape))}, Raw: raw}
+	}
+	return found
 }
