@@ -6,10 +6,12 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"quantcheck/internal/dlc"
 	"quantcheck/internal/fixture"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/onnx/onnxpb"
@@ -279,5 +281,48 @@ func TestTheWorkersFolderIsRemoved(t *testing.T) {
 	left, _ := filepath.Glob(filepath.Join(os.Getenv("TMPDIR"), "*"))
 	if len(left) != 0 {
 		t.Errorf("left: %v", left)
+	}
+}
+
+func TestTheDLCHasTheEncodingsOfTheFixtureBeside(t *testing.T) {
+	e := engine(t)
+	for _, name := range []string{"zoo", "zoo_w8a8_per_tensor", "zoo_w8a8_per_channel", "zoo_w8a16_per_channel", "zoo_w16a16_per_tensor", "zoo_w4a8_per_channel"} {
+		m, err := onnx.Load(fixture.Path(t, "qnn", name+".onnx"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, err := e.WriteDLC(t.Context(), m)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		got, err := dlc.Read(bytes.NewReader(data), int64(len(data)))
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		want, err := dlc.Open(fixture.Path(t, "qnn", name+".dlc"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer want.Close()
+		encoded, same := 0, 0
+		for _, x := range want.Graphs[0].Tensors {
+			if x.Encoding == nil {
+				continue
+			}
+			encoded++
+			y := got.Graphs[0].Tensor(x.Name)
+			if y == nil { // a helper that is named after the output
+				y = got.Graphs[0].Tensor(strings.Replace(x.Name, "_QuantizeLinear_Output_", "_", 1))
+			}
+			if y == nil || y.Encoding == nil {
+				t.Errorf("%s: %s has no encoding", name, x.Name)
+				continue
+			}
+			if !slices.Equal(x.Encoding.Scale, y.Encoding.Scale) || !slices.Equal(x.Encoding.Offset, y.Encoding.Offset) || x.Encoding.Bits != y.Encoding.Bits || x.Encoding.Axis != y.Encoding.Axis {
+				t.Errorf("%s: %s: %+v, want %+v", name, x.Name, y.Encoding, x.Encoding)
+			}
+			same++
+		}
+		t.Logf("%s: %d of %d encodings equal", name, same, encoded)
 	}
 }
