@@ -49,6 +49,7 @@ bench: build bench/.venv/done
 bench/.venv/done:
 	python3 -m venv bench/.venv
 	bench/.venv/bin/pip -q install onnxruntime==1.30.0 onnx==1.23.2 numpy scikit-learn scipy opencv-python-headless
+	bench/.venv/bin/pip -q install --no-deps onnxruntime-qnn==2.7.0
 	@touch $@
 
 FUZZTIME ?= 10s

@@ -95,7 +95,44 @@ func run(rounds, pictures int) error {
 	if err := large(dir); err != nil {
 		return err
 	}
+	if err := emulator(fixtures, dir); err != nil {
+		return err
+	}
 	return peers(fixtures, dir, pictures)
+}
+
+// emulator holds the numbers and the time of emulated layers against Python over the same libraries.
+func emulator(fixtures, dir string) error {
+	python := filepath.Join("bench", ".venv", "bin", "python")
+	if _, err := os.Stat(python); err != nil {
+		fmt.Println("the emulator is left out: make bench installs what it is compared with into bench/.venv")
+		return nil
+	}
+	float, ready := filepath.Join(fixtures, "models", "yolox_nano.onnx"), filepath.Join(fixtures, "qnn", "yolox_nano_w8a8_per_channel.onnx")
+	images := filepath.Join(fixtures, "coco", "val")
+	pictures, err := filepath.Glob(filepath.Join(images, "*.jpg"))
+	if err != nil || len(pictures) == 0 {
+		return errors.Join(err, errors.New("no pictures"))
+	}
+	out, err := exec.Command(python, filepath.Join("bench", "emulator.py"), dir, float, ready, pictures[0]).Output()
+	if err != nil {
+		return fmt.Errorf("emulator.py: %w", err)
+	}
+	for line := range strings.Lines(string(out)) {
+		if strings.HasPrefix(line, "q") {
+			fmt.Print(line)
+		}
+	}
+	var seconds []float64
+	for _, n := range []string{"1", "9"} {
+		m, err := execute(filepath.Join("bin", "quantcheck"), "check", float, "--images", images, "--limit", n, "--variant", "q="+ready+"@htp", "--threads", "2", "--local-samples", "0", "--out", dir)
+		if err != nil {
+			return err
+		}
+		seconds = append(seconds, m.wall.Seconds())
+	}
+	fmt.Printf("ours, one more picture with all layers and the float model: %.2f s\n", (seconds[1]-seconds[0])/8)
+	return nil
 }
 
 // large checks the demo's model at 1920 × 1920, which takes over 4 GiB with every tensor exposed, within a bound.
