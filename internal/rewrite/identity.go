@@ -1,0 +1,206 @@
+package rewrite
+
+import (
+	"slices"
+
+	"google.golang.org/protobuf/proto"
+
+	"quantcheck/internal/onnx"
+	"quantcheck/internal/onnx/onnxpb"
+	"quantcheck/internal/tensor"
+)
+
+var removeIdentity = Pass{
+	Name: "remove-identity", Title: "operators that change nothing are removed, transposes that follow each other become one", Tolerance: 0,
+	Why: "They hide operators from each other that a converter would fuse, and some are copied on the DSP all the same.",
+	Doc: `
+    Before   x ─ Identity ─ y                     After   x
+    Before   x ─ Transpose(p) ─ Transpose(q) ─ y  After   x ─ Transpose(p∘q) ─ y, or x if p∘q changes nothing
+
+Removed: Identity; Dropout (in inference, its mask unused); Cast to the type it has; Reshape, Flatten, Squeeze, Unsqueeze and
+Expand to the shape it has; Transpose and Pad that do nothing; Concat and Sum of one tensor; Add or Sub of 0, Mul or Div by
+1. Conditions: shapes are known where they decide; two transposes are joined if nobody else uses the tensor between. A graph
+output keeps its name.
+`,
+	apply: func(s *sweep) error {
+		for i, n := range s.x.Nodes {
+			if !s.free(i) || n.GetDomain() != "" || len(n.GetInput()) == 0 || len(n.GetOutput()) == 0 {
+				continue
+			}
+			from, same, err := s.unchanged(n)
+			if err != nil {
+				return err
+			}
+			if same {
+				if s.bypass(i, from, n.GetOutput()[0]) {
+					s.changed("%s (%s)", nameOf(n), n.GetOpType())
+				}
+				continue
+			}
+			s.joinTransposes(i)
+		}
+		return nil
+	},
+}
+
+// unchanged says whether a node's output equals one of its inputs, and which.
+func (s *sweep) unchanged(n *onnxpb.NodeProto) (string, bool, error) {
+	in, out := n.GetInput()[0], n.GetOutput()[0]
+	switch n.GetOpType() {
+	case "Identity":
+		return in, s.x.Initializer[in] == nil, nil
+	case "Dropout":
+		unused := len(n.GetOutput()) < 2 || n.GetOutput()[1] == "" || len(s.x.Consumers[n.GetOutput()[1]]) == 0 && !s.x.Output[n.GetOutput()[1]]
+		training := len(n.GetInput()) > 2 && n.GetInput()[2] != ""
+		return in, unused && !training, nil
+	case "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Expand":
+		a, known := s.shapes(in)
+		b, also := s.shapes(out)
+		return in, known && also && slices.Equal(a, b) && !slices.ContainsFunc(a, func(d int64) bool { return d < 0 }), nil
+	case "Transpose":
+		perm := onnx.Attr(n, "perm")
+		return in, perm != nil && len(perm.GetInts()) > 0 && slices.IsSorted(perm.GetInts()), nil
+	case "Concat", "Sum", "Mean", "Max", "Min":
+		return in, len(n.GetInput()) == 1, nil
+	case "Pad":
+		if a := onnx.Attr(n, "pads"); a != nil {
+			return in, allZero(a.GetInts()), nil
+		}
+		if len(n.GetInput()) > 1 {
+			pads, ok, err := s.ints(n.GetInput()[1])
+			return in, ok && allZero(pads), err
+		}
+	case "Mul", "Div", "Add", "Sub":
+		shape, known := s.shapes(out)
+		for k, name := range n.GetInput() {
+			other, also := s.shapes(n.GetInput()[(k+1)%len(n.GetInput())])
+			if !known || !also || !slices.Equal(shape, other) || slices.ContainsFunc(shape, func(d int64) bool { return d < 0 }) || k == 0 && (n.GetOpType() == "Div" || n.GetOpType() == "Sub") {
+				continue
+			}
+			c, ok, err := s.constant(name)
+			if err != nil {
+				return "", false, err
+			}
+			neutral := float32(0)
+			if op := n.GetOpType(); op == "Mul" || op == "Div" {
+				neutral = 1
+			}
+			if ok && len(c.F32) > 0 && !slices.ContainsFunc(c.F32, func(v float32) bool { return v != neutral }) {
+				return n.GetInput()[1-k], true, nil
+			}
+		}
+	}
+	return "", false, nil
+}
+
+func allZero(list []int64) bool {
+	return len(list) > 0 && !slices.ContainsFunc(list, func(v int64) bool { return v != 0 })
+}
+
+// joinTransposes makes one of two.
+func (s *sweep) joinTransposes(i int) {
+	first := s.x.Nodes[i]
+	if first.GetOpType() != "Transpose" {
+		return
+	}
+	k, sole := s.sole(first.GetOutput()[0])
+	if !sole || s.x.Nodes[k].GetOpType() != "Transpose" {
+		return
+	}
+	p, q := onnx.Attr(first, "perm").GetInts(), onnx.Attr(s.x.Nodes[k], "perm").GetInts()
+	if len(p) == 0 || len(p) != len(q) {
+		return
+	}
+	joined := make([]int64, len(p))
+	for d, axis := range q {
+		if axis < 0 || axis >= int64(len(p)) {
+			return
+		}
+		joined[d] = p[axis]
+	}
+	c := proto.CloneOf(s.x.Nodes[k])
+	c.Input[0] = first.GetInput()[0]
+	c.Attribute = []*onnxpb.AttributeProto{intsAttr("perm", joined)}
+	s.replace(i)
+	s.replace(k, c)
+	s.changed("%s and %s (Transpose)", nameOf(first), nameOf(s.x.Nodes[k]))
+}
+
+var constantsToInitializers = Pass{
+	Name: "constants-to-initializers", Title: "Constant operators become initializers", Tolerance: 0,
+	Why: "Other passes, and some converters, know a weight by its being an initializer.",
+	Doc: `
+    Before   Constant ─ c        After   c is an initializer
+
+Conditions: the value is a tensor, or numbers; it is no graph output.
+`,
+	apply: func(s *sweep) error {
+		for i, n := range s.x.Nodes {
+			if n.GetOpType() != "Constant" || n.GetDomain() != "" || len(n.GetOutput()) != 1 || s.x.Output[n.GetOutput()[0]] || len(n.GetAttribute()) != 1 {
+				continue
+			}
+			t := constantValue(n.GetAttribute()[0])
+			if t == nil {
+				continue
+			}
+			t.Name = proto.String(n.GetOutput()[0])
+			s.added = append(s.added, t)
+			s.replace(i)
+			s.changed("%s", n.GetOutput()[0])
+		}
+		return nil
+	},
+}
+
+func constantValue(a *onnxpb.AttributeProto) *onnxpb.TensorProto {
+	switch a.GetName() {
+	case "value":
+		if a.GetT() != nil {
+			return proto.CloneOf(a.GetT())
+		}
+	case "value_float":
+		return onnx.TensorProto("", tensor.Tensor{DType: tensor.Float32, Shape: []int64{}, F32: []float32{a.GetF()}})
+	case "value_floats":
+		return onnx.TensorProto("", tensor.Floats(a.GetFloats(), int64(len(a.GetFloats()))))
+	case "value_int":
+		t := int64s([]int64{a.GetI()})
+		t.Shape = []int64{}
+		return onnx.TensorProto("", t)
+	case "value_ints":
+		return onnx.TensorProto("", int64s(a.GetInts()))
+	}
+	return nil
+}
+
+var dropUnused = Pass{
+	Name: "drop-unused", Title: "operators and initializers that no output depends on are removed", Tolerance: 0,
+	Why: "They take space, and a converter may trip over them.",
+	Doc: `
+    Before   x ─ A ─ y (output),  x ─ B ─ z (nobody's)        After   x ─ A ─ y
+
+Inputs of the graph stay, used or not: who runs the model gives them.
+`,
+	apply: func(s *sweep) error {
+		wanted := map[string]bool{}
+		for name := range s.x.Output {
+			wanted[name] = true
+		}
+		for i := len(s.x.Nodes) - 1; i >= 0; i-- {
+			n := s.x.Nodes[i]
+			if slices.ContainsFunc(n.GetOutput(), func(out string) bool { return out != "" && wanted[out] }) {
+				for _, in := range onnx.Uses(n) {
+					wanted[in] = true
+				}
+				continue
+			}
+			s.replace(i)
+			s.changed("%s (%s)", nameOf(n), n.GetOpType())
+		}
+		for _, t := range s.m.Graph().GetInitializer() {
+			if !wanted[t.GetName()] {
+				s.changed("%s (initializer)", t.GetName())
+			}
+		}
+		return nil
+	},
+}

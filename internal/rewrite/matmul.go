@@ -1,0 +1,111 @@
+package rewrite
+
+import (
+	"slices"
+
+	"google.golang.org/protobuf/proto"
+
+	"quantcheck/internal/onnx"
+	"quantcheck/internal/onnx/onnxpb"
+	"quantcheck/internal/tensor"
+)
+
+var matmulToConv = Pass{
+	Name: "matmul-to-conv", Title: "MatMul and Gemm with constant weights become 1×1 convolutions", Tolerance: 1e-4,
+	Why: "Matrix products are slow on the DSP and have one encoding for all weights; convolutions have one per output channel.",
+	Doc: `
+    Before   x [B,K] ─ Gemm(W, b) or MatMul(W) ─ y [B,N]
+    After    x ─ Reshape [B,K,1,1] ─ Conv(W' [N,K,1,1], b) ─ Reshape [B,N] ─ y
+
+    Before   x [B,T,K] ─ MatMul(W) ─ y [B,T,N]
+    After    x ─ Transpose(0,2,1) ─ Reshape [B,K,1,T] ─ Conv(W') ─ Reshape [B,N,T] ─ Transpose(0,2,1) ─ y
+
+Conditions: W is constant with two dimensions, x has a known shape of two or three; Gemm without scaling or transposed input.
+`,
+	Off: true, // the converter's own FullyConnected is as good where it applies; ask for it where MatMul dominates
+	apply: func(s *sweep) error {
+		for i, n := range s.x.Nodes {
+			if op := n.GetOpType(); op != "MatMul" && op != "Gemm" || n.GetDomain() != "" || len(n.GetInput()) < 2 {
+				continue
+			}
+			w, ok, err := s.constant(n.GetInput()[1])
+			if err != nil {
+				return err
+			}
+			in, known := s.shapes(n.GetInput()[0])
+			if !ok || !known || len(w.Shape) != 2 || len(in) < 2 || len(in) > 3 || slices.ContainsFunc(in, func(d int64) bool { return d < 1 }) {
+				continue
+			}
+			var bias []float64
+			weight := w
+			if n.GetOpType() == "Gemm" {
+				l, ok, err := s.linearOf(i)
+				if err != nil {
+					return err
+				}
+				if !ok || len(in) != 2 {
+					continue
+				}
+				bias = l.bias
+				if onnx.AttrInt(n, "transB", 0) == 0 {
+					weight = transposed(w)
+				}
+			} else {
+				weight = transposed(w)
+			}
+			outputs, inputs := weight.Shape[0], weight.Shape[1]
+			if in[len(in)-1] != inputs {
+				continue
+			}
+			s.replace(i, s.convolution(n, in, weight, bias, outputs, inputs)...)
+			s.changed("%s (%s)", nameOf(n), n.GetOpType())
+		}
+		return nil
+	},
+}
+
+func transposed(w tensor.Tensor) tensor.Tensor {
+	rows, columns := int(w.Shape[0]), int(w.Shape[1])
+	t := make([]float32, len(w.F32))
+	for r := range rows {
+		for c := range columns {
+			t[c*rows+r] = w.F32[r*columns+c]
+		}
+	}
+	return tensor.Floats(t, w.Shape[1], w.Shape[0])
+}
+
+func (s *sweep) convolution(n *onnxpb.NodeProto, in []int64, weight tensor.Tensor, bias []float64, outputs, inputs int64) []*onnxpb.NodeProto {
+	x, y, name := n.GetInput()[0], n.GetOutput()[0], nameOf(n)
+	var nodes []*onnxpb.NodeProto
+	node := func(op, suffix, out string, attributes []*onnxpb.AttributeProto, inputs ...string) string {
+		if out == "" {
+			out = s.unique(y + "_" + suffix)
+		}
+		nodes = append(nodes, &onnxpb.NodeProto{OpType: &op, Name: proto.String(name + "_" + suffix), Input: inputs, Output: []string{out}, Attribute: attributes})
+		return out
+	}
+	swap := []*onnxpb.AttributeProto{intsAttr("perm", []int64{0, 2, 1})}
+	places := int64(1)
+	if len(in) == 3 {
+		places = in[1]
+		x = node("Transpose", "channels_first", "", swap, x)
+	}
+	x = node("Reshape", "to_picture", "", nil, x, s.freshInts(y+"_picture_shape", in[0], inputs, 1, places))
+	operands := []string{x, s.fresh(n.GetInput()[1]+"_conv", tensor.Floats(weight.F32, outputs, inputs, 1, 1))}
+	if bias != nil {
+		values := make([]float32, len(bias))
+		for i, b := range bias {
+			values[i] = float32(b)
+		}
+		operands = append(operands, s.fresh(y+"_conv_bias", tensor.Floats(values, outputs)))
+	}
+	x = node("Conv", "conv", "", nil, operands...)
+	if len(in) == 2 {
+		node("Reshape", "from_picture", y, nil, x, s.freshInts(y+"_shape", in[0], outputs))
+		return nodes
+	}
+	x = node("Reshape", "from_picture", "", nil, x, s.freshInts(y+"_shape", in[0], outputs, places))
+	node("Transpose", "channels_last", y, swap, x)
+	return nodes
+}

@@ -1,0 +1,136 @@
+package rewrite
+
+import (
+	"slices"
+
+	"google.golang.org/protobuf/proto"
+
+	"quantcheck/internal/onnx"
+	"quantcheck/internal/onnx/onnxpb"
+)
+
+func mulOf(n *onnxpb.NodeProto, constant string) *onnxpb.NodeProto {
+	c := proto.CloneOf(n)
+	c.OpType = proto.String("Mul")
+	c.Input[1] = constant
+	return c
+}
+
+var uniformStride = Pass{
+	Name: "uniform-stride", Title: "a Conv with unequal strides takes the stride they have in common, and a Slice the rest", Tolerance: 1e-5,
+	Why: "Convolutions whose strides differ are many times slower on the DSP.",
+	Doc: `
+    Before   x ─ Conv(strides s₁, s₂, …) ─ y
+    After    x ─ Conv(strides g, g, …) ─ t ─ Slice(steps s₁/g, s₂/g, …) ─ y       g = gcd(s₁, s₂, …)
+
+Conditions: opset 10 or later (Slice with steps). Output d has ⌊(in + pads − extent)/s⌋ + 1 places; every s/g-th of those
+of stride g are they. Paddings of auto_pad SAME_UPPER and SAME_LOWER depend on the stride, so they are written out first, for
+which the input's size must be known. Dilations and groups stay.
+`,
+	apply: func(s *sweep) error {
+		for i, n := range s.x.Nodes {
+			a := onnx.Attr(n, "strides")
+			if n.GetOpType() != "Conv" || n.GetDomain() != "" || a == nil || !s.free(i) {
+				continue
+			}
+			strides := a.GetInts()
+			if len(strides) == 0 || !slices.ContainsFunc(strides, func(v int64) bool { return v != strides[0] }) || slices.ContainsFunc(strides, func(v int64) bool { return v < 1 }) {
+				continue
+			}
+			if s.m.Opset() < 10 {
+				s.leave(n, "opset %d has no Slice with steps", s.m.Opset())
+				continue
+			}
+			pads, ok := s.explicitPads(n, strides)
+			if !ok {
+				s.leave(n, "its padding depends on an input size that is not known")
+				continue
+			}
+			common := strides[0]
+			for _, v := range strides {
+				common = gcd(common, v)
+			}
+			c := proto.CloneOf(n)
+			c.Attribute = slices.DeleteFunc(c.Attribute, func(a *onnxpb.AttributeProto) bool {
+				return slices.Contains([]string{"strides", "pads", "auto_pad"}, a.GetName())
+			})
+			c.Attribute = append(c.Attribute, intsAttr("strides", repeat(common, len(strides))), intsAttr("pads", pads))
+			y := n.GetOutput()[0]
+			t := s.unique(y + "_strided")
+			c.Output = []string{t}
+			var starts, ends, axes, steps []int64
+			for d, v := range strides {
+				if v != common {
+					starts, ends, axes, steps = append(starts, 0), append(ends, 1<<31-1), append(axes, int64(d+2)), append(steps, v/common)
+				}
+			}
+			slice := &onnxpb.NodeProto{
+				OpType: proto.String("Slice"), Name: proto.String(nameOf(n) + "_stride"), Output: []string{y},
+				Input: []string{t, s.freshInts(y+"_starts", starts...), s.freshInts(y+"_ends", ends...), s.freshInts(y+"_axes", axes...), s.freshInts(y+"_steps", steps...)},
+			}
+			s.replace(i, c, slice)
+			s.changed("%s: strides %v", nameOf(n), strides)
+		}
+		return nil
+	},
+}
+
+func gcd(a, b int64) int64 {
+	for b != 0 {
+		a, b = b, a%b
+	}
+	return a
+}
+
+func repeat(v int64, n int) []int64 {
+	list := make([]int64, n)
+	for i := range list {
+		list[i] = v
+	}
+	return list
+}
+
+func intsAttr(name string, values []int64) *onnxpb.AttributeProto {
+	return &onnxpb.AttributeProto{Name: &name, Type: onnxpb.AttributeProto_INTS.Enum(), Ints: values}
+}
+
+// explicitPads writes a Conv's padding out: begins, then ends (https://onnx.ai/onnx/operators/onnx__Conv.html).
+func (s *sweep) explicitPads(n *onnxpb.NodeProto, strides []int64) ([]int64, bool) {
+	dims := len(strides)
+	switch auto := onnx.AttrString(n, "auto_pad", "NOTSET"); auto {
+	case "NOTSET":
+		if a := onnx.Attr(n, "pads"); a != nil {
+			return a.GetInts(), len(a.GetInts()) == 2*dims
+		}
+		return repeat(0, 2*dims), true
+	case "VALID":
+		return repeat(0, 2*dims), true
+	case "SAME_UPPER", "SAME_LOWER":
+		in, ok := s.shapes(n.GetInput()[0])
+		w := s.x.Initializer[n.GetInput()[1]]
+		if !ok || len(in) != dims+2 || w == nil || len(w.GetDims()) != dims+2 {
+			return nil, false
+		}
+		dilations := repeat(1, dims)
+		if a := onnx.Attr(n, "dilations"); a != nil && len(a.GetInts()) == dims {
+			dilations = a.GetInts()
+		}
+		pads := repeat(0, 2*dims)
+		for d := range dims {
+			size := in[d+2]
+			if size < 0 {
+				return nil, false
+			}
+			out := (size + strides[d] - 1) / strides[d]
+			total := max((out-1)*strides[d]+(w.GetDims()[d+2]-1)*dilations[d]+1-size, 0)
+			small := total / 2
+			if auto == "SAME_UPPER" {
+				pads[d], pads[d+dims] = small, total-small
+			} else {
+				pads[d], pads[d+dims] = total-small, small
+			}
+		}
+		return pads, true
+	}
+	return nil, false
+}
