@@ -35,6 +35,7 @@ Exit status: 0 done, 1 failed, 2 wrong usage or input, 3 done but a threshold sa
 type program struct {
 	Check    checkCmd    `cmd:"" help:"Compare a float ONNX model with quantized variants of it, layer by layer."`
 	Report   reportCmd   `cmd:"" help:"Write one page with all runs of a workspace."`
+	Optimize optimizeCmd `cmd:"" help:"Rewrite a model so that the DSP runs it better, with every pass proved on samples."`
 	Quantize quantizeCmd `cmd:"" help:"Write a model quantized: QDQ ONNX, encodings, DLC."`
 	Doctor   doctorCmd   `cmd:"" help:"List what is there and what is missing, with the command that brings it."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`

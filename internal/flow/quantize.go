@@ -67,7 +67,7 @@ func Quantize(ctx context.Context, engines Engines, spec result.Spec, dlc bool, 
 	}
 	v := &run.Variants[0]
 	v.Spec.Engine, v.Emulator = variant.CPU, nil
-	q := &Quantized{Run: run, Model: b.models[0]}
+	q := &Quantized{Run: run, Model: typed(b.models[0], ref.types)}
 	if dlc {
 		progress.Phase("writing the DLC", 1)
 		if q.DLC, err = emulator.WriteDLC(ctx, q.Model); err != nil {

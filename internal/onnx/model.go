@@ -97,6 +97,39 @@ func Parse(data []byte) (*Model, error) {
 	return m, nil
 }
 
+// Check says whether a graph that was built is sound: every tensor is made once, before it is used, and every output is made.
+func Check(m *Model) error {
+	if err := check(m.Graph()); err != nil {
+		return err
+	}
+	made := map[string]bool{}
+	for _, t := range m.Graph().GetInitializer() {
+		made[t.GetName()] = true
+	}
+	for _, t := range m.Graph().GetSparseInitializer() {
+		made[t.GetValues().GetName()] = true
+	}
+	for _, in := range m.Graph().GetInput() {
+		made[in.GetName()] = true
+	}
+	for _, n := range m.Graph().GetNode() {
+		for _, in := range Uses(n) {
+			if !made[in] {
+				return fmt.Errorf("%s (%s) takes %q, which nothing before it makes", n.GetName(), n.GetOpType(), in)
+			}
+		}
+		for _, out := range n.GetOutput() {
+			made[out] = true
+		}
+	}
+	for _, out := range m.Outputs() {
+		if !made[out] {
+			return fmt.Errorf("nothing makes the output %q", out)
+		}
+	}
+	return nil
+}
+
 func check(g *onnxpb.GraphProto) error {
 	made := map[string]string{}
 	initializers := map[string]bool{}

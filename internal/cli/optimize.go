@@ -1,0 +1,138 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"quantcheck/internal/flow"
+	"quantcheck/internal/onnx"
+	"quantcheck/internal/report"
+	"quantcheck/internal/rewrite"
+	"quantcheck/internal/workspace"
+)
+
+type optimizeCmd struct {
+	Model   string   `arg:"" optional:"" help:"The float model, an .onnx file."`
+	Output  string   `short:"o" placeholder:"OUT.onnx" help:"Where the rewritten model goes."`
+	Pass    []string `sep:"none" placeholder:"NAME" help:"Run this pass only; repeatable."`
+	Skip    []string `sep:"none" placeholder:"NAME" help:"Leave this pass out; repeatable."`
+	Images  string   `placeholder:"PATH" help:"Samples that the passes are proved on (seeded random input)."`
+	Limit   int      `default:"2" placeholder:"N" help:"How many samples (2)."`
+	List    bool     `help:"List the passes."`
+	Explain string   `placeholder:"NAME" help:"Explain a pass: before and after, conditions, formula."`
+	JSON    bool     `name:"json" help:"Print the summary as JSON."`
+
+	Input  inputFlags  `embed:"" group:"Input:"`
+	Engine engineFlags `embed:"" group:"Engine:"`
+}
+
+// Help documents the command.
+func (optimizeCmd) Help() string {
+	return "Each pass changes the graph, not what it computes: after each the model before and after runs on the samples, and a pass whose outputs move by more than its tolerance is undone and reported. --input-color rgb|bgr turns the first kernels, so that the model takes that colour order; which it takes now stands in its YAML file (rgb without one)."
+}
+
+func (c *optimizeCmd) Run(con *console) error {
+	switch {
+	case c.List:
+		for _, p := range rewrite.All {
+			off := ""
+			if p.Off {
+				off = " (only when asked for with --pass)"
+			}
+			fmt.Fprintf(con.stdout, "%-26s %s%s\n", p.Name, p.Title, off)
+		}
+		return nil
+	case c.Explain != "":
+		p, err := rewrite.Find(c.Explain)
+		if err != nil {
+			return usageError{err}
+		}
+		fmt.Fprintf(con.stdout, "%s: %s.\n\n%s\n%s\nOutputs may move by %g of their greatest magnitude.\n", p.Name, p.Title, p.Why, p.Doc, p.Tolerance)
+		return nil
+	case c.Model == "" || c.Output == "":
+		return usagef("expected MODEL.onnx -o OUT.onnx (or --list, --explain NAME)")
+	case !strings.EqualFold(filepath.Ext(c.Output), ".onnx"):
+		return usagef("-o %s: the rewritten model is an .onnx file", c.Output)
+	case c.Limit < 1:
+		return usagef("--limit %d: one sample at least", c.Limit)
+	case !slices.Contains([]string{"", "rgb", "bgr"}, c.Input.InputColor):
+		return usagef("--input-color %q: rgb or bgr", c.Input.InputColor)
+	}
+	// Here the flag says what the model shall take; what it takes now stands in its YAML file.
+	wanted := c.Input.InputColor
+	c.Input.InputColor = ""
+	input, err := c.Input.description(c.Model)
+	if err != nil {
+		return err
+	}
+	r, err := c.Engine.open()
+	if err != nil {
+		return err
+	}
+	progress := newProgress(con.stderr)
+	defer progress.clear()
+	o, err := flow.Optimize(con.ctx, flow.Engines{ORT: r}, flow.OptimizeSpec{
+		Model: c.Model, Passes: c.Pass, Skip: c.Skip, Images: c.Images, Limit: c.Limit, Input: input, Color: wanted,
+	}, progress)
+	if err != nil {
+		return err
+	}
+	if err := c.write(o); err != nil {
+		return err
+	}
+	progress.clear()
+	if c.JSON {
+		e := json.NewEncoder(con.stdout)
+		e.SetIndent("", "  ")
+		return e.Encode(map[string]any{"passes": o.Passes, "before": o.Before, "after": o.After, "proof": o.Proof, "notes": append([]string{}, o.Notes...), "seconds": o.Seconds, "proving": o.Proving})
+	}
+	c.draw(con.stdout, o)
+	return nil
+}
+
+func (c *optimizeCmd) write(o *flow.Optimized) error {
+	m, err := onnx.Inline(o.Model)
+	if err != nil {
+		return err
+	}
+	data, err := m.Bytes()
+	if err != nil {
+		return err
+	}
+	return workspace.WriteFile(c.Output, data)
+}
+
+func (c *optimizeCmd) draw(w io.Writer, o *flow.Optimized) {
+	for _, p := range o.Passes {
+		switch {
+		case p.Undone != "":
+			fmt.Fprintf(w, "%-26s UNDONE: %s\n", p.Name, report.Printable(p.Undone))
+		case len(p.Changes) > 0:
+			fmt.Fprintf(w, "%-26s %d places, outputs move by %.1g\n", p.Name, len(p.Changes), p.Difference)
+		}
+		const most = 3
+		for i, l := range p.Left {
+			if i == most {
+				fmt.Fprintf(w, "%-26s and %d more are left\n", "", len(p.Left)-most)
+				break
+			}
+			fmt.Fprintf(w, "%-26s left: %s\n", "", report.Printable(l))
+		}
+	}
+	macs := func(n int64) string {
+		if n < 0 {
+			return "unknown"
+		}
+		return fmt.Sprintf("%.2f M", float64(n)/1e6)
+	}
+	fmt.Fprintf(w, "\n%d nodes, now %d; %d parameters, now %d; %s multiply-adds, now %s\n", o.Before.Nodes, o.After.Nodes, o.Before.Parameters, o.After.Parameters, macs(o.Before.MACs), macs(o.After.MACs))
+	fmt.Fprintf(w, "proved on %s, in %.2f s of %.2f s\n", report.Printable(o.Proof), o.Proving, o.Seconds)
+	for _, n := range o.Notes {
+		fmt.Fprintf(w, "note         %s\n", report.Printable(n))
+	}
+	fmt.Fprintf(w, "%-12s %s\n", "written", report.Printable(c.Output))
+}

@@ -1,0 +1,162 @@
+package cli
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+
+	"quantcheck/internal/fixture"
+	"quantcheck/internal/onnx"
+	"quantcheck/internal/onnx/onnxpb"
+	"quantcheck/internal/rewrite"
+	"quantcheck/internal/tensor"
+)
+
+func TestOptimizeProvesEveryPass(t *testing.T) {
+	for path, want := range map[string]string{
+		fixture.Path(t, "models", "version-RFB-320.onnx"):                "fold-batchnorm",
+		fixture.Path(t, "models", "onnx_light", "light_shufflenet.onnx"): "fold-batchnorm",
+		fixture.Path(t, "models", "squeezenet_tensor_input.onnx"):        "remove-identity",
+		fixture.Path(t, "models", "yolox_nano.onnx"):                     "",
+	} {
+		out := filepath.Join(t.TempDir(), "out.onnx")
+		status, stdout, stderr := run(t, "optimize", path, "-o", out, "--json")
+		if status != 0 {
+			t.Fatalf("%s: %d %s", path, status, stderr)
+		}
+		var s struct {
+			Passes []struct {
+				Name       string
+				Changes    []string
+				Difference float64
+				Undone     string
+			}
+			Before, After    struct{ Nodes int }
+			Seconds, Proving float64
+		}
+		if err := json.Unmarshal([]byte(stdout), &s); err != nil {
+			t.Fatal(err)
+		}
+		found := want == ""
+		for _, p := range s.Passes {
+			if p.Undone != "" || p.Difference > 1e-4 {
+				t.Errorf("%s: %s moves by %g: %s", path, p.Name, p.Difference, p.Undone)
+			}
+			found = found || p.Name == want && len(p.Changes) > 0
+		}
+		if !found || s.After.Nodes > s.Before.Nodes {
+			t.Errorf("%s: %s", path, stdout)
+		}
+		if own := s.Seconds - s.Proving; own > 2 {
+			t.Errorf("%s: %.2f s besides the proof", path, own)
+		}
+		// What was written is a whole model, and nothing is left to do.
+		m, err := onnx.Load(out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, o := range m.Graph().GetOutput() {
+			if _, _, ok := onnx.TypeOf(o); !ok && o.GetType() == nil && !strings.Contains(path, "squeezenet_tensor") {
+				t.Errorf("%s: the output %s has no type", path, o.GetName())
+			}
+		}
+		status, stdout, stderr = run(t, "optimize", out, "-o", out, "--json")
+		if status != 0 {
+			t.Fatalf("%s again: %d %s", path, status, stderr)
+		}
+		if err := json.Unmarshal([]byte(stdout), &s); err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range s.Passes {
+			if len(p.Changes) > 0 {
+				t.Errorf("%s: a second run finds %s %v", path, p.Name, p.Changes)
+			}
+		}
+	}
+}
+
+func TestOptimizeTurnsTheInputsColours(t *testing.T) {
+	model := smallModel(t, nil)
+	out := filepath.Join(t.TempDir(), "bgr.onnx")
+	status, stdout, stderr := run(t, "optimize", model, "-o", out, "--input-color", "bgr", "--images", pictures(t, 2))
+	if status != 0 || !strings.Contains(stdout, "input-color") {
+		t.Fatalf("%d %s %s", status, stdout, stderr)
+	}
+	weights := func(path string) []float32 {
+		m, err := onnx.Load(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w, err := m.Tensor(onnx.NewIndex(m).Initializer["w"])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return w.F32
+	}
+	a, b := weights(model), weights(out)
+	m, _ := onnx.Load(model)
+	kernel := len(a) / int(onnx.NewIndex(m).Initializer["w"].GetDims()[0]) / 3
+	for e := range a {
+		c := e / kernel % 3
+		if a[e] != b[e+(2-2*c)*kernel] {
+			t.Fatalf("weight %d is not where it should be", e)
+		}
+	}
+}
+
+func TestOptimizeRefusesWhatIsWrong(t *testing.T) {
+	model := smallModel(t, nil)
+	out := filepath.Join(t.TempDir(), "o.onnx")
+	for _, c := range []struct {
+		args []string
+		says string
+	}{
+		{[]string{"optimize", model, "-o", out, "--pass", "fold-batchnrom"}, "did you mean fold-batchnorm?"},
+		{[]string{"optimize", model, "-o", out, "--skip", "nothing"}, "did you mean"},
+		{[]string{"optimize", "--explain", "equalise"}, "did you mean equalize?"},
+		{[]string{"optimize", model, "-o", "o.txt"}, ".onnx"},
+		{[]string{"optimize", model}, "-o OUT.onnx"},
+		{[]string{"optimize", filepath.Join(t.TempDir(), "none.onnx"), "-o", out}, "none.onnx"},
+	} {
+		status, _, stderr := run(t, c.args...)
+		if status != exitUsage || !strings.Contains(stderr, c.says) {
+			t.Errorf("%v: %d %s", c.args, status, stderr)
+		}
+	}
+	if _, err := os.Stat(out); err == nil {
+		t.Error("something was written")
+	}
+	status, stdout, _ := run(t, "optimize", "--list")
+	for _, p := range rewrite.All {
+		if status != 0 || !strings.Contains(stdout, p.Name) {
+			t.Errorf("%s is not listed", p.Name)
+		}
+	}
+	if status, stdout, _ := run(t, "optimize", "--explain", "uniform-stride"); status != 0 || !strings.Contains(stdout, "gcd") {
+		t.Errorf("%d %s", status, stdout)
+	}
+}
+
+func TestAPaddedAdditionIsLeftAndSaid(t *testing.T) {
+	model := smallModel(t, func(p *onnxpb.ModelProto) {
+		conv := p.Graph.Node[0]
+		add := &onnxpb.NodeProto{OpType: proto.String("Add"), Name: proto.String("shift"), Input: []string{conv.Input[0], "a"}, Output: []string{"shifted"}}
+		conv.Input[0] = "shifted"
+		conv.Attribute = append(conv.Attribute, &onnxpb.AttributeProto{Name: proto.String("auto_pad"), Type: onnxpb.AttributeProto_STRING.Enum(), S: []byte("SAME_UPPER")})
+		for i := len(conv.Attribute) - 2; i >= 0; i-- {
+			if conv.Attribute[i].GetName() == "pads" {
+				conv.Attribute = append(conv.Attribute[:i], conv.Attribute[i+1:]...)
+			}
+		}
+		p.Graph.Node = append([]*onnxpb.NodeProto{add}, p.Graph.Node...)
+		p.Graph.Initializer = append(p.Graph.Initializer, onnx.TensorProto("a", tensor.Floats([]float32{2}, 1)))
+	})
+	status, stdout, stderr := run(t, "optimize", model, "-o", filepath.Join(t.TempDir(), "o.onnx"))
+	if status != 0 || !strings.Contains(stdout, "left: shift (Add): the padding of") {
+		t.Errorf("%d %s %s", status, stdout, stderr)
+	}
+}

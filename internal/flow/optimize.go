@@ -1,0 +1,410 @@
+package flow
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+
+	"quantcheck/internal/dataset"
+	"quantcheck/internal/onnx"
+	"quantcheck/internal/onnx/onnxpb"
+	"quantcheck/internal/onnxruntime"
+	"quantcheck/internal/rewrite"
+	"quantcheck/internal/runner/ort"
+	"quantcheck/internal/tensor"
+)
+
+// OptimizeSpec says what is rewritten, and on what it is proved.
+type OptimizeSpec struct {
+	Model  string
+	Passes []string // only these; none: all that are not off
+	Skip   []string
+	Images string // samples of the proof; "": seeded random input
+	Limit  int    // samples of the proof, 0: 2
+	Input  dataset.Description
+	// Color is the colour order that the model takes afterwards, "" as before.
+	Color string
+}
+
+// Optimized is a rewritten model and what was done to it.
+type Optimized struct {
+	Model   *onnx.Model
+	Passes  []PassResult
+	Before  Size
+	After   Size
+	Proof   string // what the passes were proved on
+	Notes   []string
+	Seconds float64
+	Proving float64 // seconds of the proof runs in it
+}
+
+// PassResult is what one pass did.
+type PassResult struct {
+	Name       string   `json:"name"`
+	Changes    []string `json:"changes"`
+	Left       []string `json:"left,omitempty"` // places that fit but for a condition
+	Difference float64  `json:"difference"`     // greatest of any output, against its greatest magnitude
+	Undone     string   `json:"undone,omitempty"`
+}
+
+// Size counts what a model costs.
+type Size struct {
+	Nodes      int   `json:"nodes"`
+	Parameters int64 `json:"parameters"`
+	MACs       int64 `json:"macs"` // multiply-adds, −1 if shapes are open
+}
+
+// Optimize runs the passes in their order. After each, the graph's invariants are checked and the model before and after
+// runs on the samples; a pass whose outputs move by more than its tolerance is undone and reported.
+func Optimize(ctx context.Context, engines Engines, spec OptimizeSpec, progress Progress) (*Optimized, error) {
+	started := time.Now()
+	passes, err := chosen(spec)
+	if err != nil {
+		return nil, usage(err)
+	}
+	m, err := onnx.Load(spec.Model)
+	if err != nil {
+		return nil, usage(err)
+	}
+	shapes, err := spec.Input.Shapes()
+	if err != nil {
+		return nil, usage(err)
+	}
+	var batched []string
+	if m, batched, err = onnx.FixInputs(m, shapes); err != nil {
+		return nil, usage(fmt.Errorf("%s: %w", spec.Model, err))
+	}
+	o := &optimizer{ctx: ctx, engines: engines, progress: progress, result: &Optimized{Passes: []PassResult{}}}
+	if err := o.samples(spec, m); err != nil {
+		return nil, err
+	}
+	progress.Phase("rewriting", len(passes)+1)
+	if err := o.begin(m); err != nil {
+		return nil, fmt.Errorf("%s: %w", spec.Model, err)
+	}
+	o.result.Before = o.size()
+	if len(batched) > 0 {
+		o.result.Notes = append(o.result.Notes, fmt.Sprintf("the open batch dimension of %s is 1 now, as converters for devices need it", strings.Join(batched, ", ")))
+	}
+	for i, p := range passes {
+		if err := o.pass(p); err != nil {
+			return nil, err
+		}
+		progress.Step(i + 1)
+	}
+	if spec.Color != "" && spec.Color != spec.Input.InputColor {
+		if err := o.turnInput(spec); err != nil {
+			return nil, err
+		}
+	}
+	o.result.Model, o.result.After = typed(o.model, o.types), o.size()
+	o.result.Seconds = time.Since(started).Seconds()
+	return o.result, nil
+}
+
+func chosen(spec OptimizeSpec) ([]*rewrite.Pass, error) {
+	for _, name := range slices.Concat(spec.Passes, spec.Skip) {
+		if _, err := rewrite.Find(name); err != nil {
+			return nil, err
+		}
+	}
+	var list []*rewrite.Pass
+	for i := range rewrite.All {
+		p := &rewrite.All[i]
+		wanted := !p.Off
+		if len(spec.Passes) > 0 {
+			wanted = slices.Contains(spec.Passes, p.Name)
+		}
+		if wanted && !slices.Contains(spec.Skip, p.Name) {
+			list = append(list, p)
+		}
+	}
+	return list, nil
+}
+
+type optimizer struct {
+	ctx      context.Context //nolint:containedctx // it lives as long as the call
+	engines  Engines
+	progress Progress
+	inputs   []map[string]tensor.Tensor
+	result   *Optimized
+
+	model   *onnx.Model
+	types   map[string]onnxruntime.Type
+	env     rewrite.Env
+	outputs []map[string]tensor.Tensor // of the model, by sample
+}
+
+// samples reads the user's, or makes seeded random ones.
+func (o *optimizer) samples(spec OptimizeSpec, m *onnx.Model) error {
+	var inputs []dataset.Input
+	for _, in := range m.Inputs() {
+		d, shape, _ := onnx.TypeOf(in)
+		inputs = append(inputs, dataset.Input{Name: in.GetName(), DType: d, Shape: shape})
+	}
+	limit := max(spec.Limit, 0)
+	if limit == 0 {
+		limit = 2
+	}
+	if spec.Images != "" {
+		loader := dataset.Loader{Inputs: inputs, Description: spec.Input, Cache: dataset.NewCache(1 << 20)}
+		set, err := samples(spec.Images, limit, loader)
+		if err != nil {
+			return err
+		}
+		for _, source := range set.Sources {
+			s, err := loader.Load(source)
+			if err != nil {
+				return usage(fmt.Errorf("sample %s: %w", source.Name, err))
+			}
+			o.inputs = append(o.inputs, s.Inputs)
+		}
+		o.result.Proof = fmt.Sprintf("%d samples of %s", len(o.inputs), spec.Images)
+		return nil
+	}
+	rng := rand.New(rand.NewPCG(1, 2))
+	for range limit {
+		sample := map[string]tensor.Tensor{}
+		for _, in := range inputs {
+			n, err := tensor.Count(in.Shape)
+			if err != nil {
+				return usage(err)
+			}
+			t := tensor.Tensor{DType: in.DType, Shape: in.Shape}
+			if in.DType == tensor.Float32 {
+				t.F32 = make([]float32, n)
+				for i := range t.F32 {
+					t.F32[i] = rng.Float32()
+				}
+			} else {
+				t.Raw = make([]byte, tensor.ByteSize(in.DType, n)) // zeros are safe as indices too
+			}
+			sample[in.Name] = t
+		}
+		o.inputs = append(o.inputs, sample)
+	}
+	o.result.Proof = fmt.Sprintf("%d seeded random inputs in 0..1; give --images for the model's own", limit)
+	return nil
+}
+
+// begin takes a model over: its shapes, and its outputs on the samples.
+func (o *optimizer) begin(m *onnx.Model) error {
+	types, err := ort.Types(o.engines.ORT, m)
+	if err != nil {
+		return err
+	}
+	outputs, err := o.run(m)
+	if err != nil {
+		return err
+	}
+	o.accept(m, outputs)
+	o.types = types
+	initializers := onnx.NewIndex(m).Initializer
+	o.env = rewrite.Env{
+		Shapes: func(name string) ([]int64, bool) {
+			if t, ok := types[name]; ok && t.Tensor && t.Shape != nil {
+				return t.Shape, true
+			}
+			if t := initializers[name]; t != nil {
+				return t.GetDims(), true
+			}
+			return nil, false
+		},
+		Fold: func(m *onnx.Model) (*onnx.Model, error) {
+			folded, _, _, err := ort.Fold(o.ctx, o.engines.ORT, m)
+			return folded, err
+		},
+	}
+	return nil
+}
+
+func (o *optimizer) accept(m *onnx.Model, outputs []map[string]tensor.Tensor) {
+	o.model, o.outputs = m, outputs
+}
+
+// run gives a model's outputs on the samples.
+func (o *optimizer) run(m *onnx.Model) ([]map[string]tensor.Tensor, error) {
+	started := time.Now()
+	defer func() { o.result.Proving += time.Since(started).Seconds() }()
+	x := onnx.NewIndex(m)
+	taps := slices.DeleteFunc(m.Outputs(), func(name string) bool { _, made := x.Producer[name]; return !made })
+	r, err := ort.New(o.engines.ORT, m, ort.Options{Taps: taps})
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	var list []map[string]tensor.Tensor
+	for _, sample := range o.inputs {
+		got := map[string]tensor.Tensor{}
+		f := r.Start(sample)
+		for range r.Segments() {
+			b, err := f.Next(o.ctx)
+			if err != nil {
+				f.Close()
+				return nil, err
+			}
+			for _, tap := range b.Taps {
+				got[tap.Name] = tap.Tensor.Clone()
+			}
+			b.Release()
+		}
+		f.Close()
+		list = append(list, got)
+	}
+	return list, nil
+}
+
+// rounds bounds how often a pass is run; each round takes in what touched each other in the one before.
+const rounds = 200
+
+// pass runs a pass until it changes nothing, and proves it.
+func (o *optimizer) pass(p *rewrite.Pass) error {
+	if err := o.ctx.Err(); err != nil {
+		return err
+	}
+	done := PassResult{Name: p.Name, Changes: []string{}}
+	m := o.model
+	for range rounds {
+		r, err := p.Run(m, o.env)
+		if err != nil {
+			return err
+		}
+		done.Left = r.Left
+		if len(r.Changes) == 0 {
+			break
+		}
+		done.Changes = append(done.Changes, r.Changes...)
+		if err := onnx.Check(r.Model); err != nil {
+			done.Undone = fmt.Sprintf("the graph is not sound afterwards: %v", err)
+			break
+		}
+		m = r.Model
+	}
+	if len(done.Changes) > 0 && done.Undone == "" {
+		before := o.outputs
+		kept, env, types := o.model, o.env, o.types
+		if err := o.begin(m); err != nil {
+			if o.ctx.Err() != nil {
+				return o.ctx.Err()
+			}
+			done.Undone = fmt.Sprintf("the model does not run afterwards: %v", err)
+		} else if done.Difference = furthest(before, o.outputs); !(done.Difference <= p.Tolerance) {
+			done.Undone = fmt.Sprintf("an output moves by %.2g of its greatest magnitude, more than %.2g", done.Difference, p.Tolerance)
+		}
+		if done.Undone != "" {
+			o.accept(kept, before)
+			o.env, o.types = env, types
+		}
+	}
+	o.result.Passes = append(o.result.Passes, done)
+	return nil
+}
+
+// furthest is the greatest difference of any output on any sample, against its greatest magnitude there.
+func furthest(a, b []map[string]tensor.Tensor) float64 {
+	worst := 0.0
+	for i := range a {
+		for name, x := range a[i] {
+			y, there := b[i][name]
+			p, ok := x.AsFloat32()
+			q, also := y.AsFloat32()
+			if !there || ok != also || len(p) != len(q) || !slices.Equal(x.Shape, y.Shape) {
+				return math.Inf(1)
+			}
+			scale, d := 0.0, 0.0
+			for e := range p {
+				if math.IsNaN(float64(p[e])) != math.IsNaN(float64(q[e])) {
+					return math.Inf(1)
+				}
+				if p[e] == q[e] || math.IsNaN(float64(p[e])) {
+					continue
+				}
+				d = math.Max(d, math.Abs(float64(p[e])-float64(q[e])))
+				if math.IsInf(d, 0) {
+					return d
+				}
+			}
+			for _, v := range p {
+				if f := math.Abs(float64(v)); !math.IsNaN(f) && !math.IsInf(f, 0) {
+					scale = math.Max(scale, f)
+				}
+			}
+			if d > 0 {
+				worst = math.Max(worst, d/math.Max(scale, 1e-12))
+			}
+		}
+	}
+	return worst
+}
+
+// turnInput makes the model take its picture in the other colour order, and proves it with turned samples.
+func (o *optimizer) turnInput(spec OptimizeSpec) error {
+	inputs := o.model.Inputs()
+	if len(inputs) != 1 {
+		return usage(fmt.Errorf("--input-color needs a model with one input, this has %d", len(inputs)))
+	}
+	name := inputs[0].GetName()
+	m, err := rewrite.SwapInput(o.model, name, o.env)
+	if err != nil {
+		return usage(fmt.Errorf("--input-color: %w", err))
+	}
+	before := o.outputs
+	for i, s := range o.inputs {
+		turned := reversed(s[name])
+		if turned.Len() == 0 {
+			return usage(fmt.Errorf("--input-color: the input %s has no three channels", name))
+		}
+		o.inputs[i] = map[string]tensor.Tensor{name: turned}
+	}
+	if err := o.begin(m); err != nil {
+		return err
+	}
+	const tolerance = 1e-4
+	d := furthest(before, o.outputs)
+	if d > tolerance {
+		return fmt.Errorf("--input-color: the outputs move by %.2g", d)
+	}
+	o.result.Passes = append(o.result.Passes, PassResult{
+		Name: "input-color", Changes: []string{fmt.Sprintf("the model takes %s now, it took %s", spec.Color, spec.Input.InputColor)}, Difference: d,
+	})
+	return nil
+}
+
+// size counts nodes, parameters and multiply-adds.
+func (o *optimizer) size() Size {
+	s := Size{Nodes: len(o.model.Graph().GetNode())}
+	for _, t := range o.model.Graph().GetInitializer() {
+		if n, err := tensor.Count(t.GetDims()); err == nil {
+			s.Parameters += int64(n)
+		}
+	}
+	for _, n := range o.model.Graph().GetNode() {
+		macs := rewrite.MACs(n, o.env.Shapes)
+		if macs < 0 || s.MACs < 0 {
+			s.MACs = -1
+			continue
+		}
+		s.MACs += macs
+	}
+	return s
+}
+
+// typed gives the model with the types of its outputs written out, which other programs expect of a file.
+func typed(m *onnx.Model, types map[string]onnxruntime.Type) *onnx.Model {
+	g := m.Graph()
+	after := &onnxpb.GraphProto{Name: g.Name, Node: g.GetNode(), Initializer: g.GetInitializer(), SparseInitializer: g.GetSparseInitializer(), Input: g.GetInput()}
+	for _, name := range m.Outputs() {
+		out := onnx.Untyped(name)
+		if t, ok := types[name]; ok && t.Tensor {
+			out = onnx.ValueInfo(name, t.DType, t.Shape)
+		}
+		after.Output = append(after.Output, out)
+	}
+	typed := m.With(after)
+	typed.SHA256 = m.SHA256
+	return typed
+}
