@@ -9,7 +9,7 @@ ORT := $(THIRD)/.package-lock.json
 BIN := bin/quantcheck
 PAGE := internal/web/dist/index.html
 
-.PHONY: build deps test race check bench fuzz demo clean proto
+.PHONY: docs build deps test race check bench fuzz demo clean proto
 
 build: $(ORT) $(PAGE)
 	go build -trimpath -o $(BIN) ./cmd/quantcheck
@@ -70,6 +70,10 @@ demo: build
 	@echo "  results/similarities/pp-ocrv4-det-w8a8.csv   every layer with every metric, for a spreadsheet"
 	@echo "  results/quantcheck.db                        all runs, for SQLite"
 	@echo "  ../docs/metrics.md                           what the numbers mean"
+
+# The pages of docs that are made from the program.
+docs:
+	go run ./tools/docs
 
 # Only after a change of onnx.proto; needs protoc and protoc-gen-go v1.36.12.
 proto:

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -12,7 +13,6 @@ import (
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/report"
 	"quantcheck/internal/rewrite"
-	"quantcheck/internal/workspace"
 )
 
 type optimizeCmd struct {
@@ -95,15 +95,10 @@ func (c *optimizeCmd) Run(con *console) error {
 }
 
 func (c *optimizeCmd) write(o *flow.Optimized) error {
-	m, err := onnx.Inline(o.Model)
-	if err != nil {
+	if err := os.MkdirAll(filepath.Dir(c.Output), 0o777); err != nil {
 		return err
 	}
-	data, err := m.Bytes()
-	if err != nil {
-		return err
-	}
-	return workspace.WriteFile(c.Output, data)
+	return onnx.Save(o.Model, c.Output)
 }
 
 func (c *optimizeCmd) draw(w io.Writer, o *flow.Optimized) {

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -82,15 +83,10 @@ func (c *quantizeCmd) Run(con *console) error {
 
 // write writes what was asked for, and gives the paths.
 func (c *quantizeCmd) write(q *flow.Quantized) ([]string, error) {
-	m, err := onnx.Inline(q.Model)
-	if err != nil {
+	if err := os.MkdirAll(filepath.Dir(c.Output), 0o777); err != nil {
 		return nil, err
 	}
-	data, err := m.Bytes()
-	if err != nil {
-		return nil, err
-	}
-	if err := workspace.WriteFile(c.Output, data); err != nil {
+	if err := onnx.Save(q.Model, c.Output); err != nil {
 		return nil, err
 	}
 	files := []string{c.Output}

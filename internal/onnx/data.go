@@ -195,12 +195,9 @@ func Inline(m *Model) (*Model, error) {
 	g := m.Graph()
 	c := &onnxpb.GraphProto{Name: g.Name, Node: g.GetNode(), Input: g.GetInput(), Output: g.GetOutput(), SparseInitializer: g.GetSparseInitializer()}
 	for _, p := range g.GetInitializer() {
-		if p.GetDataLocation() == onnxpb.TensorProto_EXTERNAL {
-			t, err := m.Tensor(p)
-			if err != nil {
-				return nil, err
-			}
-			p = TensorProto(p.GetName(), t)
+		p, err := m.inlined(p)
+		if err != nil {
+			return nil, err
 		}
 		c.Initializer = append(c.Initializer, p)
 	}

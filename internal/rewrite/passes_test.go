@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -366,5 +368,15 @@ func (r reporter) Errorf(format string, args ...any) { r(format, args...) }
 func TestUnknownPassesAreAnsweredWithTheNearest(t *testing.T) {
 	if _, err := rewrite.Find("fold-batchnrom"); err == nil || !strings.Contains(err.Error(), "did you mean fold-batchnorm?") {
 		t.Errorf("%v", err)
+	}
+}
+
+func TestThePageOfDocsIsThePasses(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join(fixture.Root(), "docs", "passes.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(page) != rewrite.Markdown() {
+		t.Error("docs/passes.md is not what the passes say: run make docs")
 	}
 }

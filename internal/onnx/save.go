@@ -1,0 +1,124 @@
+package onnx
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"quantcheck/internal/onnx/onnxpb"
+	"quantcheck/internal/tensor"
+)
+
+// Protobuf messages end at 2 GiB; models near that keep their weights in a file beside them.
+const (
+	externalFrom  = 1 << 30 // bytes of weights
+	externalLeast = 1 << 10 // of one tensor
+	externalAlign = 1 << 12 // so that it can be mapped
+)
+
+// Save writes a model to path, whole or not at all. External data it was read with, and weights of more than 1 GiB, go to
+// path + ".data"; else it is one file. The folder must exist.
+func Save(m *Model, path string) error { return save(m, path, externalFrom) }
+
+func save(m *Model, path string, from int64) error {
+	total := int64(0)
+	for _, p := range m.Graph().GetInitializer() {
+		if n, err := tensor.Count(p.GetDims()); err == nil {
+			total += int64(tensor.ByteSize(tensor.DType(p.GetDataType()), n))
+		}
+	}
+	if total < from {
+		whole, err := Inline(m)
+		if err != nil {
+			return err
+		}
+		data, err := whole.Bytes()
+		if err != nil {
+			return err
+		}
+		return settle(path, func(f *os.File) error { _, err := f.Write(data); return err })
+	}
+	beside := path + ".data"
+	g := m.Graph()
+	c := &onnxpb.GraphProto{Name: g.Name, Node: g.GetNode(), Input: g.GetInput(), Output: g.GetOutput(), SparseInitializer: g.GetSparseInitializer()}
+	err := settle(beside, func(f *os.File) error {
+		at := int64(0)
+		for _, p := range g.GetInitializer() {
+			n, err := tensor.Count(p.GetDims())
+			if err != nil || tensor.ByteSize(tensor.DType(p.GetDataType()), n) < externalLeast || tensor.DType(p.GetDataType()) == tensor.String {
+				if p, err = m.inlined(p); err != nil {
+					return err
+				}
+				c.Initializer = append(c.Initializer, p)
+				continue
+			}
+			t, err := m.Tensor(p) // one at a time
+			if err != nil {
+				return err
+			}
+			raw := t.LittleEndian()
+			at = (at + externalAlign - 1) / externalAlign * externalAlign
+			if _, err := f.WriteAt(raw, at); err != nil {
+				return err
+			}
+			entry := func(key, value string) *onnxpb.StringStringEntryProto {
+				return &onnxpb.StringStringEntryProto{Key: &key, Value: &value}
+			}
+			c.Initializer = append(c.Initializer, &onnxpb.TensorProto{
+				Name: p.Name, Dims: p.GetDims(), DataType: p.DataType, DataLocation: onnxpb.TensorProto_EXTERNAL.Enum(),
+				ExternalData: []*onnxpb.StringStringEntryProto{
+					entry("location", filepath.Base(beside)), entry("offset", strconv.FormatInt(at, 10)), entry("length", strconv.Itoa(len(raw))),
+				},
+			})
+			at += int64(len(raw))
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	data, err := m.With(c).Bytes()
+	if err != nil {
+		return err
+	}
+	return settle(path, func(f *os.File) error { _, err := f.Write(data); return err })
+}
+
+// inlined gives an initializer that holds its values itself.
+func (m *Model) inlined(p *onnxpb.TensorProto) (*onnxpb.TensorProto, error) {
+	if p.GetDataLocation() != onnxpb.TensorProto_EXTERNAL {
+		return p, nil
+	}
+	t, err := m.Tensor(p)
+	if err != nil {
+		return nil, err
+	}
+	return TensorProto(p.GetName(), t), nil
+}
+
+// settle writes a file under a temporary name, syncs and renames it.
+func settle(path string, write func(*os.File) error) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".quantcheck-*")
+	if err != nil {
+		return err
+	}
+	err = write(f)
+	if err == nil {
+		err = f.Chmod(0o644)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if e := f.Close(); err == nil {
+		err = e
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(f.Name()) // the write's own error is the one to tell
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return nil
+}
