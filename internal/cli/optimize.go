@@ -84,6 +84,18 @@ func (c *optimizeCmd) Run(con *console) error {
 	if err := c.write(o); err != nil {
 		return err
 	}
+	for i, p := range o.Passes {
+		if p.Name != "equalize" || len(p.Changes) == 0 || p.Undone != "" {
+			continue
+		}
+		effect := "give --images to see what it does to the local error"
+		if c.Images != "" {
+			if effect, err = flow.EqualizeEffect(con.ctx, flow.Engines{ORT: r}, c.Model, c.Output, c.Images, c.Limit, input, progress); err != nil {
+				return err
+			}
+		}
+		o.Passes[i].Effect = effect
+	}
 	progress.clear()
 	if c.JSON {
 		e := json.NewEncoder(con.stdout)
@@ -108,6 +120,9 @@ func (c *optimizeCmd) draw(w io.Writer, o *flow.Optimized) {
 			fmt.Fprintf(w, "%-26s UNDONE: %s\n", p.Name, report.Printable(p.Undone))
 		case len(p.Changes) > 0:
 			fmt.Fprintf(w, "%-26s %d places, outputs move by %.1g\n", p.Name, len(p.Changes), p.Difference)
+		}
+		if p.Effect != "" {
+			fmt.Fprintf(w, "%-26s %s\n", "", p.Effect)
 		}
 		const most = 3
 		for i, l := range p.Left {

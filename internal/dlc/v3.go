@@ -3,6 +3,7 @@ package dlc
 import (
 	"fmt"
 	"slices"
+	"strconv"
 )
 
 // attribute3 is an attribute of version 3: a value or a tree of them.
@@ -64,7 +65,7 @@ func find3(list []attribute3, path ...string) (attribute3, bool) {
 
 // encoding3 reads output k's DataEncoding (SNPE 1.56 and later).
 func (f *File) encoding3(name string, list []attribute3, k int) *Encoding {
-	element, ok := find3(list, "DataEncoding", fmt.Sprint(k), "DataEncodingElement", "0")
+	element, ok := find3(list, "DataEncoding", strconv.Itoa(k), "DataEncodingElement", "0")
 	if !ok {
 		return nil
 	}
@@ -105,7 +106,7 @@ func (f *File) readV3(root table) {
 		shapes, _ := find3(attributes, "OutputDims")
 		for k, out := range n.Outputs {
 			x := Tensor{Name: out, Location: Native, DType: 0x232, SourceDType: 0x232, AxisFormat: -1, Shape: dims[out], owner: -1}
-			if s, ok := find3(shapes.children, fmt.Sprint(k)); ok && x.Shape == nil {
+			if s, ok := find3(shapes.children, strconv.Itoa(k)); ok && x.Shape == nil {
 				x.Shape = s.ints
 			}
 			if x.Shape == nil && k == 0 {

@@ -140,7 +140,8 @@ func (b *build) addVariant(v variant.Spec, ready *onnx.Model, stats *calib.Stati
 	rv := result.Variant{Spec: v, Inputs: map[string]result.Coding{}, Params: []result.Param{}, Layers: make([]result.LayerResult, len(b.ref.layers)), Twin: -1, Parts: -1}
 	var match func(layer string) align.Match
 	var params []qdq.ParamEncoding
-	if ready != nil {
+	switch {
+	case ready != nil:
 		found, err := qdq.Read(ready)
 		if err != nil {
 			return err
@@ -149,12 +150,12 @@ func (b *build) addVariant(v variant.Spec, ready *onnx.Model, stats *calib.Stati
 		params, rv.Inputs = found.Params, found.Inputs
 		b.floats = append(b.floats, found.Floats(b.ref.model))
 		b.models = append(b.models, ready)
-	} else if v.Kind == variant.Half && v.Engine == variant.HTP {
+	case v.Kind == variant.Half && v.Engine == variant.HTP:
 		// The emulator computes a float model in half precision.
 		match = func(layer string) align.Match { return align.Match{Status: result.Compared, Tap: layer} }
 		b.floats = append(b.floats, nil)
 		b.models = append(b.models, b.ref.model)
-	} else {
+	default:
 		var built *qdq.Built
 		var err error
 		if v.Kind == variant.Half {

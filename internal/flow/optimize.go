@@ -49,6 +49,7 @@ type PassResult struct {
 	Left       []string `json:"left,omitempty"` // places that fit but for a condition
 	Difference float64  `json:"difference"`     // greatest of any output, against its greatest magnitude
 	Undone     string   `json:"undone,omitempty"`
+	Effect     string   `json:"effect,omitempty"` // of equalize, on the local error
 }
 
 // Size counts what a model costs.

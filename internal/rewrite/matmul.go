@@ -22,7 +22,6 @@ var matmulToConv = Pass{
 
 Conditions: W is constant with two dimensions, x has a known shape of two or three; Gemm without scaling or transposed input.
 `,
-	Off: true, // the converter's own FullyConnected is as good where it applies; ask for it where MatMul dominates
 	apply: func(s *sweep) error {
 		for i, n := range s.x.Nodes {
 			if op := n.GetOpType(); op != "MatMul" && op != "Gemm" || n.GetDomain() != "" || len(n.GetInput()) < 2 {

@@ -114,20 +114,19 @@ func env(t testing.TB, m *onnx.Model) rewrite.Env {
 }
 
 // apply runs a pass until it changes nothing.
-func apply(t testing.TB, p *rewrite.Pass, m *onnx.Model) (*onnx.Model, []string, []string) {
+func apply(t testing.TB, p *rewrite.Pass, m *onnx.Model) (*onnx.Model, []string) {
 	t.Helper()
-	var changes, left []string
+	var changes []string
 	for range 50 {
 		r, err := p.Run(m, env(t, m))
 		if err != nil {
 			t.Fatal(err)
 		}
-		left = r.Left
 		if len(r.Changes) == 0 {
 			if r.Model != m {
 				t.Error("the model differs although nothing was changed")
 			}
-			return m, changes, left
+			return m, changes
 		}
 		if err := onnx.Check(r.Model); err != nil {
 			t.Fatalf("not sound: %v", err)
@@ -135,7 +134,7 @@ func apply(t testing.TB, p *rewrite.Pass, m *onnx.Model) (*onnx.Model, []string,
 		changes, m = append(changes, r.Changes...), r.Model
 	}
 	t.Fatalf("%s never ends: %v", p.Name, changes[max(len(changes)-3, 0):])
-	return nil, nil, nil
+	return nil, nil
 }
 
 func ops(m *onnx.Model) string {
@@ -219,7 +218,7 @@ func TestPassesFitWhereTheyShouldAndKeepTheOutputs(t *testing.T) {
 			}
 			m := c.model.model()
 			before := ops(m)
-			after, changes, _ := apply(t, p, m)
+			after, changes := apply(t, p, m)
 			if ops(after) != c.after {
 				t.Errorf("%s became %s, want %s", before, ops(after), c.after)
 			}
@@ -228,7 +227,7 @@ func TestPassesFitWhereTheyShouldAndKeepTheOutputs(t *testing.T) {
 			} else {
 				misses[c.pass] = true
 			}
-			if _, again, _ := apply(t, p, after); len(again) > 0 {
+			if _, again := apply(t, p, after); len(again) > 0 {
 				t.Errorf("a second run changes more: %v", again)
 			}
 			a, b := outputs(t, r, m), outputs(t, r, after)
@@ -273,7 +272,7 @@ func TestEqualizeBringsRangesTogether(t *testing.T) {
 			continue
 		}
 		p, _ := rewrite.Find("equalize")
-		after, changes, _ := apply(t, p, c.model.model())
+		after, changes := apply(t, p, c.model.model())
 		if len(changes) != 1 {
 			t.Fatalf("%v", changes)
 		}
@@ -350,7 +349,7 @@ func TestNoPassChangesARandomGraph(t *testing.T) {
 		for i := range rewrite.All {
 			p := &rewrite.All[i]
 			before := ops(m)
-			m, _, _ = apply(t, p, m)
+			m, _ = apply(t, p, m)
 			got := outputs(t, r, m)
 			failed := false
 			near(reporter(func(format string, args ...any) { failed = true; rt.Logf(format, args...) }), want, got, 2e-3)

@@ -5,12 +5,15 @@ import (
 	"fmt"
 	"os"
 
+	"quantcheck/internal/lint"
 	"quantcheck/internal/rewrite"
 )
 
 func main() {
-	if err := os.WriteFile("docs/passes.md", []byte(rewrite.Markdown()), 0o644); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+	for path, page := range map[string]string{"docs/passes.md": rewrite.Markdown(), "docs/checks.md": lint.Markdown()} {
+		if err := os.WriteFile(path, []byte(page), 0o644); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
 	}
 }

@@ -249,7 +249,7 @@ func (f *Inference) Next(ctx context.Context) (*runner.Batch, error) {
 	}
 	which := f.r.passOf[k]
 	if f.running != which {
-		f.wait()
+		_ = f.wait() // of a pass whose result is not needed any more
 		f.start(which)
 	}
 	if !f.used[which] {

@@ -109,7 +109,7 @@ func (s *session) start() error {
 	if err != nil {
 		return err
 	}
-	p := &process{cmd: exec.Command(exe), requests: requestsWrite, answers: bufio.NewReaderSize(answersRead, 1<<16), pipe: answersRead, log: log} //nolint:gosec // our own program
+	p := &process{cmd: exec.Command(exe), requests: requestsWrite, answers: bufio.NewReaderSize(answersRead, 1<<16), pipe: answersRead, log: log} //nolint:noctx // it is killed when the session's context ends
 	p.cmd.Env = append(os.Environ(), workerVariable+"=1", "TMPDIR="+s.dir)                                                                        // the libraries leave files there
 	p.cmd.Dir = s.dir
 	p.cmd.Stdout, p.cmd.Stderr = log, log

@@ -1,0 +1,272 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"quantcheck/internal/flow"
+	"quantcheck/internal/lint"
+	"quantcheck/internal/machine"
+	"quantcheck/internal/qnn"
+	"quantcheck/internal/report"
+	"quantcheck/internal/result"
+	"quantcheck/internal/runner/htp"
+	"quantcheck/internal/workspace"
+)
+
+type lintCmd struct {
+	Subject string `arg:"" optional:"" help:"A model (.onnx), a DLC (.dlc), or a workspace: then its last run and that run's model."`
+	Explain string `placeholder:"ID" help:"Explain a check: what, why, fix."`
+	List    bool   `help:"List the checks."`
+	JSON    bool   `name:"json" xor:"format" help:"Print the findings as JSON."`
+	Sarif   bool   `xor:"format" help:"Print the findings as SARIF 2.1.0, for code review tools."`
+	FailOn  string `enum:",note,warning" default:"" placeholder:"warning" help:"Exit with status 3 when there is a warning, or a note."`
+	Fix     bool   `help:"Apply the passes that mend findings without changing what the model computes, and show the numbers before and after; needs -o."`
+	Output  string `short:"o" placeholder:"OUT.onnx" help:"Where --fix writes the model."`
+	NoHtp   bool   `help:"Do not ask the emulator which operators it refuses."`
+
+	InputShape []string    `sep:"none" placeholder:"[NAME=]1,3,H,W" help:"Shape for an input with dynamic dimensions; repeatable."`
+	Engine     engineFlags `embed:"" group:"Engine:"`
+}
+
+// Help documents the command.
+func (lintCmd) Help() string {
+	return "Checks look at the graph (QC1xxx), at quantization (QC2xxx), at layout and preprocessing (QC3xxx), at device and speed (QC4xxx). Each finding names node or tensor, evidence and fix."
+}
+
+func (c *lintCmd) Run(con *console) error {
+	switch {
+	case c.List:
+		for _, k := range lint.All {
+			fmt.Fprintf(con.stdout, "%s  %-7s  %s\n", k.ID, k.Severity, k.Title)
+		}
+		return nil
+	case c.Explain != "":
+		k, err := lint.Find(c.Explain)
+		if err != nil {
+			return usageError{err}
+		}
+		_, err = io.WriteString(con.stdout, k.Explain())
+		return err
+	case c.Subject == "":
+		return usagef("expected a model, a DLC or a workspace (or --list, --explain ID)")
+	case c.Fix && (c.Output == "" || !strings.EqualFold(filepath.Ext(c.Output), ".onnx")):
+		return usagef("--fix writes the mended model: give -o OUT.onnx")
+	}
+	findings, notes, err := c.look(con, c.Subject)
+	if err != nil {
+		return err
+	}
+	switch {
+	case c.JSON:
+		e := json.NewEncoder(con.stdout)
+		e.SetIndent("", "  ")
+		err = e.Encode(map[string]any{"findings": append([]lint.Finding{}, findings...), "notes": append([]string{}, notes...)})
+	case c.Sarif:
+		err = writeSARIF(con.stdout, c.Subject, findings)
+	default:
+		draw(con.stdout, findings)
+		for _, n := range notes {
+			fmt.Fprintf(con.stdout, "note  %s\n", report.Printable(n))
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if c.Fix {
+		if err := c.fix(con, findings); err != nil {
+			return err
+		}
+	}
+	for _, f := range findings {
+		if c.FailOn == "note" || c.FailOn == "warning" && f.Severity == lint.Warning {
+			return errNo
+		}
+	}
+	return nil
+}
+
+// look finds out what the subject is, and looks it over.
+func (c *lintCmd) look(con *console, subject string) ([]lint.Finding, []string, error) {
+	info, err := os.Stat(subject)
+	if err != nil {
+		return nil, nil, usageError{err}
+	}
+	spec := flow.LintSpec{Path: subject, HTP: !c.NoHtp}
+	var d inputFlags
+	d.InputShape = c.InputShape
+	description, err := d.description(subject)
+	if err != nil {
+		return nil, nil, err
+	}
+	if spec.Shapes, err = description.Shapes(); err != nil {
+		return nil, nil, usageError{err}
+	}
+	switch {
+	case info.IsDir():
+		if spec.Run, err = lastRun(con, workspace.Folder(subject)); err != nil {
+			return nil, nil, err
+		}
+	case !slices.Contains([]string{".onnx", ".dlc"}, strings.ToLower(filepath.Ext(subject))):
+		return nil, nil, usagef("%s is neither an .onnx nor a .dlc file nor a workspace", subject)
+	}
+	r, err := c.Engine.open()
+	if err != nil {
+		return nil, nil, err
+	}
+	h := htpFlags{SocModel: htp.DefaultSoC, HtpArch: htp.DefaultArch}
+	if _, err := qnn.Find(""); errors.Is(err, qnn.ErrUnavailable) {
+		spec.HTP = false // nothing to say: it was not asked for
+	}
+	return flow.Lint(con.ctx, h.engines(r), spec)
+}
+
+func lastRun(con *console, folder workspace.Folder) (*result.Run, error) {
+	db, err := workspace.OpenExisting(con.ctx, folder)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	defer db.Close()
+	ids, err := db.Runs(con.ctx)
+	if err != nil {
+		return nil, err
+	}
+	if len(ids) == 0 {
+		return nil, usagef("the workspace %s has no run yet; make one with quantcheck check", string(folder))
+	}
+	return db.Run(con.ctx, ids[len(ids)-1])
+}
+
+func draw(w io.Writer, findings []lint.Finding) {
+	warnings := 0
+	for i, f := range findings {
+		if f.Severity == lint.Warning {
+			warnings++
+		}
+		if i == 0 || findings[i-1].ID != f.ID {
+			fmt.Fprintf(w, "%s  %-7s  %s. Fix: %s\n", f.ID, f.Severity, f.Title, f.Fix)
+			if f.Pass != "" {
+				fmt.Fprintf(w, "%17s  quantcheck optimize --pass %s\n", "", f.Pass)
+			}
+		}
+		place := strings.TrimSpace(f.Node + " " + f.Tensor)
+		if place != "" {
+			place += ": "
+		}
+		const most = 8
+		switch same := sameBefore(findings, i); {
+		case same == most:
+			fmt.Fprintf(w, "%17s  and %d more\n", "", countOf(findings, f.ID)-most)
+		case same < most:
+			fmt.Fprintf(w, "%17s  %s%s\n", "", report.Short(place, 90), report.Printable(f.Evidence))
+		}
+	}
+	fmt.Fprintf(w, "%d findings, %d of them warnings; quantcheck lint --explain ID tells more\n", len(findings), warnings)
+}
+
+func sameBefore(findings []lint.Finding, i int) int {
+	n := 0
+	for _, f := range findings[:i] {
+		if f.ID == findings[i].ID {
+			n++
+		}
+	}
+	return n
+}
+
+func countOf(findings []lint.Finding, id string) int {
+	n := 0
+	for _, f := range findings {
+		if f.ID == id {
+			n++
+		}
+	}
+	return n
+}
+
+// fix applies the passes of the findings, proves them, and looks again.
+func (c *lintCmd) fix(con *console, findings []lint.Finding) error {
+	var passes []string
+	for _, f := range findings {
+		if f.Pass != "" && !slices.Contains(passes, f.Pass) {
+			passes = append(passes, f.Pass)
+		}
+	}
+	if len(passes) == 0 {
+		fmt.Fprintln(con.stdout, "no finding has a pass that mends it; nothing was written")
+		return nil
+	}
+	model := c.Subject
+	if info, err := os.Stat(model); err == nil && info.IsDir() {
+		run, err := lastRun(con, workspace.Folder(model))
+		if err != nil {
+			return err
+		}
+		model = run.Model.Path
+	}
+	passes = append(passes, "constants-to-initializers", "constant-fold")
+	o := optimizeCmd{Model: model, Output: c.Output, Pass: passes, Limit: 2, Input: inputFlags{InputShape: c.InputShape}, Engine: c.Engine}
+	fmt.Fprintln(con.stdout)
+	if err := o.Run(con); err != nil {
+		return err
+	}
+	after, _, err := c.look(con, c.Output)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(con.stdout, "%d findings before, %d after\n", len(findings), len(after))
+	return nil
+}
+
+// writeSARIF writes the findings as SARIF 2.1.0 (https://docs.oasis-open.org/sarif/sarif/v2.1.0).
+func writeSARIF(w io.Writer, subject string, findings []lint.Finding) error {
+	type text struct {
+		Text string `json:"text"`
+	}
+	type rule struct {
+		ID    string `json:"id"`
+		Short text   `json:"shortDescription"`
+		Full  text   `json:"fullDescription"`
+		Help  text   `json:"help"`
+	}
+	type location struct {
+		Physical struct {
+			Artifact struct {
+				URI string `json:"uri"`
+			} `json:"artifactLocation"`
+		} `json:"physicalLocation"`
+		Logical []map[string]string `json:"logicalLocations,omitempty"`
+	}
+	type found struct {
+		Rule      string     `json:"ruleId"`
+		Level     string     `json:"level"`
+		Message   text       `json:"message"`
+		Locations []location `json:"locations"`
+	}
+	rules, results := []rule{}, []found{}
+	for _, k := range lint.All {
+		rules = append(rules, rule{k.ID, text{k.Title}, text{k.What + " " + k.Why}, text{k.Fix}})
+	}
+	for _, f := range findings {
+		l := location{}
+		l.Physical.Artifact.URI = filepath.ToSlash(subject)
+		for kind, name := range map[string]string{"node": f.Node, "tensor": f.Tensor} {
+			if name != "" {
+				l.Logical = append(l.Logical, map[string]string{"kind": kind, "fullyQualifiedName": name})
+			}
+		}
+		results = append(results, found{f.ID, string(f.Severity), text{f.Title + ": " + f.Evidence + ". Fix: " + f.Fix}, []location{l}})
+	}
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(map[string]any{
+		"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0",
+		"runs": []any{map[string]any{"tool": map[string]any{"driver": map[string]any{"name": "quantcheck", "version": machine.Version, "rules": rules}}, "results": results}},
+	})
+}

@@ -1,0 +1,226 @@
+package lint_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+
+	"quantcheck/internal/dlc"
+	"quantcheck/internal/fixture"
+	"quantcheck/internal/lint"
+	"quantcheck/internal/metric"
+	"quantcheck/internal/onnx"
+	"quantcheck/internal/onnx/onnxpb"
+	"quantcheck/internal/result"
+	"quantcheck/internal/rewrite"
+	"quantcheck/internal/runner/ort"
+	"quantcheck/internal/tensor"
+	"quantcheck/internal/variant"
+)
+
+// chain is a model of operators one behind the other, each "Op constant …", on x [1,3,8,8].
+func chain(constants map[string]tensor.Tensor, steps ...string) *onnx.Model {
+	g := &onnxpb.GraphProto{Name: proto.String("g"), Input: []*onnxpb.ValueInfoProto{onnx.ValueInfo("x", tensor.Float32, []int64{1, 3, 8, 8})}}
+	name := "x"
+	for i, step := range steps {
+		words := strings.Fields(step)
+		n := &onnxpb.NodeProto{OpType: &words[0], Name: proto.String(fmt.Sprintf("n%d", i)), Input: append([]string{name}, words[1:]...)}
+		if strings.Contains(words[0], ":") { // attributes: Conv:strides=1,2
+			op, attr, _ := strings.Cut(words[0], ":")
+			n.OpType = &op
+			key, list, _ := strings.Cut(attr, "=")
+			a := &onnxpb.AttributeProto{Name: &key, Type: onnxpb.AttributeProto_INTS.Enum()}
+			for _, v := range strings.Split(list, ",") {
+				var k int64
+				_, _ = fmt.Sscan(v, &k)
+				a.Ints = append(a.Ints, k)
+			}
+			n.Attribute = append(n.Attribute, a)
+			if key == "axis" {
+				n.Attribute = []*onnxpb.AttributeProto{onnx.IntAttr(key, a.Ints[0])}
+			}
+		}
+		name = fmt.Sprintf("t%d", i)
+		n.Output = []string{name}
+		g.Node = append(g.Node, n)
+	}
+	for c, t := range constants {
+		g.Initializer = append(g.Initializer, onnx.TensorProto(c, t))
+	}
+	g.Output = []*onnxpb.ValueInfoProto{onnx.Untyped(name)}
+	return &onnx.Model{Proto: &onnxpb.ModelProto{IrVersion: proto.Int64(8), Graph: g, OpsetImport: []*onnxpb.OperatorSetIdProto{{Domain: proto.String(""), Version: proto.Int64(13)}}}}
+}
+
+func subject(t *testing.T, m *onnx.Model) *lint.Subject {
+	t.Helper()
+	r := fixture.Runtime(t)
+	m, _, types, err := ort.Fold(context.Background(), r, m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	inits := onnx.NewIndex(m).Initializer
+	return &lint.Subject{Model: m, Env: rewrite.Env{Shapes: func(name string) ([]int64, bool) {
+		if x, ok := types[name]; ok {
+			return x.Shape, true
+		}
+		if x := inits[name]; x != nil {
+			return x.GetDims(), true
+		}
+		return nil, false
+	}}}
+}
+
+func filled(shape []int64, values ...float32) tensor.Tensor {
+	n, _ := tensor.Count(shape)
+	list := make([]float32, n)
+	for i := range list {
+		list[i] = values[i%len(values)]
+	}
+	return tensor.Floats(list, shape...)
+}
+
+func conv() tensor.Tensor { return filled([]int64{4, 3, 3, 3}, 0.5, -0.25, 1) }
+
+// runOf makes a run of one variant.
+func runOf(spec variant.Spec, change func(*result.Run)) *result.Run {
+	r := &result.Run{Spec: result.Spec{DivergeUnder: 20}, Layers: []result.Layer{{Name: "a", Op: "Conv"}, {Name: "b", Op: "Conv"}, {Name: "c", Op: "Concat", Inputs: []int{0, 1}}}}
+	v := result.Variant{Spec: spec, Layers: make([]result.LayerResult, 3)}
+	for k := range v.Layers {
+		v.Layers[k] = result.LayerResult{Status: result.Compared, Encoding: &result.Coding{Bits: 8, Min: -1, Max: 1}}
+	}
+	r.Variants = []result.Variant{v}
+	if change != nil {
+		change(r)
+	}
+	return r
+}
+
+func recipe() variant.Spec {
+	return variant.Spec{Name: "w8a8", Kind: variant.Recipe, WeightBits: 8, ActBits: 8, PerChannel: true, Calibrator: variant.TF, BiasBits: 32}
+}
+
+func TestEveryCheckFindsItsCaseAndOnlyThat(t *testing.T) {
+	one := filled([]int64{1}, 4)
+	w := map[string]tensor.Tensor{"w": conv(), "c": one}
+	wide := filled([]int64{4, 3, 3, 3}, 1)
+	copy(wide.F32[:27], make([]float32, 27))
+	for i := range 27 {
+		wide.F32[i] = 1e-3
+	}
+	dead := conv()
+	copy(dead.F32[:27], make([]float32, 27))
+	stats := filled([]int64{4}, 0.5, 1, 2)
+	order := func(v ...byte) tensor.Tensor {
+		t := tensor.Tensor{DType: tensor.Int64, Shape: []int64{3}, Raw: make([]byte, 24)}
+		for i, x := range v {
+			t.Raw[8*i] = x
+		}
+		return t
+	}
+	model := func(c map[string]tensor.Tensor, steps ...string) func() *lint.Subject {
+		return func() *lint.Subject { return subject(t, chain(c, steps...)) }
+	}
+	run := func(change func(*result.Run)) func() *lint.Subject {
+		return func() *lint.Subject { return &lint.Subject{Run: runOf(recipe(), change)} }
+	}
+	cases := map[string]struct{ finds, misses func() *lint.Subject }{
+		"QC1001": {model(w, "Div c"), model(w, "Mul c")},
+		"QC1002": {model(w, "Mul c", "Conv w"), model(w, "Mul c", "Relu", "Conv w")},
+		"QC1003": {model(w, "Conv w", "Add c"), model(w, "Conv w", "Relu", "Add c")},
+		"QC1004": {model(w, "Add c", "Conv:pads=1,1,1,1 w"), model(w, "Mul c", "Conv:pads=1,1,1,1 w")},
+		"QC1005": {model(map[string]tensor.Tensor{"w": conv(), "s": stats}, "Conv w", "BatchNormalization s s s s"), model(w, "Conv w")},
+		"QC1006": {model(w, "Relu", "Identity", "Sigmoid"), model(w, "Relu", "Sigmoid")},
+		"QC1007": {func() *lint.Subject {
+			m := chain(w, "Relu", "Sigmoid")
+			m.Graph().Output = []*onnxpb.ValueInfoProto{onnx.Untyped("t0")}
+			return subject(t, m)
+		}, model(map[string]tensor.Tensor{}, "Relu", "Sigmoid")},
+		"QC1008": {model(w, "Conv:strides=1,2 w"), model(w, "Conv:strides=2,2 w")},
+		"QC3001": {model(map[string]tensor.Tensor{"w": conv(), "i": order(2, 1, 0)}, "Gather:axis=1 i", "Conv w"), model(map[string]tensor.Tensor{"w": conv(), "i": order(2, 1, 1)}, "Gather:axis=1 i", "Conv w")},
+		"QC3002": {run(func(r *result.Run) {
+			r.Variants[0].InputChecks = []result.InputCheck{{Input: "x", SQNR: metric.Defined(9), Swapped: metric.Defined(48)}}
+		}), run(func(r *result.Run) {
+			r.Variants[0].InputChecks = []result.InputCheck{{Input: "x", SQNR: metric.Defined(48), Swapped: metric.Defined(9)}}
+		})},
+		"QC4001": {model(map[string]tensor.Tensor{"w": filled([]int64{8, 5}, 1, 2)}, "MatMul w"), model(w, "Conv w")},
+		"QC2001": {run(func(r *result.Run) { r.Variants[0].Spec.PerChannel = false }), run(nil)},
+		"QC2002": {run(func(r *result.Run) { r.Variants[0].Layers[0].Encoding = &result.Coding{Bits: 8, Min: 0, Max: 600} }), run(nil)},
+		"QC2003": {run(func(r *result.Run) { r.Variants[0].Spec.WeightBits, r.Variants[0].Spec.ActBits = 16, 16 }), run(nil)},
+		"QC2004": {model(map[string]tensor.Tensor{"w": wide}, "Conv w"), model(w, "Conv w")},
+		"QC2005": {model(map[string]tensor.Tensor{"w": dead}, "Conv w"), model(w, "Conv w")},
+		"QC2006": {run(func(r *result.Run) {
+			h := &result.Histogram{Min: -1, Max: 1, Float: make([]int, 64), Variant: make([]int, 64)}
+			h.Float[31], h.Float[63] = 100000, 1
+			r.Variants[0].Layers[0].Histogram = h
+		}), run(func(r *result.Run) {
+			h := &result.Histogram{Min: -1, Max: 1, Float: make([]int, 64), Variant: make([]int, 64)}
+			for i := range h.Float {
+				h.Float[i] = 100
+			}
+			r.Variants[0].Layers[0].Histogram = h
+		})},
+		"QC4002": {func() *lint.Subject {
+			return &lint.Subject{Refused: []lint.Refusal{{Node: "d", Op: "Det", Reason: "no"}}}
+		}, func() *lint.Subject { return &lint.Subject{} }},
+		"QC4003": {run(func(r *result.Run) { r.Variants[0].Spec.Kind = variant.Half }), run(nil)},
+		"QC4004": {func() *lint.Subject { return &lint.Subject{Int8Saturates: true} }, func() *lint.Subject { return &lint.Subject{} }},
+	}
+	for _, c := range lint.All {
+		pair, ok := cases[c.ID]
+		if !ok {
+			t.Errorf("%s has no test", c.ID)
+			continue
+		}
+		ids := func(s *lint.Subject) (list []string) {
+			for _, f := range lint.Look(s) {
+				if f.Evidence == "" || f.Fix == "" {
+					t.Errorf("%s: no evidence or no fix: %+v", c.ID, f)
+				}
+				list = append(list, f.ID)
+			}
+			return list
+		}
+		if got := ids(pair.finds()); !slices.Contains(got, c.ID) {
+			t.Errorf("%s is not found: %v", c.ID, got)
+		}
+		if got := ids(pair.misses()); slices.Contains(got, c.ID) {
+			t.Errorf("%s is found where it is not: %v", c.ID, got)
+		}
+		if c.What == "" || c.Why == "" || c.Title == "" || !strings.Contains(c.Explain(), c.Fix) {
+			t.Errorf("%s is not documented", c.ID)
+		}
+		if c.Pass != "" {
+			if _, err := rewrite.Find(c.Pass); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
+func TestThePageOfDocsIsTheChecks(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join(fixture.Root(), "docs", "checks.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(page) != lint.Markdown() {
+		t.Error("docs/checks.md is not what the checks say: run make docs")
+	}
+}
+
+func TestADLCIsLookedOver(t *testing.T) {
+	f, err := dlc.Open(fixture.Path(t, "dlc", "pose_landmark_lite_quantized.dlc"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	found := lint.Look(&lint.Subject{DLC: f})
+	if len(found) == 0 || found[0].ID != "QC2001" {
+		t.Errorf("%+v", found)
+	}
+}
