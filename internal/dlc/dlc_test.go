@@ -1,6 +1,7 @@
 package dlc
 
 import (
+	"archive/zip"
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
@@ -316,4 +317,58 @@ func FuzzRead(f *testing.F) {
 			t.Errorf("%d bytes were allocated for %d", made, len(data))
 		}
 	})
+}
+
+// TestALargeDLCIsOpenedFastAndSmall repeats the weights of a fixture until the file has over 100 MB.
+func TestALargeDLCIsOpenedFastAndSmall(t *testing.T) {
+	small := open(t, "dlc", "pose_landmark_lite_quantized.dlc")
+	path := filepath.Join(t.TempDir(), "large.dlc")
+	out, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	z := zip.NewWriter(out)
+	for name, member := range small.members {
+		w, err := z.CreateHeader(&zip.FileHeader{Name: name, Method: zip.Store})
+		if err != nil {
+			t.Fatal(err)
+		}
+		data := make([]byte, member.Size())
+		if _, err := member.ReadAt(data, 0); err != nil {
+			t.Fatal(err)
+		}
+		for written := 0; ; {
+			if _, err := w.Write(data); err != nil {
+				t.Fatal(err)
+			}
+			if written += len(data); name != "model.params" || written > 100<<20 {
+				break
+			}
+		}
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := out.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	started := time.Now()
+	f, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	took := time.Since(started)
+	weight := f.Graphs[0].At(Static)[5]
+	data, err := f.Data(weight)
+	runtime.ReadMemStats(&after)
+	if err != nil || int64(len(data)) != weight.Bytes() {
+		t.Errorf("%s: %d bytes, %v", weight.Name, len(data), err)
+	}
+	t.Logf("opened in %v, %d KiB allocated, one weight of %d bytes included", took, (after.TotalAlloc-before.TotalAlloc)>>10, len(data))
+	if took > 150*time.Millisecond || after.TotalAlloc-before.TotalAlloc > 20<<20 { // 50 ms on a quiet machine
+		t.Errorf("it took %v and %d bytes", took, after.TotalAlloc-before.TotalAlloc)
+	}
 }

@@ -13,7 +13,7 @@ var errDamaged = errors.New("an offset points outside of the record")
 // errTooOften means that the parts of a record refer to each other more often than an honest file's do.
 var errTooOften = errors.New("the record refers to its parts more often than its size allows")
 
-// source gives n bytes of a record, nil if they are not all in it.
+// source gives n bytes of a record, nil if they are not all in it. They are good until the next call.
 type source interface {
 	bytes(at int64, n int) []byte
 	size() int64
@@ -49,7 +49,11 @@ func (d *onDisk) bytes(at int64, n int) []byte {
 	}
 	if at < d.first || at+int64(n) > d.first+int64(len(d.page)) {
 		d.first = at
-		d.page = make([]byte, min(max(int64(n), pageBytes), d.total-at))
+		want := min(max(int64(n), pageBytes), d.total-at)
+		if int64(cap(d.page)) < want {
+			d.page = make([]byte, want)
+		}
+		d.page = d.page[:want]
 		if _, err := d.r.ReadAt(d.page, at); err != nil && !errors.Is(err, io.EOF) {
 			d.page = nil
 			return nil

@@ -21,6 +21,7 @@ var rooms = []string{
 	"quant", "metric", "onnx", "onnxruntime", "qnn", "dataset",
 	"runner", "runner/ort",
 	"calib", "qdq", "rewrite", "runner/htp",
+	"inspect",
 	"result", "align", "encodings", "lint",
 	"workspace", "report", "web",
 	"flow",

@@ -1,0 +1,169 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
+
+	"quantcheck/internal/flow"
+	"quantcheck/internal/inspect"
+	"quantcheck/internal/report"
+)
+
+type infoCmd struct {
+	Model  string `arg:"" help:"A DLC, or an ONNX model, float or QDQ."`
+	JSON   bool   `name:"json" help:"Print everything as JSON."`
+	Layers bool   `help:"List the layers."`
+
+	InputShape []string    `sep:"none" placeholder:"[NAME=]1,3,H,W" help:"Shape for an ONNX input with dynamic dimensions; repeatable."`
+	Engine     engineFlags `embed:"" group:"Engine (ONNX only):"`
+}
+
+// Help documents the command.
+func (infoCmd) Help() string {
+	return "Shows what a model file holds: which converter and quantizer made it and how, inputs and outputs with their encodings, layers, parameters, multiply-adds. A DLC is read natively, without any SDK, its weights are not loaded."
+}
+
+func (c *infoCmd) Run(con *console) error {
+	v, err := c.view(con)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		e := json.NewEncoder(con.stdout)
+		e.SetIndent("", " ")
+		e.SetEscapeHTML(false)
+		return e.Encode(v)
+	}
+	drawInfo(con.stdout, v)
+	if c.Layers {
+		drawLayers(con.stdout, v)
+	}
+	return nil
+}
+
+func (c *infoCmd) view(con *console) (*inspect.View, error) {
+	switch strings.ToLower(filepath.Ext(c.Model)) {
+	case ".dlc":
+		v, err := flow.InspectDLC(c.Model)
+		return v, err
+	case ".onnx":
+		var d inputFlags
+		d.InputShape = c.InputShape
+		description, err := d.description(c.Model)
+		if err != nil {
+			return nil, err
+		}
+		shapes, err := description.Shapes()
+		if err != nil {
+			return nil, usageError{err}
+		}
+		r, err := c.Engine.open()
+		if err != nil {
+			return nil, err
+		}
+		return flow.InspectONNX(con.ctx, flow.Engines{ORT: r}, c.Model, shapes)
+	}
+	return nil, usagef("%s is neither a .dlc nor an .onnx file", c.Model)
+}
+
+func drawInfo(w io.Writer, v *inspect.View) {
+	line := func(key, format string, args ...any) {
+		fmt.Fprintf(w, "%-14s %s\n", key, report.Printable(fmt.Sprintf(format, args...)))
+	}
+	line("model", "%s (%s, graph %s)", v.Path, v.Format, v.Graph)
+	if v.Converter != "" {
+		line("converter", "%s %s", report.Short(v.Converter, 160), v.Version)
+	}
+	if strings.HasPrefix(v.Format, "DLC") {
+		quantizer := "none: a float model"
+		if v.Quantizer != "" {
+			quantizer = report.Short(v.Quantizer, 80)
+		} else if v.Encoded > 0 {
+			quantizer = "not named in the metadata"
+		}
+		line("quantizer", "%s", quantizer)
+		for _, key := range slices.Sorted(maps.Keys(v.Settings)) {
+			line("", "%s=%s", key, v.Settings[key])
+		}
+	}
+	for _, t := range v.Inputs {
+		line("input", "%s %s %v%s", t.Name, t.DType, t.Shape, encodingText(t.Encoding))
+	}
+	for _, t := range v.Outputs {
+		line("output", "%s %s %v%s", t.Name, t.DType, t.Shape, encodingText(t.Encoding))
+	}
+	macs := "an unknown number of"
+	if v.MACs >= 0 {
+		macs = fmt.Sprintf("%.2f M", float64(v.MACs)/1e6)
+	}
+	line("layers", "%d; %d parameters; %s multiply-adds; %.1f MiB of weights and live activations", len(v.Layers), v.Parameters, macs, float64(v.Memory)/(1<<20))
+	line("operators", "%s", counted(v.Operators))
+	line("precision", "%s", counted(v.Precision))
+	if v.Encoded > 0 {
+		line("encodings", "%d tensors have one, %d have none", v.Encoded, len(v.Unencoded))
+		for i, name := range v.Unencoded {
+			if i == 5 {
+				line("", "and %d more without one", len(v.Unencoded)-i)
+				break
+			}
+			line("", "none: %s", name)
+		}
+	}
+	for _, c := range v.Caches {
+		line("cache", "%s", c)
+	}
+	for _, n := range v.Notes {
+		line("note", "%s", n)
+	}
+}
+
+func encodingText(e *inspect.Encoding) string {
+	switch {
+	case e == nil:
+		return ""
+	case e.Channels > 0:
+		return fmt.Sprintf(", %d bit, %d encodings along axis %d", e.Bits, e.Channels, e.Axis)
+	}
+	return fmt.Sprintf(", %d bit, scale %.6g, offset %d, %.6g … %.6g", e.Bits, e.Scale, e.Offset, e.Min, e.Max)
+}
+
+func counted(m map[string]int) string {
+	keys := slices.SortedFunc(maps.Keys(m), func(a, b string) int {
+		if m[a] != m[b] {
+			return m[b] - m[a]
+		}
+		return strings.Compare(a, b)
+	})
+	var list []string
+	for _, k := range keys {
+		list = append(list, fmt.Sprintf("%s %d", k, m[k]))
+	}
+	return strings.Join(list, ", ")
+}
+
+func drawLayers(w io.Writer, v *inspect.View) {
+	t := table.NewWriter()
+	t.SetOutputMirror(w)
+	style := table.StyleLight
+	style.Format.Header = text.FormatDefault
+	style.Options.DrawBorder, style.Options.SeparateColumns = false, false
+	t.SetStyle(style)
+	t.AppendHeader(table.Row{"", "layer", "op", "output", "type", "encoding", "MACs", "parameters"})
+	for i, l := range v.Layers {
+		row := table.Row{i + 1, report.Short(l.Name, 48), l.Op, "", "", "", l.MACs, l.Parameters}
+		if len(l.Outputs) > 0 {
+			o := l.Outputs[0]
+			row[3], row[4], row[5] = fmt.Sprint(o.Shape), o.DType, strings.TrimPrefix(encodingText(o.Encoding), ", ")
+		}
+		t.AppendRow(row)
+	}
+	t.Render()
+}

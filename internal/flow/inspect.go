@@ -1,0 +1,47 @@
+package flow
+
+import (
+	"context"
+	"fmt"
+
+	"quantcheck/internal/dlc"
+	"quantcheck/internal/inspect"
+	"quantcheck/internal/onnx"
+	"quantcheck/internal/runner/ort"
+	"quantcheck/internal/tensor"
+)
+
+// InspectDLC views a DLC; its weights are not read.
+func InspectDLC(path string) (*inspect.View, error) {
+	f, err := dlc.Open(path)
+	if err != nil {
+		return nil, usage(err)
+	}
+	defer f.Close()
+	return inspect.DLC(path, f), nil
+}
+
+// InspectONNX views an ONNX model with its constants folded; shapes are for inputs with open dimensions.
+func InspectONNX(ctx context.Context, engines Engines, path string, shapes map[string][]int64) (*inspect.View, error) {
+	m, err := onnx.Load(path)
+	if err != nil {
+		return nil, usage(err)
+	}
+	producer, version := m.Proto.GetProducerName(), m.Proto.GetProducerVersion()
+	if m, _, err = onnx.FixInputs(m, shapes); err != nil {
+		return nil, usage(fmt.Errorf("%s: %w", path, err))
+	}
+	m, _, types, err := ort.Fold(ctx, engines.ORT, m)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	v, err := inspect.ONNX(path, m, func(name string) (tensor.DType, []int64, bool) {
+		t, ok := types[name]
+		return t.DType, t.Shape, ok && t.Tensor
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	v.Converter, v.Version = producer, version
+	return v, nil
+}
