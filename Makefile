@@ -56,7 +56,7 @@ FUZZTIME ?= 10s
 fuzz: $(ORT) $(PAGE)
 	@for f in $$(grep -rlE '^func Fuzz' --include=*_test.go internal); do \
 		for t in $$(grep -oE '^func Fuzz[A-Za-z0-9]+' $$f | cut -c6-); do \
-			echo "$$t ($$(dirname $$f))"; go test ./$$(dirname $$f) -run '^$$' -fuzz "^$$t$$" -fuzztime $(FUZZTIME) | tail -1; \
+			echo "$$t ($$(dirname $$f))"; go test ./$$(dirname $$f) -fuzzminimizetime 10x -run '^$$' -fuzz "^$$t$$" -fuzztime $(FUZZTIME) | tail -1; \
 		done; done
 
 demo: build

@@ -227,8 +227,8 @@ func (c *comparison) checkTaps(ctx context.Context, inputs map[string]tensor.Ten
 		}
 		v := &c.b.run.Variants[i]
 		var outputs []string
-		for k, l := range v.Layers {
-			if c.b.run.Layers[k].Output && l.Has() {
+		for k := range v.Layers { // workers still write the histograms of some
+			if l := &v.Layers[k]; c.b.run.Layers[k].Output && l.Has() {
 				outputs = append(outputs, l.Tap)
 			}
 		}

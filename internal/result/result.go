@@ -248,7 +248,7 @@ func (s Summary) MarshalJSON() ([]byte, error) {
 }
 
 // Has says whether the layer has numbers.
-func (l LayerResult) Has() bool { return l.Status == Compared || l.Status == NotQuantized }
+func (l *LayerResult) Has() bool { return l.Status == Compared || l.Status == NotQuantized }
 
 // Differs says whether the variant's first operator gets something else than the sample: less than the given SQNR, or
 // the sample with its channels in reverse order.
