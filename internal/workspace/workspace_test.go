@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"quantcheck/internal/metric"
 	"quantcheck/internal/result"
 )
 
@@ -82,5 +83,56 @@ func TestWriteFileLeavesNothingHalf(t *testing.T) {
 	entries, err := os.ReadDir(filepath.Dir(path))
 	if err != nil || len(entries) != 2 {
 		t.Errorf("%v %v", entries, err)
+	}
+}
+
+func TestAWorkspaceOfAnEarlierVersionIsBroughtUpToDate(t *testing.T) {
+	f := Folder(t.TempDir())
+	s, err := OpenStore(t.Context(), f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Add(t.Context(), &result.Run{Command: "check", Name: "old"}); err != nil {
+		t.Fatal(err)
+	}
+	// What version 1 did not have yet.
+	for _, statement := range []string{
+		"ALTER TABLE variants DROP COLUMN emulator", "ALTER TABLE variants DROP COLUMN twin", "ALTER TABLE variants DROP COLUMN parts",
+		"ALTER TABLE layer_results DROP COLUMN on_cpu", "ALTER TABLE layer_results DROP COLUMN apart", "ALTER TABLE layer_results DROP COLUMN local_apart",
+		"PRAGMA user_version = 1",
+	} {
+		if _, err := s.db.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if s, err = OpenStore(t.Context(), f); err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	run := &result.Run{Command: "check", Name: "new", Samples: []result.Sample{{Name: "a"}}, Layers: []result.Layer{{Name: "l", Shape: []int64{}, Inputs: []int{}}}}
+	part := result.Part{Samples: []*metric.Values{{}}}
+	part.Samples[0][metric.SQNR] = metric.Defined(12)
+	part.Summary = metric.Summarize(part.Samples)
+	run.Variants = []result.Variant{{
+		Twin: -1, Parts: 0, Diverges: -1, Emulator: &result.Emulator{Wheel: "2.7.0", SoC: 66, OnCPU: []string{"l"}},
+		Layers: []result.LayerResult{{Status: result.Compared, OnCPU: true, Twin: &result.Twin{Part: part, Apart: metric.Defined(0.25)}}},
+	}}
+	if err := s.Add(t.Context(), run); err != nil {
+		t.Fatal(err)
+	}
+	if old, err := s.Run(t.Context(), 1); err != nil || old.Name != "old" {
+		t.Errorf("%v", err)
+	}
+	got, err := s.Run(t.Context(), 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := got.Variants[0]
+	if v.Twin != -1 || v.Parts != 0 || v.Emulator == nil || v.Emulator.SoC != 66 || !v.Layers[0].OnCPU || v.Layers[0].Twin == nil ||
+		v.Layers[0].Twin.Apart.V != 0.25 || v.Layers[0].Twin.Summary[metric.SQNR].Mean.V != 12 || v.Layers[0].LocalTwin != nil {
+		t.Errorf("%+v %+v", v, v.Layers[0].Twin)
 	}
 }
