@@ -368,7 +368,7 @@ func TestALargeDLCIsOpenedFastAndSmall(t *testing.T) {
 		t.Errorf("%s: %d bytes, %v", weight.Name, len(data), err)
 	}
 	t.Logf("opened in %v, %d KiB allocated, one weight of %d bytes included", took, (after.TotalAlloc-before.TotalAlloc)>>10, len(data))
-	if took > 150*time.Millisecond || after.TotalAlloc-before.TotalAlloc > 20<<20 { // 50 ms on a quiet machine
+	if took > 2*time.Second || after.TotalAlloc-before.TotalAlloc > 20<<20 { // 1 to 7 ms on a quiet machine
 		t.Errorf("it took %v and %d bytes", took, after.TotalAlloc-before.TotalAlloc)
 	}
 }

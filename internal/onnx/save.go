@@ -1,11 +1,11 @@
 package onnx
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 
+	"quantcheck/internal/file"
 	"quantcheck/internal/onnx/onnxpb"
 	"quantcheck/internal/tensor"
 )
@@ -37,12 +37,12 @@ func save(m *Model, path string, from int64) error {
 		if err != nil {
 			return err
 		}
-		return settle(path, func(f *os.File) error { _, err := f.Write(data); return err })
+		return file.Write(path, func(f *os.File) error { _, err := f.Write(data); return err })
 	}
 	beside := path + ".data"
 	g := m.Graph()
 	c := &onnxpb.GraphProto{Name: g.Name, Node: g.GetNode(), Input: g.GetInput(), Output: g.GetOutput(), SparseInitializer: g.GetSparseInitializer()}
-	err := settle(beside, func(f *os.File) error {
+	err := file.Write(beside, func(f *os.File) error {
 		at := int64(0)
 		for _, p := range g.GetInitializer() {
 			n, err := tensor.Count(p.GetDims())
@@ -82,7 +82,7 @@ func save(m *Model, path string, from int64) error {
 	if err != nil {
 		return err
 	}
-	return settle(path, func(f *os.File) error { _, err := f.Write(data); return err })
+	return file.Write(path, func(f *os.File) error { _, err := f.Write(data); return err })
 }
 
 // inlined gives an initializer that holds its values itself.
@@ -95,30 +95,4 @@ func (m *Model) inlined(p *onnxpb.TensorProto) (*onnxpb.TensorProto, error) {
 		return nil, err
 	}
 	return TensorProto(p.GetName(), t), nil
-}
-
-// settle writes a file under a temporary name, syncs and renames it.
-func settle(path string, write func(*os.File) error) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".quantcheck-*")
-	if err != nil {
-		return err
-	}
-	err = write(f)
-	if err == nil {
-		err = f.Chmod(0o644)
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if e := f.Close(); err == nil {
-		err = e
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		_ = os.Remove(f.Name()) // the write's own error is the one to tell
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"quantcheck/internal/file"
 	"quantcheck/internal/variant"
 )
 
@@ -47,32 +48,13 @@ func ModelName(asked, path string) string {
 
 // WriteFile writes a file that is either whole or not there: to a temporary name, synced, renamed. Folders are made.
 func WriteFile(path string, data []byte) error {
-	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o777); err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(dir, ".quantcheck-*")
-	if err != nil {
+	return file.Write(path, func(f *os.File) error {
+		_, err := f.Write(data)
 		return err
-	}
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Chmod(0o644)
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if e := f.Close(); err == nil {
-		err = e
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		_ = os.Remove(f.Name()) // the write's own error is the one to tell
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	return nil
+	})
 }
 
 // WriteJSON writes a value as indented JSON, its maps sorted.
