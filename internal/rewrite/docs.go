@@ -12,22 +12,17 @@ func Markdown() string {
 
 Made from the passes' own documentation by ` + "`make docs`" + `; ` + "`quantcheck optimize --explain NAME`" + ` prints one. They run in this order:
 
-| pass | what it does |
-|---|---|
+| pass | what it does | why it runs here |
+|---|---|---|
 `)
 	for _, p := range All {
 		off := ""
 		if p.Off {
 			off = " (only with `--pass`)"
 		}
-		fmt.Fprintf(&b, "| `%s` | %s%s |\n", p.Name, p.Title, off)
+		fmt.Fprintf(&b, "| `%s` | %s%s | %s |\n", p.Name, p.Title, off, p.Order)
 	}
 	b.WriteString(`
-The order has reasons: constants first, since the others look for initializers; what changes nothing is removed before the
-fusions, since it hides operators from each other; normalizations are folded before them, and leave a bias for them; a chain
-between two Convs goes to the first, where padding does not matter; what puts operators behind a Conv comes after the
-fusions.
-
 After each pass the graph is checked, and the model before and after runs on samples (your own with ` + "`--images`" + `, else seeded
 random input): a pass whose outputs move by more than its tolerance, against their greatest magnitude, is undone and
 reported. Names of tensors that a pass does not touch stay, so layers still align. Constants that others use too are copied

@@ -7,12 +7,12 @@ import (
 
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/onnx/onnxpb"
-	"quantcheck/internal/tensor"
 )
 
 var removeIdentity = Pass{
 	Name: "remove-identity", Title: "operators that change nothing are removed, transposes that follow each other become one", Tolerance: 0,
-	Why: "They hide operators from each other that a converter would fuse, and some are copied on the DSP all the same.",
+	Order: "before the fusions: what lies between two operators hides them from each other",
+	Why:   "They hide operators from each other that a converter would fuse, and some are copied on the DSP all the same.",
 	Doc: `
     Before   x ─ Identity ─ y                     After   x
     Before   x ─ Transpose(p) ─ Transpose(q) ─ y  After   x ─ Transpose(p∘q) ─ y, or x if p∘q changes nothing
@@ -124,83 +124,4 @@ func (s *sweep) joinTransposes(i int) {
 	s.replace(i)
 	s.replace(k, c)
 	s.changed("%s and %s (Transpose)", nameOf(first), nameOf(s.x.Nodes[k]))
-}
-
-var constantsToInitializers = Pass{
-	Name: "constants-to-initializers", Title: "Constant operators become initializers", Tolerance: 0,
-	Why: "Other passes, and some converters, know a weight by its being an initializer.",
-	Doc: `
-    Before   Constant ─ c        After   c is an initializer
-
-Conditions: the value is a tensor, or numbers; it is no graph output.
-`,
-	apply: func(s *sweep) error {
-		for i, n := range s.x.Nodes {
-			if n.GetOpType() != "Constant" || n.GetDomain() != "" || len(n.GetOutput()) != 1 || s.x.Output[n.GetOutput()[0]] || len(n.GetAttribute()) != 1 {
-				continue
-			}
-			t := constantValue(n.GetAttribute()[0])
-			if t == nil {
-				continue
-			}
-			t.Name = proto.String(n.GetOutput()[0])
-			s.added = append(s.added, t)
-			s.replace(i)
-			s.changed("%s", n.GetOutput()[0])
-		}
-		return nil
-	},
-}
-
-func constantValue(a *onnxpb.AttributeProto) *onnxpb.TensorProto {
-	switch a.GetName() {
-	case "value":
-		if a.GetT() != nil {
-			return proto.CloneOf(a.GetT())
-		}
-	case "value_float":
-		return onnx.TensorProto("", tensor.Tensor{DType: tensor.Float32, Shape: []int64{}, F32: []float32{a.GetF()}})
-	case "value_floats":
-		return onnx.TensorProto("", tensor.Floats(a.GetFloats(), int64(len(a.GetFloats()))))
-	case "value_int":
-		t := int64s([]int64{a.GetI()})
-		t.Shape = []int64{}
-		return onnx.TensorProto("", t)
-	case "value_ints":
-		return onnx.TensorProto("", int64s(a.GetInts()))
-	}
-	return nil
-}
-
-var dropUnused = Pass{
-	Name: "drop-unused", Title: "operators and initializers that no output depends on are removed", Tolerance: 0,
-	Why: "They take space, and a converter may trip over them.",
-	Doc: `
-    Before   x ─ A ─ y (output),  x ─ B ─ z (nobody's)        After   x ─ A ─ y
-
-Inputs of the graph stay, used or not: who runs the model gives them.
-`,
-	apply: func(s *sweep) error {
-		wanted := map[string]bool{}
-		for name := range s.x.Output {
-			wanted[name] = true
-		}
-		for i := len(s.x.Nodes) - 1; i >= 0; i-- {
-			n := s.x.Nodes[i]
-			if slices.ContainsFunc(n.GetOutput(), func(out string) bool { return out != "" && wanted[out] }) {
-				for _, in := range onnx.Uses(n) {
-					wanted[in] = true
-				}
-				continue
-			}
-			s.replace(i)
-			s.changed("%s (%s)", nameOf(n), n.GetOpType())
-		}
-		for _, t := range s.m.Graph().GetInitializer() {
-			if !wanted[t.GetName()] {
-				s.changed("%s (initializer)", t.GetName())
-			}
-		}
-		return nil
-	},
 }

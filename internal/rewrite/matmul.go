@@ -12,7 +12,8 @@ import (
 
 var matmulToConv = Pass{
 	Name: "matmul-to-conv", Title: "MatMul and Gemm with constant weights become 1×1 convolutions", Tolerance: 1e-4,
-	Why: "Matrix products are slow on the DSP and have one encoding for all weights; convolutions have one per output channel.",
+	Order: "after the fusions: it puts operators around the Conv",
+	Why:   "Matrix products are slow on the DSP and have one encoding for all weights; convolutions have one per output channel.",
 	Doc: `
     Before   x [B,K] ─ Gemm(W, b) or MatMul(W) ─ y [B,N]
     After    x ─ Reshape [B,K,1,1] ─ Conv(W' [N,K,1,1], b) ─ Reshape [B,N] ─ y

@@ -1,3 +1,8 @@
+// Package rewrite changes a model's graph without changing what it computes.
+//
+//  1. All lists the passes in the order in which they run; each is documentation and one function.
+//  2. A pass is run over the whole graph, again and again until it changes nothing.
+//  3. Who runs it checks the graph's invariants and proves on samples that the outputs stay (flow.Optimize).
 package rewrite
 
 import (
@@ -17,6 +22,7 @@ type Pass struct {
 	Name  string
 	Title string // what it does, in a line
 	Why   string // what it is good for
+	Order string // why it runs where it does
 	Doc   string // before and after, conditions, formula
 	// Tolerance is how far an output may move, against the greatest magnitude in it.
 	Tolerance float64
@@ -273,17 +279,7 @@ func renameUses(n *onnxpb.NodeProto, rename map[string]string) {
 	}
 }
 
-// All are the passes in the order in which they run.
-//
-//	constants-to-initializers, constant-fold  first: the others look for initializers
-//	remove-identity                           before fusions: what lies between two operators hides them from each other
-//	fold-batchnorm                            before the fusions: it leaves a bias for them
-//	swap-input-channels                       before the fusions in front of Conv, whose constants it may have to turn
-//	div-to-mul                                before them too: what cannot be fused is at least no division
-//	fuse-mul-add-after-conv                   before …-before-conv: a chain between two Convs goes to the first, where padding does not matter
-//	uniform-stride, matmul-to-conv            after the fusions: they put operators behind Conv
-//	equalize                                  last of the weights' changes, if it is asked for
-//	drop-unused                               at the end
+// All are the passes in the order in which they run; each says why.
 var All = []Pass{
 	constantsToInitializers, constantFold, removeIdentity, foldBatchNorm, swapInputChannels, divToMul, fuseAfterConv, fuseBeforeConv,
 	uniformStride, matmulToConv, equalize, dropUnused,

@@ -9,16 +9,10 @@ import (
 	"quantcheck/internal/onnx/onnxpb"
 )
 
-func mulOf(n *onnxpb.NodeProto, constant string) *onnxpb.NodeProto {
-	c := proto.CloneOf(n)
-	c.OpType = proto.String("Mul")
-	c.Input[1] = constant
-	return c
-}
-
 var uniformStride = Pass{
 	Name: "uniform-stride", Title: "a Conv with unequal strides takes the stride they have in common, and a Slice the rest", Tolerance: 1e-5,
-	Why: "Convolutions whose strides differ are many times slower on the DSP.",
+	Order: "after the fusions: it puts an operator behind the Conv",
+	Why:   "Convolutions whose strides differ are many times slower on the DSP.",
 	Doc: `
     Before   x ─ Conv(strides s₁, s₂, …) ─ y
     After    x ─ Conv(strides g, g, …) ─ t ─ Slice(steps s₁/g, s₂/g, …) ─ y       g = gcd(s₁, s₂, …)

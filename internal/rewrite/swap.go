@@ -13,7 +13,8 @@ import (
 
 var swapInputChannels = Pass{
 	Name: "swap-input-channels", Title: "a Split and Concat, or a Gather, that reorders channels goes into the kernel of the Conv behind it", Tolerance: 1e-5,
-	Why: "Converters put Split and Concat in front of a model to turn RGB into BGR; on the DSP they copy the whole picture and take a large share of the time.",
+	Order: "before the fusions in front of Conv, whose constants it may have to reorder",
+	Why:   "Converters put Split and Concat in front of a model to turn RGB into BGR; on the DSP they copy the whole picture and take a large share of the time.",
 	Doc: `
     Before   x ─ Split ─ Concat(order p) ─ … ─ Conv(W) ─ y         or   x ─ Gather(p, axis 1) ─ … ─ Conv(W) ─ y
     After    x ─ … ─ Conv(W') ─ y                                  W'[:, p[j], …] = W[:, j, …]
