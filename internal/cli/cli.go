@@ -36,6 +36,7 @@ type program struct {
 	Check    checkCmd    `cmd:"" help:"Compare a float ONNX model with quantized variants of it, layer by layer."`
 	Report   reportCmd   `cmd:"" help:"Write one page with all runs of a workspace."`
 	Optimize optimizeCmd `cmd:"" help:"Rewrite a model so that the DSP runs it better, with every pass proved on samples."`
+	Diff     diffCmd     `cmd:"" help:"Hold the encodings of a DLC against what was asked for."`
 	Info     infoCmd     `cmd:"" help:"Show what a DLC or an ONNX model holds, without any SDK."`
 	Lint     lintCmd     `cmd:"" help:"Find what costs accuracy or speed on the DSP, each with its fix."`
 	Quantize quantizeCmd `cmd:"" help:"Write a model quantized: QDQ ONNX, encodings, DLC."`

@@ -1,0 +1,85 @@
+package flow
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"quantcheck/internal/dlc"
+	"quantcheck/internal/encodings"
+	"quantcheck/internal/inspect"
+	"quantcheck/internal/onnx"
+	"quantcheck/internal/qdq"
+	"quantcheck/internal/quant"
+)
+
+// Diff holds a DLC against what was asked for: a JSON of encodings, a QDQ model, or another DLC.
+func Diff(path, against string) ([]inspect.Difference, error) {
+	f, err := dlc.Open(path)
+	if err != nil {
+		return nil, usage(err)
+	}
+	defer f.Close()
+	if len(f.Graphs) == 0 {
+		return nil, usage(fmt.Errorf("%s holds no graph", path))
+	}
+	asked, err := askedBy(against)
+	if err != nil {
+		return nil, usage(err)
+	}
+	return inspect.Diff(asked, f), nil
+}
+
+func askedBy(path string) (map[string]encodings.Asked, error) {
+	asked := map[string]encodings.Asked{}
+	switch strings.ToLower(filepath.Ext(path)) {
+	case ".json", ".encodings":
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return nil, err
+		}
+		if asked, err = encodings.Read(data); err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+	case ".onnx":
+		m, err := onnx.Load(path)
+		if err != nil {
+			return nil, err
+		}
+		found, err := qdq.Read(m)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		for from, to := range found.Taps {
+			if e, ok := found.Encodings[from]; ok && from != to { // a pair is known by what is before it
+				asked[from] = encodings.Asked{Bits: e.Bits, Encodings: []quant.Encoding{e}}
+			}
+		}
+		for _, p := range found.Params {
+			asked[p.Tensor] = encodings.Asked{Param: true, Bits: p.Encodings[0].Bits, Encodings: p.Encodings}
+		}
+		if len(asked) == 0 {
+			return nil, fmt.Errorf("%s has no quantizers: give the QDQ model", path)
+		}
+	case ".dlc":
+		f, err := dlc.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		for g := range f.Graphs {
+			for i := range f.Graphs[g].Tensors {
+				if t := &f.Graphs[g].Tensors[i]; t.Encoding != nil {
+					asked[t.Name] = encodings.Asked{Param: t.Location == dlc.Static, Bits: t.Encoding.Bits, Encodings: inspect.Held(t)}
+				}
+			}
+		}
+		if len(asked) == 0 {
+			return nil, fmt.Errorf("%s has no encodings: it is a float model", path)
+		}
+	default:
+		return nil, fmt.Errorf("%s is neither a .json of encodings nor a QDQ .onnx nor a .dlc", path)
+	}
+	return asked, nil
+}
