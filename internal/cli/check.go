@@ -74,6 +74,19 @@ func (f *inputFlags) description(model string) (dataset.Description, error) {
 	return d, nil
 }
 
+// inputShapes are the shapes for inputs with open dimensions, of commands that need no more of the description.
+func inputShapes(flags []string, model string) (map[string][]int64, error) {
+	d, err := (&inputFlags{InputShape: flags}).description(model)
+	if err != nil {
+		return nil, err
+	}
+	shapes, err := d.Shapes()
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return shapes, nil
+}
+
 // engineFlags say what inference runs on.
 type engineFlags struct {
 	Threads int    `placeholder:"N" help:"Threads for the inference (all cores)."`
@@ -104,6 +117,9 @@ type htpFlags struct {
 	HtpArch     int  `default:"73" placeholder:"73" help:"The HTP's architecture (73)."`
 	HtpFallback bool `help:"Run operators that the HTP refuses on the CPU, and mark the layers that did."`
 }
+
+// rvc4 is the emulator of commands without these flags.
+var rvc4 = &htpFlags{SocModel: htp.DefaultSoC, HtpArch: htp.DefaultArch}
 
 // engines are the CPU's ONNX Runtime and, when a variant asks for it, the emulator.
 func (h *htpFlags) engines(r *onnxruntime.Runtime) flow.Engines {

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
 	"fmt"
 
 	"quantcheck/internal/flow"
@@ -28,9 +27,7 @@ func (c *diffCmd) Run(con *console) error {
 		return err
 	}
 	if c.JSON {
-		e := json.NewEncoder(con.stdout)
-		e.SetIndent("", " ")
-		return e.Encode(append([]inspect.Difference{}, list...))
+		return report.JSON(con.stdout, append([]inspect.Difference{}, list...))
 	}
 	counts := map[inspect.Kind]int{}
 	for _, d := range list {

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os/exec"
@@ -74,9 +73,7 @@ func (c *doctorCmd) Run(con *console) error {
 	}
 	list := c.parts()
 	if c.JSON {
-		e := json.NewEncoder(con.stdout)
-		e.SetIndent("", "  ")
-		return e.Encode(list)
+		return report.JSON(con.stdout, list)
 	}
 	for _, p := range list {
 		mark, text := "there  ", p.Found

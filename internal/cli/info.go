@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -10,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/jedib0t/go-pretty/v6/table"
-	"github.com/jedib0t/go-pretty/v6/text"
 
 	"quantcheck/internal/flow"
 	"quantcheck/internal/inspect"
@@ -37,10 +35,7 @@ func (c *infoCmd) Run(con *console) error {
 		return err
 	}
 	if c.JSON {
-		e := json.NewEncoder(con.stdout)
-		e.SetIndent("", " ")
-		e.SetEscapeHTML(false)
-		return e.Encode(v)
+		return report.JSON(con.stdout, v)
 	}
 	drawInfo(con.stdout, v)
 	if c.Layers {
@@ -52,18 +47,11 @@ func (c *infoCmd) Run(con *console) error {
 func (c *infoCmd) view(con *console) (*inspect.View, error) {
 	switch strings.ToLower(filepath.Ext(c.Model)) {
 	case ".dlc":
-		v, err := flow.InspectDLC(c.Model)
-		return v, err
+		return flow.InspectDLC(c.Model)
 	case ".onnx":
-		var d inputFlags
-		d.InputShape = c.InputShape
-		description, err := d.description(c.Model)
+		shapes, err := inputShapes(c.InputShape, c.Model)
 		if err != nil {
 			return nil, err
-		}
-		shapes, err := description.Shapes()
-		if err != nil {
-			return nil, usageError{err}
 		}
 		r, err := c.Engine.open()
 		if err != nil {
@@ -150,12 +138,7 @@ func counted(m map[string]int) string {
 }
 
 func drawLayers(w io.Writer, v *inspect.View) {
-	t := table.NewWriter()
-	t.SetOutputMirror(w)
-	style := table.StyleLight
-	style.Format.Header = text.FormatDefault
-	style.Options.DrawBorder, style.Options.SeparateColumns = false, false
-	t.SetStyle(style)
+	t := report.NewTable(w)
 	t.AppendHeader(table.Row{"", "layer", "op", "output", "type", "encoding", "MACs", "parameters"})
 	for i, l := range v.Layers {
 		row := table.Row{i + 1, report.Short(l.Name, 48), l.Op, "", "", "", l.MACs, l.Parameters}

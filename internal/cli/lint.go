@@ -2,7 +2,6 @@ package cli
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -13,10 +12,8 @@ import (
 	"quantcheck/internal/flow"
 	"quantcheck/internal/lint"
 	"quantcheck/internal/machine"
-	"quantcheck/internal/qnn"
 	"quantcheck/internal/report"
 	"quantcheck/internal/result"
-	"quantcheck/internal/runner/htp"
 	"quantcheck/internal/workspace"
 )
 
@@ -65,9 +62,7 @@ func (c *lintCmd) Run(con *console) error {
 	}
 	switch {
 	case c.JSON:
-		e := json.NewEncoder(con.stdout)
-		e.SetIndent("", "  ")
-		err = e.Encode(map[string]any{"findings": append([]lint.Finding{}, findings...), "notes": append([]string{}, notes...)})
+		err = report.JSON(con.stdout, map[string]any{"findings": append([]lint.Finding{}, findings...), "notes": append([]string{}, notes...)})
 	case c.Sarif:
 		err = writeSARIF(con.stdout, c.Subject, findings)
 	default:
@@ -99,14 +94,8 @@ func (c *lintCmd) look(con *console, subject string) ([]lint.Finding, []string, 
 		return nil, nil, usageError{err}
 	}
 	spec := flow.LintSpec{Path: subject, HTP: !c.NoHtp}
-	var d inputFlags
-	d.InputShape = c.InputShape
-	description, err := d.description(subject)
-	if err != nil {
+	if spec.Shapes, err = inputShapes(c.InputShape, subject); err != nil {
 		return nil, nil, err
-	}
-	if spec.Shapes, err = description.Shapes(); err != nil {
-		return nil, nil, usageError{err}
 	}
 	switch {
 	case info.IsDir():
@@ -120,11 +109,7 @@ func (c *lintCmd) look(con *console, subject string) ([]lint.Finding, []string, 
 	if err != nil {
 		return nil, nil, err
 	}
-	h := htpFlags{SocModel: htp.DefaultSoC, HtpArch: htp.DefaultArch}
-	if _, err := qnn.Find(""); errors.Is(err, qnn.ErrUnavailable) {
-		spec.HTP = false // nothing to say: it was not asked for
-	}
-	return flow.Lint(con.ctx, h.engines(r), spec)
+	return flow.Lint(con.ctx, rvc4.engines(r), spec)
 }
 
 func lastRun(con *console, folder workspace.Folder) (*result.Run, error) {
@@ -144,12 +129,15 @@ func lastRun(con *console, folder workspace.Folder) (*result.Run, error) {
 }
 
 func draw(w io.Writer, findings []lint.Finding) {
-	warnings := 0
-	for i, f := range findings {
+	warnings, total, shown := 0, map[string]int{}, map[string]int{}
+	for _, f := range findings {
+		total[f.ID]++
+	}
+	for _, f := range findings {
 		if f.Severity == lint.Warning {
 			warnings++
 		}
-		if i == 0 || findings[i-1].ID != f.ID {
+		if shown[f.ID] == 0 {
 			fmt.Fprintf(w, "%s  %-7s  %s. Fix: %s\n", f.ID, f.Severity, f.Title, f.Fix)
 			if f.Pass != "" {
 				fmt.Fprintf(w, "%17s  quantcheck optimize --pass %s\n", "", f.Pass)
@@ -160,34 +148,15 @@ func draw(w io.Writer, findings []lint.Finding) {
 			place += ": "
 		}
 		const most = 8
-		switch same := sameBefore(findings, i); {
-		case same == most:
-			fmt.Fprintf(w, "%17s  and %d more\n", "", countOf(findings, f.ID)-most)
-		case same < most:
+		switch {
+		case shown[f.ID] == most:
+			fmt.Fprintf(w, "%17s  and %d more\n", "", total[f.ID]-most)
+		case shown[f.ID] < most:
 			fmt.Fprintf(w, "%17s  %s%s\n", "", report.Short(place, 90), report.Printable(f.Evidence))
 		}
+		shown[f.ID]++
 	}
 	fmt.Fprintf(w, "%d findings, %d of them warnings; quantcheck lint --explain ID tells more\n", len(findings), warnings)
-}
-
-func sameBefore(findings []lint.Finding, i int) int {
-	n := 0
-	for _, f := range findings[:i] {
-		if f.ID == findings[i].ID {
-			n++
-		}
-	}
-	return n
-}
-
-func countOf(findings []lint.Finding, id string) int {
-	n := 0
-	for _, f := range findings {
-		if f.ID == id {
-			n++
-		}
-	}
-	return n
 }
 
 // fix applies the passes of the findings, proves them, and looks again.

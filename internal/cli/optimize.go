@@ -1,10 +1,8 @@
 package cli
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -81,7 +79,7 @@ func (c *optimizeCmd) Run(con *console) error {
 	if err != nil {
 		return err
 	}
-	if err := c.write(o); err != nil {
+	if err := onnx.Save(o.Model, c.Output); err != nil {
 		return err
 	}
 	for i, p := range o.Passes {
@@ -98,19 +96,10 @@ func (c *optimizeCmd) Run(con *console) error {
 	}
 	progress.clear()
 	if c.JSON {
-		e := json.NewEncoder(con.stdout)
-		e.SetIndent("", "  ")
-		return e.Encode(map[string]any{"passes": o.Passes, "before": o.Before, "after": o.After, "proof": o.Proof, "notes": append([]string{}, o.Notes...), "seconds": o.Seconds, "proving": o.Proving})
+		return report.JSON(con.stdout, map[string]any{"passes": o.Passes, "before": o.Before, "after": o.After, "proof": o.Proof, "notes": append([]string{}, o.Notes...), "seconds": o.Seconds, "proving": o.Proving})
 	}
 	c.draw(con.stdout, o)
 	return nil
-}
-
-func (c *optimizeCmd) write(o *flow.Optimized) error {
-	if err := os.MkdirAll(filepath.Dir(c.Output), 0o777); err != nil {
-		return err
-	}
-	return onnx.Save(o.Model, c.Output)
 }
 
 func (c *optimizeCmd) draw(w io.Writer, o *flow.Optimized) {

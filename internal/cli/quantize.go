@@ -3,7 +3,6 @@ package cli
 import (
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -13,7 +12,6 @@ import (
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/report"
 	"quantcheck/internal/result"
-	"quantcheck/internal/runner/htp"
 	"quantcheck/internal/workspace"
 )
 
@@ -67,8 +65,7 @@ func (c *quantizeCmd) Run(con *console) error {
 	}
 	progress := newProgress(con.stderr)
 	defer progress.clear()
-	h := htpFlags{SocModel: htp.DefaultSoC, HtpArch: htp.DefaultArch}
-	q, err := flow.Quantize(con.ctx, h.engines(r), spec, c.Dlc != "", progress)
+	q, err := flow.Quantize(con.ctx, rvc4.engines(r), spec, c.Dlc != "", progress)
 	if err != nil {
 		return err
 	}
@@ -83,9 +80,6 @@ func (c *quantizeCmd) Run(con *console) error {
 
 // write writes what was asked for, and gives the paths.
 func (c *quantizeCmd) write(q *flow.Quantized) ([]string, error) {
-	if err := os.MkdirAll(filepath.Dir(c.Output), 0o777); err != nil {
-		return nil, err
-	}
 	if err := onnx.Save(q.Model, c.Output); err != nil {
 		return nil, err
 	}
@@ -115,9 +109,10 @@ func (c *quantizeCmd) draw(w io.Writer, q *flow.Quantized, files []string) {
 	fmt.Fprintf(w, "%d samples calibrated; %d of %d layers have an encoding, %d are fused, %d stay float; %d constants are quantized.\n", len(q.Run.Calibration),
 		v.Counts[result.Compared], len(v.Layers), v.Counts[result.Fused], v.Counts[result.NotQuantized], len(v.Params))
 	const most = 5
-	for i, name := range q.Unencoded() {
+	without := q.Unencoded()
+	for i, name := range without {
 		if i == most {
-			fmt.Fprintf(w, "  and %d more\n", len(q.Unencoded())-most)
+			fmt.Fprintf(w, "  and %d more\n", len(without)-most)
 			break
 		}
 		fmt.Fprintf(w, "  without one: %s\n", report.Printable(name))

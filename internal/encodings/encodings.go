@@ -39,9 +39,9 @@ type entry struct {
 	Offset []int     `json:"offset,omitempty"`
 }
 
-// AIMET100 writes a variant's encodings in AIMET's JSON 1.0.0: graph inputs, activations in graph order, parameters.
+// aimet100 writes a variant's encodings in AIMET's JSON 1.0.0: graph inputs, activations in graph order, parameters.
 // A half-precision variant's activations are listed as 16-bit floats.
-func AIMET100(layers []result.Layer, v *result.Variant) ([]byte, error) {
+func aimet100(layers []result.Layer, v *result.Variant) ([]byte, error) {
 	f := file{Version: "1.0.0", Activations: []entry{}, Params: []entry{}, Producer: "quantcheck"}
 	f.QuantizerArgs = quantArgs{
 		ActivationBits: v.Spec.ActBits, ParamBits: v.Spec.WeightBits, PerChannel: v.Spec.PerChannel, Scheme: string(v.Spec.Calibrator),
@@ -81,7 +81,7 @@ func Write(version string, layers []result.Layer, v *result.Variant) ([]byte, er
 	case "0.6.1":
 		return aimet061(layers, v)
 	case "1.0.0":
-		return AIMET100(layers, v)
+		return aimet100(layers, v)
 	case "2.0.0":
 		return aimet200(layers, v)
 	}

@@ -13,7 +13,6 @@ import (
 
 // Asked is what an encodings file asks for one tensor.
 type Asked struct {
-	Param     bool
 	Float     bool // stays a floating-point number of Bits
 	Bits      int
 	Encodings []quant.Encoding // one, or one per channel; none for floats
@@ -41,31 +40,28 @@ func Read(data []byte) (map[string]Asked, error) {
 		}
 		asked[e.Name] = a
 	}
-	for _, part := range []struct {
-		raw   json.RawMessage
-		param bool
-	}{{f.Activations, false}, {f.Params, true}} {
-		if part.raw == nil {
+	for _, part := range []json.RawMessage{f.Activations, f.Params} {
+		if part == nil {
 			continue
 		}
 		read := read061
-		if bytes.HasPrefix(bytes.TrimSpace(part.raw), []byte("[")) {
+		if bytes.HasPrefix(bytes.TrimSpace(part), []byte("[")) {
 			read = read100
 		}
-		if err := read(part.raw, part.param, asked); err != nil {
+		if err := read(part, asked); err != nil {
 			return nil, err
 		}
 	}
 	return asked, nil
 }
 
-func read061(raw json.RawMessage, param bool, into map[string]Asked) error {
+func read061(raw json.RawMessage, into map[string]Asked) error {
 	var tensors map[string][]entry061
 	if err := json.Unmarshal(raw, &tensors); err != nil {
 		return fmt.Errorf("encodings of version 0.6.1: %w", err)
 	}
 	for name, list := range tensors {
-		a := Asked{Param: param}
+		a := Asked{}
 		for _, e := range list {
 			a.Bits = e.Bits
 			if strings.EqualFold(e.DType, "float") {
@@ -98,13 +94,13 @@ func read061(raw json.RawMessage, param bool, into map[string]Asked) error {
 	return nil
 }
 
-func read100(raw json.RawMessage, param bool, into map[string]Asked) error {
+func read100(raw json.RawMessage, into map[string]Asked) error {
 	var list []entry
 	if err := json.Unmarshal(raw, &list); err != nil {
 		return fmt.Errorf("encodings of version 1.0.0: %w", err)
 	}
 	for _, e := range list {
-		a := Asked{Param: param, Bits: e.Bits, Float: strings.EqualFold(e.DType, "float")}
+		a := Asked{Bits: e.Bits, Float: strings.EqualFold(e.DType, "float")}
 		if !a.Float && (len(e.Scale) == 0 || len(e.Offset) != len(e.Scale) || e.Bits < 2 || e.Bits > 32) {
 			return fmt.Errorf("tensor %s: %d scales, %d offsets, %d bits", e.Name, len(e.Scale), len(e.Offset), e.Bits)
 		}
@@ -129,7 +125,7 @@ func (e entry200) read() (Asked, error) {
 	if len(scales) == 0 || len(zeros) != 0 && len(zeros) != len(scales) {
 		return Asked{}, fmt.Errorf("%d scales and %d zero points", len(scales), len(zeros))
 	}
-	a := Asked{Bits: bits, Param: e.Axis != nil}
+	a := Asked{Bits: bits}
 	for i, s := range scales {
 		offset := 0
 		if len(zeros) > 0 {

@@ -8,8 +8,11 @@ import (
 )
 
 // Write lets write fill a file under a temporary name in path's folder, syncs it, and renames it to path. If anything
-// fails, path is as it was. The folder must exist.
+// fails, path is as it was. Folders are made.
 func Write(path string, write func(*os.File) error) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+		return err
+	}
 	f, err := os.CreateTemp(filepath.Dir(path), ".quantcheck-*")
 	if err != nil {
 		return err

@@ -82,20 +82,10 @@ func Check(ctx context.Context, engines Engines, spec result.Spec, progress Prog
 			return nil, err
 		}
 	}
-	run := &result.Run{
-		Command: "check", Name: spec.Name, Started: started.UTC().Truncate(time.Millisecond), Spec: spec,
-		Tool: machine.Version, ONNXRuntime: r.Version, Machine: machine.Describe(), Warnings: []string{},
-		Samples: []result.Sample{}, Calibration: []result.Sample{},
-	}
-	ref, err := loadReference(ctx, r, spec)
+	run, ref, loader, err := begin(ctx, "check", r, spec, started)
 	if err != nil {
 		return nil, err
 	}
-	run.Model, run.Layers = ref.describe(), ref.layers
-	run.Warnings = append(run.Warnings, ref.warnings...)
-
-	loader := dataset.Loader{Inputs: run.Model.Inputs, Description: spec.Input, Cache: dataset.NewCache(min(int64(spec.MemoryMiB)<<20/32, 64<<20))}
-	run.Model.Layout = loader.Layout()
 	compared, err := samples(spec.Images, spec.Limit, loader)
 	if err != nil {
 		return nil, err
@@ -128,6 +118,24 @@ func Check(ctx context.Context, engines Engines, spec result.Spec, progress Prog
 	originate(run)
 	run.Seconds = time.Since(started).Seconds()
 	return run, nil
+}
+
+// begin starts a command's run: it reads the float model and says how samples become its inputs.
+func begin(ctx context.Context, command string, r *onnxruntime.Runtime, spec result.Spec, started time.Time) (*result.Run, *reference, dataset.Loader, error) {
+	run := &result.Run{
+		Command: command, Name: spec.Name, Started: started.UTC().Truncate(time.Millisecond), Spec: spec,
+		Tool: machine.Version, ONNXRuntime: r.Version, Machine: machine.Describe(), Warnings: []string{},
+		Samples: []result.Sample{}, Calibration: []result.Sample{},
+	}
+	ref, err := loadReference(ctx, r, spec)
+	if err != nil {
+		return nil, nil, dataset.Loader{}, err
+	}
+	run.Model, run.Layers = ref.describe(), ref.layers
+	run.Warnings = append(run.Warnings, ref.warnings...)
+	loader := dataset.Loader{Inputs: run.Model.Inputs, Description: spec.Input, Cache: dataset.NewCache(min(int64(spec.MemoryMiB)<<20/32, 64<<20))}
+	run.Model.Layout = loader.Layout()
+	return run, ref, loader, nil
 }
 
 func samples(path string, limit int, loader dataset.Loader) (*dataset.Set, error) {

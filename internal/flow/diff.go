@@ -57,7 +57,7 @@ func askedBy(path string) (map[string]encodings.Asked, error) {
 			}
 		}
 		for _, p := range found.Params {
-			asked[p.Tensor] = encodings.Asked{Param: true, Bits: p.Encodings[0].Bits, Encodings: p.Encodings}
+			asked[p.Tensor] = encodings.Asked{Bits: p.Encodings[0].Bits, Encodings: p.Encodings}
 		}
 		if len(asked) == 0 {
 			return nil, fmt.Errorf("%s has no quantizers: give the QDQ model", path)
@@ -71,7 +71,7 @@ func askedBy(path string) (map[string]encodings.Asked, error) {
 		for g := range f.Graphs {
 			for i := range f.Graphs[g].Tensors {
 				if t := &f.Graphs[g].Tensors[i]; t.Encoding != nil {
-					asked[t.Name] = encodings.Asked{Param: t.Location == dlc.Static, Bits: t.Encoding.Bits, Encodings: inspect.Held(t)}
+					asked[t.Name] = encodings.Asked{Bits: t.Encoding.Bits, Encodings: inspect.Held(t)}
 				}
 			}
 		}

@@ -79,7 +79,7 @@ func Optimize(ctx context.Context, engines Engines, spec OptimizeSpec, progress 
 	if m, batched, err = onnx.FixInputs(m, shapes); err != nil {
 		return nil, usage(fmt.Errorf("%s: %w", spec.Model, err))
 	}
-	o := &optimizer{ctx: ctx, engines: engines, progress: progress, result: &Optimized{Passes: []PassResult{}}}
+	o := &optimizer{ctx: ctx, engines: engines, result: &Optimized{Passes: []PassResult{}}}
 	if err := o.samples(spec, m); err != nil {
 		return nil, err
 	}
@@ -128,11 +128,10 @@ func chosen(spec OptimizeSpec) ([]*rewrite.Pass, error) {
 }
 
 type optimizer struct {
-	ctx      context.Context //nolint:containedctx // it lives as long as the call
-	engines  Engines
-	progress Progress
-	inputs   []map[string]tensor.Tensor
-	result   *Optimized
+	ctx     context.Context //nolint:containedctx // it lives as long as the call
+	engines Engines
+	inputs  []map[string]tensor.Tensor
+	result  *Optimized
 
 	model   *onnx.Model
 	types   map[string]onnxruntime.Type

@@ -3,11 +3,8 @@ package flow
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
-	"quantcheck/internal/dataset"
-	"quantcheck/internal/machine"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/result"
 	"quantcheck/internal/runner/htp"
@@ -42,19 +39,10 @@ func Quantize(ctx context.Context, engines Engines, spec result.Spec, dlc bool, 
 		}
 	}
 	variants[0].Engine = variant.HTP // a device takes no float tensor between two operators
-	run := &result.Run{
-		Command: "quantize", Name: spec.Name, Started: started.UTC().Truncate(time.Millisecond), Spec: spec,
-		Tool: machine.Version, ONNXRuntime: engines.ORT.Version, Machine: machine.Describe(), Warnings: []string{},
-		Samples: []result.Sample{}, Calibration: []result.Sample{},
-	}
-	ref, err := loadReference(ctx, engines.ORT, spec)
+	run, ref, loader, err := begin(ctx, "quantize", engines.ORT, spec, started)
 	if err != nil {
 		return nil, err
 	}
-	run.Model, run.Layers = ref.describe(), ref.layers
-	run.Warnings = append(run.Warnings, ref.warnings...)
-	loader := dataset.Loader{Inputs: run.Model.Inputs, Description: spec.Input, Cache: dataset.NewCache(min(int64(spec.MemoryMiB)<<20/32, 64<<20))}
-	run.Model.Layout = loader.Layout()
 	set, err := samples(spec.Images, spec.Limit, loader)
 	if err != nil {
 		return nil, err
@@ -95,5 +83,5 @@ func (q *Quantized) Unencoded() []string {
 			list = append(list, fmt.Sprintf("%s (%s): %s", q.Run.Layers[k].Name, q.Run.Layers[k].Op, l.Reason))
 		}
 	}
-	return slices.Clip(list)
+	return list
 }

@@ -6,21 +6,26 @@ import (
 	"quantcheck/internal/rewrite"
 )
 
+// try runs a pass on the model, for what it would change and what it leaves; an error is said when the pass is asked for.
+func try(s *Subject, name string) rewrite.Result {
+	if s.Model == nil {
+		return rewrite.Result{}
+	}
+	p, err := rewrite.Find(name)
+	if err != nil {
+		return rewrite.Result{}
+	}
+	r, err := p.Run(s.Model, s.Env)
+	if err != nil {
+		return rewrite.Result{}
+	}
+	return *r
+}
+
 // fits looks for the places where a pass would change something.
 func fits(name, evidence string) func(*Subject, report) {
 	return func(s *Subject, say report) {
-		if s.Model == nil {
-			return
-		}
-		p, err := rewrite.Find(name)
-		if err != nil {
-			return
-		}
-		r, err := p.Run(s.Model, s.Env)
-		if err != nil {
-			return // the pass says so when it is asked for
-		}
-		for _, place := range r.Changes {
+		for _, place := range try(s, name).Changes {
 			say(place, "", "%s", evidence)
 		}
 	}
@@ -51,17 +56,8 @@ var graphChecks = []Check{
 		Why:  "The Conv pads with zeros, which are other values before the addition: fusing would be wrong at the border.",
 		Fix:  "train or export without padding there, or subtract the mean outside of the model (input description)",
 		look: func(s *Subject, say report) {
-			if s.Model == nil {
-				return
-			}
-			p, err := rewrite.Find("fuse-mul-add-before-conv")
-			if err != nil {
-				return
-			}
-			if r, err := p.Run(s.Model, s.Env); err == nil {
-				for _, l := range r.Left {
-					say(l, "", "left by the pass %s", p.Name)
-				}
+			for _, l := range try(s, "fuse-mul-add-before-conv").Left {
+				say(l, "", "left by the pass fuse-mul-add-before-conv")
 			}
 		},
 	},

@@ -28,7 +28,6 @@ const (
 
 // Subject is what checks look at; what is nil is not known.
 type Subject struct {
-	Path  string
 	Model *onnx.Model // constants folded
 	Env   rewrite.Env // its shapes
 	DLC   *dlc.File

@@ -37,7 +37,7 @@ func quantizer(s *Subject) (map[string]string, bool) {
 func isTrue(v string) bool { return strings.EqualFold(strings.Trim(v, "[]"), "true") }
 
 // weights calls f for every Conv, ConvTranspose and Gemm with constant weights: their values by output channel.
-func weights(s *Subject, f func(node, name string, channels [][]float32, bias []float32)) {
+func weights(s *Subject, f func(node, name string, channels [][]float32)) {
 	if s.Model == nil {
 		return
 	}
@@ -68,13 +68,7 @@ func weights(s *Subject, f func(node, name string, channels [][]float32, bias []
 			c := e / inner % len(channels)
 			channels[c] = append(channels[c], v)
 		}
-		var bias []float32
-		if len(n.GetInput()) > 2 && x.Initializer[n.GetInput()[2]] != nil {
-			if b, err := s.Model.Tensor(x.Initializer[n.GetInput()[2]]); err == nil {
-				bias = b.F32
-			}
-		}
-		f(n.GetName(), n.GetInput()[1], channels, bias)
+		f(n.GetName(), n.GetInput()[1], channels)
 	}
 }
 
@@ -187,7 +181,7 @@ var quantChecks = []Check{
 		Why:  "With one encoding for the tensor the small channels are left with a step or two.",
 		Fix:  "per-channel quantization; where that is not to be had, quantcheck optimize --pass equalize",
 		look: func(s *Subject, say report) {
-			weights(s, func(node, name string, channels [][]float32, _ []float32) {
+			weights(s, func(node, name string, channels [][]float32) {
 				least, most := math.Inf(1), 0.0
 				for _, c := range channels {
 					if g := greatest(c); g > 0 {
@@ -206,7 +200,7 @@ var quantChecks = []Check{
 		Why:  "They compute a constant, at the price of the others; after training with pruning they can be removed.",
 		Fix:  "prune the channels",
 		look: func(s *Subject, say report) {
-			weights(s, func(node, name string, channels [][]float32, _ []float32) {
+			weights(s, func(node, name string, channels [][]float32) {
 				dead := 0
 				for _, c := range channels {
 					if greatest(c) == 0 {

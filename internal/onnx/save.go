@@ -18,7 +18,7 @@ const (
 )
 
 // Save writes a model to path, whole or not at all. External data it was read with, and weights of more than 1 GiB, go to
-// path + ".data"; else it is one file. The folder must exist.
+// path + ".data"; else it is one file. Folders are made.
 func Save(m *Model, path string) error { return save(m, path, externalFrom) }
 
 func save(m *Model, path string, from int64) error {

@@ -133,33 +133,11 @@ func entry(m *onnx.Model, x *onnx.Index, name string) (*onnxpb.NodeProto, *quant
 
 // gridOf reads a Q or DQ node's grid, nil if it is none of one scale and a type of 8 or 16 bits.
 func gridOf(m *onnx.Model, x *onnx.Index, n *onnxpb.NodeProto) (*quant.Grid, error) {
-	if len(n.GetInput()) < 2 || x.Initializer[n.GetInput()[1]] == nil {
-		return nil, nil
-	}
-	scale, err := m.Tensor(x.Initializer[n.GetInput()[1]])
-	if err != nil {
+	scales, zeros, d, err := scalesAndZeros(m, x, n, tensor.Uint8)
+	if err != nil || len(scales) != 1 {
 		return nil, err
 	}
-	values, ok := scale.AsFloat32()
-	if !ok || len(values) != 1 {
-		return nil, nil
-	}
-	g := &quant.Grid{DType: tensor.Uint8, Scale: values[0]}
-	if len(n.GetInput()) > 2 && n.GetInput()[2] != "" {
-		z := x.Initializer[n.GetInput()[2]]
-		if z == nil {
-			return nil, nil
-		}
-		t, err := m.Tensor(z)
-		if err != nil {
-			return nil, err
-		}
-		zeros, ok := t.Ints()
-		if !ok || len(zeros) != 1 {
-			return nil, nil
-		}
-		g.DType, g.Zero = t.DType, int32(zeros[0])
-	}
+	g := &quant.Grid{DType: d, Scale: scales[0], Zero: int32(zeros[0])}
 	if !g.Known() {
 		return nil, nil
 	}

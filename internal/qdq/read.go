@@ -102,32 +102,9 @@ func (f *Found) quantizer(m *onnx.Model, n *onnxpb.NodeProto) error {
 // encodings reads a Q or DQ node's scale and zero point. It gives none for types without an integer grid and for
 // scales that are not constant. Without a zero point the type is the one given.
 func encodings(m *onnx.Model, x *onnx.Index, n *onnxpb.NodeProto, d tensor.DType) (list []quant.Encoding, axis int, err error) {
-	p := x.Initializer[n.GetInput()[1]]
-	if p == nil {
-		return nil, -1, nil
-	}
-	scales, err := m.Tensor(p)
-	if err != nil {
+	values, zeros, d, err := scalesAndZeros(m, x, n, d)
+	if err != nil || len(values) == 0 {
 		return nil, -1, err
-	}
-	values, ok := scales.AsFloat32()
-	if !ok || len(values) == 0 {
-		return nil, -1, nil
-	}
-	zeros := make([]int64, len(values))
-	if len(n.GetInput()) > 2 && n.GetInput()[2] != "" {
-		z := x.Initializer[n.GetInput()[2]]
-		if z == nil {
-			return nil, -1, nil
-		}
-		t, err := m.Tensor(z)
-		if err != nil {
-			return nil, -1, err
-		}
-		if zeros, ok = t.Ints(); !ok || len(zeros) != len(values) {
-			return nil, -1, nil
-		}
-		d = t.DType
 	}
 	signed := d == tensor.Int8 || d == tensor.Int16 || d == tensor.Int4 || d == tensor.Int32
 	bits := d.Bits()
@@ -146,4 +123,34 @@ func encodings(m *onnx.Model, x *onnx.Index, n *onnxpb.NodeProto, d tensor.DType
 		axis = int(onnx.AttrInt(n, "axis", 1))
 	}
 	return list, axis, nil
+}
+
+// scalesAndZeros reads a Q or DQ node's constants: as many scales as zero points, none if they are not constant, and the
+// integers' type. Without a zero point it is 0, and the type the one given.
+func scalesAndZeros(m *onnx.Model, x *onnx.Index, n *onnxpb.NodeProto, d tensor.DType) (scales []float32, zeros []int64, _ tensor.DType, _ error) {
+	if len(n.GetInput()) < 2 || x.Initializer[n.GetInput()[1]] == nil {
+		return nil, nil, d, nil
+	}
+	t, err := m.Tensor(x.Initializer[n.GetInput()[1]])
+	if err != nil {
+		return nil, nil, d, err
+	}
+	scales, ok := t.AsFloat32()
+	if !ok {
+		return nil, nil, d, nil
+	}
+	if len(n.GetInput()) < 3 || n.GetInput()[2] == "" {
+		return scales, make([]int64, len(scales)), d, nil
+	}
+	z := x.Initializer[n.GetInput()[2]]
+	if z == nil {
+		return nil, nil, d, nil
+	}
+	if t, err = m.Tensor(z); err != nil {
+		return nil, nil, d, err
+	}
+	if zeros, ok = t.Ints(); !ok || len(zeros) != len(scales) {
+		return nil, nil, d, nil
+	}
+	return scales, zeros, t.DType, nil
 }

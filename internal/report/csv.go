@@ -130,10 +130,10 @@ func share(l *result.LayerResult) string {
 	return strconv.FormatFloat(l.Local.Share, 'g', -1, 64)
 }
 
-// JSON writes a run for machines.
-func JSON(w io.Writer, run *result.Run) error {
+// JSON writes a result for machines.
+func JSON(w io.Writer, v any) error {
 	e := json.NewEncoder(w)
 	e.SetIndent("", " ")
 	e.SetEscapeHTML(false)
-	return e.Encode(run)
+	return e.Encode(v)
 }

@@ -45,7 +45,8 @@ func Terminal(w io.Writer, run *result.Run) {
 	used(w, run)
 }
 
-func newTable(w io.Writer) table.Writer {
+// NewTable is the table that all commands draw.
+func NewTable(w io.Writer) table.Writer {
 	t := table.NewWriter()
 	t.SetOutputMirror(w)
 	style := table.StyleLight
@@ -65,7 +66,7 @@ func right(names ...string) []table.ColumnConfig {
 }
 
 func compareVariants(w io.Writer, run *result.Run) {
-	t := newTable(w)
+	t := NewTable(w)
 	t.AppendHeader(table.Row{"variant", "worst output", "SQNR dB", "cosine", "first layer under " + strconv.FormatFloat(run.Spec.DivergeUnder, 'g', -1, 64) + " dB"})
 	t.SetColumnConfigs(right("SQNR dB", "cosine"))
 	for i := range run.Variants {
@@ -87,7 +88,7 @@ func worstLayers(w io.Writer, run *result.Run, v *result.Variant) {
 	if len(worst) == 0 {
 		return
 	}
-	t := newTable(w)
+	t := NewTable(w)
 	t.AppendHeader(table.Row{"", "worst layers", "op", "SQNR dB", "alone dB", "share", "cosine", "max steps", "emu↔sim dB", "worst sample"})
 	t.SetColumnConfigs(right("", "SQNR dB", "alone dB", "share", "cosine", "max steps", "emu↔sim dB"))
 	if v.Twin < 0 {

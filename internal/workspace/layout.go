@@ -48,9 +48,6 @@ func ModelName(asked, path string) string {
 
 // WriteFile writes a file that is either whole or not there: to a temporary name, synced, renamed. Folders are made.
 func WriteFile(path string, data []byte) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
-		return err
-	}
 	return file.Write(path, func(f *os.File) error {
 		_, err := f.Write(data)
 		return err

@@ -89,7 +89,7 @@ func (s *Stage) Model(v *result.Variant, layers []result.Layer, model []byte) er
 	if s.spec.Encodings == "" {
 		return nil
 	}
-	data, err := encodings.AIMET100(layers, v)
+	data, err := encodings.Write("1.0.0", layers, v)
 	if err != nil {
 		return err
 	}
