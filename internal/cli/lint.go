@@ -75,7 +75,11 @@ func (c *lintCmd) Run(con *console) error {
 		return err
 	}
 	if c.Fix {
-		if err := c.fix(con, findings); err != nil {
+		people := *con
+		if c.JSON || c.Sarif { // stdout is one document already
+			people.stdout = con.stderr
+		}
+		if err := c.fix(&people, findings); err != nil {
 			return err
 		}
 	}

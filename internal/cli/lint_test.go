@@ -40,6 +40,10 @@ func TestLintModelDLCAndWorkspace(t *testing.T) {
 	if _, err := os.Stat(out); err != nil {
 		t.Error(err)
 	}
+	status, stdout, stderr = run(t, "lint", model, "--no-htp", "--fix", "-o", out, "--json")
+	if !json.Valid([]byte(stdout)) || status != 0 || !strings.Contains(stderr, "findings before, 0 after") {
+		t.Errorf("--fix with --json: %d %s", status, stderr)
+	}
 	status, stdout, _ = run(t, "lint", fixture.Path(t, "dlc", "pose_landmark_lite_quantized.dlc"), "--json")
 	if status != 0 || !strings.Contains(stdout, `"QC2001"`) {
 		t.Errorf("%d %s", status, stdout)
