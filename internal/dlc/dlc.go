@@ -24,7 +24,8 @@ var ErrVersion2 = errors.New("a DLC of version 2 (SNPE 1.22 or before) cannot be
 
 // File is an open container. Its methods may be called from one goroutine at a time.
 type File struct {
-	Major, Minor int
+	Format       string // what was read, in words: "DLC 4.1"
+	Major, Minor int    // of the container's records
 	Members      []Member
 	Metadata     Metadata
 	Graphs       []Graph
@@ -116,6 +117,16 @@ var dtypeNames = map[DType]string{
 	0x008: "Int_8", 0x016: "Int_16", 0x032: "Int_32", 0x064: "Int_64", 0x108: "uInt_8", 0x116: "uInt_16", 0x132: "uInt_32", 0x164: "uInt_64",
 	0x216: "Float_16", 0x232: "Float_32", 0x304: "sFxp_4", 0x308: "sFxp_8", 0x316: "sFxp_16", 0x332: "sFxp_32",
 	0x404: "uFxp_4", 0x408: "uFxp_8", 0x416: "uFxp_16", 0x432: "uFxp_32", 0x508: "Bool_8", 0x608: "String", 0x7fffffff: "Undefined",
+}
+
+// ParseDType finds a type by the name that snpe-dlc-info uses.
+func ParseDType(name string) (DType, bool) {
+	for d, n := range dtypeNames {
+		if n == name {
+			return d, true
+		}
+	}
+	return Undefined, false
 }
 
 // String is the name that snpe-dlc-info uses.
@@ -216,6 +227,18 @@ func (f *File) Close() error {
 	return f.close()
 }
 
+// Described makes a file of graphs that were described elsewhere, such as in a listing; it has no weights.
+func Described(format string, metadata Metadata, graphs []Graph, notes []string) *File {
+	f := &File{Format: format, Metadata: metadata, Graphs: graphs, Notes: notes}
+	for i := range f.Graphs {
+		f.Graphs[i].index()
+		for k := range f.Graphs[i].Tensors {
+			f.Graphs[i].Tensors[k].owner = -1
+		}
+	}
+	return f
+}
+
 // Read reads a container's graphs; weights stay where they are.
 func Read(r io.ReaderAt, size int64) (*File, error) {
 	f := &File{r: r, members: map[string]*io.SectionReader{}}
@@ -234,6 +257,7 @@ func Read(r io.ReaderAt, size int64) (*File, error) {
 		return nil, errors.New("not a DLC: its record `model` begins with other bytes than D5 0A")
 	}
 	f.Major, f.Minor = int(binary.LittleEndian.Uint16(head[2:])), int(binary.LittleEndian.Uint16(head[4:]))
+	f.Format = fmt.Sprintf("DLC %d.%d", f.Major, f.Minor)
 	f.readMetadata()
 	switch f.Major {
 	case 2:

@@ -32,7 +32,7 @@ func (f *File) Data(t *Tensor) ([]byte, error) {
 		f.params.err = f.readParams()
 	}
 	if f.params.err != nil {
-		return nil, fmt.Errorf("model.params: %w", f.params.err)
+		return nil, fmt.Errorf("values of %s: %w", t.Name, f.params.err)
 	}
 	s, ok := f.params.values[paramKey{t.graph, t.owner, t.Name}]
 	if !ok {
@@ -56,7 +56,7 @@ func (f *File) Data(t *Tensor) ([]byte, error) {
 func (f *File) readParams() error {
 	member, ok := f.members["model.params"]
 	if !ok {
-		return errors.New("the DLC has none")
+		return fmt.Errorf("a %s has no model.params", f.Format)
 	}
 	if f.Major != 4 {
 		return fmt.Errorf("values of a DLC of version %d are not read", f.Major)

@@ -68,7 +68,7 @@ var decisive = []string{"use_per_channel_quantization", "use_per_row_quantizatio
 // DLC views a container's first graph.
 func DLC(path string, f *dlc.File) *View {
 	v := &View{
-		Path: path, Format: fmt.Sprintf("DLC %d.%d", f.Major, f.Minor), Converter: f.Metadata.ConverterCommand, Version: f.Metadata.ConverterVersion, Quantizer: f.Metadata.QuantizerCommand,
+		Path: path, Format: f.Format, Converter: f.Metadata.ConverterCommand, Version: f.Metadata.ConverterVersion, Quantizer: f.Metadata.QuantizerCommand,
 		Settings: map[string]string{}, Notes: append([]string{}, f.Notes...),
 	}
 	v.begin()
