@@ -45,10 +45,10 @@ func (c *infoCmd) Run(con *console) error {
 }
 
 func (c *infoCmd) view(con *console) (*inspect.View, error) {
-	switch strings.ToLower(filepath.Ext(c.Model)) {
-	case ".dlc":
+	switch {
+	case flow.IsContainer(c.Model):
 		return flow.InspectDLC(c.Model)
-	case ".onnx":
+	case strings.EqualFold(filepath.Ext(c.Model), ".onnx"):
 		shapes, err := inputShapes(c.InputShape, c.Model)
 		if err != nil {
 			return nil, err
@@ -59,7 +59,7 @@ func (c *infoCmd) view(con *console) (*inspect.View, error) {
 		}
 		return flow.InspectONNX(con.ctx, flow.Engines{ORT: r}, c.Model, shapes)
 	}
-	return nil, usagef("%s is neither a .dlc nor an .onnx file", c.Model)
+	return nil, usagef("%s is neither a .dlc nor an .onnx file nor a listing of snpe-dlc-info", c.Model)
 }
 
 func drawInfo(w io.Writer, v *inspect.View) {
@@ -70,7 +70,7 @@ func drawInfo(w io.Writer, v *inspect.View) {
 	if v.Converter != "" {
 		line("converter", "%s %s", report.Short(v.Converter, 160), v.Version)
 	}
-	if strings.HasPrefix(v.Format, "DLC") {
+	if !strings.HasPrefix(v.Format, "ONNX") {
 		quantizer := "none: a float model"
 		if v.Quantizer != "" {
 			quantizer = report.Short(v.Quantizer, 80)

@@ -106,8 +106,8 @@ func (c *lintCmd) look(con *console, subject string) ([]lint.Finding, []string, 
 		if spec.Run, err = lastRun(con, workspace.Folder(subject)); err != nil {
 			return nil, nil, err
 		}
-	case !slices.Contains([]string{".onnx", ".dlc"}, strings.ToLower(filepath.Ext(subject))):
-		return nil, nil, usagef("%s is neither an .onnx nor a .dlc file nor a workspace", subject)
+	case !strings.EqualFold(filepath.Ext(subject), ".onnx") && !flow.IsContainer(subject):
+		return nil, nil, usagef("%s is neither an .onnx nor a .dlc file nor a listing of snpe-dlc-info nor a workspace", subject)
 	}
 	r, err := c.Engine.open()
 	if err != nil {

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
+	"strings"
 )
 
 // params finds the values of tensors in model.params.
@@ -120,4 +122,51 @@ func (f *File) place(t table, graph, owner int, buffers []span, inPlace bool) {
 	if at, n := t.vector(6, 1); n > 0 && inPlace {
 		f.params.values[key] = span{"model.params", 8 + at, int64(n)}
 	}
+}
+
+// Ints gives an attribute's whole numbers: from its tensor, or from a listing's text such as "[0, 2, 3, 1]".
+func (f *File) Ints(n Node, attribute string) ([]int, bool) {
+	for _, a := range n.Attributes {
+		if a.Name != attribute {
+			continue
+		}
+		if a.Tensor == nil {
+			return parseInts(a.Text)
+		}
+		width := a.Tensor.DType.Bits() / 8
+		data, err := f.Data(a.Tensor)
+		if err != nil || width == 0 || a.Tensor.DType&0xf00 == 0x200 {
+			return nil, false
+		}
+		var list []int
+		for i := 0; i+width <= len(data); i += width {
+			v := uint64(0)
+			for k := range width {
+				v |= uint64(data[i+k]) << (8 * k)
+			}
+			if a.Tensor.DType.Signed() {
+				v = uint64(int64(v<<(64-8*width)) >> (64 - 8*width))
+			}
+			list = append(list, int(v))
+		}
+		return list, true
+	}
+	return nil, false
+}
+
+func parseInts(text string) ([]int, bool) {
+	inner, opened := strings.CutPrefix(text, "[")
+	inner, closed := strings.CutSuffix(inner, "]")
+	if !opened || !closed {
+		return nil, false
+	}
+	var list []int
+	for part := range strings.FieldsFuncSeq(inner, func(r rune) bool { return r == ',' || r == ' ' }) {
+		v, err := strconv.Atoi(part)
+		if err != nil {
+			return nil, false
+		}
+		list = append(list, v)
+	}
+	return list, true
 }

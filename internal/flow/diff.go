@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"quantcheck/internal/dlc"
 	"quantcheck/internal/encodings"
 	"quantcheck/internal/inspect"
 	"quantcheck/internal/onnx"
@@ -16,14 +15,11 @@ import (
 
 // Diff holds a DLC against what was asked for: a JSON of encodings, a QDQ model, or another DLC.
 func Diff(path, against string) ([]inspect.Difference, error) {
-	f, err := dlc.Open(path)
+	f, err := openContainer(path)
 	if err != nil {
-		return nil, usage(err)
+		return nil, err
 	}
 	defer f.Close()
-	if len(f.Graphs) == 0 {
-		return nil, usage(fmt.Errorf("%s holds no graph", path))
-	}
 	asked, err := askedBy(against)
 	if err != nil {
 		return nil, usage(err)
@@ -33,8 +29,9 @@ func Diff(path, against string) ([]inspect.Difference, error) {
 
 func askedBy(path string) (map[string]encodings.Asked, error) {
 	asked := map[string]encodings.Asked{}
-	switch strings.ToLower(filepath.Ext(path)) {
-	case ".json", ".encodings":
+	ending := strings.ToLower(filepath.Ext(path))
+	switch {
+	case ending == ".json" || ending == ".encodings":
 		data, err := os.ReadFile(path)
 		if err != nil {
 			return nil, err
@@ -42,7 +39,7 @@ func askedBy(path string) (map[string]encodings.Asked, error) {
 		if asked, err = encodings.Read(data); err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
-	case ".onnx":
+	case ending == ".onnx":
 		m, err := onnx.Load(path)
 		if err != nil {
 			return nil, err
@@ -62,8 +59,8 @@ func askedBy(path string) (map[string]encodings.Asked, error) {
 		if len(asked) == 0 {
 			return nil, fmt.Errorf("%s has no quantizers: give the QDQ model", path)
 		}
-	case ".dlc":
-		f, err := dlc.Open(path)
+	case IsContainer(path):
+		f, err := openContainer(path)
 		if err != nil {
 			return nil, err
 		}
@@ -79,7 +76,7 @@ func askedBy(path string) (map[string]encodings.Asked, error) {
 			return nil, fmt.Errorf("%s has no encodings: it is a float model", path)
 		}
 	default:
-		return nil, fmt.Errorf("%s is neither a .json of encodings nor a QDQ .onnx nor a .dlc", path)
+		return nil, fmt.Errorf("%s is neither a .json of encodings nor a QDQ .onnx nor a .dlc nor a listing of snpe-dlc-info", path)
 	}
 	return asked, nil
 }

@@ -4,18 +4,17 @@ import (
 	"context"
 	"fmt"
 
-	"quantcheck/internal/dlc"
 	"quantcheck/internal/inspect"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/runner/ort"
 	"quantcheck/internal/tensor"
 )
 
-// InspectDLC views a DLC; its weights are not read.
+// InspectDLC views a DLC or a listing of one; weights are not read.
 func InspectDLC(path string) (*inspect.View, error) {
-	f, err := dlc.Open(path)
+	f, err := openContainer(path)
 	if err != nil {
-		return nil, usage(err)
+		return nil, err
 	}
 	defer f.Close()
 	return inspect.DLC(path, f), nil

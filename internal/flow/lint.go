@@ -5,11 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 
-	"quantcheck/internal/dlc"
 	"quantcheck/internal/lint"
 	"quantcheck/internal/machine"
 	"quantcheck/internal/onnx"
@@ -41,10 +38,10 @@ func Lint(ctx context.Context, engines Engines, spec LintSpec) ([]lint.Finding, 
 		}
 	}
 	switch {
-	case strings.EqualFold(filepath.Ext(path), ".dlc"):
-		f, err := dlc.Open(path)
+	case path != "" && IsContainer(path):
+		f, err := openContainer(path)
 		if err != nil {
-			return nil, nil, usage(err)
+			return nil, nil, err
 		}
 		defer f.Close()
 		s.DLC = f

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"quantcheck/internal/align"
 	"quantcheck/internal/dataset"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/onnxruntime"
@@ -77,7 +78,7 @@ func (ref *reference) listLayers(original *onnx.Model) {
 				continue
 			}
 			l := result.Layer{
-				Name: out, Clean: CleanLayer(out), Node: n.GetName(), Op: n.GetOpType(), Output: x.Output[out], Shape: []int64{},
+				Name: out, Clean: align.Clean(out), Node: n.GetName(), Op: n.GetOpType(), Output: x.Output[out], Shape: []int64{},
 			}
 			if l.Node == "" {
 				l.Node = fmt.Sprintf("%s_%d", n.GetOpType(), i)
@@ -153,21 +154,6 @@ func (ref *reference) standIns() {
 			}
 		}
 	}
-}
-
-// CleanLayer names a layer as the seed's files do: '.' and '/' become '_', outer '_' go, and so does "_output_0".
-func CleanLayer(name string) string {
-	clean := strings.Map(func(r rune) rune {
-		if r == '.' || r == '/' || r == '\\' || r < ' ' {
-			return '_'
-		}
-		return r
-	}, name)
-	clean = strings.ReplaceAll(strings.Trim(clean, "_"), "_output_0", "")
-	if clean == "" {
-		return "_"
-	}
-	return clean
 }
 
 func (ref *reference) describe() result.Model {
