@@ -44,11 +44,19 @@ type Container struct {
 	Pairs map[string]Pairing // by layer
 	// Inputs are the DLC's tensors of the float model's graph inputs.
 	Inputs map[string]Pairing
-	// Added are tensors of the DLC without a layer: what they are a copy of, or "" if that is not known.
-	Added map[string]string
+	// Added are tensors of the DLC without a layer.
+	Added map[string]Copy
 	// Missing are layers that the DLC does not have, in the model's order.
 	Missing []string
 	Counts  map[Rule]int
+}
+
+// Copy is a tensor of the DLC that holds the values of a layer or of an input of the model once more, in another layout or
+// type.
+type Copy struct {
+	Of      string // "" if it is not known to be a copy of anything
+	Layout  Layout
+	Unknown string // why the layout is not known
 }
 
 // Float is what the alignment needs of a float model: the layers' tensors in graph order, and shapes.
@@ -67,7 +75,7 @@ func Contain(f Float, file *dlc.File) (*Container, error) {
 	g := &file.Graphs[0]
 	a := &aligner{
 		Float: f, file: file, g: g, producer: map[string]int{}, consumers: map[string][]int{}, taken: map[string]string{},
-		out: &Container{Graph: g, Pairs: map[string]Pairing{}, Inputs: map[string]Pairing{}, Added: map[string]string{}, Counts: map[Rule]int{}},
+		out: &Container{Graph: g, Pairs: map[string]Pairing{}, Inputs: map[string]Pairing{}, Added: map[string]Copy{}, Counts: map[Rule]int{}},
 	}
 	for i, n := range g.Nodes {
 		for _, out := range n.Outputs {

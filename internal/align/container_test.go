@@ -99,8 +99,8 @@ func TestEveryQuantizedActivationIsMatched(t *testing.T) {
 		if quantized < 19 || matched != quantized {
 			t.Errorf("%s: %d of %d quantized activations are matched", c.name, matched, quantized)
 		}
-		for tensor, of := range got.Added {
-			if of == "" {
+		for tensor, copied := range got.Added {
+			if copied.Of == "" {
 				t.Errorf("%s: nothing is known of the tensor %s", c.name, tensor)
 			}
 		}

@@ -249,16 +249,19 @@ func (a *aligner) describe() {
 		if t.Location == dlc.Static || a.taken[t.Name] != "" {
 			continue
 		}
-		a.out.Added[t.Name] = ""
+		var c Copy
 		for _, from := range a.sources(t.Name)[1:] {
-			if a.taken[from] != "" {
-				a.out.Added[t.Name] = a.taken[from]
+			if c.Of = a.taken[from]; c.Of != "" {
 				break
 			}
 		}
-		if a.out.Added[t.Name] == "" {
-			a.out.Added[t.Name] = a.becomesPaired(t.Name)
+		if c.Of == "" {
+			c.Of = a.becomesPaired(t.Name)
 		}
+		if c.Of != "" {
+			c.Layout, c.Unknown = a.layout(c.Of, t)
+		}
+		a.out.Added[t.Name] = c
 	}
 }
 

@@ -33,6 +33,7 @@ type build struct {
 	progress Progress
 	run      *result.Run
 
+	samples   int                              // that are compared
 	skipped   []string                         // what was said of samples that could not be read
 	floats    []map[string]*onnxpb.TensorProto // per variant: float originals of its constants
 	locals    []*local                         // per variant; none if local errors are not asked for
@@ -40,7 +41,8 @@ type build struct {
 	arena     *runner.Arena
 	models    []*onnx.Model // of the variants
 	reference runner.Runner
-	runners   []runner.Runner
+	players   []player
+	recorded  []*recorded   // per variant: nil for those that are run here
 	emulated  []*htp.Runner // per variant: the same runner, if it is the emulator's
 }
 
@@ -48,9 +50,12 @@ func (b *build) close() {
 	if b.reference != nil {
 		b.reference.Close()
 	}
-	for _, r := range b.runners {
+	for _, p := range b.players {
+		p.close()
+	}
+	for _, r := range b.recorded[min(len(b.players), len(b.recorded)):] { // those that no player closes
 		if r != nil {
-			r.Close()
+			r.file.Close()
 		}
 	}
 	for _, l := range b.locals {
@@ -81,7 +86,15 @@ func (b *build) model(ctx context.Context, calibrating *dataset.Set, loader data
 	b.arena = runner.NewArena(min(int64(b.spec.MemoryMiB)<<20/8, 160<<20))
 	// Ready models are read first: what is wrong with them is said before the calibration runs.
 	ready := make([]*onnx.Model, len(b.variants))
+	b.recorded = make([]*recorded, len(b.variants))
 	for i, v := range b.variants {
+		if v.Kind == variant.Dumps {
+			r, err := b.openRecorded(v)
+			if err != nil {
+				return err
+			}
+			b.recorded[i] = r
+		}
 		if v.Kind == variant.File {
 			m, err := b.loadReady(ctx, v)
 			if err != nil {
@@ -102,7 +115,9 @@ func (b *build) model(ctx context.Context, calibrating *dataset.Set, loader data
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := b.addVariant(v, ready[i], stats); err != nil {
+		if r := b.recorded[i]; r != nil {
+			b.addRecorded(v, r, b.samples)
+		} else if err := b.addVariant(v, ready[i], stats); err != nil {
 			return fmt.Errorf("variant %s: %w", v.Name, err)
 		}
 		b.progress.Step(i + 1)
@@ -135,9 +150,13 @@ func (b *build) loadReady(ctx context.Context, v variant.Spec) (*onnx.Model, err
 	return m, nil
 }
 
+func newVariant(v variant.Spec, layers int) result.Variant {
+	return result.Variant{Spec: v, Inputs: map[string]result.Coding{}, Params: []result.Param{}, Layers: make([]result.LayerResult, layers), Twin: -1, Parts: -1}
+}
+
 // addVariant builds one variant's model and its layers' matches.
 func (b *build) addVariant(v variant.Spec, ready *onnx.Model, stats *calib.Statistics) error {
-	rv := result.Variant{Spec: v, Inputs: map[string]result.Coding{}, Params: []result.Param{}, Layers: make([]result.LayerResult, len(b.ref.layers)), Twin: -1, Parts: -1}
+	rv := newVariant(v, len(b.ref.layers))
 	var match func(layer string) align.Match
 	var params []qdq.ParamEncoding
 	switch {
@@ -224,6 +243,16 @@ func (b *build) compile(ctx context.Context) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		if r := b.recorded[i]; r != nil {
+			entrances := map[string]string{}
+			b.players, b.emulated = append(b.players, b.record(i, r, segments, entrances)), append(b.emulated, nil)
+			b.entrances = append(b.entrances, entrances)
+			if b.spec.LocalSamples > 0 {
+				b.locals = append(b.locals, notAlone(b.ref.layers))
+			}
+			b.progress.Step(i + 1)
+			continue
+		}
 		surgeon := b.surgeon(i)
 		entrances := map[string]string{}
 		for _, in := range b.run.Model.Inputs {
@@ -266,7 +295,7 @@ func (b *build) compile(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("variant %s: %w", v.Spec.Name, err)
 		}
-		b.runners, b.emulated = append(b.runners, r), append(b.emulated, nil)
+		b.players, b.emulated = append(b.players, running(r)), append(b.emulated, nil)
 		if b.spec.LocalSamples > 0 {
 			if err := b.addLocal(i, surgeon, segments, groups); err != nil {
 				return fmt.Errorf("variant %s: %w", v.Spec.Name, err)
@@ -292,7 +321,7 @@ func (b *build) surgeon(i int) *qdq.Surgeon {
 func (b *build) hand(out Output) error {
 	for i := range b.run.Variants {
 		v := &b.run.Variants[i]
-		if v.Spec.Kind == variant.File || v.Spec.Kind == variant.Half && emulated(v.Spec) {
+		if v.Spec.Kind == variant.File || v.Spec.Kind == variant.Dumps || v.Spec.Kind == variant.Half && emulated(v.Spec) {
 			continue
 		}
 		if !b.spec.SaveModel && b.spec.Encodings == "" {

@@ -101,7 +101,7 @@ func Check(ctx context.Context, engines Engines, spec result.Spec, progress Prog
 		run.Warnings = append(run.Warnings, "the compared samples are also those that calibrate; give others with --calib for numbers that hold on unseen pictures")
 	}
 
-	b := &build{r: r, emulator: emulator, ref: ref, spec: spec, variants: variants, progress: progress, run: run}
+	b := &build{r: r, emulator: emulator, ref: ref, spec: spec, variants: variants, samples: len(compared.Sources), progress: progress, run: run}
 	defer b.close()
 	if err := b.prepare(ctx, calibrating, loader); err != nil {
 		return nil, err

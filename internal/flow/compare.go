@@ -37,8 +37,9 @@ type comparison struct {
 
 // held is a tensor of a variant that waits for its counterpart.
 type held struct {
-	tensor tensor.Tensor
-	batch  *runner.Batch
+	tensor  tensor.Tensor
+	problem string // why there are no values
+	batch   *runner.Batch
 }
 
 func (b *build) compare(ctx context.Context, set *dataset.Set, loader dataset.Loader, out Output) error {
@@ -53,7 +54,8 @@ func (b *build) compare(ctx context.Context, set *dataset.Set, loader dataset.Lo
 		sizes := make([]float64, len(v.Layers))
 		for k := range v.Layers {
 			if l := &v.Layers[k]; l.Has() {
-				users[l.Tap] = append(users[l.Tap], k)
+				tap := b.tapOf(i, k)
+				users[tap] = append(users[tap], k)
 				if l.Encoding != nil {
 					sizes[k] = l.Encoding.Scale
 				}
@@ -74,7 +76,7 @@ func (b *build) compare(ctx context.Context, set *dataset.Set, loader dataset.Lo
 	b.progress.Phase("comparing", len(set.Sources))
 	err := b.eachSample(ctx, set, loader, func(n int, s *dataset.Sample) error {
 		if s != nil {
-			if err := c.sample(ctx, s); err != nil {
+			if err := c.sample(ctx, n-1, s); err != nil {
 				return err
 			}
 		}
@@ -106,8 +108,8 @@ func (c *comparison) room(layers int) [][parts][]*metric.Values {
 	return list
 }
 
-// sample runs one sample through all models, segment by segment.
-func (c *comparison) sample(ctx context.Context, s *dataset.Sample) error {
+// sample runs one sample through all models, segment by segment. source is its place among those asked for.
+func (c *comparison) sample(ctx context.Context, source int, s *dataset.Sample) error {
 	number := len(c.b.run.Samples)
 	fail := func(who string, err error) error {
 		if ctx.Err() != nil {
@@ -127,15 +129,15 @@ func (c *comparison) sample(ctx context.Context, s *dataset.Sample) error {
 	}
 	ref := c.b.reference.Start(s.Inputs)
 	defer ref.Close()
-	variants := make([]runner.Inference, len(c.b.runners))
-	waiting := make([]map[string]held, len(c.b.runners))
-	for i, r := range c.b.runners {
+	variants := make([]runner.Inference, len(c.b.players))
+	waiting := make([]map[string]held, len(c.b.players))
+	for i, p := range c.b.players {
 		waiting[i] = map[string]held{}
 		if c.inARow[i] >= hopeless {
 			c.without(i, 0, "not run any more after so many failures")
 			continue
 		}
-		variants[i] = r.Start(s.Inputs)
+		variants[i] = p.start(source, s.Inputs)
 		defer variants[i].Close()
 	}
 	defer func() {
@@ -169,7 +171,7 @@ func (c *comparison) sample(ctx context.Context, s *dataset.Sample) error {
 				}
 				for _, layer := range c.user[i][tap.Name] {
 					batch.Retain()
-					waiting[i][c.b.run.Layers[layer].Name] = held{tap.Tensor, batch}
+					waiting[i][c.b.run.Layers[layer].Name] = held{tap.Tensor, tap.Problem, batch}
 				}
 			}
 			batch.Release()
@@ -248,6 +250,9 @@ func (c *comparison) measure(sample, layer int, ref tensor.Tensor, got []*held) 
 		}
 		if !c.b.spec.Bare {
 			values, err := measure(ref, h.tensor, c.sizes[i][layer])
+			if h.problem != "" {
+				err = errors.New(h.problem)
+			}
 			if err != nil {
 				c.problem(i, layer, err.Error())
 			} else {

@@ -34,7 +34,7 @@ func (b *build) emulate(ctx context.Context, i int, groups [][]string) error {
 	if err != nil {
 		return err
 	}
-	b.runners, b.emulated = append(b.runners, r), append(b.emulated, r)
+	b.players, b.emulated = append(b.players, running(r)), append(b.emulated, r)
 	v.Emulator.Passes = r.Passes()
 	cpu := r.OnCPU()
 	for k := range v.Layers {

@@ -31,6 +31,15 @@ type local struct {
 	outputs               map[string]int
 }
 
+// notAlone is the local part of a variant that was run elsewhere.
+func notAlone(layers []result.Layer) *local {
+	l := &local{of: map[string][]island{}, skipped: map[string]string{}, outputs: map[string]int{}}
+	for _, layer := range layers {
+		l.skipped[layer.Name] = "run elsewhere: its layers are not computed alone"
+	}
+	return l
+}
+
 // island is one tensor of a layer that was computed alone.
 type island struct {
 	tap  string

@@ -21,7 +21,7 @@ var rooms = []string{
 	"quant", "metric", "onnx", "onnxruntime", "qnn", "dataset",
 	"runner", "runner/ort",
 	"calib", "qdq", "rewrite", "runner/htp",
-	"result", "align", "encodings", "inspect", "lint",
+	"result", "align", "runner/dump", "encodings", "inspect", "lint",
 	"workspace", "report", "web",
 	"flow",
 	"cli",

@@ -38,6 +38,9 @@ func Similarities(run *result.Run, v *result.Variant) []byte {
 			header = append(header, "Local_twin_"+info.Key)
 		}
 	}
+	if v.Container != nil {
+		header = append(header, "DLC_tensor", "Rule")
+	}
 	var b bytes.Buffer
 	w := csv.NewWriter(&b)
 	_ = w.Write(header) // a buffer takes everything
@@ -76,6 +79,9 @@ func Similarities(run *result.Run, v *result.Variant) []byte {
 		if v.Emulator != nil {
 			row = append(row, strconv.FormatBool(l.OnCPU))
 			row = append(row, twinColumns(l)...)
+		}
+		if v.Container != nil {
+			row = append(row, l.Tap, l.Rule)
 		}
 		_ = w.Write(row)
 	}

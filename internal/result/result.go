@@ -120,6 +120,8 @@ type Variant struct {
 	// Whole is, for each output layer, what quantizing only the weights or only the activations of the whole model costs.
 	Whole []Whole `json:"whole,omitempty"`
 
+	// Container says what was made of a DLC that the variant was run from; nil for others.
+	Container *Container `json:"container,omitempty"`
 	// Emulator says what emulated the variant; nil for a simulation on the CPU.
 	Emulator *Emulator `json:"emulator,omitempty"`
 	// Twin is the number of the variant that simulates on the CPU what this one emulates, −1 if there is none.
@@ -136,6 +138,22 @@ type Emulator struct {
 	Passes int      `json:"passes"`           // how often each sample ran: more than once if not all layers fit the memory bound
 	Taps   string   `json:"taps"`             // whether exposing the layers changed the outputs, in words
 	OnCPU  []string `json:"on_cpu,omitempty"` // layers whose operator the HTP refuses
+}
+
+// Container is a DLC held against the float model.
+type Container struct {
+	Format    string         `json:"format"`
+	Graph     string         `json:"graph"`
+	Converter string         `json:"converter_version,omitempty"`
+	Rules     map[string]int `json:"rules"`   // how many layers were found by which rule
+	Added     []Added        `json:"added"`   // tensors without a layer of their own
+	Missing   []string       `json:"missing"` // layers without a tensor
+}
+
+// Added is a tensor of a DLC that the converter put in.
+type Added struct {
+	Tensor string `json:"tensor"`
+	Of     string `json:"of,omitempty"` // the layer or input that it is a copy of
 }
 
 // Twin compares a layer's emulation with its simulation.
@@ -211,7 +229,8 @@ type Param struct {
 type LayerResult struct {
 	Status   Status           `json:"status"`
 	Reason   string           `json:"reason,omitempty"`
-	Tap      string           `json:"tap,omitempty"` // the variant's tensor that was compared
+	Tap      string           `json:"tap,omitempty"`  // the variant's tensor that was compared
+	Rule     string           `json:"rule,omitempty"` // by which a DLC's tensor was found
 	Encoding *Coding          `json:"encoding,omitempty"`
 	Summary  Summary          `json:"summary"`
 	Samples  []*metric.Values `json:"-"` // by sample, nil where there is no value

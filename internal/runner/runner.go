@@ -39,6 +39,8 @@ type Inference interface {
 type Tap struct {
 	Name   string
 	Tensor tensor.Tensor // of DType Undefined if the value is a sequence, a map or holds strings
+	// Problem says why there are no values; "" if there are.
+	Problem string
 }
 
 // Batch is what one segment yields. Its tensors' memory belongs to the runner and is used again after the release.

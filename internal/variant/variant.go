@@ -1,5 +1,6 @@
 // Package variant is the little language in which people say how a model is to be quantized: w8a8, fp16,
-// w4a16,per-tensor,percentile:99.99, or NAME=file.onnx; @htp behind it runs it on the HTP's emulator.
+// w4a16,per-tensor,percentile:99.99, or NAME=file.onnx; @htp behind it runs it on the HTP's emulator. NAME=dumps:DIR@M.dlc
+// compares what a DLC computed elsewhere.
 package variant
 
 import (
@@ -14,11 +15,12 @@ import (
 // Kind says what a variant is made from.
 type Kind string
 
-// A variant is made by quantizing the float model, by rounding it to half precision, or is a ready QDQ model.
+// A variant is made by quantizing the float model, by rounding it to half precision, is a ready QDQ model, or was run elsewhere.
 const (
 	Recipe Kind = "recipe"
 	Half   Kind = "fp16"
 	File   Kind = "file"
+	Dumps  Kind = "dumps" // tensors that a DLC computed elsewhere, in a folder
 )
 
 // Engine says what computes a variant.
@@ -53,7 +55,8 @@ type Spec struct {
 	Calibrator Calibrator `json:"calibrator,omitempty"`
 	Percentile float64    `json:"percentile,omitempty"`
 	BiasBits   int        `json:"bias_bits,omitempty"`
-	File       string     `json:"file,omitempty"`
+	File       string     `json:"file,omitempty"` // of a ready model, or the DLC of dumps
+	Dir        string     `json:"dir,omitempty"`  // of dumps
 }
 
 // Error says where a variant could not be parsed.
@@ -91,7 +94,9 @@ var options = []struct {
 	{"bias32", "bias", func(s *Spec) { s.BiasBits = 32 }},
 }
 
-const grammar = "a variant is w{4|8|16}a{8|16} or fp16, with options after commas, or NAME=file.onnx; @htp behind it runs it on the emulator"
+const dumpsPrefix = "dumps:"
+
+const grammar = "a variant is w{4|8|16}a{8|16} or fp16, with options after commas, or NAME=file.onnx, or NAME=dumps:FOLDER@MODEL.dlc; @htp behind it runs it on the emulator"
 
 // Parse reads one variant. The error is an *Error.
 func Parse(text string) (Spec, error) {
@@ -111,6 +116,9 @@ func Parse(text string) (Spec, error) {
 	if errors.As(err, &e) {
 		e.Text = text
 	}
+	if err == nil && s.Kind == Dumps && engine != CPU {
+		return Spec{}, &Error{Text: text, At: len(base), Message: "dumps were computed elsewhere: they run on no engine"}
+	}
 	if s.Engine = engine; engine != CPU {
 		s.Name += "@" + string(engine)
 	}
@@ -129,6 +137,12 @@ func parse(text string) (Spec, error) {
 			return fail(badByte(name), "a name has letters, digits, '.', '_' and '-' only")
 		case file == "":
 			return fail(len(text), "a file is missing after '='")
+		case strings.HasPrefix(file, dumpsPrefix):
+			at := strings.LastIndexByte(file, '@')
+			if at <= len(dumpsPrefix) || at == len(file)-1 {
+				return fail(len(name)+1, "dumps are written dumps:FOLDER@MODEL.dlc: the folder of raw outputs, and the DLC that made them")
+			}
+			return Spec{Name: name, Kind: Dumps, Dir: file[len(dumpsPrefix):at], File: file[at+1:]}, nil
 		case !strings.EqualFold(filepath.Ext(file), ".onnx"):
 			return fail(len(name)+1, "a ready model is an .onnx file")
 		}

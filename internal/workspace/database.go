@@ -168,6 +168,14 @@ func (w *writer) json(v any) string {
 	return string(b)
 }
 
+// optional is JSON, or NULL.
+func (w *writer) optional(v any, valid bool) sql.NullString {
+	if !valid {
+		return sql.NullString{}
+	}
+	return sql.NullString{String: w.json(v), Valid: true}
+}
+
 // one inserts a row and gives its number.
 func (w *writer) one(table, columns string, values ...any) int64 {
 	if w.err != nil {
@@ -215,13 +223,9 @@ func (w *writer) flush() {
 
 func (w *writer) variant(run int64, i int, v *result.Variant, layers []result.Layer) {
 	diverges := sql.NullInt64{Int64: int64(v.Diverges), Valid: v.Diverges >= 0}
-	emulator := sql.NullString{}
-	if v.Emulator != nil {
-		emulator = sql.NullString{String: w.json(v.Emulator), Valid: true}
-	}
-	w.insert("variants", "run, number, name, spec, diverges, failed, birth, inputs, emulator, twin, parts", run, i, v.Spec.Name, w.json(v.Spec), diverges,
+	w.insert("variants", "run, number, name, spec, diverges, failed, birth, inputs, emulator, twin, parts, container", run, i, v.Spec.Name, w.json(v.Spec), diverges,
 		w.json(append([]string{}, v.Failed...)), string(v.Birth), w.json(append([]result.InputCheck{}, v.InputChecks...)),
-		emulator, sql.NullInt64{Int64: int64(v.Twin), Valid: v.Twin >= 0}, sql.NullInt64{Int64: int64(v.Parts), Valid: v.Parts >= 0})
+		w.optional(v.Emulator, v.Emulator != nil), sql.NullInt64{Int64: int64(v.Twin), Valid: v.Twin >= 0}, sql.NullInt64{Int64: int64(v.Parts), Valid: v.Parts >= 0}, w.optional(v.Container, v.Container != nil))
 	encoding := func(kind, tensor string, channel, axis int, e quant.Encoding) {
 		w.insert("encodings", "run, variant, kind, tensor, channel, axis, bits, symmetric, min, max, scale, offset",
 			run, i, kind, tensor, channel, axis, e.Bits, e.Symmetric, e.Min, e.Max, e.Scale, e.Offset)
@@ -243,12 +247,8 @@ func (w *writer) variant(run int64, i int, v *result.Variant, layers []result.La
 		if l.Local != nil {
 			share = sql.NullFloat64{Float64: l.Local.Share, Valid: true}
 		}
-		histogram := sql.NullString{}
-		if l.Histogram != nil {
-			histogram = sql.NullString{String: w.json(l.Histogram), Valid: true}
-		}
-		w.insert("layer_results", "run, variant, layer, status, reason, tap, share, local_reason, histogram, on_cpu, apart, local_apart",
-			run, i, k, string(l.Status), l.Reason, l.Tap, share, l.LocalReason, histogram, l.OnCPU, apart(l.Twin), apart(l.LocalTwin))
+		w.insert("layer_results", "run, variant, layer, status, reason, tap, share, local_reason, histogram, on_cpu, apart, local_apart, rule",
+			run, i, k, string(l.Status), l.Reason, l.Tap, share, l.LocalReason, w.optional(l.Histogram, l.Histogram != nil), l.OnCPU, apart(l.Twin), apart(l.LocalTwin), l.Rule)
 		if l.Encoding != nil {
 			encoding("activation", layers[k].Name, -1, -1, *l.Encoding)
 		}

@@ -1,7 +1,7 @@
 package workspace
 
 // schemaVersion is the version of the tables below. A database of a later version is not read.
-const schemaVersion = 2
+const schemaVersion = 3
 
 // schema are the tables. Times are UTC in RFC 3339; JSON columns hold what internal/result marshals; a metric that is
 // not defined is NULL, an infinite one is ±9e999, which SQLite stores as ±Inf.
@@ -53,6 +53,7 @@ CREATE TABLE variants (
   emulator TEXT,              -- JSON; NULL for a simulation on the CPU
   twin     INTEGER,           -- the variant that simulates what this one emulates
   parts    INTEGER,           -- number of the first layer where the two part
+  container TEXT,             -- JSON: the DLC that it was run from; NULL for others
   PRIMARY KEY (run, number)
 ) WITHOUT ROWID;
 CREATE TABLE encodings (
@@ -83,6 +84,7 @@ CREATE TABLE layer_results (
   on_cpu  INTEGER NOT NULL DEFAULT 0, -- the HTP refused its operator
   apart   REAL,               -- share of the values more than a step away from the twin's
   local_apart REAL,           -- the same with the layer computed alone
+  rule    TEXT NOT NULL DEFAULT '', -- by which a DLC's tensor was found
   PRIMARY KEY (run, variant, layer)
 ) WITHOUT ROWID;
 -- scope: accumulated | local | local weights | local activations (the layer alone) | whole weights | whole activations
@@ -108,6 +110,39 @@ CREATE TABLE sample_metrics (
   CosSim REAL, MSE REAL, SAR REAL, PearsonR REAL, DKL REAL, SQNR REAL, MaxAbs REAL, MAE REAL, MeanSteps REAL, MaxSteps REAL,
   PRIMARY KEY (run, variant, layer, scope, sample)
 ) WITHOUT ROWID;
+` + modelTables
+
+// modelTables hold what model files say of themselves, without a run.
+const modelTables = `
+CREATE TABLE models (
+  id        INTEGER PRIMARY KEY,
+  name      TEXT NOT NULL UNIQUE,
+  path      TEXT NOT NULL,
+  format    TEXT NOT NULL,
+  converter TEXT NOT NULL,
+  quantizer TEXT NOT NULL,
+  added     TEXT NOT NULL,
+  macs      INTEGER,           -- NULL: not known
+  parameters INTEGER,
+  precision TEXT NOT NULL      -- JSON: layers by type
+);
+CREATE TABLE model_layers (    -- a row per output of a layer, in the file's order
+  model    INTEGER NOT NULL REFERENCES models(id) ON DELETE CASCADE,
+  number   INTEGER NOT NULL,
+  tensor   TEXT NOT NULL,
+  layer    TEXT NOT NULL,      -- without the converter's endings
+  node     TEXT NOT NULL,
+  op       TEXT NOT NULL,
+  dtype    TEXT NOT NULL,
+  shape    TEXT NOT NULL,      -- JSON
+  bits     INTEGER,            -- NULL from here: no encoding
+  channels INTEGER,
+  scale    REAL,
+  offset   INTEGER,
+  min      REAL,
+  max      REAL,
+  PRIMARY KEY (model, number)
+) WITHOUT ROWID;
 `
 
 // migrations bring the tables of version i+1 to version i+2.
@@ -118,7 +153,10 @@ ALTER TABLE variants ADD COLUMN parts INTEGER;
 ALTER TABLE layer_results ADD COLUMN on_cpu INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE layer_results ADD COLUMN apart REAL;
 ALTER TABLE layer_results ADD COLUMN local_apart REAL;
-`}
+`, `
+ALTER TABLE variants ADD COLUMN container TEXT;
+ALTER TABLE layer_results ADD COLUMN rule TEXT NOT NULL DEFAULT '';
+` + modelTables}
 
 // The scopes of metrics.
 const (

@@ -1,0 +1,245 @@
+// Package dump replays inferences that were made elsewhere: folders of raw tensors as snpe-net-run writes them, one per
+// sample, read with what a DLC says of types, shapes and encodings.
+//
+//  1. Open looks through the folder: Result_0, Result_1, … below it or below its folder "output", or one sample's files.
+//  2. New says which tensor stands for which layer, and in which order of axes.
+//  3. Replay gives a sample's tensors, in the model's own order of axes, as float32.
+package dump
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"quantcheck/internal/align"
+	"quantcheck/internal/dlc"
+	"quantcheck/internal/runner"
+	"quantcheck/internal/tensor"
+)
+
+// Folder is a folder of results.
+type Folder struct {
+	Path    string
+	results []string // by sample
+}
+
+// Open finds the results in a folder.
+func Open(path string) (*Folder, error) {
+	for _, dir := range []string{path, filepath.Join(path, "output")} {
+		list, err := results(dir)
+		if err != nil {
+			if dir != path && errors.Is(err, fs.ErrNotExist) {
+				break
+			}
+			return nil, err
+		}
+		if len(list) > 0 {
+			return &Folder{path, list}, nil
+		}
+	}
+	files, err := rawFiles(path)
+	if err != nil {
+		return nil, err
+	}
+	if len(files) == 0 {
+		return nil, fmt.Errorf("%s holds no results: neither folders Result_0, Result_1, … nor .raw files; snpe-net-run --debug writes them", path)
+	}
+	return &Folder{path, []string{path}}, nil
+}
+
+// results lists Result_0, Result_1 and so on; one that is missing is "".
+func results(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var list []string
+	for _, e := range entries {
+		number, ok := strings.CutPrefix(e.Name(), "Result_")
+		n, err := strconv.Atoi(number)
+		if !ok || err != nil || n < 0 || n > 1e6 || !e.IsDir() {
+			continue
+		}
+		for len(list) <= n {
+			list = append(list, "")
+		}
+		list[n] = filepath.Join(dir, e.Name())
+	}
+	return list, nil
+}
+
+// rawFiles lists the .raw files below a folder, by their path without the ending.
+func rawFiles(dir string) (map[string]string, error) {
+	files := map[string]string{}
+	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() || !strings.HasSuffix(path, ".raw") {
+			return err
+		}
+		name, err := filepath.Rel(dir, strings.TrimSuffix(path, ".raw"))
+		files[filepath.ToSlash(name)] = path
+		return err
+	})
+	return files, err
+}
+
+// Samples is for how many samples there is a place.
+func (f *Folder) Samples() int { return len(f.results) }
+
+// Tap is a tensor that is read: under which name it is given, which tensor of the DLC it is, how that lies.
+type Tap struct {
+	Name   string
+	Tensor *dlc.Tensor
+	Layout align.Layout
+	Shape  []int64 // of the layer
+}
+
+// Runner replays a folder of results.
+type Runner struct {
+	folder *Folder
+	groups [][]Tap
+}
+
+// New makes a runner that gives the taps in groups, one per segment.
+func New(f *Folder, groups [][]Tap) *Runner { return &Runner{f, groups} }
+
+// Replay begins to read a sample's results.
+func (r *Runner) Replay(number int) runner.Inference {
+	return &inference{r: r, number: number}
+}
+
+type inference struct {
+	r      *Runner
+	number int
+	next   int
+	files  map[string]string // by name
+	clean  map[string][]string
+}
+
+// Close implements runner.Inference.
+func (f *inference) Close() {}
+
+// Next implements runner.Inference: it reads the next group's files. A file that is missing or of a wrong size is that
+// tap's problem.
+func (f *inference) Next(ctx context.Context) (*runner.Batch, error) {
+	if f.files == nil {
+		if f.number >= len(f.r.folder.results) || f.r.folder.results[f.number] == "" {
+			return nil, fmt.Errorf("%w: %s has no Result_%d", runner.ErrSample, f.r.folder.Path, f.number)
+		}
+		files, err := rawFiles(f.r.folder.results[f.number])
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", runner.ErrSample, err)
+		}
+		f.files, f.clean = files, map[string][]string{}
+		for name := range files {
+			key := align.Clean(name)
+			f.clean[key] = append(f.clean[key], name)
+		}
+	}
+	group := f.r.groups[f.next]
+	f.next++
+	var taps []runner.Tap
+	for _, t := range group {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		tap := runner.Tap{Name: t.Name}
+		got, err := f.read(t)
+		if err != nil {
+			tap.Problem = err.Error()
+		} else {
+			tap.Tensor = got
+		}
+		taps = append(taps, tap)
+	}
+	return runner.NewBatch(taps, nil), nil
+}
+
+// file finds a tensor's file: under its own name, where '/' makes folders, or under the name that the seed gives it.
+func (f *inference) file(name string) (string, error) {
+	if path, ok := f.files[strings.TrimLeft(name, "/")]; ok {
+		return path, nil
+	}
+	switch list := f.clean[align.Clean(name)]; len(list) {
+	case 0:
+		return "", fmt.Errorf("there is no file of it (%s.raw)", name)
+	case 1:
+		return f.files[list[0]], nil
+	default:
+		slices.Sort(list)
+		return "", fmt.Errorf("the files %s.raw and %s.raw could both be it", list[0], list[1])
+	}
+}
+
+func (f *inference) read(t Tap) (tensor.Tensor, error) {
+	path, err := f.file(t.Tensor.Name)
+	if err != nil {
+		return tensor.Tensor{}, err
+	}
+	count, err := tensor.Count(t.Shape)
+	if err != nil || int64(count) != t.Tensor.Elements() {
+		return tensor.Tensor{}, fmt.Errorf("the DLC has the shape %v, the float model %v", t.Tensor.Shape, t.Shape)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return tensor.Tensor{}, err
+	}
+	native := t.Tensor.Bytes()
+	if info.Size() != int64(count)*4 && info.Size() != native {
+		return tensor.Tensor{}, fmt.Errorf("%s has %d bytes; as float32 it would have %d, as %s %d", filepath.Base(path), info.Size(), count*4, t.Tensor.DType, native)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return tensor.Tensor{}, err
+	}
+	if len(data) != int(info.Size()) {
+		return tensor.Tensor{}, fmt.Errorf("%s is being written", filepath.Base(path))
+	}
+	got, err := Values(t.Tensor, count, data)
+	if err != nil {
+		return tensor.Tensor{}, err
+	}
+	return t.Layout.Undo(got, t.Shape), nil
+}
+
+// types are the element types of a DLC's tensors as they stand in files. 4-bit values take a byte each.
+var types = map[dlc.DType]tensor.DType{
+	0x008: tensor.Int8, 0x016: tensor.Int16, 0x032: tensor.Int32, 0x064: tensor.Int64, 0x108: tensor.Uint8, 0x116: tensor.Uint16, 0x132: tensor.Uint32, 0x164: tensor.Uint64,
+	0x216: tensor.Float16, 0x232: tensor.Float32, 0x304: tensor.Int8, 0x308: tensor.Int8, 0x316: tensor.Int16, 0x332: tensor.Int32,
+	0x404: tensor.Uint8, 0x408: tensor.Uint8, 0x416: tensor.Uint16, 0x432: tensor.Uint32, 0x508: tensor.Bool,
+}
+
+// Values reads a tensor's values, as float32 of the DLC's order of axes: from float32, or from the DLC's own type with its
+// encoding, real = scale · (q + offset). The length says which; for 4-byte types that are quantized it is float32.
+func Values(t *dlc.Tensor, count int, data []byte) (tensor.Tensor, error) {
+	shape := []int64{int64(count)}
+	d, known := types[t.DType]
+	if !known || len(data) == 4*count && (t.DType.Quantized() || d.Bits() != 32) {
+		d = tensor.Float32
+	}
+	raw, err := tensor.FromLittleEndian(d, shape, data)
+	if err != nil || d == tensor.Float32 {
+		return raw, err
+	}
+	values, ok := raw.AsFloat32()
+	if !ok {
+		return raw, fmt.Errorf("values of type %s are no numbers", t.DType)
+	}
+	e := t.Encoding
+	if !t.DType.Quantized() {
+		return tensor.Floats(values, shape...), nil
+	}
+	if e == nil || e.Axis >= 0 {
+		return raw, fmt.Errorf("the DLC has no encoding for it, and the file holds integers")
+	}
+	ints, _ := raw.Ints()
+	for i, q := range ints {
+		values[i] = float32(float64(e.Scale[0]) * float64(q+int64(e.Offset[0])))
+	}
+	return tensor.Floats(values, shape...), nil
+}
