@@ -1,24 +1,33 @@
 package cli
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 
+	"quantcheck/internal/dlc"
 	"quantcheck/internal/flow"
 	"quantcheck/internal/inspect"
 	"quantcheck/internal/report"
+	"quantcheck/internal/snpe"
+	"quantcheck/internal/workspace"
 )
 
 type infoCmd struct {
 	Model  string `arg:"" help:"A DLC, or an ONNX model, float or QDQ."`
 	JSON   bool   `name:"json" help:"Print everything as JSON."`
 	Layers bool   `help:"List the layers."`
+	Write  string `placeholder:"DIR" help:"Write the seed tool's files of a DLC into a workspace, models_dlc/<name>/{info.json,graph_config.json,dlc-info-graph.txt}, and note the model in its database for quantcheck layers."`
+	Name   string `help:"Name of the model in the workspace (the file's name)."`
 
 	InputShape []string    `sep:"none" placeholder:"[NAME=]1,3,H,W" help:"Shape for an ONNX input with dynamic dimensions; repeatable."`
 	Engine     engineFlags `embed:"" group:"Engine (ONNX only):"`
@@ -34,20 +43,96 @@ func (c *infoCmd) Run(con *console) error {
 	if err != nil {
 		return err
 	}
-	if c.JSON {
-		return report.JSON(con.stdout, v)
+	switch {
+	case c.JSON:
+		err = report.JSON(con.stdout, v)
+	default:
+		drawInfo(con.stdout, v)
+		if c.Layers {
+			drawLayers(con.stdout, v)
+		}
 	}
-	drawInfo(con.stdout, v)
-	if c.Layers {
-		drawLayers(con.stdout, v)
+	if err != nil || c.Write == "" {
+		return err
 	}
-	return nil
+	written, err := c.store(con, v)
+	if !c.JSON {
+		for _, path := range written {
+			fmt.Fprintf(con.stdout, "%-14s %s\n", "written", report.Printable(path))
+		}
+	}
+	return err
+}
+
+// store puts the view into the workspace's database, behind the files of a DLC.
+func (c *infoCmd) store(con *console, v *inspect.View) (written []string, err error) {
+	if err := checkOut(c.Write); err != nil {
+		return nil, err
+	}
+	folder := workspace.Folder(c.Write)
+	name := workspace.ModelName(c.Name, c.Model)
+	if flow.IsContainer(c.Model) {
+		if _, err := flow.InspectDLC(c.Model, func(v *inspect.View, f *dlc.File) error {
+			written, err = writeSeedFiles(folder.ModelDLC(name), name, v, f)
+			return err
+		}); err != nil {
+			return written, err
+		}
+	}
+	db, err := workspace.OpenStore(con.ctx, folder)
+	if err != nil {
+		return written, err
+	}
+	defer db.Close()
+	return append(written, folder.Database()), db.PutModel(con.ctx, v.File(name, time.Now()))
+}
+
+// writeSeedFiles writes what the seed tool made of snpe-dlc-info's output.
+func writeSeedFiles(dir, name string, v *inspect.View, f *dlc.File) (written []string, err error) {
+	fps := -1.0
+	if text, err := os.ReadFile(filepath.Join(dir, "throughput.txt")); err == nil {
+		if n, ok := snpe.Throughput(text); ok {
+			fps = n
+		}
+	}
+	shapes, err := report.GraphConfig(&f.Graphs[0])
+	if err != nil {
+		return nil, err
+	}
+	var listing bytes.Buffer
+	err = snpe.WriteListing(&listing, f, snpe.Figures{
+		Path: v.Path, Memory: v.Memory, MACs: func(i int) int64 { return v.Layers[i].MACs },
+		Parameters: func(i int) int64 {
+			if strings.HasPrefix(v.Layers[i].Op, "Elt") || strings.HasPrefix(v.Layers[i].Op, "ElementWise") { // constants, not parameters
+				return 0
+			}
+			return v.Layers[i].Parameters
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, file := range []struct {
+		name  string
+		write func(path string) error
+	}{
+		{"info.json", func(path string) error { return workspace.WriteJSON(path, report.Seed(f, name, fps)) }},
+		{"graph_config.json", func(path string) error { return workspace.WriteJSON(path, shapes) }},
+		{"dlc-info-graph.txt", func(path string) error { return workspace.WriteFile(path, listing.Bytes()) }},
+	} {
+		path := filepath.Join(dir, file.name)
+		if err := file.write(path); err != nil {
+			return written, err
+		}
+		written = append(written, path)
+	}
+	return written, nil
 }
 
 func (c *infoCmd) view(con *console) (*inspect.View, error) {
 	switch {
 	case flow.IsContainer(c.Model):
-		return flow.InspectDLC(c.Model)
+		return flow.InspectDLC(c.Model, nil)
 	case strings.EqualFold(filepath.Ext(c.Model), ".onnx"):
 		shapes, err := inputShapes(c.InputShape, c.Model)
 		if err != nil {
@@ -92,7 +177,11 @@ func drawInfo(w io.Writer, v *inspect.View) {
 	if v.MACs >= 0 {
 		macs = fmt.Sprintf("%.2f M", float64(v.MACs)/1e6)
 	}
-	line("layers", "%d; %d parameters; %s multiply-adds; %.1f MiB of weights and live activations", len(v.Layers), v.Parameters, macs, float64(v.Memory)/(1<<20))
+	parameters := "an unknown number of"
+	if v.Parameters >= 0 {
+		parameters = strconv.FormatInt(v.Parameters, 10)
+	}
+	line("layers", "%d; %s parameters; %s multiply-adds; %.1f MiB of weights and live activations", len(v.Layers), parameters, macs, float64(v.Memory)/(1<<20))
 	line("operators", "%s", counted(v.Operators))
 	line("precision", "%s", counted(v.Precision))
 	if v.Encoded > 0 {

@@ -263,14 +263,33 @@ func TestEveryFixtureIsReadOrRefusedByName(t *testing.T) {
 }
 
 func TestEveryTruncationIsAnError(t *testing.T) {
-	for _, path := range []string{"dlc/test_abs_q.dlc", "dlc/QNNExecutionProvider_QNNExecutionProvider_11142297670459488311_0_0.dlc", "qnn/zoo_w8a8_per_channel.dlc"} {
-		data, err := os.ReadFile(fixture.Path(t, filepath.FromSlash(path)))
+	var paths []string
+	for _, folder := range []string{"dlc", "qnn"} {
+		found, err := filepath.Glob(filepath.Join(fixture.Path(t, folder), "*.dlc"))
+		if err != nil || len(found) == 0 {
+			t.Fatal(err)
+		}
+		paths = append(paths, found...)
+	}
+	for _, path := range paths {
+		data, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
 		}
+		var before, after runtime.MemStats
 		for n := 0; n < len(data); n += 64 {
+			measured := n%(64*512) == 0 // looking at memory stops the world
+			if measured {
+				runtime.ReadMemStats(&before)
+			}
 			if _, err := Read(bytes.NewReader(data[:n]), int64(n)); err == nil {
 				t.Errorf("%s cut at %d is read", path, n)
+			}
+			if measured {
+				runtime.ReadMemStats(&after)
+				if made := after.TotalAlloc - before.TotalAlloc; made > uint64(n)+1<<20 {
+					t.Errorf("%s cut at %d: %d bytes were allocated", path, n, made)
+				}
 			}
 		}
 	}

@@ -4,20 +4,26 @@ import (
 	"context"
 	"fmt"
 
+	"quantcheck/internal/dlc"
 	"quantcheck/internal/inspect"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/runner/ort"
 	"quantcheck/internal/tensor"
 )
 
-// InspectDLC views a DLC or a listing of one; weights are not read.
-func InspectDLC(path string) (*inspect.View, error) {
+// InspectDLC views a DLC or a listing of one; weights are not read. The file is for use to look further, if it is not nil,
+// and is closed after it.
+func InspectDLC(path string, use func(*inspect.View, *dlc.File) error) (*inspect.View, error) {
 	f, err := openContainer(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	return inspect.DLC(path, f), nil
+	v := inspect.DLC(path, f)
+	if use != nil {
+		err = use(v, f)
+	}
+	return v, err
 }
 
 // InspectONNX views an ONNX model with its constants folded; shapes are for inputs with open dimensions.

@@ -4,8 +4,11 @@ package inspect
 import (
 	"fmt"
 	"slices"
+	"time"
 
+	"quantcheck/internal/align"
 	"quantcheck/internal/dlc"
+	"quantcheck/internal/result"
 )
 
 // View is a model as people and programs look at it.
@@ -20,7 +23,7 @@ type View struct {
 	Inputs     []Tensor          `json:"inputs"`
 	Outputs    []Tensor          `json:"outputs"`
 	Layers     []Layer           `json:"layers"`
-	Parameters int64             `json:"parameters"`
+	Parameters int64             `json:"parameters"`   // −1: not known
 	MACs       int64             `json:"macs"`         // −1: not known
 	Memory     int64             `json:"memory_bytes"` // weights, and the activations that are alive at once, at most
 	Operators  map[string]int    `json:"operators"`
@@ -125,6 +128,9 @@ func DLC(path string, f *dlc.File) *View {
 		l.MACs = macsOf(g, n)
 		v.add(l)
 	}
+	if v.MACs < 0 && v.Parameters == 0 { // SNPE 1.x keeps weights apart from the graph
+		v.Parameters = -1
+	}
 	v.Memory = v.memory(func(name string) int64 {
 		if t := g.Tensor(name); t != nil && t.Location != dlc.Static {
 			return max(t.Bytes(), 0)
@@ -135,6 +141,24 @@ func DLC(path string, f *dlc.File) *View {
 		v.Memory += max(t.Bytes(), 0)
 	}
 	return v
+}
+
+// File is the view as a workspace keeps it, under a name of its own.
+func (v *View) File(name string, now time.Time) *result.ModelFile {
+	m := &result.ModelFile{
+		Name: name, Path: v.Path, Format: v.Format, Converter: v.Version, Quantizer: v.Quantizer, Added: now, MACs: v.MACs, Parameters: v.Parameters, Precision: v.Precision,
+	}
+	for _, l := range v.Layers {
+		for _, o := range l.Outputs {
+			bare, _ := align.Bare(o.Name)
+			layer := result.ModelLayer{Tensor: o.Name, Layer: bare, Node: l.Name, Op: l.Op, DType: o.DType, Shape: o.Shape}
+			if e := o.Encoding; e != nil {
+				layer.Encoding = &result.ModelEncoding{Bits: e.Bits, Channels: e.Channels, Scale: e.Scale, Offset: e.Offset, Min: e.Min, Max: e.Max}
+			}
+			m.Layers = append(m.Layers, layer)
+		}
+	}
+	return m
 }
 
 func (v *View) begin() {
@@ -203,7 +227,7 @@ func tensorOf(t *dlc.Tensor) Tensor {
 // macsOf counts multiply-adds: of a convolution a kernel per output, of a transposed one a kernel per input, of a matrix
 // product the inner dimension per output. Kernels are HWIO.
 func macsOf(g *dlc.Graph, n dlc.Node) int64 {
-	known := []string{"Conv2d", "DepthWiseConv2d", "TransposeConv2d", "Conv3d", "Conv1d", "FullyConnected", "MatMul", "Convolutional", "Deconvolution"}
+	known := []string{"Conv2d", "DepthWiseConv2d", "TransposeConv2d", "Conv3d", "Conv1d", "FullyConnected", "MatMul", "Convolutional", "Deconvolution", "convolutional", "deconvolution", "fully_connected"}
 	if !slices.Contains(known, n.Type) {
 		return 0
 	}

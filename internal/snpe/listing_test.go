@@ -210,6 +210,86 @@ func TestWhatIsWrittenIsReadBack(t *testing.T) {
 	}
 }
 
+// TestARealListingIsWrittenAsItWas reads a real listing and writes it again: every cell of the table of layers comes out as
+// the tool wrote it, but for the runtimes.
+func TestARealListingIsWrittenAsItWas(t *testing.T) {
+	data := read(t, "snpe", "dlc-info_yolov5s_quantized.txt")
+	f, err := ReadListing(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &f.Graphs[0]
+	elements := func(i int, kind string) (n int64) {
+		if g.Nodes[i].Type != kind {
+			return 0
+		}
+		for _, in := range g.Nodes[i].Inputs {
+			if x := g.Tensor(in); x.Location == dlc.Static {
+				n += x.Elements()
+			}
+		}
+		return n
+	}
+	var b bytes.Buffer
+	if err := WriteListing(&b, f, Figures{
+		Path: "x", Parameters: func(i int) int64 { return elements(i, "Conv2d") },
+		MACs: func(i int) int64 {
+			if g.Nodes[i].Type != "Conv2d" {
+				return 0
+			}
+			w, out := g.Tensor(g.Nodes[i].Inputs[1]), g.Tensor(g.Nodes[i].Outputs[0])
+			return out.Elements() * w.Elements() / int64(w.Shape[3])
+		},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	rows := func(text []byte) (cells [][]string) {
+		records, err := split(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range records {
+			if len(r) == 8 {
+				cells = append(cells, slices.Delete(slices.Clone(r), 6, 7))
+			}
+		}
+		return cells
+	}
+	want, got := rows(data), rows(b.Bytes())
+	if len(want) != len(got) {
+		t.Fatalf("%d rows, want %d", len(got), len(want))
+	}
+	different := 0
+	for i := range want {
+		if !slices.Equal(want[i], got[i]) {
+			if different++; different < 5 {
+				t.Errorf("%q, want %q", got[i], want[i])
+			}
+		}
+	}
+	for _, line := range []string{"Total parameters: 7225885 (27 MB", "Total MACs per inference: 8216M (100%)\n", "Ops used by Graph: Concat, Conv2d, ElementWiseNeuron, Eltwise_Binary, Pool, Reshape, Resize, Split, Transpose\n"} {
+		if !strings.Contains(b.String(), line) || !bytes.Contains(data, []byte(line)) {
+			t.Errorf("no %q", line)
+		}
+	}
+}
+
+func TestThroughput(t *testing.T) {
+	for text, want := range map[string]float64{
+		string(read(t, "snpe", "throughput_2.9_dsp.txt")): 1581.96, string(read(t, "snpe", "throughput_2.9_gpu.txt")): 120.149,
+		"Total throughput: 120 infs/sec": 120, "Total throughput: 1e+06 infs/sec     \n": 1e6,
+	} {
+		if got, ok := Throughput([]byte(text)); !ok || got != want {
+			t.Errorf("%q: %v %v", text, got, ok)
+		}
+	}
+	for _, text := range []string{"", "Total throughput: x infs/sec", "Total throughput: 1e999 infs/sec"} {
+		if got, ok := Throughput([]byte(text)); ok {
+			t.Errorf("%q: %v", text, got)
+		}
+	}
+}
+
 func TestListingWithoutAllChannelsShowsNoNumbers(t *testing.T) {
 	const listing = `DLC info of: m.dlc
 | Id  | Name | Type   | Inputs                                                                        | Outputs                                                                | Out Dims | Runtimes | Parameters |

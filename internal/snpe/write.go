@@ -74,10 +74,8 @@ func WriteListing(w io.Writer, f *dlc.File, figures Figures) error {
 
 // layerRows makes the rows of the table of layers, a row for as many lines as a layer's longest column has.
 func layerRows(f *dlc.File, g *dlc.Graph, figures Figures) (rows [][]string, parameters, macs int64) {
-	for _, t := range g.At(dlc.Static) {
-		parameters += max(t.Elements(), 0)
-	}
 	for i := range g.Nodes {
+		parameters += max(figures.Parameters(i), 0)
 		macs += max(figures.MACs(i), 0)
 	}
 	for i, n := range g.Nodes {

@@ -34,6 +34,9 @@ func (f Folder) ModelONNX(name, variantName string) string {
 	return filepath.Join(string(f), "models_onnx", name)
 }
 
+// ModelDLC is the folder of a DLC's files: models_dlc/<name>.
+func (f Folder) ModelDLC(name string) string { return filepath.Join(string(f), "models_dlc", name) }
+
 // ModelName is the name that a model's files get: what was asked for, else the file's name without its ending.
 func ModelName(asked, path string) string {
 	if asked == "" {

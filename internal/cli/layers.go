@@ -1,0 +1,69 @@
+package cli
+
+import (
+	"quantcheck/internal/align"
+	"quantcheck/internal/inspect"
+	"quantcheck/internal/report"
+	"quantcheck/internal/result"
+	"quantcheck/internal/workspace"
+)
+
+type layersCmd struct {
+	Workspace string `arg:"" default:"." help:"The folder that checks, and info --write, have written to (the working folder)."`
+	Layer     string `placeholder:"NAME" help:"Show one layer in all variants."`
+	Limit     int    `default:"20" placeholder:"N" help:"How many layers are listed (20)."`
+	JSON      bool   `name:"json" help:"Print all layers as JSON."`
+}
+
+// Help documents the command.
+func (layersCmd) Help() string {
+	return "Puts the same layer of all variants and model files of a workspace side by side: ranges, scales, widths, the error where it was measured. Layers that are problematic in most variants come first, then those whose ranges differ most. It also says what the error goes with: range, kurtosis, depth, type of operator. quantcheck info MODEL.dlc --write WORKSPACE adds a DLC."
+}
+
+func (c *layersCmd) Run(con *console) error {
+	db, err := workspace.OpenExisting(con.ctx, workspace.Folder(c.Workspace))
+	if err != nil {
+		return usageError{err}
+	}
+	defer db.Close()
+	ids, err := db.Runs(con.ctx)
+	if err != nil {
+		return err
+	}
+	var runs []*result.Run
+	for _, id := range ids {
+		run, err := db.Run(con.ctx, id)
+		if err != nil {
+			return err
+		}
+		runs = append(runs, run)
+	}
+	models, err := db.Models(con.ctx)
+	if err != nil {
+		return err
+	}
+	if len(runs)+len(models) == 0 {
+		return usagef("the workspace %s holds neither runs nor models yet: quantcheck check, quantcheck info MODEL.dlc --write %s", c.Workspace, c.Workspace)
+	}
+	if c.Limit < 1 {
+		return usagef("--limit %d", c.Limit)
+	}
+	a := inspect.Compare(runs, models)
+	if c.Layer != "" {
+		for i := range a.Layers {
+			if l := &a.Layers[i]; l.Name == c.Layer || align.Clean(l.Name) == align.Clean(c.Layer) {
+				if c.JSON {
+					return report.JSON(con.stdout, l)
+				}
+				report.AcrossLayer(con.stdout, a, l)
+				return nil
+			}
+		}
+		return usagef("no variant has a layer %q; quantcheck layers %s lists them", c.Layer, c.Workspace)
+	}
+	if c.JSON {
+		return report.JSON(con.stdout, a)
+	}
+	report.Across(con.stdout, a, c.Limit)
+	return nil
+}
