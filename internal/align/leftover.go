@@ -27,7 +27,7 @@ func (a *aligner) leftovers() {
 		if other, ok := a.anyTwin(n, name); ok {
 			pair = a.out.Pairs[other]
 			pair.Rule = Twin
-		} else if pair, ok = a.moved(n, name); !ok {
+		} else if pair, ok = a.moved(n); !ok {
 			continue
 		}
 		a.out.Pairs[name] = pair
@@ -80,7 +80,7 @@ func (a *aligner) anyTwin(n *onnxpb.NodeProto, name string) (string, bool) {
 }
 
 // moved pairs a layer that only moves data with the tensor of its input, in the order that makes its values of it.
-func (a *aligner) moved(n *onnxpb.NodeProto, name string) (Pairing, bool) {
+func (a *aligner) moved(n *onnxpb.NodeProto) (Pairing, bool) {
 	if len(n.GetInput()) == 0 {
 		return Pairing{}, false
 	}

@@ -81,7 +81,7 @@ func picture(r *rand.Rand, rename func(name string) (string, bool)) pictured {
 		Index: onnx.NewIndex(m), Layers: names[1:], Constant: func(string) bool { return false },
 		Shape: func(name string) ([]int64, bool) { s, ok := shapes[name]; return s, ok },
 	}
-	p.convert(r, names, shapes, rename)
+	p.convert(r, shapes, rename)
 	return p
 }
 
@@ -89,7 +89,7 @@ func ptr[T any](v T) *T { return &v }
 
 // convert makes the DLC: channels last behind a Transpose, activation functions fused here and there, nodes in another
 // order.
-func (p *pictured) convert(r *rand.Rand, names []string, shapes map[string][]int64, rename func(string) (string, bool)) {
+func (p *pictured) convert(r *rand.Rand, shapes map[string][]int64, rename func(string) (string, bool)) {
 	g := dlc.Graph{Name: "g"}
 	called := map[string]string{}
 	tensor := func(name string, l dlc.Location, shape ...int64) {

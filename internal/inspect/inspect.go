@@ -66,7 +66,10 @@ type Layer struct {
 }
 
 // decisive are the quantizer's settings that people ask for.
-var decisive = []string{"use_per_channel_quantization", "use_per_row_quantization", "act_bitwidth", "weights_bitwidth", "bias_bitwidth", "act_quantizer", "param_quantizer", "act_quantizer_calibration", "param_quantizer_calibration", "float_fallback", "float_bitwidth"}
+var decisive = []string{"use_per_channel_quantization", "axis_quant", "use_per_row_quantization", "act_bitwidth", "weights_bitwidth", "bias_bitwidth", "act_quantizer", "param_quantizer", "act_quantizer_calibration", "param_quantizer_calibration", "float_fallback", "float_bitwidth"}
+
+// usualSettings are what snpe-dlc-quant does where it was not told (its documentation).
+var usualSettings = map[string]string{"act_bitwidth": "8", "weights_bitwidth": "8", "bias_bitwidth": "8", "act_quantizer": "tf", "param_quantizer": "tf"}
 
 // DLC views a container's first graph.
 func DLC(path string, f *dlc.File) *View {
@@ -79,6 +82,8 @@ func DLC(path string, f *dlc.File) *View {
 	for _, key := range decisive {
 		if value, ok := flags[key]; ok && value != "[]" {
 			v.Settings[key] = value
+		} else if usual, known := usualSettings[key]; ok && known {
+			v.Settings[key] = usual + " (default)"
 		}
 	}
 	for _, c := range f.Caches() {

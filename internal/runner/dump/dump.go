@@ -235,7 +235,7 @@ func Values(t *dlc.Tensor, count int, data []byte) (tensor.Tensor, error) {
 		return tensor.Floats(values, shape...), nil
 	}
 	if e == nil || e.Axis >= 0 {
-		return raw, fmt.Errorf("the DLC has no encoding for it, and the file holds integers")
+		return raw, errors.New("the DLC has no encoding for it, and the file holds integers")
 	}
 	ints, _ := raw.Ints()
 	for i, q := range ints {
