@@ -20,7 +20,7 @@ var rooms = []string{
 	"file", "tensor", "machine", "variant", "onnx/onnxpb", "dlc",
 	"quant", "metric", "onnx", "onnxruntime", "qnn", "dataset",
 	"runner", "runner/ort",
-	"calib", "qdq", "rewrite", "runner/htp",
+	"calib", "qdq", "rewrite", "decode", "runner/htp",
 	"result", "align", "encodings", "inspect", "lint",
 	"workspace", "report", "web",
 	"flow",

@@ -1,0 +1,169 @@
+package decode
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Lookup finds a decoder by its name.
+func Lookup(name string) (Decoder, error) {
+	names := make([]string, len(All))
+	for i, d := range All {
+		if names[i] = d.Name; d.Name == name {
+			return d, nil
+		}
+	}
+	return Decoder{}, fmt.Errorf("unknown decoder %q; there are, nearest first, %s", name, strings.Join(nearest(name, names), ", "))
+}
+
+// match is a decoder that fits, and why.
+type match struct {
+	Decoder
+	why string
+}
+
+// matches tries all decoders. A mapping that was set decides alone. Where several fit and the number of classes is not
+// known, those that fit COCO's 80 are left, if there are.
+func matches(shapes []Shape, s Settings) (list, failed []match) {
+	try := func(s Settings) (list, failed []match) {
+		for _, d := range All {
+			if ok, why := d.Fits(shapes, s); ok {
+				list = append(list, match{d, why})
+			} else {
+				failed = append(failed, match{d, why})
+			}
+		}
+		return list, failed
+	}
+	if s.Mapping.set() {
+		if ok, why := boxes.Fits(shapes, s); ok {
+			return []match{{boxes, why}}, nil
+		}
+		_, why := boxes.Fits(shapes, s)
+		return nil, []match{{boxes, why}}
+	}
+	list, failed = try(s)
+	if s.Classes == 0 && len(list) > 1 {
+		s.Classes = 80
+		if fewer, _ := try(s); len(fewer) > 0 {
+			for i := range fewer {
+				fewer[i].why += " (COCO's 80 classes assumed)"
+			}
+			return fewer, failed
+		}
+	}
+	return list, failed
+}
+
+// Recognise picks a decoder by the shapes of the outputs and says why. It refuses if none fits or several do; the error
+// lists them.
+func Recognise(shapes []Shape, s Settings) (Decoder, string, error) {
+	if err := s.check(); err != nil {
+		return Decoder{}, "", err
+	}
+	list, failed := matches(shapes, s)
+	switch len(list) {
+	case 0:
+		return Decoder{}, "", fmt.Errorf("no decoder fits the outputs %v:%s\nchoose one with --decoder, or name the outputs of boxes, scores and classes in the model's YAML", shapes, lines(failed))
+	case 1:
+		return list[0].Decoder, list[0].why, nil
+	}
+	return Decoder{}, "", &AmbiguousError{Shapes: shapes, list: list}
+}
+
+// AmbiguousError says that several decoders fit the shapes.
+type AmbiguousError struct {
+	Shapes []Shape
+	list   []match
+}
+
+func (e *AmbiguousError) Error() string {
+	return fmt.Sprintf("several decoders fit the outputs %v:%s\nchoose one with --decoder; the number of classes may tell them apart too", e.Shapes, lines(e.list))
+}
+
+// Names are the decoders that fit.
+func (e *AmbiguousError) Names() []string {
+	names := make([]string, len(e.list))
+	for i, m := range e.list {
+		names[i] = m.Name
+	}
+	return names
+}
+
+func lines(list []match) string {
+	var b strings.Builder
+	for _, m := range list {
+		fmt.Fprintf(&b, "\n  %s: %s", m.Name, m.why)
+	}
+	return b.String()
+}
+
+// RecogniseValues is Recognise with the outputs of a picture at hand. Where shapes leave yolox and rows in pixels
+// (YOLOv6's, or YOLOX's decoded ones, which are read alike), it looks at the numbers: sizes in pixels are never negative
+// and centres lie all over the input; logarithms of sizes are negative somewhere and offsets are small.
+func RecogniseValues(outs []Output, s Settings) (Decoder, string, error) {
+	in, err := read(outs)
+	if err != nil {
+		return Decoder{}, "", err
+	}
+	shapes := shapesOf(in)
+	d, why, err := Recognise(shapes, s)
+	var several *AmbiguousError
+	if !errors.As(err, &several) || !slices.Equal(several.Names(), []string{yolov6.Name, yolox.Name}) {
+		return d, why, err
+	}
+	r, ok := findRows(shapes, func(n, c int, turned bool) bool {
+		_, fits := s.scales(n, 1)
+		return !turned && fits && s.classes(c-5)
+	})
+	if !ok {
+		return d, why, err
+	}
+	negative, far := 0, 0
+	for v := range r.all(in, 0, 4) {
+		if v.at(2) < 0 || v.at(3) < 0 {
+			negative++
+		}
+		if v.at(0) > float64(s.Width)/4 || v.at(1) > float64(s.Height)/4 {
+			far++
+		}
+	}
+	switch {
+	case negative > 0 && 10*far < r.n:
+		return yolox, fmt.Sprintf("%s; %d of %d rows have a negative size, so sizes are logarithms", several.list[1].why, negative, r.n), nil
+	case negative == 0 && 2*far > r.n:
+		return yolov6, several.list[0].why + "; sizes are positive and centres lie all over the input", nil
+	}
+	return d, why, err
+}
+
+// nearest sorts names by how many letters they differ from the wanted one.
+func nearest(wanted string, names []string) []string {
+	sorted := slices.Clone(names)
+	slices.SortStableFunc(sorted, func(a, b string) int { return edits(wanted, a) - edits(wanted, b) })
+	return sorted[:min(len(sorted), 8)]
+}
+
+// edits is the Levenshtein distance of two names' first bytes.
+func edits(a, b string) int {
+	a, b = a[:min(len(a), 100)], b[:min(len(b), 100)]
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		before := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := before
+			if a[i] != b[j] {
+				cost++
+			}
+			before = row[j+1]
+			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
