@@ -50,7 +50,7 @@ func known(dims []int64) ([]int, bool) {
 // stride tells a grid's stride: the one that leaves so many cells of the input.
 func (s Settings) stride(h, w int) (int, bool) {
 	strides := s.Strides
-	if strides == nil {
+	if len(strides) == 0 {
 		strides = commonStrides
 	}
 	for _, stride := range strides {
@@ -88,7 +88,7 @@ func pyramid(list []plane, s Settings) bool {
 			return false
 		}
 	}
-	if s.Strides != nil {
+	if len(s.Strides) > 0 {
 		return len(list) == len(s.Strides)
 	}
 	return len(list) >= 2
@@ -158,7 +158,7 @@ func findRows(shapes []Shape, accept func(n, c int, turned bool) bool) (rows, bo
 // scales tells the strides whose grids have n rows together, anchors rows to a cell.
 func (s Settings) scales(n, anchors int) ([]int, bool) {
 	sets := strideSets
-	if s.Strides != nil {
+	if len(s.Strides) > 0 {
 		sets = [][]int{s.Strides}
 	}
 	for _, set := range sets {

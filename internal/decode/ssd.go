@@ -24,7 +24,7 @@ boxes (centre, then logarithm of the size, each times its variance).`,
 
 // withDefaults fills in what is not set: the priors that Ultra-Light-Fast-Generic-Face-Detector was trained with.
 func (p Priors) withDefaults() Priors {
-	if p.MinBoxes == nil {
+	if len(p.MinBoxes) == 0 {
 		p.MinBoxes = [][]float64{{10, 16, 24}, {32, 48}, {64, 96}, {128, 192, 256}}
 	}
 	if p.CenterVariance == 0 {
@@ -149,7 +149,7 @@ func (g *gather) ssdDecoded(in []array, box rows) (bool, error) {
 // priors makes the default boxes: centre, width, height in 0..1, for every cell one of each of its level's edges.
 func (s Settings) priors(n int) ([][4]float64, error) {
 	strides := s.Strides
-	if strides == nil {
+	if len(strides) == 0 {
 		strides = []int{8, 16, 32, 64}
 	}
 	if len(strides) != len(s.Priors.MinBoxes) {

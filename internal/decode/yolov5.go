@@ -67,7 +67,7 @@ func anchoredMaps(shapes []Shape, s Settings, anchors int) ([]anchoredMap, bool)
 
 // anchorsOf gives the anchors of the settings, or else the decoder's own.
 func (s Settings) anchorsOf(own [][][2]float64) [][][2]float64 {
-	if s.Anchors != nil {
+	if len(s.Anchors) > 0 {
 		return s.Anchors
 	}
 	return own
@@ -85,7 +85,7 @@ func anchored(shapes []Shape, s Settings, own [][][2]float64, raw string) (bool,
 		if len(maps) != len(anchors) {
 			return false, fmt.Sprintf("raw maps on strides %s need anchors for each: %d scales are known", ints(strides), len(anchors))
 		}
-		if s.Anchors != nil {
+		if len(s.Anchors) > 0 {
 			raw = ""
 		}
 		return true, fmt.Sprintf("%d maps of %d·(5 + C) channels on strides %s%s", len(maps), n, ints(strides), raw)
@@ -113,7 +113,7 @@ func decodeAnchored(in []array, g *gather, own [][][2]float64) error {
 	if len(maps) != len(anchors) {
 		return fmt.Errorf("%d raw maps need anchors for %d scales, not %d", len(maps), len(maps), len(anchors))
 	}
-	if g.s.Anchors == nil {
+	if len(g.s.Anchors) == 0 {
 		g.note("raw maps are read with the decoder's own anchors")
 		g.s.Anchors = anchors
 	}
