@@ -140,7 +140,9 @@ func anchorSamples(r *rand.Rand) []sample {
 func joinChannels(maps ...[]float32) []float32 { return slices.Concat(maps...) }
 
 func distanceSamples(r *rand.Rand) []sample {
-	var with, without, nhwc, apart, dfl17, dfl16, apart16, logits []decode.Output
+	four := settings()
+	four.Classes = 4
+	var with, without, nhwc, apart, twins, named, dfl17, dfl16, apart16, logits []decode.Output
 	var want, want17, want16 wanted
 	for _, g := range gridSizes {
 		area := g.w * g.h
@@ -174,6 +176,9 @@ func distanceSamples(r *rand.Rand) []sample {
 		with = append(with, as("o", joinChannels(reg, conf, cls), 1, 5+classes, h, w))
 		without = append(without, as("o", joinChannels(reg, cls), 1, 4+classes, h, w))
 		nhwc = append(nhwc, as("o", toNHWC(joinChannels(reg, conf, cls), 5+classes, g.h, g.w), 1, h, w, 5+classes))
+		more := append(slices.Clone(cls), make([]float32, area)...) // a fourth class that never is the best
+		twins = append(twins, as("a", reg, 1, 4, h, w), as("b", more, 1, 4, h, w))
+		named = append(named, as("cls", more, 1, 4, h, w), as("reg", reg, 1, 4, h, w))
 		apart = append(apart, as("reg", reg, 1, 4, h, w), as("cls", cls, 1, classes, h, w))
 		dfl17 = append(dfl17, as("o", joinChannels(bins17, cls), 1, 68+classes, h, w))
 		dfl16 = append(dfl16, as("o", joinChannels(bins16, cls), 1, 64+classes, h, w))
@@ -185,6 +190,8 @@ func distanceSamples(r *rand.Rand) []sample {
 		{"yolov6 without a confidence", "yolov6", settings(), without, want, true},
 		{"yolov6 NHWC", "yolov6", settings(), nhwc, want, true},
 		{"yolov6 apart", "yolov6", settings(), apart, want, true},
+		{"yolov6 apart, as many classes as distances", "yolov6", four, twins, want, true},
+		{"yolov6 apart, the same by names", "yolov6", four, named, want, true},
 		{"yolov6 in bins", "yolov6", settings(), dfl17, want17, true},
 		{"yolov8 maps", "yolov8", settings(), dfl16, want16, true},
 		{"yolov8 maps of logits", "yolov8", settings(), logits, want16, true},

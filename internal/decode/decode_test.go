@@ -103,6 +103,12 @@ func TestValuesTellRawRowsFromPixels(t *testing.T) {
 		if d, why, err := decode.RecogniseValues(s.outs, s.settings); err != nil || d.Name != s.decoder {
 			t.Errorf("%s: %s (%s), %v", s.name, d.Name, why, err)
 		}
+		unknown := s.settings // so that 8 numbers may be 4 + 4 classes as well
+		unknown.Classes = 0
+		d, _, err := decode.RecogniseValues(s.outs, unknown)
+		if errors.As(err, &several) != (s.decoder == "yolov6") || err == nil && d.Name != s.decoder || err != nil && !slices.Equal(several.Names(), []string{"yolov6", "yolov8"}) {
+			t.Errorf("%s, classes unknown: %s, %v", s.name, d.Name, err)
+		}
 		zeros := []decode.Output{as("o", make([]float32, len(s.outs[0].Tensor.F32)), s.outs[0].Tensor.Shape...)}
 		if d, _, err := decode.RecogniseValues(zeros, s.settings); err == nil {
 			t.Errorf("zeros are taken for %s", d.Name)
@@ -276,6 +282,11 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte{3, 1, 8, 4, 8, 1, 8, 2, 4, 1, 8, 1, 2}, uint16(3), []byte("values"))
 	f.Add([]byte{2, 1, 42, 8, 1, 42, 4}, uint16(0), []byte{0, 255, 128, 7})
 	f.Add([]byte{1, 1, 126, 8}, uint16(3|1<<8), []byte{200, 1})
+	known := samples()
+	for i := range known {
+		f.Add([]byte{byte(i)}, uint16(classes), []byte("values"))
+		f.Add([]byte{byte(i)}, uint16(classes|8|16), []byte{13, 14, 4, 1})
+	}
 	f.Fuzz(func(t *testing.T, dims []byte, choice uint16, data []byte) {
 		s := settings()
 		s.Classes = int(choice & 7)
@@ -293,29 +304,7 @@ func FuzzDecode(f *testing.F) {
 			s.Mapping = decode.Mapping{Boxes: "a", Scores: []string{"b", ""}[choice>>12&1], Classes: []string{"", "c"}[choice>>13&1], Count: []string{"", "d"}[choice>>14&1], Format: decode.XYWH}
 		}
 		s.PreNMS, s.Most = 50, 20
-		var outs []decode.Output
-		for i := range 4 {
-			rank := []int{4, 3, 5, 2}[int(choice>>i)&3]
-			if len(dims) < rank {
-				break
-			}
-			shape := make([]int64, rank)
-			for k := range shape {
-				shape[k] = int64(int8(dims[k]))
-			}
-			dims = dims[rank:]
-			n, err := tensor.Count(shape)
-			if err != nil || n > 1<<16 {
-				n = 0
-			}
-			list := make([]float32, n)
-			for k := range list {
-				if len(data) > 0 {
-					list[k] = fuzzValues[int(data[k%len(data)])%len(fuzzValues)]
-				}
-			}
-			outs = append(outs, as(string(rune('a'+i)), list, shape...))
-		}
+		outs := fuzzOutputs(dims, choice, data, known)
 		_, _, _ = decode.RecogniseValues(outs, s)
 		for _, d := range decode.All {
 			d.Fits(shapesOf(outs), s)
@@ -327,12 +316,44 @@ func FuzzDecode(f *testing.F) {
 				t.Errorf("%s: %d boxes", d.Name, len(r.Detections))
 			}
 			for _, b := range r.Detections {
-				if b.Class < 0 || !(b.Score > 0) || b.Box[2] < b.Box[0] || b.Box[3] < b.Box[1] || math.IsInf(float64(b.Box[0]-b.Box[2]), 0) {
+				if b.Class < 0 || !(b.Score > 0) || b.Score > math.MaxFloat32 || b.Box[2] < b.Box[0] || b.Box[3] < b.Box[1] || math.IsInf(float64(b.Box[0]-b.Box[2]), 0) {
 					t.Errorf("%s: %+v", d.Name, b)
 				}
 			}
 		}
 	})
+}
+
+// fuzzOutputs makes outputs of a sample's shapes, if there is but one byte of dimensions, or of any.
+func fuzzOutputs(dims []byte, choice uint16, data []byte, known []sample) []decode.Output {
+	var shapes []decode.Shape
+	if len(dims) == 1 {
+		shapes = shapesOf(known[int(dims[0])%len(known)].outs)
+	}
+	for i := 0; i < 4 && len(dims) > 1; i++ {
+		rank := min([]int{4, 3, 5, 2}[int(choice>>i)&3], len(dims))
+		shape := make([]int64, rank)
+		for k := range shape {
+			shape[k] = int64(int8(dims[k]))
+		}
+		dims = dims[rank:]
+		shapes = append(shapes, decode.Shape{Name: string(rune('a' + i)), Dims: shape})
+	}
+	var outs []decode.Output
+	for _, s := range shapes {
+		n, err := tensor.Count(s.Dims)
+		if err != nil || n > 1<<16 {
+			n = 0
+		}
+		list := make([]float32, n)
+		for k := range list {
+			if len(data) > 0 {
+				list[k] = fuzzValues[int(data[k%len(data)])%len(fuzzValues)]
+			}
+		}
+		outs = append(outs, as(s.Name, list, s.Dims...))
+	}
+	return outs
 }
 
 var fuzzValues = []float32{0, 0.5, 1, -1, 0.9, 3, 30, -30, 1e30, -1e30, float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1)), 0.41, 0.01}

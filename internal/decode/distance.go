@@ -91,16 +91,8 @@ func separate(shapes []Shape, s Settings, bins int) ([]head, bool) {
 	width := 4 * max(bins, 1)
 	reg := planes(shapes, s, func(c int) bool { return c == width })
 	cls := planes(shapes, s, func(c int) bool { return c != width && s.classes(c) })
-	if s.Classes == width { // both look alike: a scale's distances come first, as the projects' heads are written
-		cls = nil
-		for i := 1; i < len(reg); i += 2 {
-			cls = append(cls, reg[i])
-		}
-		var first []plane
-		for i := 0; i < len(reg); i += 2 {
-			first = append(first, reg[i])
-		}
-		reg = first
+	if s.Classes == width {
+		reg, cls = twins(shapes, reg)
 	}
 	if !pyramid(reg, s) || !pyramid(cls, s) || !slices.Equal(stridesOf(reg), stridesOf(cls)) {
 		return nil, false
@@ -114,6 +106,20 @@ func separate(shapes []Shape, s Settings, bins int) ([]head, bool) {
 		list[i].where = fmt.Sprintf("pairs of maps of %d and %d channels", reg[i].c, cls[i].c)
 	}
 	return list, true
+}
+
+// twins tells apart maps of as many classes as distances: by their names if those tell, else the distances come first, as
+// in the projects' heads.
+func twins(shapes []Shape, maps []plane) (reg, cls []plane) {
+	isClass := func(p plane) bool { return named(shapes[p.output].Name, "cls", "class", "score", "conf") }
+	for i := 1; i < len(maps); i += 2 {
+		first, second := maps[i-1], maps[i]
+		if isClass(first) && !isClass(second) {
+			first, second = second, first
+		}
+		reg, cls = append(reg, first), append(cls, second)
+	}
+	return reg, cls
 }
 
 // describe says what was found.

@@ -141,7 +141,11 @@ func (g *gather) score(scores vector, logits bool, factor float64) bool {
 		if logits {
 			x = sigmoid(x)
 		}
-		if x *= factor; x > g.s.Confidence {
+		switch x *= factor; {
+		case !(x > g.s.Confidence):
+		case x > math.MaxFloat32:
+			g.out.NotFinite++
+		default:
 			g.labels = append(g.labels, label{k, x})
 		}
 	}

@@ -58,7 +58,7 @@ func pointSamples(r *rand.Rand) []sample {
 
 func priorSamples(r *rand.Rand) []sample {
 	min := [][]float64{{10, 16, 24}, {32, 48}, {64, 96}, {128, 192, 256}}
-	grids := []struct{ stride, w, h int }{{8, 8, 4}, {16, 4, 2}, {32, 2, 1}, {64, 1, 1}}
+	grids := []struct{ w, h int }{{8, 4}, {4, 2}, {2, 1}, {1, 1}} // the last one is twice as high as the input
 	var offsets, corner, probabilities, scores []float32
 	var want, decoded wanted
 	clamp := func(v float64) float64 { return math.Max(0, math.Min(1, v)) }
@@ -80,7 +80,7 @@ func priorSamples(r *rand.Rand) []sample {
 						probabilities = append(probabilities, float32(p[k]))
 					}
 					pw, ph := clamp(edge/width), clamp(edge/height)
-					px, py := clamp((float64(x)+0.5)*float64(g.stride)/width), clamp((float64(y)+0.5)*float64(g.stride)/height)
+					px, py := (float64(x)+0.5)/float64(g.w), (float64(y)+0.5)/float64(g.h)
 					cx, cy := px+float64(b[0])*0.1*pw, py+float64(b[1])*0.1*ph
 					bw, bh := pw*math.Exp(float64(b[2])*0.2), ph*math.Exp(float64(b[3])*0.2)
 					want.add(center(cx*width, cy*height, bw*width, bh*height, p[1:]...))

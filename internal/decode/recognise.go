@@ -80,7 +80,7 @@ type AmbiguousError struct {
 }
 
 func (e *AmbiguousError) Error() string {
-	return fmt.Sprintf("several decoders fit the outputs %v:%s\nchoose one with --decoder; the number of classes may tell them apart too", e.Shapes, lines(e.list))
+	return fmt.Sprintf("several decoders fit the outputs %v:%s\nchoose one with --decoder; the number of classes or a picture's outputs may tell them apart too", e.Shapes, lines(e.list))
 }
 
 // Names are the decoders that fit.
@@ -100,25 +100,25 @@ func lines(list []match) string {
 	return b.String()
 }
 
-// RecogniseValues is Recognise with the outputs of a picture at hand. Where shapes leave yolox and rows in pixels
-// (YOLOv6's, or YOLOX's decoded ones, which are read alike), it looks at the numbers: sizes in pixels are never negative
-// and centres lie all over the input; logarithms of sizes are negative somewhere and offsets are small.
+// RecogniseValues is Recognise with the outputs of a picture at hand. Where shapes leave raw rows (yolox) and rows in
+// pixels (YOLOv6's, or YOLOX's decoded ones, which are read alike), it looks at the numbers: sizes in pixels are never
+// negative and centres lie all over the input; logarithms of sizes are negative somewhere and offsets are small.
 func RecogniseValues(outs []Output, s Settings) (Decoder, string, error) {
 	in, err := read(outs)
 	if err != nil {
 		return Decoder{}, "", err
 	}
-	shapes := shapesOf(in)
-	d, why, err := Recognise(shapes, s)
+	d, why, err := Recognise(shapesOf(in), s)
 	var several *AmbiguousError
-	if !errors.As(err, &several) || !slices.Equal(several.Names(), []string{yolov6.Name, yolox.Name}) {
+	if !errors.As(err, &several) {
 		return d, why, err
 	}
-	r, ok := findRows(shapes, func(n, c int, turned bool) bool {
+	i := slices.Index(several.Names(), yolox.Name)
+	r, ok := findRows(several.Shapes, func(n, c int, turned bool) bool {
 		_, fits := s.scales(n, 1)
 		return !turned && fits && s.classes(c-5)
 	})
-	if !ok {
+	if i < 0 || !ok {
 		return d, why, err
 	}
 	negative, far := 0, 0
@@ -130,13 +130,16 @@ func RecogniseValues(outs []Output, s Settings) (Decoder, string, error) {
 			far++
 		}
 	}
-	switch {
+	switch others := slices.Delete(slices.Clone(several.list), i, i+1); {
 	case negative > 0 && 10*far < r.n:
-		return yolox, fmt.Sprintf("%s; %d of %d rows have a negative size, so sizes are logarithms", several.list[1].why, negative, r.n), nil
-	case negative == 0 && 2*far > r.n:
-		return yolov6, several.list[0].why + "; sizes are positive and centres lie all over the input", nil
+		return yolox, fmt.Sprintf("%s; %d of %d rows have a negative size, so sizes are logarithms", several.list[i].why, negative, r.n), nil
+	case negative > 0 || 2*far <= r.n:
+		return d, why, err
+	case len(others) == 1:
+		return others[0].Decoder, others[0].why + "; sizes are positive and centres lie all over the input", nil
+	default:
+		return d, why, &AmbiguousError{Shapes: several.Shapes, list: others}
 	}
-	return d, why, err
 }
 
 // nearest sorts names by how many letters they differ from the wanted one.

@@ -146,7 +146,8 @@ func (g *gather) ssdDecoded(in []array, box rows) (bool, error) {
 	return yes, nil
 }
 
-// priors makes the default boxes: centre, width, height in 0..1, for every cell one of each of its level's edges.
+// priors makes the default boxes: centre, width, height in 0..1, for every cell one of each of its level's edges. The cells
+// divide the input evenly, also where the last one is not whole: the centre is (x + 0.5) / cells.
 func (s Settings) priors(n int) ([][4]float64, error) {
 	strides := s.Strides
 	if len(strides) == 0 {
@@ -166,12 +167,12 @@ func (s Settings) priors(n int) ([][4]float64, error) {
 	w, h := float64(s.Width), float64(s.Height)
 	list := make([][4]float64, 0, count)
 	for i, stride := range strides {
-		for y := range cells(s.Height, stride) {
-			for x := range cells(s.Width, stride) {
+		across, down := cells(s.Width, stride), cells(s.Height, stride)
+		for y := range down {
+			for x := range across {
+				cx, cy := (float64(x)+0.5)/float64(across), (float64(y)+0.5)/float64(down)
 				for _, edge := range s.Priors.MinBoxes[i] {
-					list = append(list, [4]float64{
-						clamp((float64(x) + 0.5) * float64(stride) / w), clamp((float64(y) + 0.5) * float64(stride) / h), clamp(edge / w), clamp(edge / h),
-					})
+					list = append(list, [4]float64{cx, cy, clamp(edge / w), clamp(edge / h)})
 				}
 			}
 		}
