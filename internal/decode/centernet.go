@@ -20,25 +20,26 @@ the heat map equals the greatest of its 3×3 neighbours; there is no further sup
 			offsets = fmt.Sprintf("offsets in %q", shapes[m.offset.output].Name)
 		}
 		return true, fmt.Sprintf("a heat map of %s in %q on stride %d, sizes in %q, %s",
-			plural(m.heat.c, "class"), shapes[m.heat.output].Name, m.heat.stride, shapes[m.size.output].Name, offsets)
+			classCount(m.heat.c), shapes[m.heat.output].Name, m.heat.stride, shapes[m.size.output].Name, offsets)
 	},
 	decode: decodeCenters,
 }
 
-type centers struct {
+// hotspots are the outputs of a CenterNet.
+type hotspots struct {
 	heat, size plane
 	offset     *plane
 }
 
 // centerMaps finds the outputs: by their names if those tell, else in the published order.
-func centerMaps(shapes []Shape, s Settings) (centers, string) {
+func centerMaps(shapes []Shape, s Settings) (hotspots, string) {
 	none := fmt.Sprintf("no maps [1,C,H,W] and one or two [1,2,H,W] alone on one grid of a %d×%d input, %s", s.Width, s.Height, s.wanted())
 	list := planes(shapes, s, func(c int) bool { return c == 2 || s.classes(c) })
 	if len(list) < 2 || len(list) > 3 || len(list) != len(shapes) {
-		return centers{}, none
+		return hotspots{}, none
 	}
 	slices.SortFunc(list, func(a, b plane) int { return a.output - b.output })
-	var m centers
+	var m hotspots
 	take := func(right func(p plane, name string) bool) (plane, bool) {
 		i := slices.IndexFunc(list, func(p plane) bool { return right(p, shapes[p.output].Name) })
 		if i < 0 {
@@ -54,23 +55,23 @@ func centerMaps(shapes []Shape, s Settings) (centers, string) {
 	if m.heat, ok = take(func(p plane, name string) bool { return s.classes(p.c) && named(name, "hm", "heat") }); !ok {
 		if m.heat, ok = take(func(p plane, name string) bool { return s.classes(p.c) && p.c != 2 && !isSize(name) && !isOffset(name) }); !ok {
 			if m.heat, ok = take(func(p plane, name string) bool { return s.classes(p.c) && !isSize(name) && !isOffset(name) }); !ok {
-				return centers{}, none
+				return hotspots{}, none
 			}
 		}
 	}
 	if m.size, ok = take(func(p plane, name string) bool { return p.c == 2 && isSize(name) }); !ok {
 		if m.size, ok = take(func(p plane, name string) bool { return p.c == 2 && !isOffset(name) }); !ok {
-			return centers{}, none
+			return hotspots{}, none
 		}
 	}
 	if len(list) == 1 {
 		m.offset = &list[0]
 		if m.offset.c != 2 || m.offset.stride != m.heat.stride {
-			return centers{}, none
+			return hotspots{}, none
 		}
 	}
 	if m.size.stride != m.heat.stride {
-		return centers{}, none
+		return hotspots{}, none
 	}
 	return m, ""
 }
@@ -111,7 +112,7 @@ func decodeCenters(in []array, g *gather) error {
 }
 
 // peak says whether no neighbour of a cell is hotter.
-func (m centers) peak(in []array, y, x, class int) bool {
+func (m hotspots) peak(in []array, y, x, class int) bool {
 	here := m.heat.at(in, y, x).at(class)
 	for ny := max(y-1, 0); ny <= min(y+1, m.heat.h-1); ny++ {
 		for nx := max(x-1, 0); nx <= min(x+1, m.heat.w-1); nx++ {

@@ -36,7 +36,7 @@ func (s Shape) String() string { return s.Name + strings.ReplaceAll(fmt.Sprint(s
 // Detection is one box. It is the same before and after suppression.
 type Detection struct {
 	Box   [4]float32 // x1, y1, x2, y2 in pixels of the model's input, not clipped to it
-	Score float32    // 0..1
+	Score float32    // over the confidence; at most 1 if the outputs are probabilities
 	Class int        // index into the model's classes, without a background class
 }
 
@@ -61,7 +61,8 @@ func (d Decoder) Fits(shapes []Shape, s Settings) (bool, string) {
 
 // Candidates are what a decoder reads from one picture's outputs, before suppression.
 type Candidates struct {
-	// List holds at most Settings.PreNMS boxes in the order of the outputs, scores over the confidence.
+	// List holds at most Settings.PreNMS boxes whose scores are over the confidence, in the order of the outputs, or by
+	// descending score if some were cut.
 	List []Detection
 	// NotFinite counts candidates that were dropped because a score, or the box of a sufficient score, is NaN or
 	// infinite; Inverted those whose right or lower edge lies before the other; Cut those beyond the best PreNMS.

@@ -135,7 +135,7 @@ func describe(list []head) string {
 	case h.confidence:
 		kind = "4 distances, a confidence"
 	}
-	return fmt.Sprintf("%d %s on strides %s: %s and %s", len(list), list[0].where, ints(strides), kind, plural(list[0].classes, "class"))
+	return fmt.Sprintf("%d %s on strides %s: %s and %s", len(list), list[0].where, ints(strides), kind, classCount(list[0].classes))
 }
 
 // decodeHeads reads every cell.

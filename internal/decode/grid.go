@@ -186,14 +186,11 @@ func (s Settings) wanted() string {
 	return fmt.Sprintf("C = %d classes", s.Classes)
 }
 
-func plural(n int, one string) string {
-	switch {
-	case n == 1:
-		return "1 " + one
-	case strings.HasSuffix(one, "s"):
-		return fmt.Sprintf("%d %ses", n, one)
+func classCount(n int) string {
+	if n == 1 {
+		return "1 class"
 	}
-	return fmt.Sprintf("%d %ss", n, one)
+	return fmt.Sprintf("%d classes", n)
 }
 
 // ints writes numbers for people: 8, 16, 32.

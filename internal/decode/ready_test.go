@@ -57,7 +57,7 @@ func pointSamples(r *rand.Rand) []sample {
 }
 
 func priorSamples(r *rand.Rand) []sample {
-	min := [][]float64{{10, 16, 24}, {32, 48}, {64, 96}, {128, 192, 256}}
+	edges := [][]float64{{10, 16, 24}, {32, 48}, {64, 96}, {128, 192, 256}}
 	grids := []struct{ w, h int }{{8, 4}, {4, 2}, {2, 1}, {1, 1}} // the last one is twice as high as the input
 	var offsets, corner, probabilities, scores []float32
 	var want, decoded wanted
@@ -66,7 +66,7 @@ func priorSamples(r *rand.Rand) []sample {
 	for level, g := range grids {
 		for y := range g.h {
 			for x := range g.w {
-				for _, edge := range min[level] {
+				for _, edge := range edges[level] {
 					n++
 					b := values(r, 4, -2, 2)
 					z := values(r, 1+classes, -3, 3)

@@ -17,7 +17,7 @@ boxes (centre, then logarithm of the size, each times its variance).`,
 		if why != "" {
 			return false, why
 		}
-		return true, fmt.Sprintf("%d boxes in %q and their scores in %q, a background and %s", b.n, shapes[b.output].Name, shapes[c.output].Name, plural(c.c-1, "class"))
+		return true, fmt.Sprintf("%d boxes in %q and their scores in %q, a background and %s", b.n, shapes[b.output].Name, shapes[c.output].Name, classCount(c.c-1))
 	},
 	decode: decodeSSD,
 }

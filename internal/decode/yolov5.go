@@ -96,7 +96,7 @@ func anchored(shapes []Shape, s Settings, own [][][2]float64, raw string) (bool,
 		strides = set
 		return !turned && fits && s.classes(c-5)
 	}); ok {
-		return true, fmt.Sprintf("%d rows of %d numbers: %d anchors to each cell of strides %s, 5 + %s", r.n, r.c, n, ints(strides), plural(r.c-5, "class"))
+		return true, fmt.Sprintf("%d rows of %d numbers: %d anchors to each cell of strides %s, 5 + %s", r.n, r.c, n, ints(strides), classCount(r.c-5))
 	}
 	return false, fmt.Sprintf("no rows [1,N,5+C] with %d rows to each cell of a %d×%d input, %s, nor maps of %d·(5 + C) channels", n, s.Width, s.Height, s.wanted(), n)
 }

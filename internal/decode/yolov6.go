@@ -43,5 +43,5 @@ func rowPerCell(shapes []Shape, s Settings) (bool, string) {
 		strides = set
 		return !turned && fits && s.classes(c-5)
 	})
-	return ok, fmt.Sprintf("%d rows of %d numbers: one to each cell of strides %s, 5 + %s", r.n, r.c, ints(strides), plural(r.c-5, "class"))
+	return ok, fmt.Sprintf("%d rows of %d numbers: one to each cell of strides %s, 5 + %s", r.n, r.c, ints(strides), classCount(r.c-5))
 }

@@ -20,7 +20,7 @@ and YOLO12 have the same outputs.`,
 			return fits && s.classes(c-4)
 		})
 		if ok {
-			return true, fmt.Sprintf("%d boxes of 4 + %s: one to each cell of strides %s", r.n, plural(r.c-4, "class"), ints(strides))
+			return true, fmt.Sprintf("%d boxes of 4 + %s: one to each cell of strides %s", r.n, classCount(r.c-4), ints(strides))
 		}
 		return false, why + ", nor [1,4+C,N] with one box to each cell"
 	},
