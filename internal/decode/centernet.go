@@ -40,38 +40,37 @@ func centerMaps(shapes []Shape, s Settings) (hotspots, string) {
 	}
 	slices.SortFunc(list, func(a, b plane) int { return a.output - b.output })
 	var m hotspots
-	take := func(right func(p plane, name string) bool) (plane, bool) {
-		i := slices.IndexFunc(list, func(p plane) bool { return right(p, shapes[p.output].Name) })
-		if i < 0 {
-			return plane{}, false
-		}
-		p := list[i]
-		list = slices.Delete(list, i, i+1)
-		return p, true
-	}
 	isOffset := func(name string) bool { return named(name, "reg", "off") }
 	isSize := func(name string) bool { return named(name, "wh", "size") }
-	var ok bool
-	if m.heat, ok = take(func(p plane, name string) bool { return s.classes(p.c) && named(name, "hm", "heat") }); !ok {
-		if m.heat, ok = take(func(p plane, name string) bool { return s.classes(p.c) && p.c != 2 && !isSize(name) && !isOffset(name) }); !ok {
-			if m.heat, ok = take(func(p plane, name string) bool { return s.classes(p.c) && !isSize(name) && !isOffset(name) }); !ok {
-				return hotspots{}, none
+	take := func(tries ...func(p plane, name string) bool) (plane, bool) {
+		for _, right := range tries {
+			if i := slices.IndexFunc(list, func(p plane) bool { return right(p, shapes[p.output].Name) }); i >= 0 {
+				p := list[i]
+				list = slices.Delete(list, i, i+1)
+				return p, true
 			}
 		}
+		return plane{}, false
 	}
-	if m.size, ok = take(func(p plane, name string) bool { return p.c == 2 && isSize(name) }); !ok {
-		if m.size, ok = take(func(p plane, name string) bool { return p.c == 2 && !isOffset(name) }); !ok {
-			return hotspots{}, none
-		}
+	neither := func(name string) bool { return !isSize(name) && !isOffset(name) }
+	var heat, size bool
+	m.heat, heat = take(
+		func(p plane, name string) bool { return s.classes(p.c) && named(name, "hm", "heat") },
+		func(p plane, name string) bool { return s.classes(p.c) && p.c != 2 && neither(name) },
+		func(p plane, name string) bool { return s.classes(p.c) && neither(name) },
+	)
+	m.size, size = take(
+		func(p plane, name string) bool { return p.c == 2 && isSize(name) },
+		func(p plane, name string) bool { return p.c == 2 && !isOffset(name) },
+	)
+	if !heat || !size || m.size.stride != m.heat.stride {
+		return hotspots{}, none
 	}
 	if len(list) == 1 {
 		m.offset = &list[0]
 		if m.offset.c != 2 || m.offset.stride != m.heat.stride {
 			return hotspots{}, none
 		}
-	}
-	if m.size.stride != m.heat.stride {
-		return hotspots{}, none
 	}
 	return m, ""
 }
