@@ -21,15 +21,11 @@ func (layersCmd) Help() string {
 }
 
 func (c *layersCmd) Run(con *console) error {
-	db, err := workspace.OpenExisting(con.ctx, workspace.Folder(c.Workspace))
-	if err != nil {
-		return usageError{err}
-	}
-	defer db.Close()
-	ids, err := db.Runs(con.ctx)
+	db, ids, err := openRuns(con, workspace.Folder(c.Workspace))
 	if err != nil {
 		return err
 	}
+	defer db.Close()
 	var runs []*result.Run
 	for _, id := range ids {
 		run, err := db.Run(con.ctx, id)

@@ -117,15 +117,11 @@ func (c *lintCmd) look(con *console, subject string) ([]lint.Finding, []string, 
 }
 
 func lastRun(con *console, folder workspace.Folder) (*result.Run, error) {
-	db, err := workspace.OpenExisting(con.ctx, folder)
-	if err != nil {
-		return nil, usageError{err}
-	}
-	defer db.Close()
-	ids, err := db.Runs(con.ctx)
+	db, ids, err := openRuns(con, folder)
 	if err != nil {
 		return nil, err
 	}
+	defer db.Close()
 	if len(ids) == 0 {
 		return nil, usagef("the workspace %s has no run yet; make one with quantcheck check", string(folder))
 	}

@@ -22,15 +22,11 @@ func (reportCmd) Help() string {
 
 func (c *reportCmd) Run(con *console) error {
 	folder := workspace.Folder(c.Workspace)
-	db, err := workspace.OpenExisting(con.ctx, folder)
-	if err != nil {
-		return usageError{err}
-	}
-	defer db.Close()
-	ids, err := db.Runs(con.ctx)
+	db, ids, err := openRuns(con, folder)
 	if err != nil {
 		return err
 	}
+	defer db.Close()
 	var runs []*result.Run
 	var problems []string
 	for _, id := range ids {
@@ -64,6 +60,20 @@ func (c *reportCmd) Run(con *console) error {
 	}
 	_, err = fmt.Fprintf(con.stdout, "%s: %d runs\n", report.Printable(path), len(runs))
 	return err
+}
+
+// openRuns opens a workspace that is there already and lists its runs, oldest first. The caller closes the store.
+func openRuns(con *console, folder workspace.Folder) (*workspace.Store, []int64, error) {
+	db, err := workspace.OpenExisting(con.ctx, folder)
+	if err != nil {
+		return nil, nil, usageError{err}
+	}
+	ids, err := db.Runs(con.ctx)
+	if err != nil {
+		db.Close()
+		return nil, nil, err
+	}
+	return db, ids, nil
 }
 
 // pageOf draws the page of one run on a goroutine of its own; the function it gives waits for it. The run's number may be

@@ -44,15 +44,7 @@ type Tensor struct {
 }
 
 // Encoding is one per tensor, or the first of those per channel.
-type Encoding struct {
-	Bits     int     `json:"bits"`
-	Channels int     `json:"channels,omitempty"` // 0: one for the tensor
-	Axis     int     `json:"axis,omitempty"`
-	Scale    float64 `json:"scale"`
-	Offset   int     `json:"offset"`
-	Min      float64 `json:"min"`
-	Max      float64 `json:"max"`
-}
+type Encoding = result.ModelEncoding
 
 // Layer is a node with its first output.
 type Layer struct {
@@ -156,10 +148,7 @@ func (v *View) File(name string, now time.Time) *result.ModelFile {
 	for _, l := range v.Layers {
 		for _, o := range l.Outputs {
 			bare, _ := align.Bare(o.Name)
-			layer := result.ModelLayer{Tensor: o.Name, Layer: bare, Node: l.Name, Op: l.Op, DType: o.DType, Shape: o.Shape}
-			if e := o.Encoding; e != nil {
-				layer.Encoding = &result.ModelEncoding{Bits: e.Bits, Channels: e.Channels, Scale: e.Scale, Offset: e.Offset, Min: e.Min, Max: e.Max}
-			}
+			layer := result.ModelLayer{Tensor: o.Name, Layer: bare, Node: l.Name, Op: l.Op, DType: o.DType, Shape: o.Shape, Encoding: o.Encoding}
 			m.Layers = append(m.Layers, layer)
 		}
 	}

@@ -17,10 +17,10 @@ import (
 // rooms lists every package below internal, lowest first. A package may import only those above its line. The order is
 // that of docs/architecture.md.
 var rooms = []string{
-	"file", "tensor", "machine", "variant", "onnx/onnxpb", "dlc", "snpe",
+	"file", "spell", "tensor", "machine", "variant", "onnx/onnxpb", "dlc", "snpe",
 	"quant", "metric", "onnx", "onnxruntime", "qnn", "dataset",
 	"runner", "runner/ort",
-	"calib", "qdq", "rewrite", "runner/htp",
+	"calib", "qdq", "rewrite", "decode", "runner/htp",
 	"result", "align", "runner/dump", "encodings", "inspect", "lint",
 	"workspace", "report", "web",
 	"flow",

@@ -15,6 +15,7 @@ import (
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/result"
 	"quantcheck/internal/rewrite"
+	"quantcheck/internal/spell"
 )
 
 // Severity says how much a finding matters.
@@ -98,7 +99,7 @@ func Find(id string) (*Check, error) {
 		}
 		ids = append(ids, All[i].ID)
 	}
-	return nil, fmt.Errorf("there is no check %q; did you mean %s? There are %s", id, rewrite.Nearest(strings.ToUpper(id), ids), strings.Join(ids, ", "))
+	return nil, fmt.Errorf("there is no check %q; did you mean %s? There are %s", id, spell.Nearest(strings.ToUpper(id), ids)[0], strings.Join(ids, ", "))
 }
 
 // Explain is a check's documentation.

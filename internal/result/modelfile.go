@@ -30,7 +30,8 @@ type ModelLayer struct {
 // ModelEncoding is one per tensor, or the first of those per channel.
 type ModelEncoding struct {
 	Bits     int     `json:"bits"`
-	Channels int     `json:"channels"` // 0: one for the tensor
+	Channels int     `json:"channels,omitempty"` // 0: one for the tensor
+	Axis     int     `json:"axis,omitempty"`
 	Scale    float64 `json:"scale"`
 	Offset   int     `json:"offset"`
 	Min      float64 `json:"min"`

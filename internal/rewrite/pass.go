@@ -14,6 +14,7 @@ import (
 
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/onnx/onnxpb"
+	"quantcheck/internal/spell"
 	"quantcheck/internal/tensor"
 )
 
@@ -294,36 +295,5 @@ func Find(name string) (*Pass, error) {
 		}
 		names = append(names, All[i].Name)
 	}
-	return nil, fmt.Errorf("there is no pass %q; did you mean %s? There are %s", name, Nearest(name, names), strings.Join(names, ", "))
-}
-
-// Nearest is the name that takes fewest edits (Levenshtein).
-func Nearest(name string, names []string) string {
-	best, least := "", -1
-	for _, n := range names {
-		if d := distance(name, n); least < 0 || d < least {
-			best, least = n, d
-		}
-	}
-	return best
-}
-
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		before := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := before
-			if a[i] != b[j] {
-				cost++
-			}
-			before = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
+	return nil, fmt.Errorf("there is no pass %q; did you mean %s? There are %s", name, spell.Nearest(name, names)[0], strings.Join(names, ", "))
 }
