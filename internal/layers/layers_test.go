@@ -17,7 +17,7 @@ import (
 // rooms lists every package below internal, lowest first. A package may import only those above its line. The order is
 // that of docs/architecture.md.
 var rooms = []string{
-	"file", "tensor", "machine", "variant", "onnx/onnxpb", "dlc",
+	"file", "tensor", "machine", "variant", "onnx/onnxpb", "abi", "dlc",
 	"quant", "metric", "onnx", "onnxruntime", "qnn", "dataset",
 	"runner", "runner/ort",
 	"calib", "qdq", "rewrite", "runner/htp",
@@ -28,7 +28,7 @@ var rooms = []string{
 }
 
 // unsafeRooms are the only ones that may touch memory behind Go's back.
-var unsafeRooms = []string{"onnxruntime"}
+var unsafeRooms = []string{"abi", "onnxruntime"}
 
 // forTests are packages that only tests import.
 var forTests = []string{"fixture", "layers"}
