@@ -18,7 +18,7 @@ import (
 // that of docs/architecture.md.
 var rooms = []string{
 	"file", "tensor", "machine", "variant", "onnx/onnxpb", "abi", "dlc",
-	"quant", "metric", "onnx", "onnxruntime", "qnn", "dataset",
+	"quant", "metric", "onnx", "onnxruntime", "qnn", "qnn/compose", "dataset",
 	"runner", "runner/ort",
 	"calib", "qdq", "rewrite", "runner/htp",
 	"result", "align", "encodings", "inspect", "lint",
@@ -28,7 +28,7 @@ var rooms = []string{
 }
 
 // unsafeRooms are the only ones that may touch memory behind Go's back.
-var unsafeRooms = []string{"abi", "onnxruntime"}
+var unsafeRooms = []string{"abi", "onnxruntime", "qnn/compose"}
 
 // forTests are packages that only tests import.
 var forTests = []string{"fixture", "layers"}
