@@ -19,7 +19,7 @@ import (
 var rooms = []string{
 	"file", "tensor", "machine", "variant", "onnx/onnxpb", "abi", "dlc",
 	"quant", "metric", "onnx", "onnxruntime", "qnn", "qnn/compose", "dataset",
-	"runner", "runner/ort",
+	"runner", "runner/ort", "runner/worker",
 	"calib", "qdq", "rewrite", "runner/htp",
 	"result", "align", "encodings", "inspect", "lint",
 	"workspace", "report", "web",
