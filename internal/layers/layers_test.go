@@ -20,7 +20,7 @@ var rooms = []string{
 	"file", "tensor", "machine", "variant", "onnx/onnxpb", "abi", "dlc",
 	"quant", "metric", "onnx", "onnxruntime", "qnn", "qnn/compose", "dataset",
 	"runner", "runner/ort", "runner/worker",
-	"calib", "qdq", "rewrite", "runner/htp",
+	"calib", "qdq", "rewrite", "runner/htp", "runner/dlc",
 	"result", "align", "encodings", "inspect", "lint",
 	"workspace", "report", "web",
 	"flow",

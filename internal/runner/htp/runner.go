@@ -231,7 +231,7 @@ func (f *Inference) Go() {
 func (f *Inference) start(k int) {
 	f.running, f.done = k, make(chan error, 1)
 	p, done := f.r.passes[k], f.done
-	go func() { done <- p.Run() }()
+	go func() { done <- p.Run(context.Background()) }() // the worker ends with the runner's context
 }
 
 // Next implements runner.Inference.

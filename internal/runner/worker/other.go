@@ -26,7 +26,7 @@ func MemoryFile(string) (*os.File, error) { return nil, errElsewhere }
 func (*Session) Dir() string { return "" }
 
 // Run is not there on this system.
-func (*Session) Run() error { return errElsewhere }
+func (*Session) Run(context.Context) error { return errElsewhere }
 
 // Kill does nothing.
 func (*Session) Kill() {}

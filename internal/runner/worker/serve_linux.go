@@ -82,9 +82,6 @@ func (g Graph) share() error {
 	return g.Bind(memory)
 }
 
-// ModelPath is where a worker finds the model's file under a name.
-func ModelPath() string { return fmt.Sprintf("/proc/self/fd/%d", modelFile) }
-
 // Model reads the model's file.
 func Model() ([]byte, error) { return io.ReadAll(os.NewFile(modelFile, "model")) }
 

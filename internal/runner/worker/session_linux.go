@@ -173,8 +173,22 @@ func (s *Session) ask(request any) (Answer, error) {
 }
 
 // Run makes an inference on what stands in the shared memory. A worker that dies is started anew once. Errors that concern
-// this sample only are runner.ErrSample; a worker that died twice is a *DiedError among them.
-func (s *Session) Run() error {
+// this sample only are runner.ErrSample; a worker that died twice is a *DiedError among them. ctx ends the inference, and the
+// worker with it; the next Run starts it anew.
+func (s *Session) Run(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	stopped := context.AfterFunc(ctx, s.Kill)
+	defer stopped()
+	err := s.run(ctx)
+	if err != nil && ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
+func (s *Session) run(ctx context.Context) error {
 	s.mu.Lock()
 	gone := s.work == nil || s.work.cmd.ProcessState != nil
 	s.mu.Unlock()
@@ -185,7 +199,7 @@ func (s *Session) Run() error {
 	}
 	a, err := s.ask(struct{}{})
 	var died *DiedError
-	if errors.As(err, &died) {
+	if errors.As(err, &died) && ctx.Err() == nil {
 		if err = s.start(); err == nil {
 			a, err = s.ask(struct{}{})
 		}

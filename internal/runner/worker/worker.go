@@ -66,6 +66,9 @@ const (
 	modelFile    = 6
 )
 
+// ModelPath is where a worker finds the model's file under a name.
+func ModelPath() string { return fmt.Sprintf("/proc/self/fd/%d", modelFile) }
+
 var colour = regexp.MustCompile("\x1b\\[[0-9;]*m")
 
 // Plain takes the colours out of what libraries write.
