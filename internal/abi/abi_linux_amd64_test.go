@@ -88,7 +88,7 @@ var library = sync.OnceValues(func() (uintptr, error) {
 	if err := os.WriteFile(c, []byte(source()), 0o644); err != nil {
 		return 0, err
 	}
-	if out, err := exec.Command(gcc, "-O2", "-fno-omit-frame-pointer", "-shared", "-fPIC", "-o", so, c).CombinedOutput(); err != nil { //nolint:noctx // a compiler ends
+	if out, err := exec.Command(gcc, "-O2", "-fno-omit-frame-pointer", "-shared", "-fPIC", "-o", so, c).CombinedOutput(); err != nil {
 		return 0, fmt.Errorf("%w: %s", err, out)
 	}
 	return purego.Dlopen(so, purego.RTLD_NOW)

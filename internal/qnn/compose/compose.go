@@ -26,8 +26,8 @@ type Options struct {
 	Log        io.Writer // what the libraries say, a line each; nil drops it
 }
 
-// ComposeOptions says how a DLC's graph is built.
-type ComposeOptions struct {
+// GraphOptions says how a DLC's graph is built.
+type GraphOptions struct {
 	// Expose says of each inner tensor (dlc.Native), by its name, whether it becomes an output. nil: none.
 	Expose func(name string) bool
 	// Estimate asks the compiler for its estimate of the speed. Chips without a cost model give none.
@@ -76,7 +76,7 @@ type Estimate struct {
 }
 
 // taken is what the HTP takes of the parameters of some operators, of which the IR backend writes more.
-var taken = map[string][]string{"ResizeNearestNeighbor": {"align_corners", "half_pixel_centers"}}
+var taken = map[string][]string{"ResizeNearestNeighbor": {"align_corners", "half_pixel_centers"}} //nolint:misspell // the API's name
 
 // takes says whether the HTP takes a parameter of an operator.
 func takes(op, parameter string) bool {

@@ -14,34 +14,32 @@ import (
 
 	"quantcheck/internal/dlc"
 	"quantcheck/internal/fixture"
-	"quantcheck/internal/qnn"
 )
 
 // backend is this process's: QCS8550, the DSP of the fixtures.
 func backend(t *testing.T) *Backend {
 	t.Helper()
 	kit := fixture.Emulator(t)
-	b, err := opening(kit)
-	if err != nil {
-		t.Fatal(err)
+	mu.Lock()
+	defer mu.Unlock()
+	if theOne == nil {
+		b, err := Open(kit, Options{SoC: 66})
+		if err != nil {
+			t.Fatal(err)
+		}
+		theOne = b
 	}
-	return b
+	return theOne
 }
 
 var (
-	once     sync.Once
-	theOne   *Backend
-	theError error
+	mu     sync.Mutex
+	theOne *Backend
 )
-
-func opening(kit qnn.Kit) (*Backend, error) {
-	once.Do(func() { theOne, theError = Open(kit, Options{SoC: 66}) })
-	return theOne, theError
-}
 
 func all(string) bool { return true }
 
-func build(t *testing.T, path string, o ComposeOptions) *Graph {
+func build(t *testing.T, path string, o GraphOptions) *Graph {
 	t.Helper()
 	g, err := backend(t).Compose(path, o)
 	if err != nil {
@@ -100,7 +98,7 @@ func TestEveryTensorIsTheOraclesOne(t *testing.T) {
 	if b := backend(t); b.Core != want.CoreAPI {
 		t.Errorf("core API %v", b.Core)
 	}
-	g := build(t, fixture.Path(t, "dlc", pose), ComposeOptions{Expose: all})
+	g := build(t, fixture.Path(t, "dlc", pose), GraphOptions{Expose: all})
 	got := run(t, g)
 	if len(g.Tensors) != want.Tensors || len(g.Nodes) != want.Nodes || len(g.Outputs) != 187 || len(got) != 187 || len(want.Outputs) != 187 || len(g.Notes) != 0 {
 		t.Errorf("%d tensors, %d nodes, %d outputs, notes %v", len(g.Tensors), len(g.Nodes), len(got), g.Notes)
@@ -136,8 +134,8 @@ func TestEveryTensorIsTheOraclesOne(t *testing.T) {
 func TestTapsChangeNoBitOfTheOutputs(t *testing.T) {
 	for _, elem := range [][]string{{"dlc", pose}, {"qnn", "zoo_w8a8_per_channel.dlc"}, {"qnn", "zoo_w8a16_per_channel.dlc"}, {"qnn", "zoo_w4a8_per_channel.dlc"}} {
 		path := fixture.Path(t, elem...)
-		bare := build(t, path, ComposeOptions{})
-		tapped := build(t, path, ComposeOptions{Expose: all})
+		bare := build(t, path, GraphOptions{})
+		tapped := build(t, path, GraphOptions{Expose: all})
 		with, without := run(t, tapped), run(t, bare)
 		if len(without) == 0 || len(with) <= len(without) {
 			t.Errorf("%s: %d outputs with taps, %d without", elem[1], len(with), len(without))
@@ -154,7 +152,7 @@ func TestTapsChangeNoBitOfTheOutputs(t *testing.T) {
 				one = x.Name
 			}
 		}
-		alone := run(t, build(t, path, ComposeOptions{Expose: func(name string) bool { return name == one }}))
+		alone := run(t, build(t, path, GraphOptions{Expose: func(name string) bool { return name == one }}))
 		if len(alone) != len(without)+1 || !bytes.Equal(alone[one], with[one]) {
 			t.Errorf("%s: %s alone differs", elem[1], one)
 		}
@@ -178,7 +176,7 @@ func TestTheComposerAndOurReaderAgree(t *testing.T) {
 			continue
 		}
 		defer f.Close()
-		g, err := backend(t).Compose(path, ComposeOptions{})
+		g, err := backend(t).Compose(path, GraphOptions{})
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -234,13 +232,13 @@ func TestWhatCannotRunIsRefusedWithTheCode(t *testing.T) {
 		"/nowhere.dlc": "systemDlcCreateFromFile", junk: "systemDlcCreateFromFile",
 		fixture.Path(t, "dlc", "test_abs.dlc"): "systemDlcComposeGraphs",
 	} {
-		_, err := b.Compose(path, ComposeOptions{})
+		_, err := b.Compose(path, GraphOptions{})
 		var e *Error
 		if !errors.As(err, &e) || e.Code != CodeNotTaken || e.Call != call || len(e.Lines) == 0 {
 			t.Errorf("%s: %v", path, err)
 		}
 	}
-	g := build(t, fixture.Path(t, "qnn", "zoo_w8a8_per_tensor.dlc"), ComposeOptions{})
+	g := build(t, fixture.Path(t, "qnn", "zoo_w8a8_per_tensor.dlc"), GraphOptions{})
 	in, out := make([][]byte, len(g.Inputs)), make([][]byte, len(g.Outputs))
 	for i, x := range g.Pick(g.Inputs) {
 		in[i] = make([]byte, x.Bytes()-1)

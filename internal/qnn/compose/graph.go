@@ -20,7 +20,7 @@ type Graph struct {
 
 // Compose builds the one graph of a DLC of version 4 in a context of its own and lets the backend compile it. The error is
 // an *Error if the libraries do not take it; its code is CodeNotTaken for what is no DLC or one of version 3.
-func (b *Backend) Compose(path string, o ComposeOptions) (*Graph, error) {
+func (b *Backend) Compose(path string, o GraphOptions) (*Graph, error) {
 	g := &Graph{b: b}
 	if err := g.compose(path, o); err != nil {
 		g.Close()
@@ -29,7 +29,7 @@ func (b *Backend) Compose(path string, o ComposeOptions) (*Graph, error) {
 	return g, nil
 }
 
-func (g *Graph) compose(path string, o ComposeOptions) error {
+func (g *Graph) compose(path string, o GraphOptions) error {
 	b := g.b
 	var h hold
 	defer h.release()
@@ -96,7 +96,7 @@ func (g *Graph) places(c *composition) error {
 		g.keep = append(g.keep, name, dims)
 		q := qnnTensor{
 			version: c.version[i], id: uint64(t.ID), name: uint64(addressOf(&name[0])), kind: uint32(t.Location), dtype: uint32(t.DType),
-			defined: undefined, encoding: undefined, rank: uint32(len(t.Shape)),
+			format: dense, defined: undefined, encoding: undefined, rank: uint32(len(t.Shape)), memory: buffer, rest: [3]uint64{},
 		}
 		if len(dims) > 0 {
 			q.dims = uint64(addressOf(&dims[0]))

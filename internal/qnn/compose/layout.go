@@ -73,17 +73,17 @@ type qnnTensor struct {
 	rank     uint32
 	_        uint32
 	dims     address
-	memory   uint64 // 0: a buffer
+	memory   uint64 // its type
 	data     address
 	size     uint64
-	rest     [3]uint64
+	rest     [3]uint64 // of version 2: dynamic dimensions, sparseness
 }
 
 // qnnOp is Qnn_OpConfig_t, which is passed by value.
 type qnnOp struct {
-	version uint64
+	_       uint64 // version
 	name    address
-	pkg     address
+	_       address // package
 	kind    address
 	nParams uint32
 	_       uint32
@@ -98,36 +98,39 @@ type qnnOp struct {
 
 const opWords = 10
 
-// qnnParam is Qnn_Param_t: a scalar or a tensor.
-type qnnParam struct {
-	kind  uint64
-	name  address
-	value [144]byte
-}
+// Words of a Qnn_OpConfig_t that are changed.
+const (
+	opParamCount = 4
+	opParams     = 5
+)
 
-// qnnGraphInfo is QnnSystemContext_GraphInfo_t, as far as it is read.
+// qnnParam is Qnn_Param_t: a scalar or a tensor, the name in the second word.
+type qnnParam [20]uint64
+
+const paramName = 1
+
+// qnnGraphInfo is the beginning of QnnSystemContext_GraphInfo_t.
 type qnnGraphInfo struct {
-	version uint64
-	name    address
-	rest    [4]uint64
+	_    uint64 // version
+	name address
 }
 
 // qnnEvent is QnnProfile_EventData_t.
 type qnnEvent struct {
 	kind  uint32
-	unit  uint32
+	_     uint32 // unit
 	value uint64
 	name  address
 }
 
 // qnnExtendedEvent is QnnProfile_ExtendedEventData_t with an object behind it.
 type qnnExtendedEvent struct {
-	version uint64
-	kind    uint32
-	unit    uint32
-	data    address
-	bytes   uint64
-	rest    [9]uint64
+	_     uint64 // version
+	_     uint32 // kind
+	unit  uint32
+	data  address
+	bytes uint64
+	_     [9]uint64
 }
 
 // The compiler refuses these unless the sizes are C's.
@@ -143,6 +146,8 @@ var (
 const (
 	appRead       = 1 // a tensor that the graph gives
 	native        = 3 // one that stays in it
+	dense         = 0 // data format
+	buffer        = 0 // type of memory
 	undefined     = 0x7fffffff
 	logErrors     = 1
 	detailed      = 2 // profiling level

@@ -141,20 +141,20 @@ func (b *Backend) onValidate(backend, words uintptr) uintptr {
 func (b *Backend) pass(f function, first uintptr, op *qnnOp, n dlc.Node) uintptr {
 	var h hold
 	defer h.release()
-	copied := *op
+	words := wordsOf(op)
 	if _, some := taken[n.Type]; some {
 		var kept []qnnParam
 		for _, p := range array[qnnParam](op.params, int(op.nParams)) {
-			if takes(n.Type, textAt(p.name)) {
+			if takes(n.Type, textAt(p[paramName])) {
 				kept = append(kept, p)
 			}
 		}
-		copied.nParams, copied.params = uint32(len(kept)), 0
+		words[opParamCount], words[opParams] = uintptr(len(kept)), 0
 		if len(kept) > 0 {
-			copied.params = uint64(at(&h, &kept[0]))
+			words[opParams] = at(&h, &kept[0])
 		}
 	}
-	status, err := abi.Call(wordAt(b.api, f), [6]uintptr{first}, wordsOf(&copied))
+	status, err := abi.Call(wordAt(b.api, f), [6]uintptr{first}, words)
 	if err != nil {
 		status = undefined
 	}

@@ -54,7 +54,12 @@ func failureOf(err error) *failure {
 func failed(path string) func(worker.Answer) error {
 	return func(a worker.Answer) error {
 		var t told
-		if len(a.Detail) == 0 || json.Unmarshal(a.Detail, &t) != nil || t.Failure == nil {
+		if len(a.Detail) > 0 {
+			if err := json.Unmarshal(a.Detail, &t); err != nil {
+				return err
+			}
+		}
+		if t.Failure == nil {
 			return nil
 		}
 		switch f := t.Failure; {

@@ -42,7 +42,7 @@ func build(line []byte) (*compose.Graph, told, error) {
 		_, named := slices.BinarySearch(r.Expose, name)
 		return r.All || named
 	}
-	g, err := b.Compose(worker.ModelPath(), compose.ComposeOptions{Expose: expose, Estimate: r.Estimate})
+	g, err := b.Compose(worker.ModelPath(), compose.GraphOptions{Expose: expose, Estimate: r.Estimate})
 	if err != nil {
 		return nil, told{}, err
 	}
