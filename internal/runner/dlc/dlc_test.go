@@ -20,12 +20,16 @@ import (
 	"quantcheck/internal/qnn"
 	"quantcheck/internal/qnn/compose"
 	"quantcheck/internal/runner"
+	"quantcheck/internal/runner/htp"
 	"quantcheck/internal/runner/worker"
 )
 
 func TestMain(m *testing.M) {
-	if IsWorker() {
+	switch {
+	case IsWorker():
 		os.Exit(Work())
+	case htp.IsWorker():
+		os.Exit(htp.Work())
 	}
 	os.Exit(m.Run())
 }

@@ -74,8 +74,11 @@ var colour = regexp.MustCompile("\x1b\\[[0-9;]*m")
 // Plain takes the colours out of what libraries write.
 func Plain(log string) string { return colour.ReplaceAllString(log, "") }
 
-// LastWords are the last lines that say something.
+// LastWords are the last lines that say something: of a crash the signal, not Go's stacks and registers behind it.
 func LastWords(log string) string {
+	for _, stacks := range []string{"\nPC=0x", "\n\ngoroutine "} {
+		log, _, _ = strings.Cut(log, stacks)
+	}
 	var lines []string
 	for line := range strings.Lines(Plain(log)) {
 		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "# LIBNATIVE") && !strings.Contains(line, "File mapped weights feature") {
