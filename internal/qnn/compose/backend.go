@@ -59,7 +59,10 @@ func Open(kit qnn.Kit, o Options) (*Backend, error) {
 	if err := b.intercept(); err != nil {
 		return nil, err
 	}
-	return b, b.create(o.SoC)
+	if err := b.create(o.SoC); err != nil {
+		return nil, err
+	}
+	return b, nil
 }
 
 // table loads a library and gives its table of functions.

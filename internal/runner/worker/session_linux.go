@@ -109,7 +109,7 @@ func (s *Session) start() error {
 		return err
 	}
 	p := &process{cmd: exec.Command(exe), requests: requestsWrite, answers: bufio.NewReaderSize(answersRead, 1<<16), pipe: answersRead, log: log} //nolint:noctx // it is killed when the session's context ends
-	p.cmd.Env = append(os.Environ(), kindVariable+"="+s.job.Kind, "TMPDIR="+s.dir) // the libraries leave files there
+	p.cmd.Env = append(os.Environ(), kindVariable+"="+s.job.Kind, "TMPDIR="+s.dir)                                                                // the libraries leave files there
 	p.cmd.Dir = s.dir
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	p.cmd.ExtraFiles = []*os.File{requestsRead, answersWrite, s.memory, s.job.Model}
