@@ -9,12 +9,16 @@ import (
 	"time"
 
 	"quantcheck/internal/cli"
+	"quantcheck/internal/runner/dlc"
 	"quantcheck/internal/runner/htp"
 )
 
 func main() {
-	if htp.IsWorker() {
+	switch {
+	case htp.IsWorker():
 		os.Exit(htp.Work())
+	case dlc.IsWorker():
+		os.Exit(dlc.Work())
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, func() {

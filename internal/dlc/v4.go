@@ -82,8 +82,7 @@ func (f *File) encoding(t Tensor, axis int, list []table) *Encoding {
 		}
 		lo, hi := x.f32(6), x.f32(8)
 		if lo == 0 && hi == 0 { // QAIRT leaves them out
-			least, greatest := limits(t.DType.Signed(), bits)
-			lo, hi = float32(float64(scale)*(least+float64(offset))), float32(float64(scale)*(greatest+float64(offset)))
+			lo, hi = reach(t.DType, bits, scale, offset)
 		}
 		e.Scale, e.Offset, e.Min, e.Max = append(e.Scale, scale), append(e.Offset, offset), append(e.Min, lo), append(e.Max, hi)
 	}
@@ -91,6 +90,29 @@ func (f *File) encoding(t Tensor, axis int, list []table) *Encoding {
 		return nil
 	}
 	return e
+}
+
+// NewEncoding makes an encoding of a type with its ranges, from one scale and offset or, along an axis, one of each per
+// channel; nil if its width, its scales or its ranges cannot be right.
+func NewEncoding(d DType, bits, axis int, scales []float32, offsets []int32) *Encoding {
+	if len(scales) == 0 || len(scales) != len(offsets) || bits != 4 && bits != 8 && bits != 16 && bits != 32 {
+		return nil
+	}
+	e := &Encoding{Bits: bits, Axis: axis, Scale: scales, Offset: offsets}
+	for i, s := range scales {
+		lo, hi := reach(d, bits, s, offsets[i])
+		if !(s > 0) || math.IsInf(float64(s), 0) || math.IsInf(float64(lo), 0) || math.IsInf(float64(hi), 0) {
+			return nil
+		}
+		e.Min, e.Max = append(e.Min, lo), append(e.Max, hi)
+	}
+	return e
+}
+
+// reach is the range of the real numbers that an encoding reaches.
+func reach(d DType, bits int, scale float32, offset int32) (lo, hi float32) {
+	least, greatest := limits(d.Signed(), bits)
+	return float32(float64(scale) * (least + float64(offset))), float32(float64(scale) * (greatest + float64(offset)))
 }
 
 // limits are the least and the greatest integer of a width.

@@ -17,10 +17,10 @@ import (
 // rooms lists every package below internal, lowest first. A package may import only those above its line. The order is
 // that of docs/architecture.md.
 var rooms = []string{
-	"file", "spell", "tensor", "machine", "variant", "onnx/onnxpb", "dlc", "snpe",
-	"quant", "metric", "onnx", "onnxruntime", "qnn", "dataset",
-	"runner", "runner/ort",
-	"calib", "qdq", "rewrite", "decode", "runner/htp",
+	"file", "spell", "tensor", "machine", "variant", "onnx/onnxpb", "abi", "dlc", "snpe",
+	"quant", "metric", "onnx", "onnxruntime", "qnn", "qnn/compose", "dataset",
+	"runner", "runner/ort", "runner/worker",
+	"calib", "qdq", "rewrite", "decode", "runner/htp", "runner/dlc",
 	"result", "align", "runner/dump", "encodings", "inspect", "lint",
 	"workspace", "report", "web",
 	"flow",
@@ -28,7 +28,7 @@ var rooms = []string{
 }
 
 // unsafeRooms are the only ones that may touch memory behind Go's back.
-var unsafeRooms = []string{"onnxruntime"}
+var unsafeRooms = []string{"abi", "onnxruntime", "qnn/compose"}
 
 // forTests are packages that only tests import.
 var forTests = []string{"fixture", "layers"}

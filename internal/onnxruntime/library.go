@@ -5,7 +5,7 @@
 //  2. NewSession compiles a model that was built in memory.
 //  3. Session.Run takes and gives tensors; outputs land in memory that the caller provides wherever their shapes are known.
 //
-// It is one of the two rooms with unsafe code. The function table is append-only, so its indices hold for every later
+// It is a room with unsafe code. The function table is append-only, so its indices hold for every later
 // release (https://onnxruntime.ai/docs/api/c/struct_ort_api.html).
 package onnxruntime
 

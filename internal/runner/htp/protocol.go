@@ -6,20 +6,14 @@ import (
 	"slices"
 	"strings"
 
+	"quantcheck/internal/runner/worker"
 	"quantcheck/internal/tensor"
 )
 
-// The worker reads requests and writes answers as lines of JSON. Tensors lie in memory that both have mapped, the graph in
-// a file in memory; the libraries' chatter goes to a third one.
-const (
-	workerVariable = "QUANTCHECK_HTP_WORKER"
-	requestFile    = 3
-	answerFile     = 4
-	memoryFile     = 5
-	modelFile      = 6
-)
+// kind is what the workers of this room are started as.
+const kind = "htp"
 
-// load is the first request: it opens the session. Every later line is an empty one and makes an inference.
+// load is what opens a session.
 type load struct {
 	Library  string            `json:"library"`  // ONNX Runtime
 	Provider string            `json:"provider"` // the plug-in
@@ -39,15 +33,12 @@ type slot struct {
 	Bytes  int          `json:"bytes"`
 }
 
-// answer is what comes back. Refused and Error are set when it failed.
-type answer struct {
-	Error   string    `json:"error,omitempty"`
+// opened is what the worker tells of a session; Refused is set when it could not be opened.
+type opened struct {
 	Refused []Refusal `json:"refused,omitempty"`
 	OnCPU   []string  `json:"on_cpu,omitempty"` // nodes
 	Inputs  []slot    `json:"inputs,omitempty"`
 	Outputs []slot    `json:"outputs,omitempty"`
-	Bytes   int       `json:"bytes,omitempty"` // of the shared memory
-	Seconds float64   `json:"seconds"`
 }
 
 // place gives every tensor its place, on 64-byte borders, and the bytes of all. ok is false for shapes that are not
@@ -59,7 +50,7 @@ func place(at int, list []slot) (end int, open string, ok bool) {
 			return at, list[i].Name, false
 		}
 		list[i].Offset, list[i].Bytes = at, tensor.ByteSize(list[i].DType, n)
-		at += (list[i].Bytes + 63) &^ 63
+		at = worker.Align(at + list[i].Bytes)
 	}
 	return at, "", true
 }
@@ -70,12 +61,11 @@ var (
 	reason      = regexp.MustCompile(`REASON : (.*)`)
 	placed      = regexp.MustCompile(`Node\(s\) placed on \[(\w+)\]`)
 	placedNode  = regexp.MustCompile(`VerifyEachNodeIsAssignedToAnEp\]\s+(\S+) \((.*)\)\s*$`)
-	colour      = regexp.MustCompile("\x1b\\[[0-9;]*m")
 )
 
 // refusals reads, from what the libraries wrote while a session was opened, which operators the HTP refused, and why.
 func refusals(log string) []Refusal {
-	log = colour.ReplaceAllString(log, "")
+	log = worker.Plain(log)
 	reasons := map[string]string{}
 	node := ""
 	for line := range strings.Lines(log) {
@@ -136,7 +126,7 @@ func nodeType(log, node string) string {
 func placedOnCPU(log string) []string {
 	var nodes []string
 	cpu := false
-	for line := range strings.Lines(colour.ReplaceAllString(log, "")) {
+	for line := range strings.Lines(worker.Plain(log)) {
 		if m := placed.FindStringSubmatch(line); m != nil {
 			cpu = m[1] == "CPUExecutionProvider"
 		} else if m := placedNode.FindStringSubmatch(line); m != nil && cpu {
@@ -144,18 +134,4 @@ func placedOnCPU(log string) []string {
 		}
 	}
 	return nodes
-}
-
-// lastWords are the last lines that say something.
-func lastWords(log string) string {
-	var lines []string
-	for line := range strings.Lines(colour.ReplaceAllString(log, "")) {
-		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "# LIBNATIVE") && !strings.Contains(line, "File mapped weights feature") {
-			lines = append(lines, line)
-		}
-	}
-	if len(lines) == 0 {
-		return "it said nothing"
-	}
-	return "its last words: " + strings.Join(lines[max(len(lines)-3, 0):], " | ")
 }

@@ -60,7 +60,7 @@ func New(ctx context.Context, e Engine, m *onnx.Model, o Options) (*Runner, erro
 		}
 		r.passes = append(r.passes, p)
 		nodes := map[string]bool{}
-		for _, n := range p.opened.OnCPU {
+		for _, n := range p.told.OnCPU {
 			nodes[n] = true
 		}
 		r.cpu = append(r.cpu, onCPU(m, taps, nodes)...)
@@ -112,9 +112,9 @@ func (e Engine) open(ctx context.Context, m *onnx.Model, taps []string) (*pass, 
 		return nil, err
 	}
 	p := &pass{session: s, boundary: b, places: map[string]slot{}}
-	for _, list := range [][]slot{s.opened.Inputs, s.opened.Outputs} {
+	for _, list := range [][]slot{s.told.Inputs, s.told.Outputs} {
 		for _, x := range list {
-			if x.Offset < 0 || x.Bytes < 0 || x.Offset+x.Bytes > len(s.mapped) {
+			if x.Offset < 0 || x.Bytes < 0 || x.Offset+x.Bytes > len(s.Memory) {
 				s.close()
 				return nil, fmt.Errorf("the worker places %s outside of the shared memory", x.Name)
 			}
@@ -188,7 +188,7 @@ func (f *Inference) Feed(name string, t tensor.Tensor) {
 				continue
 			}
 			place := p.places[in.Name]
-			to := p.mapped[place.Offset : place.Offset+place.Bytes]
+			to := p.Memory[place.Offset : place.Offset+place.Bytes]
 			switch {
 			case in.Grid != nil:
 				values, ok := t.AsFloat32()
@@ -231,7 +231,7 @@ func (f *Inference) Go() {
 func (f *Inference) start(k int) {
 	f.running, f.done = k, make(chan error, 1)
 	p, done := f.r.passes[k], f.done
-	go func() { done <- p.run() }()
+	go func() { done <- p.Run(context.Background()) }() // the worker ends with the runner's context
 }
 
 // Next implements runner.Inference.
@@ -297,7 +297,7 @@ func (p *pass) read(tap string, arena *runner.Arena) (tensor.Tensor, error) {
 			continue
 		}
 		place := p.places[out.Name]
-		from := p.mapped[place.Offset : place.Offset+place.Bytes]
+		from := p.Memory[place.Offset : place.Offset+place.Bytes]
 		switch {
 		case out.Grid != nil && out.Grid.DType == place.DType:
 			t := arena.Lend(tensor.Float32, place.Shape)
@@ -321,7 +321,7 @@ func (r *Runner) Raw(tap string) ([]byte, bool) {
 		for _, out := range p.boundary.Outputs {
 			if out.Tensor == tap {
 				place := p.places[out.Name]
-				return p.mapped[place.Offset : place.Offset+place.Bytes], true
+				return p.Memory[place.Offset : place.Offset+place.Bytes], true
 			}
 		}
 	}

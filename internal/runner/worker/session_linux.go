@@ -1,4 +1,4 @@
-package htp
+package worker
 
 import (
 	"bufio"
@@ -16,15 +16,14 @@ import (
 	"quantcheck/internal/runner"
 )
 
-// session is one graph in one worker, as the parent sees it. It may be used from one goroutine at a time; kill may be
-// called from any.
-type session struct {
+// Session is one graph in one worker. It may be used from one goroutine at a time; Kill may be called from any.
+type Session struct {
+	Opened Answer // what the worker said of the graph
+	Memory []byte // shared with the worker; gone after Close
+
 	ctx     context.Context //nolint:containedctx // the worker lives as long as it
-	load    load
-	model   *os.File // the graph
-	memory  *os.File // the tensors
-	mapped  []byte
-	opened  answer
+	job     Job
+	memory  *os.File
 	dir     string // the worker's own working folder
 	stopped func() bool
 
@@ -41,42 +40,46 @@ type process struct {
 	log      *os.File
 }
 
-// openSession starts a worker with a graph. The error is a *RefusedError if the HTP does not take it.
-func openSession(ctx context.Context, l load, model []byte) (*session, error) {
-	s := &session{ctx: ctx, load: l}
+// Open starts a worker with a job. It ends with ctx. A worker that dies while it opens the graph is started once more; the
+// error is then a *DiedError, and what Job.Failed says if the graph could not be opened.
+func Open(ctx context.Context, job Job) (*Session, error) {
+	s := &Session{ctx: ctx, job: job}
 	var err error
-	if s.dir, err = os.MkdirTemp("", "quantcheck-htp-*"); err != nil {
+	if s.dir, err = os.MkdirTemp(job.Scratch, "quantcheck-htp-*"); err != nil {
 		return nil, err
 	}
-	if s.model, err = memoryFileOf("model"); err == nil {
-		if _, err = s.model.Write(model); err == nil {
-			s.memory, err = memoryFileOf("tensors")
-		}
-	}
-	if err != nil {
-		s.close()
+	if s.memory, err = MemoryFile("tensors"); err != nil {
+		s.Close()
 		return nil, err
 	}
-	s.stopped = context.AfterFunc(ctx, s.kill)
+	s.stopped = context.AfterFunc(ctx, s.Kill)
 	if err := s.start(); err != nil {
 		// A worker that died while it opened the graph gets a second chance; what it said against the graph does not.
-		var died *diedError
+		var died *DiedError
 		if errors.As(err, &died) && ctx.Err() == nil {
 			err = s.start()
 		}
 		if err != nil {
-			s.close()
+			s.Close()
 			return nil, err
 		}
 	}
-	if s.mapped, err = unix.Mmap(int(s.memory.Fd()), 0, max(s.opened.Bytes, 1), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED); err != nil {
-		s.close()
+	info, err := s.memory.Stat()
+	if err == nil && (s.Opened.Bytes < 0 || info.Size() < int64(s.Opened.Bytes)) {
+		err = errors.New("the worker shares less memory than it says")
+	}
+	if err == nil {
+		s.Memory, err = unix.Mmap(int(s.memory.Fd()), 0, max(s.Opened.Bytes, 1), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	}
+	if err != nil {
+		s.Close()
 		return nil, err
 	}
 	return s, nil
 }
 
-func memoryFileOf(name string) (*os.File, error) {
+// MemoryFile makes a file that lies in memory only.
+func MemoryFile(name string) (*os.File, error) {
 	fd, err := unix.MemfdCreate("quantcheck-"+name, unix.MFD_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("memory for the emulator: %w", err)
@@ -84,20 +87,16 @@ func memoryFileOf(name string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), name), nil
 }
 
-// diedError means that a worker ended although it was not asked to.
-type diedError struct{ how, words string }
-
-func (e *diedError) Error() string {
-	return fmt.Sprintf("the emulator's process ended (%s), %s", e.how, e.words)
-}
+// Dir is the worker's working folder, where its libraries leave files; gone after Close.
+func (s *Session) Dir() string { return s.dir }
 
 // start starts a worker and lets it open the graph.
-func (s *session) start() error {
+func (s *Session) start() error {
 	exe, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	log, err := memoryFileOf("log")
+	log, err := MemoryFile("log")
 	if err != nil {
 		return err
 	}
@@ -110,11 +109,11 @@ func (s *session) start() error {
 		return err
 	}
 	p := &process{cmd: exec.Command(exe), requests: requestsWrite, answers: bufio.NewReaderSize(answersRead, 1<<16), pipe: answersRead, log: log} //nolint:noctx // it is killed when the session's context ends
-	p.cmd.Env = append(os.Environ(), workerVariable+"=1", "TMPDIR="+s.dir)                                                                        // the libraries leave files there
+	p.cmd.Env = append(os.Environ(), kindVariable+"="+s.job.Kind, "TMPDIR="+s.dir)                                                                // the libraries leave files there
 	p.cmd.Dir = s.dir
 	p.cmd.Stdout, p.cmd.Stderr = log, log
-	p.cmd.ExtraFiles = []*os.File{requestsRead, answersWrite, s.memory, s.model}
-	if _, err = s.model.Seek(0, io.SeekStart); err == nil {
+	p.cmd.ExtraFiles = []*os.File{requestsRead, answersWrite, s.memory, s.job.Model}
+	if _, err = s.job.Model.Seek(0, io.SeekStart); err == nil {
 		err = p.cmd.Start()
 	}
 	// Only the worker holds its ends now: when it dies, reading its answers ends.
@@ -130,32 +129,32 @@ func (s *session) start() error {
 	s.work = p
 	s.mu.Unlock()
 	if s.ctx.Err() != nil {
-		s.kill()
+		s.Kill()
 	}
-	a, err := s.ask(s.load)
+	a, err := s.ask(s.job.Request)
 	if err != nil {
 		return err
 	}
-	switch {
-	case len(a.Refused) > 0 && a.Error != "":
-		return &RefusedError{a.Refused}
-	case a.Error != "":
-		return fmt.Errorf("the emulator does not take the model: %s; %s", a.Error, lastWords(p.text()))
+	if a.Error != "" {
+		if err := s.job.failed(a); err != nil {
+			return err
+		}
+		return fmt.Errorf("the emulator does not take the model: %s; %s", a.Error, LastWords(p.text()))
 	}
-	s.opened = a
+	s.Opened = a
 	return nil
 }
 
 // ask sends a request and waits for its answer.
-func (s *session) ask(request any) (answer, error) {
+func (s *Session) ask(request any) (Answer, error) {
 	s.mu.Lock()
 	p := s.work
 	s.mu.Unlock()
 	line, err := json.Marshal(request)
 	if err != nil {
-		return answer{}, err
+		return Answer{}, err
 	}
-	var a answer
+	var a Answer
 	var reply []byte
 	if _, err = p.requests.Write(append(line, '\n')); err == nil {
 		if reply, err = p.answers.ReadBytes('\n'); err == nil {
@@ -165,17 +164,31 @@ func (s *session) ask(request any) (answer, error) {
 	if err == nil {
 		return a, nil
 	}
-	words := lastWords(p.text())
+	words := LastWords(p.text())
 	how := p.end()
 	if s.ctx.Err() != nil {
 		return a, s.ctx.Err()
 	}
-	return a, &diedError{how, words}
+	return a, &DiedError{how, words}
 }
 
-// run makes an inference on what stands in the shared memory. A worker that dies is started anew once. Errors that
-// concern this sample only are runner.ErrSample.
-func (s *session) run() error {
+// Run makes an inference on what stands in the shared memory. A worker that dies is started anew once. Errors that concern
+// this sample only are runner.ErrSample; a worker that died twice is a *DiedError among them. ctx ends the inference, and the
+// worker with it; the next Run starts it anew.
+func (s *Session) Run(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	stopped := context.AfterFunc(ctx, s.Kill)
+	defer stopped()
+	err := s.run(ctx)
+	if err != nil && ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
+func (s *Session) run(ctx context.Context) error {
 	s.mu.Lock()
 	gone := s.work == nil || s.work.cmd.ProcessState != nil
 	s.mu.Unlock()
@@ -185,8 +198,8 @@ func (s *session) run() error {
 		}
 	}
 	a, err := s.ask(struct{}{})
-	var died *diedError
-	if errors.As(err, &died) {
+	var died *DiedError
+	if errors.As(err, &died) && ctx.Err() == nil {
 		if err = s.start(); err == nil {
 			a, err = s.ask(struct{}{})
 		}
@@ -195,12 +208,15 @@ func (s *session) run() error {
 	case err != nil:
 		return s.asSample(err)
 	case a.Error != "":
+		if err := s.job.failed(a); err != nil {
+			return s.asSample(err)
+		}
 		return s.asSample(fmt.Errorf("the emulator: %s", a.Error))
 	}
 	return nil
 }
 
-func (s *session) asSample(err error) error {
+func (s *Session) asSample(err error) error {
 	if s.ctx.Err() != nil {
 		return s.ctx.Err()
 	}
@@ -229,8 +245,8 @@ func (p *process) end() string {
 	return p.cmd.ProcessState.String()
 }
 
-// kill ends the worker at once.
-func (s *session) kill() {
+// Kill ends the worker at once; the next Run starts it anew.
+func (s *Session) Kill() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.work != nil && s.work.cmd.Process != nil {
@@ -238,8 +254,8 @@ func (s *session) kill() {
 	}
 }
 
-// close ends the worker and frees what the session holds.
-func (s *session) close() {
+// Close ends the worker and frees what the session holds.
+func (s *Session) Close() {
 	if s.stopped != nil {
 		s.stopped()
 	}
@@ -250,16 +266,12 @@ func (s *session) close() {
 	if p != nil && p.cmd.ProcessState == nil {
 		p.end()
 	}
-	if s.mapped != nil {
-		_ = unix.Munmap(s.mapped)
-		s.mapped = nil
+	if s.Memory != nil {
+		_ = unix.Munmap(s.Memory)
+		s.Memory = nil
 	}
-	for _, f := range []*os.File{s.model, s.memory} {
-		if f != nil {
-			f.Close()
-		}
+	if s.memory != nil {
+		s.memory.Close()
 	}
-	if s.dir != "" {
-		_ = os.RemoveAll(s.dir)
-	}
+	_ = os.RemoveAll(s.dir)
 }
