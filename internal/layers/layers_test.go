@@ -18,7 +18,7 @@ import (
 // that of docs/architecture.md.
 var rooms = []string{
 	"file", "tensor", "machine", "variant", "onnx/onnxpb", "dlc",
-	"quant", "metric", "onnx", "onnxruntime", "qnn", "dataset",
+	"quant", "metric", "coco", "onnx", "onnxruntime", "qnn", "dataset",
 	"runner", "runner/ort",
 	"calib", "qdq", "rewrite", "runner/htp",
 	"result", "align", "encodings", "inspect", "lint",
