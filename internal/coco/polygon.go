@@ -9,8 +9,8 @@ import (
 
 const (
 	upsampling     = 5       // a polygon's outline is drawn on a raster that much finer
-	maxCoordinate  = 1 << 24 // of a polygon, in pixels
-	maxOutline     = 1 << 28 // points of an outline on the finer raster
+	maxCoordinate  = 1 << 20 // of a polygon, in pixels
+	maxOutline     = 1 << 26 // points of an outline on the finer raster
 	fewestInFirst  = 6       // numbers of the first polygon; the COCO API takes four for a box
 	fewestInOthers = 2
 )
