@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 )
 
 // MaxPixels bounds the raster of a mask, so that areas fit 32 bits and a broken size does not claim memory.
@@ -157,6 +158,27 @@ func (r *runs) take(n uint32) {
 	}
 }
 
+// plain gives the same pixels without runs of none, but for the first one.
+func (m Mask) plain() Mask {
+	if len(m.Counts) == 0 || !slices.Contains(m.Counts[1:], 0) {
+		return m
+	}
+	counts := slices.Clone(m.Counts[:1])
+	joined := false // whether the next run is of the kind of the last one
+	for _, c := range m.Counts[1:] {
+		switch {
+		case c == 0:
+			joined = !joined
+		case joined:
+			counts[len(counts)-1] += c
+			joined = false
+		default:
+			counts = append(counts, c)
+		}
+	}
+	return Mask{m.H, m.W, counts}
+}
+
 // Merge is the union of masks of one size. Of no masks it is the empty mask of no size.
 func Merge(masks ...Mask) (Mask, error) {
 	if len(masks) == 0 {
@@ -167,7 +189,7 @@ func Merge(masks ...Mask) (Mask, error) {
 		if m.H != other.H || m.W != other.W {
 			return Mask{}, fmt.Errorf("masks of %d x %d and %d x %d pixels are not merged", m.H, m.W, other.H, other.W)
 		}
-		a, b := newRuns(m), newRuns(other)
+		a, b := newRuns(m.plain()), newRuns(other.plain())
 		counts := make([]uint32, 0, len(m.Counts)+len(other.Counts))
 		run, object := uint32(0), false
 		for left := true; left; {
@@ -187,7 +209,8 @@ func Merge(masks ...Mask) (Mask, error) {
 }
 
 // IoU is the area of the intersection over that of the union, for crowds over that of got alone; −1 for masks of
-// different sizes, as in the COCO API.
+// different sizes, as in the COCO API. As there, both masks end where both have a run of no pixels at one place behind
+// their first; masks that are drawn or encoded here have none.
 func IoU(ref, got Mask, crowd bool) float64 {
 	if BoxIoU(ref.Box(), got.Box(), crowd) <= 0 {
 		return 0
