@@ -1,7 +1,6 @@
 package coco
 
 import (
-	"cmp"
 	"math"
 	"slices"
 	"strconv"
@@ -16,9 +15,10 @@ type worker struct {
 	r        *Result
 	problems *Problems
 
-	truths     []object
-	truthStart []int32 // of every image in truths, which are sorted by image; and the end
-	dets       []object
+	truths     []truth // by image
+	truthStart []int32 // of every image in truths; and the end
+	sorter     sorter
+	masks      []Mask   // of the detections; empty where boxes are compared
 	order      []ranked // detections that count, best first
 	detStart   []int32  // of every image in byImage; and the end
 	byImage    []int32  // places in order, by image, best first
@@ -29,15 +29,14 @@ type worker struct {
 	acc         accumulator
 }
 
-// object is a truth or a detection.
-type object struct {
+// truth is an object of the ground truth.
+type truth struct {
 	box   [4]float64
 	area  float64
-	score float64
 	mask  Mask
 	image int32
 	crowd bool
-	zero  bool // a truth with id 0
+	zero  bool // its id is 0
 }
 
 // ranked is a detection's place among all of its category.
@@ -45,18 +44,18 @@ type ranked struct {
 	score float64
 	area  float64
 	image int32
-	det   int32 // in dets
 	rank  int32 // within its image, from 0
+	index int32 // in the list of all detections
+	mask  int32 // in the worker's masks
 }
 
 func newWorker(e *evaluation, r *Result) *worker {
 	images := len(e.sizes)
-	w := &worker{
+	return &worker{
 		e: e, r: r,
 		truthStart: make([]int32, images+1), detStart: make([]int32, images+1), fill: make([]int32, images),
 		tp: make([][]uint64, len(e.p.AreaRanges)), ignored: make([][]uint64, len(e.p.AreaRanges)),
 	}
-	return w
 }
 
 // category evaluates one category.
@@ -73,26 +72,30 @@ func (w *worker) category(k int) {
 }
 
 // loadTruths gathers the ground truth, by image.
-func (w *worker) loadTruths(index []int32) {
+func (w *worker) loadTruths(members []member) {
 	w.truths = w.truths[:0]
-	for _, i := range index {
-		a := &w.e.gt.Annotations[i]
-		o := object{box: a.Box, area: a.Area, image: w.e.images.index(a.ImageID), crowd: a.Crowd, zero: a.ID == 0 && !a.Missing.Has(FieldID)}
-		if w.e.p.Type == Masks {
+	masks := w.e.p.Type == Masks
+	for _, m := range members {
+		a := &w.e.gt.Annotations[m.index]
+		o := truth{box: a.Box, area: a.Area, image: m.image, crowd: a.Crowd, zero: a.ID == 0 && !a.Missing.Has(FieldID)}
+		if masks {
+			var ok bool
 			name := func() string { return "annotation " + strconv.FormatInt(a.ID, 10) }
-			if !w.load(&o, a.Segmentation, TruthMaskBroken, TruthMaskSize, name) {
+			if o.mask, ok = w.mask(m.image, a.Segmentation, TruthMaskBroken, TruthMaskSize, name); !ok {
 				continue
 			}
+			o.box = o.mask.Box()
 		}
-		if a.Missing.Has(FieldArea) {
+		switch {
+		case !a.Missing.Has(FieldArea):
+		case masks:
+			o.area = float64(o.mask.Area())
+		default:
 			o.area = float64(o.box[2] * o.box[3])
-			if w.e.p.Type == Masks {
-				o.area = float64(o.mask.Area())
-			}
 		}
 		w.truths = append(w.truths, o)
 	}
-	slices.SortStableFunc(w.truths, func(a, b object) int { return cmp.Compare(a.image, b.image) })
+	slices.SortStableFunc(w.truths, func(a, b truth) int { return int(a.image - b.image) })
 	at := int32(0)
 	for i := range w.truthStart {
 		for int(at) < len(w.truths) && int(w.truths[at].image) < i {
@@ -102,53 +105,58 @@ func (w *worker) loadTruths(index []int32) {
 	}
 }
 
-// load makes an object's mask and, for masks, its box.
-func (w *worker) load(o *object, s *Segmentation, broken, size Kind, name func() string) bool {
-	image := w.e.sizes[o.image]
-	m, err := s.Mask(image[0], image[1])
-	if err == nil && s.Polygons != nil && image[0]*image[1] == 0 {
+// mask makes the mask of an object in an image. Without ok there is none, and that is counted.
+func (w *worker) mask(image int32, s *Segmentation, broken, size Kind, name func() string) (m Mask, ok bool) {
+	pixels := w.e.sizes[image]
+	m, err := s.Mask(pixels[0], pixels[1])
+	if err == nil && s.Polygons != nil && pixels[0]*pixels[1] == 0 {
 		err = errNoSize
 	}
 	if err != nil {
 		w.problems.add(broken, func() string { return name() + ": " + err.Error() })
-		return false
+		return m, false
 	}
-	if m.H != image[0] || m.W != image[1] {
+	if m.H != pixels[0] || m.W != pixels[1] {
 		w.problems.add(size, name)
 	}
-	o.mask = m
-	return true
+	return m, true
 }
 
 // loadDetections gathers the detections in their order.
-func (w *worker) loadDetections(index []int32) {
-	w.dets = slices.Grow(w.dets[:0], len(index))
-	for _, i := range index {
-		a := &w.e.dt[i]
-		w.dets = append(w.dets, object{box: a.Box, score: a.Score, image: w.e.images.index(a.ImageID)})
-		o := &w.dets[len(w.dets)-1]
-		if w.e.boxed && w.e.p.Type == Boxes {
-			o.area = float64(o.box[2] * o.box[3])
-			continue
-		}
-		s := a.Segmentation
-		if s == nil {
-			s = rectangle(o.box)
-		}
-		if !w.load(o, s, MaskBroken, MaskSize, func() string { return "detection " + strconv.Itoa(int(i)) }) {
-			w.dets = w.dets[:len(w.dets)-1]
-			continue
-		}
-		switch {
-		case w.e.boxed:
-			o.area = float64(o.box[2] * o.box[3])
-		default:
-			o.area = float64(o.mask.Area())
-			if a.Missing.Has(FieldBox) {
-				o.box = o.mask.Box()
+func (w *worker) loadDetections(members []member) {
+	w.order = slices.Grow(w.order[:0], len(members))
+	w.masks = w.masks[:0]
+	justBoxes := w.e.boxed && w.e.p.Type == Boxes
+	for _, m := range members {
+		a := &w.e.dt[m.index]
+		o := ranked{score: a.Score, image: m.image, index: m.index, mask: int32(len(w.masks))}
+		if !justBoxes {
+			s := a.Segmentation
+			if s == nil {
+				s = rectangle(a.Box)
 			}
+			mask, ok := w.mask(m.image, s, MaskBroken, MaskSize, func() string { return "detection " + strconv.Itoa(int(m.index)) })
+			if !ok {
+				continue
+			}
+			w.masks = append(w.masks, mask)
 		}
+		if w.e.boxed {
+			o.area = float64(a.Box[2] * a.Box[3])
+		} else {
+			o.area = float64(w.masks[o.mask].Area())
+		}
+		w.order = append(w.order, o)
 	}
+}
+
+// box is what decides whether a detection can overlap a truth, and its overlap where boxes are compared.
+func (w *worker) box(o *ranked) [4]float64 {
+	a := &w.e.dt[o.index]
+	if w.e.p.Type == Masks || a.Missing.Has(FieldBox) {
+		return w.masks[o.mask].Box()
+	}
+	return a.Box
 }
 
 // rectangle is the polygon that pycocotools makes of a box.
@@ -157,32 +165,18 @@ func rectangle(b [4]float64) *Segmentation {
 	return &Segmentation{Polygons: [][]float64{{x0, y0, x0, y1, x1, y1, x1, y0}}}
 }
 
-// rank sorts the detections, best first, ties by image and then in their order, and lists those that count: the best of
+// rank sorts the detections, best first, ties by image and then in their order, and keeps those that count: the best of
 // every image.
 func (w *worker) rank() {
-	w.order = w.order[:0]
-	for i := range w.dets {
-		o := &w.dets[i]
-		w.order = append(w.order, ranked{score: o.score, area: o.area, image: o.image, det: int32(i)})
-	}
-	slices.SortFunc(w.order, func(a, b ranked) int {
-		switch {
-		case a.score > b.score:
-			return -1
-		case a.score < b.score:
-			return 1
-		case a.image != b.image:
-			return int(a.image - b.image)
-		}
-		return int(a.det - b.det)
-	})
+	w.order = w.sorter.sort(w.order)
 	limit := int32(min(w.e.p.MaxDets[len(w.e.p.MaxDets)-1], math.MaxInt32))
 	clear(w.fill)
 	n := 0
-	for _, o := range w.order {
+	for i := range w.order {
+		o := &w.order[i]
 		if o.rank = w.fill[o.image]; o.rank < limit {
 			w.fill[o.image]++
-			w.order[n] = o
+			w.order[n] = *o
 			n++
 		}
 	}

@@ -44,11 +44,11 @@ func Evaluate(gt *Dataset, dt []Annotation, p Params) (*Result, error) {
 		return nil, err
 	}
 	classes := len(r.categories)
-	e.truths = groupBy(len(gt.Annotations), classes, p.Parallel, e.truthCategory, &r.Problems)
-	e.detections = groupBy(len(dt), classes, p.Parallel, e.detectionCategory, &r.Problems)
+	e.truths = groupBy(len(gt.Annotations), classes, p.Parallel, e.placeTruth, &r.Problems)
+	e.detections = groupBy(len(dt), classes, p.Parallel, e.placeDetection, &r.Problems)
 	if !p.UseCats && classes > 0 {
-		e.truths.start = []int{0, len(e.truths.index)}
-		e.detections.start = []int{0, len(e.detections.index)}
+		e.truths.start = []int{0, len(e.truths.members)}
+		e.detections.start = []int{0, len(e.detections.members)}
 		r.categories = []Category{{ID: -1, Name: "all"}}
 	}
 	r.allocate(len(r.categories))

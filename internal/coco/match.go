@@ -9,42 +9,29 @@ var errNoSize = errors.New("polygons in an image without a size")
 
 // cell matches the detections of one category in one image.
 type cell struct {
-	truths  []object
-	places  []int32   // of the detections, best first
-	iou     []float64 // [detection][truth]
-	best    []float64 // [detection]: the greatest of its row
-	order   []int32   // truths, those that count first
-	ignore  []bool    // [truth]
-	taken   []bool    // [truth]
-	boxes   [][4]float64
-	detBox  [4]float64
-	detMask Mask
+	truths []truth
+	places []int32   // of the detections, best first
+	iou    []float64 // [detection][truth]
+	best   []float64 // [detection]: the greatest of its row
+	order  []int32   // truths, those that count first
+	ignore []bool    // [truth]
+	taken  []bool    // [truth]
 }
 
 // measure computes the IoUs of all pairs.
-func (c *cell) measure(w *worker, truths []object, places []int32) {
+func (c *cell) measure(w *worker, truths []truth, places []int32) {
 	c.truths, c.places = truths, places
 	masks := w.e.p.Type == Masks
-	c.boxes = c.boxes[:0]
-	for g := range truths {
-		box := truths[g].box
-		if masks {
-			box = truths[g].mask.Box()
-		}
-		c.boxes = append(c.boxes, box)
-	}
 	c.iou, c.best = c.iou[:0], c.best[:0]
 	for _, place := range places {
-		d := &w.dets[w.order[place].det]
-		box := d.box
-		if masks {
-			box = d.mask.Box()
-		}
+		d := &w.order[place]
+		box := w.box(d)
 		best := 0.
 		for g := range truths {
-			v := BoxIoU(c.boxes[g], box, truths[g].crowd)
+			t := &truths[g]
+			v := BoxIoU(t.box, box, t.crowd)
 			if masks && v > 0 {
-				v = overlap(truths[g].mask, d.mask, truths[g].crowd)
+				v = overlap(t.mask, w.masks[d.mask], t.crowd)
 			}
 			c.iou = append(c.iou, v)
 			best = max(best, v)

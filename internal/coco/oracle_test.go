@@ -2,6 +2,7 @@ package coco
 
 import (
 	"cmp"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"sort"
@@ -392,4 +393,28 @@ func compare(t *rapid.T, r *Result, o *oracle) {
 	if !near(r.Stats[0], want) {
 		t.Fatalf("AP %g, want %g", r.Stats[0], want)
 	}
+}
+
+func TestSorterIsAStableSort(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 1))
+		special := []float64{0, math.Copysign(0, -1), math.Inf(1), math.Inf(-1), -1, 1, math.SmallestNonzeroFloat64}
+		var s sorter
+		for range 3 {
+			list := make([]ranked, rng.IntN(2*fewToSort))
+			for i := range list {
+				list[i] = ranked{score: special[rng.IntN(len(special))], image: int32(rng.IntN(5)), index: int32(i)}
+				if rng.IntN(2) == 0 {
+					list[i].score = rng.NormFloat64()
+				}
+			}
+			want := slices.Clone(list)
+			slices.SortFunc(want, func(a, b ranked) int {
+				return cmp.Or(cmp.Compare(b.score, a.score), cmp.Compare(a.image, b.image), cmp.Compare(a.index, b.index))
+			})
+			if got := s.sort(list); !slices.Equal(got, want) {
+				t.Fatalf("%v, want %v", got, want)
+			}
+		}
+	})
 }

@@ -83,29 +83,40 @@ func choose(what string, known, asked []int64, ascending bool) ([]int64, error) 
 	return ids, nil
 }
 
-// group holds the indices of annotations by category, in their order within each.
-type group struct {
-	index []int32
-	start []int // of each category, and the end
+// member is an annotation that takes part.
+type member struct {
+	index int32 // in the dataset or among the detections
+	image int32
 }
 
-func (g *group) of(k int) []int32 { return g.index[g.start[k]:g.start[k+1]] }
+// group holds what takes part by category, in its order within each.
+type group struct {
+	members []member
+	start   []int // of each category, and the end
+}
 
-// groupBy sorts n things by category, leaving out those whose category is negative. category is called once for each, by
-// several goroutines.
-func groupBy(n, categories, parallel int, category func(i int, p *Problems) int32, problems *Problems) group {
+func (g *group) of(k int) []member { return g.members[g.start[k]:g.start[k+1]] }
+
+// place says where an annotation belongs, as indices; the category is negative if it does not take part.
+type place struct{ category, image int32 }
+
+var nowhere = place{notChosen, notChosen}
+
+// groupBy sorts n annotations by category. where is called once for each, by several goroutines.
+func groupBy(n, categories, parallel int, where func(i int, p *Problems) place, problems *Problems) group {
 	chunks := max(1, min(parallel, n>>14))
 	edge := func(c int) int { return n * c / chunks }
-	of := make([]int32, n)
+	of := make([]place, n)
 	counts := make([][]int, chunks)
 	found := make([]Problems, chunks)
 	each(chunks, func(c int) {
-		counts[c] = make([]int, categories)
+		count := make([]int, categories)
 		for i := edge(c); i < edge(c+1); i++ {
-			if of[i] = category(i, &found[c]); of[i] >= 0 {
-				counts[c][of[i]]++
+			if of[i] = where(i, &found[c]); of[i].category >= 0 {
+				count[of[i].category]++
 			}
 		}
+		counts[c] = count
 	})
 	g := group{start: make([]int, categories+1)}
 	sum := 0
@@ -116,12 +127,12 @@ func groupBy(n, categories, parallel int, category func(i int, p *Problems) int3
 		}
 	}
 	g.start[categories] = sum
-	g.index = make([]int32, sum)
+	g.members = make([]member, sum)
 	each(chunks, func(c int) {
 		next := counts[c]
 		for i := edge(c); i < edge(c+1); i++ {
-			if k := of[i]; k >= 0 {
-				g.index[next[k]] = int32(i)
+			if k := of[i].category; k >= 0 {
+				g.members[next[k]] = member{int32(i), of[i].image}
 				next[k]++
 			}
 		}
@@ -150,8 +161,8 @@ func finite(box *[4]float64) bool {
 	return d == 0 // NaN for NaN and infinities
 }
 
-// truthCategory sorts out one annotation of the ground truth: its category's index, or a negative number.
-func (e *evaluation) truthCategory(i int, p *Problems) int32 {
+// placeTruth sorts out one annotation of the ground truth.
+func (e *evaluation) placeTruth(i int, p *Problems) place {
 	a := &e.gt.Annotations[i]
 	name := func() string { return "annotation " + strconv.FormatInt(a.ID, 10) }
 	need := FieldImage | FieldCategory
@@ -160,7 +171,7 @@ func (e *evaluation) truthCategory(i int, p *Problems) int32 {
 	}
 	if a.Missing.Has(need) || e.p.Type == Masks && a.Segmentation == nil {
 		p.add(TruthIncomplete, name)
-		return notChosen
+		return nowhere
 	}
 	image, category := e.images.index(a.ImageID), e.categories.index(a.CategoryID)
 	switch {
@@ -181,13 +192,13 @@ func (e *evaluation) truthCategory(i int, p *Problems) int32 {
 		if a.ID == 0 && !a.Missing.Has(FieldID) {
 			p.add(ZeroID, func() string { return "in image " + strconv.FormatInt(a.ImageID, 10) })
 		}
-		return category
+		return place{category, image}
 	}
-	return notChosen
+	return nowhere
 }
 
-// detectionCategory sorts out one detection: its category's index, or a negative number.
-func (e *evaluation) detectionCategory(i int, p *Problems) int32 {
+// placeDetection sorts out one detection.
+func (e *evaluation) placeDetection(i int, p *Problems) place {
 	a := &e.dt[i]
 	name := func() string { return "detection " + strconv.Itoa(i) }
 	need := FieldImage | FieldCategory | FieldScore
@@ -196,7 +207,7 @@ func (e *evaluation) detectionCategory(i int, p *Problems) int32 {
 	}
 	if a.Missing.Has(need) || !e.boxed && a.Segmentation == nil {
 		p.add(Incomplete, name)
-		return notChosen
+		return nowhere
 	}
 	image, category := e.images.index(a.ImageID), e.categories.index(a.CategoryID)
 	switch {
@@ -211,7 +222,7 @@ func (e *evaluation) detectionCategory(i int, p *Problems) int32 {
 		if a.Box[2] < 0 || a.Box[3] < 0 {
 			p.add(NegativeBox, name)
 		}
-		return category
+		return place{category, image}
 	}
-	return notChosen
+	return nowhere
 }
