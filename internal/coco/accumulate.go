@@ -8,7 +8,8 @@ const epsilon = 0x1p-52
 // accumulator turns matches into precision over recall. Precision falls wherever it is not a true positive that adds to
 // recall, so only those are looked at.
 type accumulator struct {
-	matched   []matched
+	matched   [][]matched // by the number of detections that count
+	inside    []int32
 	precision []float64 // at every true positive
 	place     []int32
 }
@@ -34,55 +35,67 @@ func (w *worker) accumulate(k, from, to int) {
 			w.r.truths[k] = truths
 		}
 		if truths == 0 {
+			for m := range w.e.p.MaxDets {
+				for t := from; t < to; t++ {
+					w.r.nothingAt(t, k, a, m)
+				}
+			}
 			continue
 		}
-		for m, limit := range w.e.p.MaxDets {
-			w.acc.collect(w.order, area, limit, w.tp[a], w.ignored[a])
+		w.acc.collect(w.order, area, w.e.p.MaxDets, w.tp[a], w.ignored[a])
+		for m := range w.e.p.MaxDets {
 			for t := from; t < to; t++ {
-				at := w.r.at(t, k, a, m)
-				n := len(w.e.p.Recalls)
-				w.r.recall[at] = w.acc.curve(t-from, truths, w.order, w.e.p.Recalls, w.r.precision[at*n:(at+1)*n], w.r.scores[at*n:(at+1)*n])
+				recall, precision, scores := w.r.curveAt(t, k, a, m)
+				*recall = w.acc.curve(m, t-from, truths, w.order, w.e.p.Recalls, precision, scores)
 			}
 		}
 	}
 }
 
-// collect lists what is matched among the best detections of every image.
-func (c *accumulator) collect(order []ranked, area AreaRange, limit int, tp, ignored []uint64) {
-	c.matched = c.matched[:0]
-	inside := int32(0)
+// collect lists what is matched among the best detections of every image, for all limits.
+func (c *accumulator) collect(order []ranked, area AreaRange, limits []int, tp, ignored []uint64) {
+	if c.matched == nil {
+		c.matched, c.inside = make([][]matched, len(limits)), make([]int32, len(limits))
+	}
+	for m := range limits {
+		c.matched[m], c.inside[m] = c.matched[m][:0], 0
+	}
 	for place := range order {
 		o := &order[place]
-		if int(o.rank) >= limit {
+		outside := o.area < area.Lo || o.area > area.Hi
+		match := tp[place]|ignored[place] != 0
+		if outside && !match {
 			continue
 		}
-		outside := o.area < area.Lo || o.area > area.Hi
-		if !outside {
-			inside++
-		}
-		if tp[place]|ignored[place] != 0 {
-			c.matched = append(c.matched, matched{tp[place], ignored[place], int32(place), inside, outside})
+		for m := len(limits) - 1; m >= 0 && int(o.rank) < limits[m]; m-- {
+			if !outside {
+				c.inside[m]++
+			}
+			if match {
+				c.matched[m] = append(c.matched[m], matched{tp[place], ignored[place], int32(place), c.inside[m], outside})
+			}
 		}
 	}
 }
 
-// curve writes precision and scores at the recalls, for the bit t, and gives the greatest recall.
-func (c *accumulator) curve(t, truths int, order []ranked, recalls, precision, scores []float64) float64 {
+// curve writes precision and scores at the recalls, for the limit m and the bit t, and gives the
+// greatest recall.
+func (c *accumulator) curve(m, t, truths int, order []ranked, recalls, precision, scores []float64) float64 {
 	clear(precision)
 	clear(scores)
 	c.precision, c.place = c.precision[:0], c.place[:0]
 	count := 0 // of what is matched outside of the range and counts, less what is inside and does not
-	for i := range c.matched {
-		m := &c.matched[i]
+	for i := range c.matched[m] {
+		d := &c.matched[m][i]
 		switch {
-		case m.tp>>t&1 != 0:
-			if m.outside {
+		case d.tp>>t&1 != 0:
+			if d.outside {
 				count++
 			}
 			hits := float64(len(c.precision) + 1)
-			c.precision = append(c.precision, hits/(float64(int(m.inside)+count)+epsilon))
-			c.place = append(c.place, m.place)
-		case m.ignored>>t&1 != 0 && !m.outside:
+			c.precision = append(c.precision, hits/(float64(int(d.inside)+count)+epsilon))
+			c.place = append(c.place, d.place)
+		case d.ignored>>t&1 != 0 && !d.outside:
 			count--
 		}
 	}

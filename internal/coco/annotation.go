@@ -1,40 +1,151 @@
 package coco
 
 import (
+	"bytes"
 	"math"
 	"strings"
 )
 
 const allFields = FieldID | FieldImage | FieldCategory | FieldBox | FieldArea | FieldScore
 
+// key is a key of an annotation.
+type key int
+
+const (
+	otherKey key = iota
+	idKey
+	imageKey
+	categoryKey
+	boxKey
+	areaKey
+	scoreKey
+	crowdKey
+	ignoreKey
+	segmentationKey
+)
+
+func keyOf(text []byte) key {
+	switch string(text) {
+	case "id":
+		return idKey
+	case "image_id":
+		return imageKey
+	case "category_id":
+		return categoryKey
+	case "bbox":
+		return boxKey
+	case "area":
+		return areaKey
+	case "score":
+		return scoreKey
+	case "iscrowd":
+		return crowdKey
+	case "ignore":
+		return ignoreKey
+	case "segmentation":
+		return segmentationKey
+	}
+	return otherKey
+}
+
+// shape is what stood between the values of an object. Objects of one array mostly look alike, down to the white space:
+// then their keys are compared with the last one's instead of being scanned.
+type shape struct {
+	text  []byte
+	steps []step
+	whole bool // else it was given up
+}
+
+// step is a value of an object.
+type step struct {
+	key  key
+	text int // where in the shape's text ends what stood before the value
+}
+
 // annotation reads one object of the ground truth or one detection.
 func (s *scanner) annotation(a *Annotation, boxesOnly bool) bool {
 	*a = Annotation{Missing: allFields}
-	return s.members(func(key []byte) bool {
-		switch string(key) {
-		case "id":
-			return s.field(a, FieldID, &a.ID)
-		case "image_id":
-			return s.field(a, FieldImage, &a.ImageID)
-		case "category_id":
-			return s.field(a, FieldCategory, &a.CategoryID)
-		case "bbox":
-			return s.box(a)
-		case "area":
-			return s.real(a, FieldArea, &a.Area)
-		case "score":
-			return s.real(a, FieldScore, &a.Score)
-		case "iscrowd":
-			return s.flag(&a.Crowd)
-		case "ignore":
-			return s.flag(&a.Ignore)
-		case "segmentation":
-			if !boxesOnly {
-				return s.segmentation(a)
-			}
+	start := s.pos
+	if s.alike(a, boxesOnly) {
+		return true
+	}
+	*a = Annotation{Missing: allFields}
+	s.pos, s.err = start, nil
+	s.shape = shape{text: s.shape.text[:0], steps: s.shape.steps[:0]}
+	if !s.punctuation('{') {
+		return false
+	}
+	for first := true; ; first = false {
+		text, more, ok := s.member(first)
+		switch {
+		case !ok:
+			return false
+		case !more:
+			s.shape.text = append(s.shape.text, s.buf[start:s.pos]...)
+			s.shape.whole = true
+			return true
 		}
-		return s.skip(1)
-	})
+		if _, ok = s.peek(); !ok {
+			return false
+		}
+		k := keyOf(text)
+		s.shape.text = append(s.shape.text, s.buf[start:s.pos]...)
+		s.shape.steps = append(s.shape.steps, step{k, len(s.shape.text)})
+		if !s.value(a, k, boxesOnly) {
+			return false
+		}
+		start = s.pos
+	}
+}
+
+// alike reads an annotation that has the shape of the last one. If it fails, for whatever reason, annotation reads it.
+func (s *scanner) alike(a *Annotation, boxesOnly bool) bool {
+	if !s.shape.whole {
+		return false
+	}
+	before := 0
+	for _, step := range s.shape.steps {
+		if !s.literal(s.shape.text[before:step.text]) || s.pos == len(s.buf) || !s.value(a, step.key, boxesOnly) {
+			return false
+		}
+		before = step.text
+	}
+	return s.literal(s.shape.text[before:])
+}
+
+func (s *scanner) literal(text []byte) bool {
+	if !bytes.HasPrefix(s.buf[s.pos:], text) {
+		return false
+	}
+	s.pos += len(text)
+	return true
+}
+
+// value reads the value of a key of an annotation.
+func (s *scanner) value(a *Annotation, k key, boxesOnly bool) bool {
+	switch k {
+	case idKey:
+		return s.field(a, FieldID, &a.ID)
+	case imageKey:
+		return s.field(a, FieldImage, &a.ImageID)
+	case categoryKey:
+		return s.field(a, FieldCategory, &a.CategoryID)
+	case boxKey:
+		return s.box(a)
+	case areaKey:
+		return s.real(a, FieldArea, &a.Area)
+	case scoreKey:
+		return s.real(a, FieldScore, &a.Score)
+	case crowdKey:
+		return s.flag(&a.Crowd)
+	case ignoreKey:
+		return s.flag(&a.Ignore)
+	case segmentationKey:
+		if !boxesOnly {
+			return s.segmentation(a)
+		}
+	}
+	return s.skip(1)
 }
 
 // members reads an object; read reads the value of a key, with white space before it already skipped.
@@ -103,6 +214,13 @@ func (s *scanner) box(a *Annotation) bool {
 		return false
 	}
 	for i := 0; ; i++ {
+		if 0 < i && i < 4 && s.nextNumber() {
+			var ok bool
+			if a.Box[i], ok = s.number(); !ok {
+				return false
+			}
+			continue
+		}
 		more, ok := s.element(i == 0)
 		switch {
 		case !ok:
@@ -119,6 +237,22 @@ func (s *scanner) box(a *Annotation) bool {
 			return false
 		}
 	}
+}
+
+// nextNumber goes to the next number of an array if it comes after a comma and at most one space.
+func (s *scanner) nextNumber() bool {
+	i := s.pos
+	if i+2 >= len(s.buf) || s.buf[i] != ',' {
+		return false
+	}
+	if i++; s.buf[i] == ' ' {
+		i++
+	}
+	if c := s.buf[i]; c-'0' > 9 && c != '-' {
+		return false
+	}
+	s.pos = i
+	return true
 }
 
 // segmentation reads polygons or runs; null and an empty list are none.
@@ -163,12 +297,14 @@ func (s *scanner) numbers() ([]float64, bool) {
 	var room [128]float64
 	list := room[:0]
 	for {
-		more, ok := s.element(len(list) == 0)
-		if !ok {
-			return nil, false
-		}
-		if !more {
-			return append(make([]float64, 0, len(list)), list...), true
+		if len(list) == 0 || !s.nextNumber() {
+			more, ok := s.element(len(list) == 0)
+			if !ok {
+				return nil, false
+			}
+			if !more {
+				return append(make([]float64, 0, len(list)), list...), true
+			}
 		}
 		v, ok := s.number()
 		if !ok {

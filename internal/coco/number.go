@@ -1,6 +1,7 @@
 package coco
 
 import (
+	"encoding/binary"
 	"errors"
 	"math"
 	"math/bits"
@@ -33,6 +34,23 @@ func quotient(m uint64, k int) float64 {
 	return float64(mantissa) * math.Float64frombits(uint64(exp+11+1023)<<52)
 }
 
+// eightDigits reads up to eight digits at once; more says that there were eight and others may follow.
+func eightDigits(buf []byte, i int) (v uint64, next int, more bool) {
+	if i+8 > len(buf) {
+		for ; i < len(buf) && buf[i]-'0' <= 9; i++ {
+			v = v*10 + uint64(buf[i]-'0')
+		}
+		return v, i, false
+	}
+	x := binary.LittleEndian.Uint64(buf[i:]) ^ 0x3030303030303030
+	other := (x + 0x7676767676767676 | x) & 0x8080808080808080 // a bit for bytes that are no digits; those behind the first do not matter
+	n := bits.TrailingZeros64(other) / 8
+	x <<= 64 - 8*n
+	x = x*10 + x>>8 // pairs of digits in every other byte
+	x = (x&0x000000ff000000ff*(100+1000000<<32) + x>>16&0x000000ff000000ff*(1+10000<<32)) >> 32
+	return x, i + n, n == 8
+}
+
 // number reads a JSON number, or NaN, Infinity and -Infinity as Python writes them. Beyond the range of a double it is
 // infinite.
 func (s *scanner) number() (float64, bool) {
@@ -62,8 +80,11 @@ func (s *scanner) number() (float64, bool) {
 	if buf[i] == '.' {
 		i++
 		point := i
-		for ; i < len(buf) && buf[i]-'0' <= 9; i++ {
-			m = m*10 + uint64(buf[i]-'0')
+		for more := true; more; {
+			var part uint64
+			from := i
+			part, i, more = eightDigits(buf, i)
+			m = m*pow10[i-from] + part
 		}
 		exp = point - i
 		digits -= exp

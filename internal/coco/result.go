@@ -39,14 +39,29 @@ func (r *Result) allocate(categories int) {
 	p := &r.Params
 	r.truths = make([]int, categories)
 	n := categories * len(p.AreaRanges) * len(p.MaxDets) * len(p.IoUs)
-	r.recall = slices.Repeat([]float64{-1}, n)
-	r.precision = slices.Repeat([]float64{-1}, n*len(p.Recalls))
-	r.scores = slices.Repeat([]float64{-1}, n*len(p.Recalls))
+	r.recall = make([]float64, n)
+	r.precision = make([]float64, n*len(p.Recalls))
+	r.scores = make([]float64, n*len(p.Recalls))
 }
 
 func (r *Result) at(t, k, a, m int) int {
 	p := &r.Params
 	return ((k*len(p.AreaRanges)+a)*len(p.MaxDets)+m)*len(p.IoUs) + t
+}
+
+// curveAt gives the places of one curve.
+func (r *Result) curveAt(t, k, a, m int) (recall *float64, precision, scores []float64) {
+	at, n := r.at(t, k, a, m), len(r.Params.Recalls)
+	return &r.recall[at], r.precision[at*n : (at+1)*n], r.scores[at*n : (at+1)*n]
+}
+
+// nothingAt says that there is no ground truth for a curve.
+func (r *Result) nothingAt(t, k, a, m int) {
+	recall, precision, scores := r.curveAt(t, k, a, m)
+	*recall = -1
+	for i := range precision {
+		precision[i], scores[i] = -1, -1
+	}
 }
 
 // Shape gives the lengths of pycocotools' five axes: IoU thresholds, recalls, categories (1 without UseCats), area

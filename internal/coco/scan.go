@@ -26,6 +26,8 @@ type scanner struct {
 	size int64       // of the input
 	src  io.ReaderAt // nil: buf is the input
 	err  error
+
+	shape shape // of the last annotation
 }
 
 func scanBytes(data []byte) *scanner { return &scanner{buf: data, size: int64(len(data))} }

@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// sorter sorts detections by falling score, ties by image and then by index: in passes over eight bits of the score each,
+// sorter sorts detections by falling score, ties by image and then as they were: in passes over eight bits of the score each,
 // least first, those left out that all scores share. Its slices are used again.
 type sorter struct {
 	keys, spare []sortKey
@@ -29,9 +29,12 @@ func falling(score float64) uint64 {
 	return ^b &^ (1 << 63)
 }
 
-// sort gives the list in order and takes the old one for itself.
+// sort gives the list in order and takes the old one for itself. It uses the ranks for its own purpose.
 func (s *sorter) sort(list []ranked) []ranked {
-	byImage := func(a, b ranked) int { return cmp.Or(int(a.image-b.image), int(a.index-b.index)) }
+	for i := range list {
+		list[i].rank = int32(i)
+	}
+	byImage := func(a, b ranked) int { return cmp.Or(int(a.image-b.image), int(a.rank-b.rank)) }
 	if len(list) < fewToSort {
 		slices.SortFunc(list, func(a, b ranked) int { return cmp.Or(cmp.Compare(b.score, a.score), byImage(a, b)) })
 		return list
