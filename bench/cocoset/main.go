@@ -111,12 +111,12 @@ func (s set) detect(rng *rand.Rand, d *coco.Dataset) []coco.Annotation {
 	near := min(s.detections/2, 2*len(d.Annotations))
 	for i := range near {
 		a := d.Annotations[i%len(d.Annotations)]
-		error := .3 * rng.Float64()
+		off := .3 * rng.Float64()
 		for j := range a.Box {
-			a.Box[j] += rng.NormFloat64() * error * a.Box[2+j%2] / 2
+			a.Box[j] += rng.NormFloat64() * off * a.Box[2+j%2] / 2
 		}
 		a.Box[2], a.Box[3] = max(a.Box[2], 1), max(a.Box[3], 1)
-		a.Score = math.Pow(rng.Float64(), .3+3*error)
+		a.Score = math.Pow(rng.Float64(), .3+3*off)
 		if rng.IntN(10) == 0 {
 			a.CategoryID = s.category(rng)
 		}

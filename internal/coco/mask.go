@@ -224,11 +224,11 @@ func overlap(ref, got Mask, crowd bool) float64 {
 		return -1
 	}
 	a, b := newRuns(got), newRuns(ref)
-	both, any := uint32(0), uint32(0)
+	both, either := uint32(0), uint32(0)
 	for {
 		n := min(a.left, b.left)
 		if a.object || b.object {
-			any += n
+			either += n
 			if a.object && b.object {
 				both += n
 			}
@@ -243,9 +243,9 @@ func overlap(ref, got Mask, crowd bool) float64 {
 	case both == 0:
 		return 0
 	case crowd:
-		any = uint32(got.Area())
+		either = uint32(got.Area())
 	}
-	return float64(both) / float64(any)
+	return float64(both) / float64(either)
 }
 
 // BoxIoU is the area of the intersection over that of the union of two boxes, for crowds over that of got alone.

@@ -1,6 +1,7 @@
 package coco
 
 import (
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -52,6 +53,79 @@ func TestPolygonsAreDrawnAsPycocotoolsDoes(t *testing.T) {
 	}
 }
 
+// oraclePolygon is rleFrPoly of maskApi.c, which visits every point of the outline.
+func oraclePolygon(xy []float64, h, w int) []uint32 {
+	var x, y, u, v []int
+	for j := 0; j+1 < len(xy); j += 2 {
+		x, y = append(x, int(5*xy[j]+.5)), append(y, int(5*xy[j+1]+.5))
+	}
+	x, y = append(x, x[0]), append(y, y[0])
+	for j := range len(x) - 1 {
+		xs, xe, ys, ye := x[j], x[j+1], y[j], y[j+1]
+		dx, dy := abs(xe-xs), abs(ys-ye)
+		flip := dx >= dy && xs > xe || dx < dy && ys > ye
+		if flip {
+			xs, xe, ys, ye = xe, xs, ye, ys
+		}
+		for d := range max(dx, dy) + 1 {
+			t := d
+			if flip {
+				t = max(dx, dy) - d
+			}
+			switch {
+			case dx == 0 && dy == 0:
+				u, v = append(u, xs), append(v, ys)
+			case dx >= dy:
+				s := float64(ye-ys) / float64(dx)
+				u, v = append(u, t+xs), append(v, int(float64(ys)+s*float64(t)+.5))
+			default:
+				s := float64(xe-xs) / float64(dy)
+				u, v = append(u, int(float64(xs)+s*float64(t)+.5)), append(v, t+ys)
+			}
+		}
+	}
+	var borders []uint32
+	for j := 1; j < len(u); j++ {
+		if u[j] == u[j-1] {
+			continue
+		}
+		xd := float64(u[j] - 1)
+		if u[j] < u[j-1] {
+			xd = float64(u[j])
+		}
+		if xd = (xd+.5)/5 - .5; math.Floor(xd) != xd || xd < 0 || xd > float64(w-1) {
+			continue
+		}
+		yd := (float64(min(v[j], v[j-1]))+.5)/5 - .5
+		borders = append(borders, uint32(int(xd)*h+int(math.Ceil(min(max(yd, 0), float64(h))))))
+	}
+	return runsBetween(append(borders, uint32(h*w)))
+}
+
+func TestPolygonsAreDrawnAsTheWholeOutline(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 1))
+		for range 20 {
+			h, w := 1+rng.IntN(40), 1+rng.IntN(40)
+			xy := make([]float64, 2+rng.IntN(14))
+			size, step := []float64{3, 40, 300}[rng.IntN(3)], []float64{1, .2, .01}[rng.IntN(3)]
+			for i := range xy {
+				xy[i] = float64(int((rng.Float64()*1.5-.3)*size/step)) * step
+				if i > 1 && rng.IntN(5) == 0 {
+					xy[i] = xy[i-2] // an edge along an axis, or none
+				}
+			}
+			m, err := FromPolygon(xy, h, w)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want := oraclePolygon(xy, h, w); !slices.Equal(m.Counts, want) {
+				t.Fatalf("%v on %d x %d: %v, want %v", xy, h, w, m.Counts, want)
+			}
+		}
+	})
+}
+
 // drawBitmap makes rectangles and single pixels.
 func drawBitmap(rng *rand.Rand, h, w int) []bool {
 	pixels := make([]bool, h*w)
@@ -69,19 +143,19 @@ func drawBitmap(rng *rand.Rand, h, w int) []bool {
 
 // oracleIoU counts pixels.
 func oracleIoU(ref, got []bool, crowd bool) float64 {
-	both, any := 0, 0
+	both, either := 0, 0
 	for i := range ref {
 		if ref[i] && got[i] {
 			both++
 		}
 		if got[i] || ref[i] && !crowd {
-			any++
+			either++
 		}
 	}
 	if both == 0 {
 		return 0
 	}
-	return float64(both) / float64(any)
+	return float64(both) / float64(either)
 }
 
 func TestMasksAreSetsOfPixels(t *testing.T) {

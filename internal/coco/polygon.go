@@ -35,8 +35,8 @@ func polygonsMask(polygons [][]float64, h, w int) (Mask, error) {
 }
 
 // FromPolygon draws one polygon x, y, x, y, … (pixels) as rleFrPoly of maskApi.c does, to the pixel: its corners are
-// rounded on a raster five times finer, its outline is walked there, and where the outline steps across the middle of a
-// column of pixels a run begins or ends. A number without partner at the end is not used.
+// rounded on a raster five times finer, its outline goes from point to point there, and where it steps across the middle
+// of a column of pixels a run begins or ends. A number without partner at the end is not used.
 func FromPolygon(xy []float64, h, w int) (Mask, error) {
 	if err := checkSize(h, w); err != nil {
 		return Mask{}, err
@@ -82,64 +82,61 @@ func upsample(xy []float64) ([]point, error) {
 
 func abs(x int) int { return max(x, -x) }
 
-// outline collects where runs begin and end, as pixels counted column by column.
+// outline collects where runs begin and end, as pixels counted column by column. maskApi.c visits every point of an
+// outline; here only steps from a point in the middle of a column to the one right of it are computed, which are all that
+// leave a border.
 type outline struct {
 	h, w    int
-	before  point
-	begun   bool
 	borders []uint32
 }
 
-// edge walks from a to b in steps of one along the longer direction. Edges are always computed from their lesser end, so
-// that two polygons that share one agree.
+// edge finds the borders between two corners. An edge has a point for every step along its longer direction, computed
+// from the end where that begins, so that polygons that share an edge agree.
 func (o *outline) edge(a, b point) {
-	dx, dy := abs(b.x-a.x), abs(a.y-b.y)
-	flip := dx >= dy && a.x > b.x || dx < dy && a.y > b.y
-	if flip {
+	dx, dy := abs(b.x-a.x), abs(b.y-a.y)
+	if dx >= dy && a.x > b.x || dx < dy && a.y > b.y {
 		a, b = b, a
 	}
-	n, slope := dx, 0.
 	switch {
 	case dx >= dy && dx > 0:
-		slope = float64(b.y-a.y) / float64(dx)
-	case dx < dy:
-		n, slope = dy, float64(b.x-a.x)/float64(dy)
-	}
-	for d := range n + 1 {
-		t := d
-		if flip {
-			t = n - d
+		slope := float64(b.y-a.y) / float64(dx)
+		y := func(t int) int { return int(float64(a.y) + float64(slope*float64(t)) + .5) }
+		for x := middle(a.x); x < b.x && x < upsampling*o.w; x += upsampling {
+			t := x - a.x
+			o.border(x, min(y(t), y(t+1)))
 		}
-		along := float64(slope * float64(t))
-		if dx >= dy {
-			o.step(point{t + a.x, int(float64(a.y) + along + .5)})
-		} else {
-			o.step(point{int(float64(a.x) + along + .5), t + a.y})
+	case dx > 0:
+		slope := float64(b.x-a.x) / float64(dy)
+		x := func(t int) int { return int(float64(a.x) + float64(slope*float64(t)) + .5) }
+		left, right := min(x(0), x(dy)), max(x(0), x(dy))
+		for c := middle(left); c < right && c < upsampling*o.w; c += upsampling {
+			// The last point, from above, before the step between c and c+1. Where x falls it is still right of it.
+			before := func(t int) bool { return (x(t) <= c) == (slope > 0) }
+			t := min(max(int((float64(c-a.x)+.5)/slope), 0), dy-1)
+			for t > 0 && !before(t) {
+				t--
+			}
+			for t < dy-1 && before(t+1) {
+				t++
+			}
+			o.border(c, a.y+t)
 		}
 	}
 }
 
-func (o *outline) step(p point) {
-	q := o.before
-	o.before = p
-	if !o.begun {
-		o.begun = true
-		return
+// middle is the first point from x on, and not left of the raster, that is the middle of a column of pixels.
+func middle(x int) int {
+	const half = upsampling / 2
+	if x <= half {
+		return half
 	}
-	if p.x == q.x {
-		return
-	}
-	column := p.x - 1
-	if p.x < q.x {
-		column = p.x
-	}
-	x := (float64(column)+.5)/upsampling - .5
-	if math.Floor(x) != x || x < 0 || x > float64(o.w-1) {
-		return
-	}
-	y := (float64(min(p.y, q.y))+.5)/upsampling - .5
-	y = math.Ceil(min(max(y, 0), float64(o.h)))
-	o.borders = append(o.borders, uint32(int(x)*o.h+int(y)))
+	return (x-half+upsampling-1)/upsampling*upsampling + half
+}
+
+// border adds a border in the column around x, at the finer raster's height y.
+func (o *outline) border(x, y int) {
+	row := math.Ceil(min(max((float64(y)+.5)/upsampling-.5, 0), float64(o.h)))
+	o.borders = append(o.borders, uint32(x/upsampling*o.h+int(row)))
 }
 
 // runsBetween turns borders into runs; two borders at one place annihilate each other.

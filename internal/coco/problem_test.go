@@ -50,7 +50,7 @@ func TestProblemsAreCountedAndNamed(t *testing.T) {
 	other, _ := FromBitmap(make([]bool, 6), 2, 3)
 	for _, c := range []struct {
 		name   string
-		type_  Type
+		kind   Type
 		change func(s set)
 		want   Kind
 		first  string
@@ -89,7 +89,7 @@ func TestProblemsAreCountedAndNamed(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			gt, dt := fine()
-			p := DefaultParams(c.type_)
+			p := DefaultParams(c.kind)
 			p.Strict = true
 			if _, err := Evaluate(gt, dt, p); err != nil {
 				t.Fatalf("without it: %v", err)

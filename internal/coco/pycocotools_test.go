@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -55,7 +56,7 @@ func TestPycocotoolsAgrees(t *testing.T) {
 				write(t, filepath.Join(folder, fmt.Sprintf("%d-dt.json", len(results))), func(w *bytes.Buffer) error { return WriteResults(w, dt) })
 				results = append(results, r)
 			}
-			cmd := exec.CommandContext(t.Context(), python, "-c", evaluateInPython, folder, name, fmt.Sprint(sets))
+			cmd := exec.CommandContext(t.Context(), python, "-c", evaluateInPython, folder, name, strconv.Itoa(sets))
 			cmd.Stderr = os.Stderr
 			out, err := cmd.Output()
 			if err != nil {

@@ -173,7 +173,7 @@ func (r Reader) object(s *scanner, known func(s *scanner, key string) (*scanner,
 			return s
 		}
 		if inArray {
-			used := false
+			var used bool
 			if s, used = known(s, name); !used {
 				skipArray(s)
 			}

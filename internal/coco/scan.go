@@ -142,14 +142,6 @@ func (s *scanner) word(w string) bool {
 	return true
 }
 
-// null skips white space and a null, if one stands here.
-func (s *scanner) null() (is, ok bool) {
-	if c, ok := s.peek(); c != 'n' {
-		return false, ok
-	}
-	return true, s.word("null")
-}
-
 // end says whether only white space is left. It is the last call.
 func (s *scanner) end() bool {
 	for {
