@@ -21,7 +21,7 @@ type evaluation struct {
 
 // Evaluate holds detections against ground truth. Neither is changed.
 //
-// As in pycocotools' loadRes the first detection decides what all of them are. If it has a box, areas of detections are
+// As in pycocotools' loadRes the first detection (that has a box or a segmentation) decides what all are. If it has a box, areas of detections are
 // those of their boxes, even where masks are compared, and a detection without segmentation is a rectangle. If it has
 // none, areas are those of the masks, and so are boxes that are missing. For masks, an all-zero box beside a
 // segmentation counts as none. Ids of detections do not matter; their order does, where scores are equal.
@@ -62,11 +62,14 @@ func Evaluate(gt *Dataset, dt []Annotation, p Params) (*Result, error) {
 
 // boxed says whether detections are boxes.
 func boxed(dt []Annotation, t Type) bool {
-	if len(dt) == 0 {
-		return true
+	for i := range dt {
+		a := &dt[i]
+		if a.Missing.Has(FieldBox) && a.Segmentation == nil {
+			continue
+		}
+		return !a.Missing.Has(FieldBox) && !(t == Masks && a.Segmentation != nil && a.Box == [4]float64{})
 	}
-	a := &dt[0]
-	return !a.Missing.Has(FieldBox) && !(t == Masks && a.Segmentation != nil && a.Box == [4]float64{})
+	return true
 }
 
 // choose fills images and categories, and finds what occurs twice.

@@ -57,7 +57,7 @@ func TestPolygonsAreDrawnAsPycocotoolsDoes(t *testing.T) {
 func oraclePolygon(xy []float64, h, w int) []uint32 {
 	var x, y, u, v []int
 	for j := 0; j+1 < len(xy); j += 2 {
-		x, y = append(x, int(5*xy[j]+.5)), append(y, int(5*xy[j+1]+.5))
+		x, y = append(x, int(float64(5*xy[j])+.5)), append(y, int(float64(5*xy[j+1])+.5))
 	}
 	x, y = append(x, x[0]), append(y, y[0])
 	for j := range len(x) - 1 {
@@ -77,10 +77,10 @@ func oraclePolygon(xy []float64, h, w int) []uint32 {
 				u, v = append(u, xs), append(v, ys)
 			case dx >= dy:
 				s := float64(ye-ys) / float64(dx)
-				u, v = append(u, t+xs), append(v, int(float64(ys)+s*float64(t)+.5))
+				u, v = append(u, t+xs), append(v, int(float64(ys)+float64(s*float64(t))+.5))
 			default:
 				s := float64(xe-xs) / float64(dy)
-				u, v = append(u, int(float64(xs)+s*float64(t)+.5)), append(v, t+ys)
+				u, v = append(u, int(float64(xs)+float64(s*float64(t))+.5)), append(v, t+ys)
 			}
 		}
 	}

@@ -80,11 +80,11 @@ func (o *oracle) iou(g, d *Annotation) float64 {
 	if w <= 0 || h <= 0 {
 		return 0
 	}
-	u := d.Box[2] * d.Box[3]
+	both, u := float64(w*h), float64(d.Box[2]*d.Box[3])
 	if !g.Crowd {
-		u = d.Box[2]*d.Box[3] + g.Box[2]*g.Box[3] - w*h
+		u = u + float64(g.Box[2]*g.Box[3]) - both
 	}
-	return w * h / u
+	return both / u
 }
 
 // group gives an image's annotations in one category, or of all categories one after the other.

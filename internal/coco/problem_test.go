@@ -119,6 +119,34 @@ func TestProblemsAreCountedAndNamed(t *testing.T) {
 	}
 }
 
+func TestOneBrokenDetectionDoesNotDecideForAll(t *testing.T) {
+	gt, dt := fine()
+	dt = slices.Insert(dt, 0, Annotation{ImageID: 1, CategoryID: 1, Score: .9, Missing: FieldBox})
+	r, err := Evaluate(gt, dt, DefaultParams(Boxes))
+	if err != nil || !near(r.Stats[0], 1) || r.Problems.Count(Incomplete) != 1 {
+		t.Errorf("%v, %v: %s", r.Stats, err, r.Problems.String())
+	}
+}
+
+func TestMasksWithoutBoxesHaveTheirOwn(t *testing.T) {
+	gt, dt := fine()
+	for i := range dt {
+		dt[i].Box, dt[i].Missing = [4]float64{}, FieldBox
+	}
+	for _, kind := range []Type{Boxes, Masks} {
+		r, err := Evaluate(gt, dt, DefaultParams(kind))
+		if err != nil || !near(r.Stats[0], 1) || r.Problems.String() != "" {
+			t.Errorf("%v, %v: %s", r.Stats, err, r.Problems.String())
+		}
+	}
+	for i := range dt {
+		dt[i].Missing = 0 // made in Go, where a box that nobody set is zero
+	}
+	if r, err := Evaluate(gt, dt, DefaultParams(Masks)); err != nil || !near(r.Stats[0], 1) || !near(r.Stats[3], 1) {
+		t.Errorf("%v, %v", r.Stats, err)
+	}
+}
+
 func TestManyProblemsAreNamedInPart(t *testing.T) {
 	gt, dt := fine()
 	for i := range 100000 {
