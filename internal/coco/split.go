@@ -1,8 +1,6 @@
 package coco
 
-import (
-	"sync"
-)
+import "sync"
 
 const (
 	splitFrom  = 1 << 20 // bytes that are worth a goroutine
@@ -57,7 +55,10 @@ func join(r Reader, s *scanner, head []Annotation, at []int64, perByte float64) 
 			from := room(at[i])
 			p.s, p.list = s.fresh(at[i]), all[from:from:end]
 		}
-		wg.Go(func() { p.read(r, at, i+1, -1) })
+		wg.Go(func() {
+			touch(p.list)
+			p.read(r, at, i+1, -1)
+		})
 	}
 	wg.Wait()
 	list := parts[0].list
@@ -70,6 +71,16 @@ func join(r Reader, s *scanner, head []Annotation, at []int64, perByte float64) 
 		list = append(list, last.list...)
 	}
 	return list, last.s
+}
+
+// touch writes to every page of the room behind a list. Taking so much memory starts a collection, and pages that the
+// collector reads before anybody has written to them cost another, dearer fault when they are: a tenth of the time.
+func touch(list []Annotation) {
+	const perPage = 4096 / 96 // an annotation is a little smaller
+	room := list[len(list):cap(list)]
+	for i := 0; i < len(room); i += perPage {
+		room[i].Missing = allFields
+	}
 }
 
 // read reads elements until another part begins, or the array ends, or there are limit of them (unless limit is
