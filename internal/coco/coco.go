@@ -8,7 +8,7 @@
 //  3. A Result holds pycocotools' twelve numbers, its arrays, values per category, curves, and the Problems: what was
 //     skipped, and what was counted though it looks wrong.
 //
-// Masks are run-length encoded as in the COCO API (mask*.go). Sources of the definitions: cocoeval.py, coco.py and
+// Masks are run-length encoded as in the COCO API (mask.go, polygon.go). Sources of the definitions: cocoeval.py, coco.py and
 // maskApi.c of pycocotools 2.0.11.
 package coco
 
