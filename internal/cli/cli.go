@@ -38,6 +38,8 @@ type program struct {
 	Optimize optimizeCmd `cmd:"" help:"Rewrite a model so that the DSP runs it better, with every pass proved on samples."`
 	Diff     diffCmd     `cmd:"" help:"Hold the encodings of a DLC against what was asked for."`
 	Info     infoCmd     `cmd:"" help:"Show what a DLC or an ONNX model holds, without any SDK."`
+	Eval     evalCmd     `cmd:"" help:"Score a model and its variants on a data set: what quantization costs in accuracy."`
+	Stats    statsCmd    `cmd:"" help:"Put all evaluations of a workspace side by side."`
 	Layers   layersCmd   `cmd:"" help:"Show the same layer over all variants and models of a workspace."`
 	Lint     lintCmd     `cmd:"" help:"Find what costs accuracy or speed on the DSP, each with its fix."`
 	Quantize quantizeCmd `cmd:"" help:"Write a model quantized: QDQ ONNX, encodings, DLC."`

@@ -27,13 +27,36 @@ func (c *reportCmd) Run(con *console) error {
 		return err
 	}
 	defer db.Close()
+	page, problems, err := workspacePage(con, folder, db)
+	if err != nil {
+		return err
+	}
+	for _, p := range problems {
+		fmt.Fprintf(con.stderr, "quantcheck: %s\n", report.Printable(p))
+	}
+	path := c.Output
+	if path == "" {
+		path = folder.Report()
+	}
+	if err := workspace.WriteFile(path, page); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(con.stdout, "%s: %d runs\n", report.Printable(path), len(ids))
+	return err
+}
+
+// workspacePage draws everything that a workspace holds; problems are also on the page.
+func workspacePage(con *console, folder workspace.Folder, db *workspace.Store) (page []byte, problems []string, err error) {
+	ids, err := db.Runs(con.ctx)
+	if err != nil {
+		return nil, nil, err
+	}
 	var runs []*result.Run
-	var problems []string
 	for _, id := range ids {
 		run, err := db.Run(con.ctx, id)
 		switch {
 		case con.ctx.Err() != nil:
-			return con.ctx.Err()
+			return nil, nil, con.ctx.Err()
 		case err != nil:
 			problems = append(problems, err.Error())
 		default:
@@ -44,22 +67,8 @@ func (c *reportCmd) Run(con *console) error {
 			runs = append(runs, run)
 		}
 	}
-	for _, p := range problems {
-		fmt.Fprintf(con.stderr, "quantcheck: %s\n", report.Printable(p))
-	}
-	path := c.Output
-	if path == "" {
-		path = folder.Report()
-	}
-	page, err := web.Build(runs, problems)
-	if err != nil {
-		return err
-	}
-	if err := workspace.WriteFile(path, page); err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(con.stdout, "%s: %d runs\n", report.Printable(path), len(runs))
-	return err
+	page, err = web.Build(runs, problems)
+	return page, problems, err
 }
 
 // openRuns opens a workspace that is there already and lists its runs, oldest first. The caller closes the store.

@@ -28,6 +28,22 @@ type Description struct {
 	Scale       Numbers    `yaml:"scale" json:"scale"`
 	Layout      string     `yaml:"layout" json:"layout"` // NCHW, NHWC or "": from the shape
 	InputShape  ShapeTexts `yaml:"input-shape" json:"input_shape"`
+	// Eval is the block that says how the model's outputs are read and scored, as YAML; eval.ReadConfig reads it.
+	Eval Block `yaml:"eval" json:"eval,omitempty"`
+}
+
+// Block is a part of the file that is read elsewhere, as YAML.
+type Block string
+
+// UnmarshalYAML keeps whatever there is.
+func (b *Block) UnmarshalYAML(unmarshal func(any) error) error {
+	var value any
+	if err := unmarshal(&value); err != nil {
+		return err
+	}
+	text, err := yaml.Marshal(value)
+	*b = Block(text)
+	return err
 }
 
 // ShapeTexts are shapes as they were written, "1,3,640,640", by input; the name "" stands for the only input.

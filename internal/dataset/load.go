@@ -25,7 +25,9 @@ type Sample struct {
 	Name   string
 	Path   string // of the first file
 	SHA256 string // of the files it was read from, one after another
-	Inputs map[string]tensor.Tensor
+	// Width and Height are those of the picture itself, turned upright; 0 for samples that are none.
+	Width, Height int
+	Inputs        map[string]tensor.Tensor
 }
 
 // Loader reads samples for one model.
@@ -43,8 +45,9 @@ type Cache struct {
 }
 
 type cached struct {
-	picture *Picture
-	sha256  string
+	picture       *Picture // at the model's size
+	sha256        string
+	width, height int // of the picture itself
 }
 
 // NewCache makes a cache of so many bytes; what does not fit any more is read again.
@@ -163,14 +166,14 @@ func (l Loader) loadPicture(name, path string) (*Sample, error) {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
 		sum := sha256.Sum256(data)
-		c = cached{l.fit(p, v), hex.EncodeToString(sum[:])}
+		c = cached{l.fit(p, v), hex.EncodeToString(sum[:]), p.Width, p.Height}
 		l.Cache.put(path, c)
 	}
 	t, err := l.fill(in, v, c.picture)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return &Sample{Name: name, Path: path, SHA256: c.sha256, Inputs: map[string]tensor.Tensor{in.Name: t}}, nil
+	return &Sample{Name: name, Path: path, SHA256: c.sha256, Width: c.width, Height: c.height, Inputs: map[string]tensor.Tensor{in.Name: t}}, nil
 }
 
 func readFile(path string) ([]byte, error) {
@@ -273,6 +276,12 @@ func (l Loader) view(in Input) (view, error) {
 		}
 	}
 	return v, nil
+}
+
+// Size is the height and width at which pictures go into an input.
+func (l Loader) Size(in Input) (width, height int, err error) {
+	v, err := l.view(in)
+	return v.width, v.height, err
 }
 
 // Layout is the layout in which pictures are put into the model's first input, "" if it takes none.

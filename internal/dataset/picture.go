@@ -116,3 +116,19 @@ func (p *Picture) upright(orientation int) *Picture {
 	}
 	return q
 }
+
+// Size reads a picture's width and height, turned upright, without its pixels.
+func Size(path string) (width, height int, err error) {
+	data, err := readFile(path)
+	if err != nil {
+		return 0, 0, err
+	}
+	config, format, err := image.DecodeConfig(bytes.NewReader(data))
+	if err != nil || config.Width <= 0 || config.Height <= 0 {
+		return 0, 0, errors.New("neither a JPEG nor a PNG, or damaged")
+	}
+	if format == "jpeg" && orientation(data) >= 5 {
+		return config.Height, config.Width, nil
+	}
+	return config.Width, config.Height, nil
+}

@@ -103,6 +103,38 @@ func (d Description) Fit(p *Picture, width, height int) *Picture {
 	return p.ResizeTo(width, height)
 }
 
+// Placement says where a picture lies in a model's input: x in the input is ScaleX · x in the picture + X.
+type Placement struct{ ScaleX, ScaleY, X, Y float64 }
+
+// Place says where Fit puts a picture of a size. Its scale is the ratio itself, as detectors' own code has it, not that of
+// the rounded size.
+func (d Description) Place(pictureWidth, pictureHeight, width, height int) Placement {
+	rx, ry := float64(width)/float64(pictureWidth), float64(height)/float64(pictureHeight)
+	switch d.Resize {
+	case "letterbox":
+		r := min(rx, ry)
+		p := Placement{ScaleX: r, ScaleY: r}
+		if d.PadPosition == "center" {
+			w, h := max(int(float64(pictureWidth)*r), 1), max(int(float64(pictureHeight)*r), 1)
+			p.X, p.Y = float64((width-w)/2), float64((height-h)/2)
+		}
+		return p
+	case "crop":
+		r := max(rx, ry)
+		w, h := max(int(math.Round(float64(pictureWidth)*r)), width), max(int(math.Round(float64(pictureHeight)*r)), height)
+		return Placement{r, r, -float64((w - width) / 2), -float64((h - height) / 2)}
+	}
+	return Placement{ScaleX: rx, ScaleY: ry}
+}
+
+// Picture gives the place in the picture of a place in the input.
+func (p Placement) Picture(x, y float64) (float64, float64) {
+	return (x - p.X) / p.ScaleX, (y - p.Y) / p.ScaleY
+}
+
+// Input gives the place in the input of a place in the picture.
+func (p Placement) Input(x, y float64) (float64, float64) { return x*p.ScaleX + p.X, y*p.ScaleY + p.Y }
+
 func (p *Picture) pad(width, height, x, y int, value uint8) *Picture {
 	q := &Picture{Width: width, Height: height, Pix: make([]uint8, 3*width*height)}
 	for i := range q.Pix {

@@ -3,6 +3,7 @@ package result
 import (
 	"time"
 
+	"quantcheck/internal/coco"
 	"quantcheck/internal/machine"
 	"quantcheck/internal/metric"
 	"quantcheck/internal/variant"
@@ -44,6 +45,7 @@ type Evaluation struct {
 	Pictures    []EvalPicture `json:"pictures"`
 	Problems    []string      `json:"problems"` // of the data set and the outputs, counted and named
 	Warnings    []string      `json:"warnings"`
+	Truth       *coco.Dataset `json:"-"` // of a detection, for results/<file>.json
 }
 
 // EvalSpec is what was asked for.
@@ -79,6 +81,8 @@ type EvalModel struct {
 	ByClass  []metric.Value `json:"by_class"`
 	Curve    []CurvePoint   `json:"curve,omitempty"` // precision over recall at IoU 0.5, mean over the classes
 	Emulator *Emulator      `json:"emulator,omitempty"`
+	// Annotations are all boxes that were scored, for results/<file>.json; they are not kept in the database.
+	Annotations []coco.Annotation `json:"-"`
 }
 
 // Agree is how far a variant gives what the float model gives.

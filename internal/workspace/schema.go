@@ -112,7 +112,7 @@ CREATE TABLE sample_metrics (
 ) WITHOUT ROWID;
 ` + modelTables
 
-// modelTables hold what model files say of themselves, without a run.
+// modelTables hold what model files say of themselves, without a run, and evaluations.
 const modelTables = `
 CREATE TABLE models (
   id        INTEGER PRIMARY KEY,
@@ -142,6 +142,25 @@ CREATE TABLE model_layers (    -- a row per output of a layer, in the file's ord
   min      REAL,
   max      REAL,
   PRIMARY KEY (model, number)
+) WITHOUT ROWID;
+CREATE TABLE evaluations (     -- what quantcheck eval found
+  id      INTEGER PRIMARY KEY,
+  name    TEXT NOT NULL,
+  task    TEXT NOT NULL,
+  started TEXT NOT NULL,
+  seconds REAL NOT NULL,
+  model   TEXT NOT NULL,
+  data    TEXT NOT NULL,
+  result  TEXT NOT NULL        -- JSON: all of it
+);
+CREATE TABLE scores (          -- the numbers of it, for queries
+  evaluation INTEGER NOT NULL REFERENCES evaluations(id) ON DELETE CASCADE,
+  model      INTEGER NOT NULL, -- 0: float
+  name       TEXT NOT NULL,
+  metric     TEXT NOT NULL,    -- '' for the score by class
+  class      TEXT NOT NULL,    -- '' for the score over all
+  value      REAL,
+  PRIMARY KEY (evaluation, model, metric, class)
 ) WITHOUT ROWID;
 `
 

@@ -1,0 +1,213 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"quantcheck/internal/eval"
+	"quantcheck/internal/flow"
+	"quantcheck/internal/metric"
+	"quantcheck/internal/report"
+	"quantcheck/internal/result"
+	"quantcheck/internal/snpe"
+	"quantcheck/internal/workspace"
+)
+
+type evalCmd struct {
+	Model   string   `arg:"" help:"The float model, an .onnx file."`
+	Task    string   `placeholder:"TASK" help:"detection, segmentation, depth, classification, or agreement: no truth, each output's distance to float (from the model's YAML)."`
+	Data    string   `required:"" placeholder:"PATH" help:"The truth: COCO's JSON or a folder of YOLO's labels; a folder with images/ and masks/ (or depth/, gt/); a folder per class, or a CSV of file,label; for agreement, pictures."`
+	Images  string   `placeholder:"DIR" help:"The pictures, where they do not lie beside the data."`
+	Calib   string   `placeholder:"PATH" help:"Samples that calibrate (the scored pictures)."`
+	Limit   int      `placeholder:"N" help:"Take the first N pictures."`
+	Variant []string `sep:"none" placeholder:"SPEC" help:"What to score beside float, as in check; repeatable (w8a8)."`
+	Out     string   `default:"." placeholder:"DIR" help:"Workspace that the results go to (the working folder)."`
+	Name    string   `help:"Name of the model in the results (the file's name)."`
+
+	Decoder  string  `placeholder:"NAME" help:"How a detector's outputs are read: yolov5, yolov6, yolov7, yolov8, yolox, ssd, centernet, boxes (recognised)." group:"Detection:"`
+	Conf     float64 `default:"-1" placeholder:"0.01" help:"Least confidence of a box that is scored (0.01)." group:"Detection:"`
+	NmsIou   float64 `name:"nms-iou" default:"-1" placeholder:"0.65" help:"Boxes of a class that overlap more are one (0.65)." group:"Detection:"`
+	MaxDet   int     `default:"-1" placeholder:"100" help:"Boxes per picture (100)." group:"Detection:"`
+	Agnostic bool    `help:"Boxes of different classes suppress each other too." group:"Detection:"`
+	Strict   bool    `help:"Refuse a data set with problems instead of counting them." group:"Detection:"`
+
+	Input  inputFlags  `embed:"" group:"Input:"`
+	Engine engineFlags `embed:"" group:"Engine:"`
+	HTP    htpFlags    `embed:"" group:"Emulator (variants with @htp):"`
+
+	Memory    string   `default:"2GiB" placeholder:"SIZE" help:"Bound for the tensors that are held at once (2GiB)."`
+	TryInputs bool     `help:"Score the float model under the usual input descriptions on a few pictures, and say which fits."`
+	FailUnder *float64 `placeholder:"SCORE" help:"Exit with status 3 when a variant's first score is worse than this."`
+	FailDrop  *float64 `placeholder:"DROP" help:"Exit with status 3 when a variant's first score drops by more than this against float."`
+	JSON      bool     `name:"json" help:"Print the whole result as JSON instead of the table."`
+}
+
+// Help documents the command.
+func (evalCmd) Help() string {
+	return "Scores the float model and every variant on the same pictures, alike, and shows what quantization costs in the task's own score. Scores of detections are pycocotools' twelve numbers. It writes results/<model>.json for each model as the seed tool does, results/results.csv, and the page."
+}
+
+func (c *evalCmd) spec() (result.EvalSpec, eval.Config, error) {
+	fail := func(err error) (result.EvalSpec, eval.Config, error) {
+		return result.EvalSpec{}, eval.Config{}, err
+	}
+	input, err := c.Input.description(c.Model)
+	if err != nil {
+		return fail(err)
+	}
+	config, err := eval.ReadConfig(input.Eval)
+	if err != nil {
+		return fail(usageError{err})
+	}
+	memory, err := parseMemory(c.Memory)
+	if err != nil {
+		return fail(err)
+	}
+	if c.Task != "" {
+		config.Task = result.Task(c.Task)
+	}
+	if config.Task == "" {
+		return fail(usagef("which task? --task detection, segmentation, depth, classification or agreement (or eval: task: in the model's YAML)"))
+	}
+	if c.Decoder != "" {
+		config.Decoder = c.Decoder
+	}
+	if c.Conf >= 0 {
+		config.Decode.Confidence = c.Conf
+	}
+	if c.NmsIou >= 0 {
+		config.Decode.IoU = c.NmsIou
+	}
+	if c.MaxDet >= 0 {
+		config.Decode.Most = c.MaxDet
+	}
+	config.Decode.Agnostic = config.Decode.Agnostic || c.Agnostic
+	if c.Limit < 0 {
+		return fail(usagef("--limit %d: a number of pictures is not negative", c.Limit))
+	}
+	if len(c.Variant) == 0 && !c.TryInputs {
+		c.Variant = []string{"w8a8"}
+	}
+	return result.EvalSpec{
+		Spec: result.Spec{
+			Model: c.Model, Images: c.Images, Calib: c.Calib, Limit: c.Limit, Variants: c.Variant, Out: c.Out, Name: workspace.ModelName(c.Name, c.Model), Input: input,
+			Threads: c.Engine.threads(), MemoryMiB: memory, SoC: c.HTP.SocModel, HTPArch: c.HTP.HtpArch, HTPFallback: c.HTP.HtpFallback,
+		},
+		Task: config.Task, Data: c.Data, Decoder: config.Decoder, Confidence: config.Decode.Confidence, NMSIoU: config.Decode.IoU, MaxDet: config.Decode.Most, Agnostic: config.Decode.Agnostic,
+		Strict: c.Strict,
+	}, config, nil
+}
+
+func (c *evalCmd) Run(con *console) error {
+	spec, config, err := c.spec()
+	if err != nil {
+		return err
+	}
+	if err := checkOut(spec.Out); err != nil {
+		return err
+	}
+	r, err := c.Engine.open()
+	if err != nil {
+		return err
+	}
+	progress := newProgress(con.stderr)
+	defer progress.clear()
+	if c.TryInputs {
+		tried, err := flow.TryInputs(con.ctx, c.HTP.engines(r), spec, config, progress)
+		if err != nil {
+			return err
+		}
+		progress.clear()
+		if c.JSON {
+			return report.JSON(con.stdout, tried)
+		}
+		report.Tried(con.stdout, tried)
+		return nil
+	}
+	folder := workspace.Folder(spec.Out)
+	e, err := flow.Evaluate(con.ctx, c.HTP.engines(r), spec, config, maskFiles{folder, spec}, progress)
+	if err != nil {
+		return err
+	}
+	for i := range e.Models {
+		e.Models[i].FPS = measuredFPS(folder, e.Models[i].File)
+	}
+	files, err := storeEvaluation(con, folder, e)
+	if err != nil {
+		return err
+	}
+	progress.clear()
+	if c.JSON {
+		err = report.JSON(con.stdout, e)
+	} else {
+		report.Evaluation(con.stdout, e)
+		for i, f := range files {
+			fmt.Fprintf(con.stdout, "%-12s %s\n", map[bool]string{true: "results"}[i == 0], report.Printable(f))
+		}
+	}
+	return errors.Join(err, c.gate(con, e))
+}
+
+// gate checks the thresholds.
+func (c *evalCmd) gate(con *console, e *result.Evaluation) error {
+	var failed error
+	say := func(m *result.EvalModel, format string, args ...any) {
+		fmt.Fprintf(con.stderr, "quantcheck: %s: %s\n", m.Name, fmt.Sprintf(format, args...))
+		failed = errNo
+	}
+	for i := 1; i < len(e.Models); i++ {
+		m, column := &e.Models[i], e.Columns[0]
+		score := m.Scores[0]
+		if !score.OK && (c.FailUnder != nil || c.FailDrop != nil) {
+			say(m, "%s has no value", column.Key)
+			continue
+		}
+		if c.FailUnder != nil && (column.Higher && score.V < *c.FailUnder || !column.Higher && score.V > *c.FailUnder) {
+			say(m, "%s %.4g is worse than %g", column.Key, score.V, *c.FailUnder)
+		}
+		if c.FailDrop != nil && m.Drop.OK && m.Drop.V > *c.FailDrop {
+			say(m, "%s drops by %.4g, more than %g", column.Key, m.Drop.V, *c.FailDrop)
+		}
+	}
+	return failed
+}
+
+// maskFiles writes the masks that models gave into processed_outputs/<model>/, as the seed has them.
+type maskFiles struct {
+	folder workspace.Folder
+	spec   result.EvalSpec
+}
+
+// Mask implements eval.Sink.
+func (m maskFiles) Mask(model int, picture string, png []byte) (string, error) {
+	name := m.spec.Name
+	if model > 0 {
+		specs, err := variantNames(m.spec.Variants)
+		if err != nil {
+			return "", err
+		}
+		name += "-" + specs[model-1]
+	}
+	base := strings.TrimSuffix(strings.NewReplacer("/", "_", "\\", "_").Replace(picture), filepath.Ext(picture))
+	path := filepath.Join(m.folder.Processed(name), base+".png")
+	if err := workspace.WriteFile(path, png); err != nil {
+		return "", err
+	}
+	full, err := filepath.Abs(path)
+	return full, err
+}
+
+// measuredFPS is what a throughput.txt of the model in the workspace says.
+func measuredFPS(folder workspace.Folder, name string) metric.Value {
+	text, err := os.ReadFile(filepath.Join(folder.ModelDLC(name), "throughput.txt"))
+	if err != nil {
+		return metric.Value{}
+	}
+	if v, ok := snpe.Throughput(text); ok {
+		return metric.Defined(v)
+	}
+	return metric.Value{}
+}
