@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"quantcheck/internal/archive"
 	"quantcheck/internal/dataset"
 	"quantcheck/internal/flow"
 	"quantcheck/internal/metric"
@@ -25,7 +26,7 @@ import (
 
 // inputFlags describe a model's input; every command that reads samples has them.
 type inputFlags struct {
-	ModelConfig string   `placeholder:"FILE" help:"YAML file with the keys of the flags below. Without it MODEL.yaml beside the model is used, if it is there."`
+	ModelConfig string   `placeholder:"FILE" help:"YAML file with the keys of the flags below, or a Luxonis NN archive. Without it MODEL.yaml beside the model is used, if it is there."`
 	InputColor  string   `placeholder:"rgb|bgr|gray" help:"Colour order that the model takes (rgb)."`
 	Resize      string   `placeholder:"stretch|letterbox|crop" help:"How a picture gets the model's size (stretch)."`
 	PadValue    string   `placeholder:"114" help:"Grey that a letterbox is padded with (114)."`
@@ -34,6 +35,30 @@ type inputFlags struct {
 	Scale       string   `placeholder:"N[,N,N]" help:"See --mean (1)."`
 	Layout      string   `placeholder:"NCHW|NHWC" help:"Layout of the model's input (from its shape)."`
 	InputShape  []string `sep:"none" placeholder:"[NAME=]1,3,H,W" help:"Shape for an input with dynamic dimensions; repeatable."`
+
+	notes []string // what an NN archive did not say
+}
+
+// openModel gives the path of the ONNX model: an NN archive's is unpacked into the workspace, models_onnx/<name>/.
+func openModel(model, name, out string) (path, cleanName string, err error) {
+	if !archive.Is(model) {
+		return model, workspace.ModelName(name, model), nil
+	}
+	a, err := archive.Open(model)
+	if err != nil {
+		return "", "", usageError{err}
+	}
+	if name == "" {
+		name = archive.Stem(model)
+	}
+	cleanName = workspace.ModelName(name, model)
+	if path, err = a.Extract(workspace.Folder(out).ModelONNX(cleanName, "")); err != nil {
+		return "", "", usageError{err}
+	}
+	if !strings.EqualFold(filepath.Ext(path), ".onnx") {
+		return "", "", usagef("%s holds %s, which is no ONNX model: give the float model, and the archive with --model-config", model, filepath.Base(path))
+	}
+	return path, cleanName, nil
 }
 
 // description puts together what the file beside the model and the flags say; flags win.
@@ -46,7 +71,19 @@ func (f *inputFlags) description(model string) (dataset.Description, error) {
 			file = beside
 		}
 	}
-	if file != "" {
+	if archive.Is(model) && f.ModelConfig == "" {
+		file = model
+	}
+	switch {
+	case archive.Is(file):
+		a, err := archive.Open(file)
+		if err == nil {
+			f.notes, err = a.Describe(&d)
+		}
+		if err != nil {
+			return d, usageError{err}
+		}
+	case file != "":
 		if err := d.ReadFile(file); err != nil {
 			return d, usageError{err}
 		}
@@ -166,6 +203,10 @@ func (c *checkCmd) spec() (result.Spec, error) {
 	if err != nil {
 		return result.Spec{}, err
 	}
+	model, name, err := openModel(c.Model, c.Name, c.Out)
+	if err != nil {
+		return result.Spec{}, err
+	}
 	if c.Limit < 0 {
 		return result.Spec{}, usagef("--limit %d: a number of samples is not negative", c.Limit)
 	}
@@ -176,8 +217,8 @@ func (c *checkCmd) spec() (result.Spec, error) {
 		c.Variant = []string{"w8a8"}
 	}
 	s := result.Spec{
-		Model: c.Model, Images: c.Images, Calib: c.Calib, Limit: c.Limit, Variants: c.Variant, Out: c.Out,
-		Name: workspace.ModelName(c.Name, c.Model), Input: input, Threads: c.Engine.threads(), MemoryMiB: memory,
+		Model: model, Images: c.Images, Calib: c.Calib, Limit: c.Limit, Variants: c.Variant, Out: c.Out,
+		Name: name, Input: input, Threads: c.Engine.threads(), MemoryMiB: memory,
 		SaveTensors: c.SaveTensors, SaveModel: c.SaveModel, Encodings: c.Encodings, LocalSamples: c.LocalSamples, DivergeUnder: c.DivergeUnder, Bare: c.Bare,
 		SoC: c.HTP.SocModel, HTPArch: c.HTP.HtpArch, HTPFallback: c.HTP.HtpFallback,
 	}

@@ -17,7 +17,7 @@ import (
 )
 
 type evalCmd struct {
-	Model   string   `arg:"" help:"The float model, an .onnx file."`
+	Model   string   `arg:"" help:"The float model, an .onnx file or a Luxonis NN archive of one."`
 	Task    string   `placeholder:"TASK" help:"detection, segmentation, depth, classification, or agreement: no truth, each output's distance to float (from the model's YAML)."`
 	Data    string   `required:"" placeholder:"PATH" help:"The truth: COCO's JSON or a folder of YOLO's labels; a folder with images/ and masks/ (or depth/, gt/); a folder per class, or a CSV of file,label; for agreement, pictures."`
 	Images  string   `placeholder:"DIR" help:"The pictures, where they do not lie beside the data."`
@@ -88,12 +88,16 @@ func (c *evalCmd) spec() (result.EvalSpec, eval.Config, error) {
 	if c.Limit < 0 {
 		return fail(usagef("--limit %d: a number of pictures is not negative", c.Limit))
 	}
+	model, name, err := openModel(c.Model, c.Name, c.Out)
+	if err != nil {
+		return fail(err)
+	}
 	if len(c.Variant) == 0 && !c.TryInputs {
 		c.Variant = []string{"w8a8"}
 	}
 	return result.EvalSpec{
 		Spec: result.Spec{
-			Model: c.Model, Images: c.Images, Calib: c.Calib, Limit: c.Limit, Variants: c.Variant, Out: c.Out, Name: workspace.ModelName(c.Name, c.Model), Input: input,
+			Model: model, Images: c.Images, Calib: c.Calib, Limit: c.Limit, Variants: c.Variant, Out: c.Out, Name: name, Input: input,
 			Threads: c.Engine.threads(), MemoryMiB: memory, SoC: c.HTP.SocModel, HTPArch: c.HTP.HtpArch, HTPFallback: c.HTP.HtpFallback,
 		},
 		Task: config.Task, Data: c.Data, Decoder: config.Decoder, Confidence: config.Decode.Confidence, NMSIoU: config.Decode.IoU, MaxDet: config.Decode.Most, Agnostic: config.Decode.Agnostic,
@@ -132,6 +136,7 @@ func (c *evalCmd) Run(con *console) error {
 	if err != nil {
 		return err
 	}
+	e.Warnings = append(e.Warnings, c.Input.notes...)
 	for i := range e.Models {
 		e.Models[i].FPS = measuredFPS(folder, e.Models[i].File)
 	}

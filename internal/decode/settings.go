@@ -108,7 +108,7 @@ func SeedSettings() Settings {
 // ScoringSettings are for computing mAP, where boxes of low confidence count: 100 boxes are what COCO looks at. The
 // input's size is still to be filled in.
 func ScoringSettings() Settings {
-	return Settings{Confidence: 0.01, IoU: 0.65, Most: 100, PreNMS: 30000, MultiLabel: true}
+	return Settings{Confidence: 0.01, IoU: 0.65, Most: 100, PreNMS: 30000}
 }
 
 const (
