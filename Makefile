@@ -48,7 +48,7 @@ bench: build bench/.venv/done
 # What the benchmark is compared with lives in an environment of its own.
 bench/.venv/done:
 	python3 -m venv bench/.venv
-	bench/.venv/bin/pip -q install onnxruntime==1.30.0 onnx==1.23.2 numpy scikit-learn scipy opencv-python-headless
+	bench/.venv/bin/pip -q install onnxruntime==1.30.0 onnx==1.23.2 numpy scikit-learn scipy opencv-python-headless pycocotools==2.0.11 faster-coco-eval==1.8.0 hotcoco==1.3.0
 	bench/.venv/bin/pip -q install --no-deps onnxruntime-qnn==2.7.0
 	@touch $@
 

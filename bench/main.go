@@ -92,6 +92,9 @@ func run(rounds, pictures int) error {
 	fmt.Printf("  its inferences alone        %s\n", spread(bares, "s"))
 	fmt.Printf("  whole / inferences          %s\n", spread(ratios, "x"))
 	fmt.Printf("  peak memory of the whole    %d MiB\n", peak/1024)
+	if err := scoring(rounds, fixtures, dir); err != nil {
+		return err
+	}
 	if err := large(dir); err != nil {
 		return err
 	}

@@ -1,0 +1,157 @@
+package truth
+
+import (
+	"image"
+	"image/png"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"quantcheck/internal/coco"
+	"quantcheck/internal/fixture"
+)
+
+// write makes files below a folder; a text of "WxH" for a picture makes one of that size.
+func write(t *testing.T, files map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range files {
+		path := filepath.Join(dir, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasSuffix(name, ".png") && text == "" {
+			f, err := os.Create(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := png.Encode(f, image.NewGray(image.Rect(0, 0, 100, 50))); err != nil {
+				t.Fatal(err)
+			}
+			if err := f.Close(); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func TestCOCO(t *testing.T) {
+	d, err := ReadDetections(fixture.Path(t, "coco", "instances.json"), "")
+	if err != nil || len(d.Images) != 64 || len(d.Set.Annotations) != 547 || len(d.Problems.List()) != 0 {
+		t.Fatalf("%v %d images, %v", err, len(d.Images), d.Problems.List())
+	}
+	dir := write(t, map[string]string{
+		"a.png": "", "set.json": `{"images": [{"id": 1, "file_name": "a.png", "width": 100, "height": 50}, {"id": 2, "file_name": "gone.png"}], "annotations": [], "categories": [{"id": 1, "name": "x"}]}`,
+		"none.json": `{"images": [{"id": 2, "file_name": "gone.png"}], "annotations": [], "categories": [{"id": 1, "name": "x"}]}`, "list.json": `[]`, "junk.json": `{"images": [`,
+	})
+	d, err = ReadDetections(filepath.Join(dir, "set.json"), "")
+	if err != nil || len(d.Images) != 1 || len(d.Problems.List()) != 1 || !strings.Contains(d.Problems.List()[0], `"gone.png" (id 2)`) {
+		t.Errorf("%v %+v", err, d)
+	}
+	for file, says := range map[string]string{"none.json": "none of the 1 pictures", "list.json": "list.json", "junk.json": "junk.json", "absent.json": "absent.json"} {
+		if _, err := ReadDetections(filepath.Join(dir, file), ""); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: %v", file, err)
+		}
+	}
+}
+
+func TestYOLO(t *testing.T) {
+	dir := write(t, map[string]string{
+		"images/a.png": "", "images/b.png": "", "images/c.png": "", "images/bad.jpg": "no picture", "data.yaml": "names: {0: cat, 1: dog}\n",
+		"labels/a.txt": "0 0.5 0.5 0.2 0.4\n1 0.1 0.1 0.3 0.1 0.3 0.3\n\n0 1.5 0 0 0\nx 0 0 0 0\n1 0.5 0.5 0 0.1\n", "labels/b.txt": "", "labels/orphan.txt": "0 0 0 1 1",
+	})
+	d, err := ReadDetections(dir, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(d.Images) != 3 || len(d.Set.Annotations) != 2 || len(d.Set.Categories) != 2 || d.Set.Categories[1].Name != "dog" {
+		t.Errorf("%+v", d.Set)
+	}
+	box := d.Set.Annotations[0].Box
+	for i, want := range [4]float64{40, 15, 20, 20} {
+		if math.Abs(box[i]-want) > 1e-9 {
+			t.Errorf("box %v", box)
+		}
+	}
+	polygon := d.Set.Annotations[1]
+	if polygon.Segmentation == nil || math.Abs(polygon.Area-0.5*20*10) > 1e-9 || math.Abs(polygon.Box[2]-20) > 1e-9 {
+		t.Errorf("polygon %+v", polygon)
+	}
+	all := strings.Join(d.Problems.List(), "\n")
+	for _, want := range []string{"a.txt:4", "a.txt:5", "a.txt:6", "c.png", "orphan.txt", "bad.jpg"} {
+		if !strings.Contains(all, want) {
+			t.Errorf("no %q in\n%s", want, all)
+		}
+	}
+	for says, files := range map[string]map[string]string{
+		"no label belongs": {"a.png": ""}, "holds no pictures": {"labels/a.txt": ""}, "only 1 classes are named": {"a.png": "", "a.txt": "3 0.5 0.5 0.1 0.1", "classes.txt": "cat\n"},
+	} {
+		if _, err := ReadDetections(write(t, files), ""); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: %v", says, err)
+		}
+	}
+}
+
+func TestPairs(t *testing.T) {
+	dir := write(t, map[string]string{"data/a.png": "", "data/b.png": "", "gt/a.png": "", "gt/other.png": ""})
+	p, err := ReadPairs(dir, "", ".png")
+	if err != nil || len(p.Images) != 1 || filepath.Base(p.Images[0].Truth) != "a.png" || len(p.Problems.List()) != 2 {
+		t.Errorf("%v %+v", err, p)
+	}
+	twice := write(t, map[string]string{"images/a.png": "", "depth/a.png": "", "depth/a.npy": "x"})
+	if _, err := ReadPairs(twice, "", ".png", ".npy"); err == nil || !strings.Contains(err.Error(), "could both be") {
+		t.Errorf("%v", err)
+	}
+	if _, err := ReadPairs(write(t, map[string]string{"x/a.png": ""}), "", ".png"); err == nil || !strings.Contains(err.Error(), "--images") {
+		t.Errorf("%v", err)
+	}
+	if p, err := ReadPairs(filepath.Join(dir, "gt"), filepath.Join(dir, "data"), ".png"); err != nil || len(p.Images) != 1 {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestClassesOfFoldersAndCSV(t *testing.T) {
+	dir := write(t, map[string]string{"cat/1.png": "", "cat/2.png": "", "ant/1.png": "", "empty/readme.txt": ""})
+	c, err := ReadClasses(dir, "")
+	if err != nil || len(c.Images) != 3 || !slices.Equal(c.Names, []string{"ant", "cat", "empty"}) || c.Images[0].Class != 0 || c.Images[1].Class != 1 || len(c.Problems.List()) != 1 {
+		t.Errorf("%v %+v", err, c)
+	}
+	c, err = ReadClasses(write(t, map[string]string{"0/a.png": "", "10/a.png": "", "2/a.png": ""}), "")
+	if err != nil || len(c.Names) != 11 || c.Images[1].Class != 10 {
+		t.Errorf("numbers are not their own classes: %v %+v", err, c)
+	}
+	dir = write(t, map[string]string{"a.png": "", "b.png": "", "labels.csv": "file,label\na.png,5\nb.png, 3\ngone.png,1\nalone\n"})
+	c, err = ReadClasses(filepath.Join(dir, "labels.csv"), "")
+	if err != nil || len(c.Images) != 2 || c.Images[0].Class != 5 || c.Images[1].Class != 3 || len(c.Problems.List()) != 2 {
+		t.Errorf("%v %+v", err, c)
+	}
+	for _, files := range []map[string]string{{"labels.csv": "gone.png,1"}, {"labels.csv": "\"", "a.png": ""}} {
+		if _, err := ReadClasses(filepath.Join(write(t, files), "labels.csv"), ""); err == nil {
+			t.Error("read")
+		}
+	}
+}
+
+func FuzzLabels(f *testing.F) {
+	f.Add("0 0.5 0.5 0.2 0.4\n1 0.1 0.1 0.3 0.1 0.3 0.3")
+	f.Add("0 nan 1e999 -1 2")
+	f.Fuzz(func(t *testing.T, text string) {
+		d := &Detections{Set: &coco.Dataset{}}
+		d.addLabels(1, 640, 480, text, "f")
+		for _, a := range d.Set.Annotations {
+			for _, v := range a.Box {
+				if v-v != 0 {
+					t.Errorf("%q gives %v", text, a.Box)
+				}
+			}
+		}
+	})
+}
