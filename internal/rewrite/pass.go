@@ -66,7 +66,7 @@ func (p *Pass) Run(m *onnx.Model, env Env) (*Result, error) {
 	s := &sweep{
 		m: m, x: onnx.NewIndex(m), shapes: shapes, fold: env.Fold, asked: env.Asked,
 		float:    func(name string) bool { return env.Float != nil && env.Float(name) },
-		replaced: map[int][]*onnxpb.NodeProto{}, touched: map[int]bool{}, names: map[string]bool{}, rename: map[string]string{},
+		replaced: map[int][]*onnxpb.NodeProto{}, touched: map[int]bool{}, names: map[string]bool{}, rename: map[string]string{}, seen: map[string]*view{},
 	}
 	for name := range s.x.Producer {
 		s.names[name] = true
@@ -105,6 +105,7 @@ type sweep struct {
 	changes  []string
 	left     []string
 	fold     func(*onnx.Model) (*onnx.Model, error)
+	seen     map[string]*view  // views of tensors, whoever uses what lies between
 	whole    *onnx.Model       // takes the place of the model
 	folded   map[string]string // tensor that is gone → the one it went into
 }
@@ -152,9 +153,12 @@ func (s *sweep) constant(name string) (tensor.Tensor, bool, error) {
 	return t, err == nil, err
 }
 
-// ints decodes an integer initializer.
+// ints decodes an integer initializer, or the value of a Constant.
 func (s *sweep) ints(name string) ([]int64, bool, error) {
 	p := s.x.Initializer[name]
+	if k, made := s.x.Producer[name]; made && s.x.Nodes[k].GetOpType() == "Constant" && s.x.Nodes[k].GetDomain() == "" && len(s.x.Nodes[k].GetAttribute()) == 1 {
+		p = constantValue(s.x.Nodes[k].GetAttribute()[0])
+	}
 	if p == nil || s.x.Input[name] {
 		return nil, false, nil
 	}

@@ -25,7 +25,7 @@ type view struct {
 // most bounds what a view may hold: channels of a model's claimed shapes are no reason to allocate. farthest bounds the
 // operators on its way.
 const (
-	most     = 1 << 16
+	most     = 1 << 14
 	farthest = 1 << 10
 )
 
@@ -43,7 +43,10 @@ type viewer struct {
 func (s *sweep) viewOf(name string) (tight, wide *view, err error) {
 	stop := map[string]bool{}
 	for {
-		r := viewer{s: s, stop: stop, seen: map[string]*view{}}
+		r := viewer{s: s, stop: stop, seen: s.seen}
+		if len(stop) > 0 {
+			r.seen = map[string]*view{}
+		}
 		v, err := r.see(name)
 		if err != nil || v == nil || len(v.nodes) == 0 {
 			return nil, wide, err

@@ -1,6 +1,7 @@
 package rewrite_test
 
 import (
+	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -20,6 +21,9 @@ var viewCases = []passCase{
 	{"focus-to-conv", "strides 1 and 3, SAME_UPPER", picture("y").c("w", []int64{4, 12, 3, 2}).focus("x", "f", yolox...).n("Conv", "f w", "y", ints("strides", 1, 3), autoPad("SAME_UPPER")), "Conv"},
 	{"focus-to-conv", "Slices that share their first", picture("y").c("w", []int64{4, 12, 3, 3}).cut("x", "r0", 2, 0, end, 2).cut("x", "r1", 2, 1, end, 2).cut("r0", "q0", 3, 0, end, 2).cut("r1", "q1", 3, 0, end, 2).cut("r0", "q2", 3, 1, end, 2).cut("r1", "q3", 3, -9, end, 2).
 		n("Concat", "q0 q1 q2 q3", "f", onnx.IntAttr("axis", -3)).n("Conv", "f w", "y", ints("pads", 1, 1, 1, 1)), "Conv"},
+	{"focus-to-conv", "Constants, a Slice of both axes", picture("y").c("w", []int64{4, 12, 3, 3}).n("Constant", "", "o", ints("value_ints", 0, 0)).n("Constant", "", "i", ints("value_ints", 1, 1)).n("Constant", "", "oi", ints("value_ints", 0, 1)).n("Constant", "", "io", ints("value_ints", 1, 0)).
+		n("Constant", "", "e", ints("value_ints", end, end)).n("Constant", "", "a", ints("value_ints", 2, 3)).n("Constant", "", "p", ints("value_ints", 2, 2)).n("Slice", "x o e a p", "q0").n("Slice", "x io e a p", "q1").n("Slice", "x oi e a p", "q2").n("Slice", "x i e a p", "q3").
+		n("Concat", "q0 q1 q2 q3", "f", onnx.IntAttr("axis", 1)).n("Conv", "f w", "y", ints("pads", 1, 1, 1, 1)), strings.Repeat("Constant ", 7) + "Conv"},
 	{"focus-to-conv", "a quarter twice", picture("y").c("w", []int64{4, 15, 3, 3}).focus("x", "f", append([][2]int64{{0, 1}}, yolox...)...).n("Conv", "f w", "y", ints("pads", 1, 1, 1, 1)), "Conv"},
 	{"focus-to-conv", "RGB to BGR in front", picture("y").c("w", []int64{4, 12, 3, 3}).n("Split", "x", "r g b", onnx.IntAttr("axis", 1)).n("Concat", "b g r", "z", onnx.IntAttr("axis", 1)).focus("z", "f", yolox...).n("Conv", "f w", "y"), "Conv"},
 	{"focus-to-conv", "what stands in front is used elsewhere", picture("y", "v").c("w", []int64{4, 12, 3, 3}).ints("i", 2, 1, 0).n("Gather", "x i", "z", onnx.IntAttr("axis", 1)).focus("z", "f", yolox...).n("Conv", "f w", "y").n("Relu", "z", "v"), "Gather Conv Relu"},
@@ -115,6 +119,34 @@ func TestAFocusThatIsSharedIsLeftAndSaid(t *testing.T) {
 		r, err := p.Run(m, env(t, m))
 		if err != nil || len(r.Left) == 0 || !strings.Contains(r.Left[0], said) {
 			t.Errorf("%s: %v %v", c.what, r.Left, err)
+		}
+	}
+}
+
+// A model's shapes are claims: whatever they are, no pass allocates by them, or fails.
+func TestClaimedShapesAreNoReasonToAllocate(t *testing.T) {
+	t.Parallel()
+	huge := []int64{1, 1 << 16, 1 << 40, 1 << 40}
+	doubled := picture("y").n("Relu", "x", "t0")
+	for k := range 60 {
+		doubled.n("Concat", fmt.Sprintf("t%[1]d t%[1]d", k), fmt.Sprintf("t%d", k+1), onnx.IntAttr("axis", 1))
+	}
+	for what, g := range map[string]*graph{
+		"SpaceToDepth":       picture("y").n("SpaceToDepth", "x", "f", onnx.IntAttr("blocksize", 1<<40)),
+		"SpaceToDepth twice": picture("y").n("SpaceToDepth", "x", "e", onnx.IntAttr("blocksize", 1<<15)).n("SpaceToDepth", "e", "f", onnx.IntAttr("blocksize", 1<<15)),
+		"Slice":              picture("y").cut("x", "e", 2, math.MinInt64, math.MaxInt64, math.MinInt64).cut("e", "f", 3, math.MaxInt64, math.MinInt64, math.MaxInt64),
+		"Slice by far":       picture("y").cut("x", "e", 2, 0, math.MaxInt64, 1<<16).cut("e", "f", 3, 0, math.MaxInt64, 1<<16),
+		"Reshape":            picture("y").unshuffle("x", "f", []int64{1}, []int64{0}, []int64{1}),
+		"Concat":             doubled.n("Relu", "t60", "f"),
+	} {
+		m := g.c("w", []int64{4, 3, 3, 3}).n("Conv", "f w", "y").model()
+		for i := range rewrite.All {
+			for _, shape := range [][]int64{nil, {}, {1, 1, 1, 1}, {1, 1, 2, 4, 2, 4}, {1, 2, 3, 4, 5}, huge} {
+				e := rewrite.Env{Asked: true, Float: func(string) bool { return true }, Shapes: func(string) ([]int64, bool) { return shape, shape != nil }}
+				if _, err := rewrite.All[i].Run(m, e); err != nil {
+					t.Errorf("%s, %s, %v: %v", rewrite.All[i].Name, what, shape, err)
+				}
+			}
 		}
 	}
 }
