@@ -21,7 +21,7 @@ func TestOptimizeProvesEveryPass(t *testing.T) {
 		fixture.Path(t, "models", "version-RFB-320.onnx"):                "fold-batchnorm",
 		fixture.Path(t, "models", "onnx_light", "light_shufflenet.onnx"): "fold-batchnorm",
 		fixture.Path(t, "models", "squeezenet_tensor_input.onnx"):        "remove-identity",
-		fixture.Path(t, "models", "yolox_nano.onnx"):                     "",
+		fixture.Path(t, "models", "yolox_nano.onnx"):                     "focus-to-conv",
 	} {
 		out := filepath.Join(t.TempDir(), "out.onnx")
 		status, stdout, stderr := run(t, "optimize", path, "-o", out, "--json")
@@ -78,6 +78,16 @@ func TestOptimizeProvesEveryPass(t *testing.T) {
 				t.Errorf("%s: a second run finds %s %v", path, p.Name, p.Changes)
 			}
 		}
+	}
+}
+
+func TestAChannelShuffleBecomesAConvOnlyWhenAskedByName(t *testing.T) {
+	model, out := fixture.Path(t, "models", "onnx_light", "light_shufflenet.onnx"), filepath.Join(t.TempDir(), "out.onnx")
+	if status, stdout, stderr := run(t, "optimize", model, "-o", out); status != 0 || !strings.Contains(stdout, "--pass split-concat-to-conv makes it a Conv") {
+		t.Errorf("%d %s %s", status, stdout, stderr)
+	}
+	if status, stdout, stderr := run(t, "optimize", model, "-o", out, "--pass", "constant-fold", "--pass", "split-concat-to-conv"); status != 0 || !strings.Contains(stdout, "split-concat-to-conv       16 places") {
+		t.Errorf("%d %s %s", status, stdout, stderr)
 	}
 }
 

@@ -79,7 +79,7 @@ func Optimize(ctx context.Context, engines Engines, spec OptimizeSpec, progress 
 	if m, batched, err = onnx.FixInputs(m, shapes); err != nil {
 		return nil, usage(fmt.Errorf("%s: %w", spec.Model, err))
 	}
-	o := &optimizer{ctx: ctx, engines: engines, result: &Optimized{Passes: []PassResult{}}}
+	o := &optimizer{ctx: ctx, engines: engines, asked: len(spec.Passes) > 0, result: &Optimized{Passes: []PassResult{}}}
 	if err := o.samples(spec, m); err != nil {
 		return nil, err
 	}
@@ -130,6 +130,7 @@ func chosen(spec OptimizeSpec) ([]*rewrite.Pass, error) {
 type optimizer struct {
 	ctx     context.Context //nolint:containedctx // it lives as long as the call
 	engines Engines
+	asked   bool // the passes were named
 	inputs  []map[string]tensor.Tensor
 	result  *Optimized
 
@@ -214,6 +215,11 @@ func (o *optimizer) begin(m *onnx.Model) error {
 			}
 			return nil, false
 		},
+		Float: func(name string) bool {
+			t, ok := types[name]
+			return ok && t.Tensor && t.DType == tensor.Float32
+		},
+		Asked: o.asked,
 		Fold: func(m *onnx.Model) (*onnx.Model, error) {
 			folded, _, _, err := ort.Fold(o.ctx, o.engines.ORT, m)
 			return folded, err

@@ -83,6 +83,11 @@ func (s *sweep) linearOf(i int) (*linear, bool, error) {
 
 // rewritten gives the node with other weights and another bias.
 func (l *linear) rewritten(s *sweep, i int, weight []float64, bias []float64) *onnxpb.NodeProto {
+	return l.reshaped(s, i, l.weight.Shape, weight, bias)
+}
+
+// reshaped is rewritten with weights of another shape; attributes are the caller's.
+func (l *linear) reshaped(s *sweep, i int, shape []int64, weight []float64, bias []float64) *onnxpb.NodeProto {
 	c := proto.CloneOf(l.node)
 	floats := func(list []float64) []float32 {
 		f := make([]float32, len(list))
@@ -92,7 +97,7 @@ func (l *linear) rewritten(s *sweep, i int, weight []float64, bias []float64) *o
 		return f
 	}
 	c.Input = append([]string{}, l.node.GetInput()[:2]...)
-	c.Input[1] = s.put(l.node.GetInput()[1], i, tensor.Floats(floats(weight), l.weight.Shape...))
+	c.Input[1] = s.put(l.node.GetInput()[1], i, tensor.Floats(floats(weight), shape...))
 	old := ""
 	if len(l.node.GetInput()) > 2 {
 		old = l.node.GetInput()[2]

@@ -41,6 +41,10 @@ type Env struct {
 	Shapes Shapes
 	// Fold evaluates constant operators; the model itself is given back if there are none.
 	Fold func(*onnx.Model) (*onnx.Model, error)
+	// Float says whether a tensor of the model before the pass holds float32; nil: of none it is known.
+	Float func(tensor string) bool
+	// Asked says that the pass was asked for by name: it does what does not always pay, too.
+	Asked bool
 }
 
 // Result is what a pass did.
@@ -60,7 +64,9 @@ func (p *Pass) Run(m *onnx.Model, env Env) (*Result, error) {
 		shapes = func(string) ([]int64, bool) { return nil, false }
 	}
 	s := &sweep{
-		m: m, x: onnx.NewIndex(m), shapes: shapes, fold: env.Fold, replaced: map[int][]*onnxpb.NodeProto{}, touched: map[int]bool{}, names: map[string]bool{}, rename: map[string]string{},
+		m: m, x: onnx.NewIndex(m), shapes: shapes, fold: env.Fold, asked: env.Asked,
+		float:    func(name string) bool { return env.Float != nil && env.Float(name) },
+		replaced: map[int][]*onnxpb.NodeProto{}, touched: map[int]bool{}, names: map[string]bool{}, rename: map[string]string{}, seen: map[string]*view{},
 	}
 	for name := range s.x.Producer {
 		s.names[name] = true
@@ -89,6 +95,8 @@ type sweep struct {
 	m        *onnx.Model
 	x        *onnx.Index
 	shapes   Shapes
+	float    func(tensor string) bool
+	asked    bool
 	replaced map[int][]*onnxpb.NodeProto // node → what takes its place
 	touched  map[int]bool                // nodes that were changed or that a change relies on
 	added    []*onnxpb.TensorProto
@@ -97,6 +105,7 @@ type sweep struct {
 	changes  []string
 	left     []string
 	fold     func(*onnx.Model) (*onnx.Model, error)
+	seen     map[string]*view  // views of tensors, whoever uses what lies between
 	whole    *onnx.Model       // takes the place of the model
 	folded   map[string]string // tensor that is gone → the one it went into
 }
@@ -144,9 +153,12 @@ func (s *sweep) constant(name string) (tensor.Tensor, bool, error) {
 	return t, err == nil, err
 }
 
-// ints decodes an integer initializer.
+// ints decodes an integer initializer, or the value of a Constant.
 func (s *sweep) ints(name string) ([]int64, bool, error) {
 	p := s.x.Initializer[name]
+	if k, made := s.x.Producer[name]; made && s.x.Nodes[k].GetOpType() == "Constant" && s.x.Nodes[k].GetDomain() == "" && len(s.x.Nodes[k].GetAttribute()) == 1 {
+		p = constantValue(s.x.Nodes[k].GetAttribute()[0])
+	}
 	if p == nil || s.x.Input[name] {
 		return nil, false, nil
 	}
@@ -282,7 +294,8 @@ func renameUses(n *onnxpb.NodeProto, rename map[string]string) {
 
 // All are the passes in the order in which they run; each says why.
 var All = []Pass{
-	constantsToInitializers, constantFold, removeIdentity, foldBatchNorm, swapInputChannels, divToMul, fuseAfterConv, fuseBeforeConv,
+	constantsToInitializers, constantFold, removeIdentity, foldBatchNorm, focusToConv, swapInputChannels, splitConcatToConv,
+	sliceToConv, divToMul, fuseAfterConv, fuseBeforeConv,
 	uniformStride, matmulToConv, equalize, dropUnused,
 }
 

@@ -67,8 +67,8 @@ func ints(name string, values ...int64) *onnxpb.AttributeProto {
 	return &onnxpb.AttributeProto{Name: &name, Type: onnxpb.AttributeProto_INTS.Enum(), Ints: values}
 }
 
-func text(name, value string) *onnxpb.AttributeProto {
-	return &onnxpb.AttributeProto{Name: &name, Type: onnxpb.AttributeProto_STRING.Enum(), S: []byte(value)}
+func autoPad(value string) *onnxpb.AttributeProto {
+	return &onnxpb.AttributeProto{Name: proto.String("auto_pad"), Type: onnxpb.AttributeProto_STRING.Enum(), S: []byte(value)}
 }
 
 func (g *graph) model() *onnx.Model {
@@ -88,6 +88,31 @@ func picture(outputs ...string) *graph {
 	return &graph{input: []int64{1, 3, 8, 10}, output: outputs}
 }
 
+// cut adds a Slice of one axis.
+func (g *graph) cut(in, out string, axis, start, end, step int64) *graph {
+	return g.ints("s"+out, start).ints("e"+out, end).ints("a"+out, axis).ints("p"+out, step).n("Slice", fmt.Sprintf("%[1]s s%[2]s e%[2]s a%[2]s p%[2]s", in, out), out)
+}
+
+// focus adds strided Slices by pairs, rows first, and their Concat; quarters are rows and columns where they begin.
+func (g *graph) focus(in, out string, quarters ...[2]int64) *graph {
+	var parts []string
+	for k, q := range quarters {
+		part := fmt.Sprintf("%s%d", out, k)
+		g.cut(in, part+"r", 2, q[0], math.MaxInt64, 2).cut(part+"r", part, 3, q[1], math.MaxInt64, 2)
+		parts = append(parts, part)
+	}
+	return g.n("Concat", strings.Join(parts, " "), out, onnx.IntAttr("axis", 1))
+}
+
+// unshuffle adds Reshape, Transpose and Reshape to the shapes.
+func (g *graph) unshuffle(in, out string, middle, perm, last []int64) *graph {
+	return g.ints("m"+out, middle...).ints("l"+out, last...).n("Reshape", in+" m"+out, out+"m").n("Transpose", out+"m", out+"t", ints("perm", perm...)).n("Reshape", out+"t l"+out, out)
+}
+
+var yolox = [][2]int64{{0, 0}, {1, 0}, {0, 1}, {1, 1}}
+
+func tall() *graph { return &graph{input: []int64{2, 2, 8, 12}, output: []string{"y"}} }
+
 func env(t testing.TB, m *onnx.Model) rewrite.Env {
 	t.Helper()
 	r := fixture.Runtime(t)
@@ -106,6 +131,8 @@ func env(t testing.TB, m *onnx.Model) rewrite.Env {
 			}
 			return nil, false
 		},
+		Float: func(name string) bool { return types[name].DType == tensor.Float32 },
+		Asked: true,
 		Fold: func(m *onnx.Model) (*onnx.Model, error) {
 			f, _, _, err := ort.Fold(context.Background(), r, m)
 			return f, err
@@ -145,12 +172,14 @@ func ops(m *onnx.Model) string {
 	return strings.Join(list, " ")
 }
 
-// cases are models before and the operators after; a near miss keeps its operators.
-var cases = []struct {
+// passCase is a model before and the operators after; a near miss keeps its operators.
+type passCase struct {
 	pass, what string
 	model      *graph
 	after      string // operators
-}{
+}
+
+var cases = []passCase{
 	{"fold-batchnorm", "Conv", picture("y").c("w", []int64{4, 3, 3, 3}).c("g", []int64{4}).c("v", []int64{4}, 0.5, 2).n("Conv", "x w", "t").n("BatchNormalization", "t g g g v", "y"), "Conv"},
 	{"fold-batchnorm", "ConvTranspose with groups", picture("y").c("w0", []int64{4, 3, 1, 1}).c("w", []int64{4, 2, 2, 2}).c("b", []int64{4}).c("g", []int64{4}).c("v", []int64{4}, 0.5, 2).n("Conv", "x w0", "s").n("ConvTranspose", "s w b", "t", onnx.IntAttr("group", 2)).n("BatchNormalization", "t g g g v", "y"), "Conv ConvTranspose"},
 	{"fold-batchnorm", "Gemm", picture("y").c("w", []int64{240, 4}).c("b", []int64{4}).c("g", []int64{4}).c("v", []int64{4}, 0.5, 2).n("Flatten", "x", "f").n("Gemm", "f w b", "t").n("BatchNormalization", "t g g g v", "y"), "Flatten Gemm"},
@@ -163,7 +192,7 @@ var cases = []struct {
 	{"fuse-mul-add-before-conv", "multiplication, padded", picture("y").c("s", []int64{1, 3, 1, 1}, 2, 3, 4).c("w", []int64{4, 3, 3, 3}).n("Mul", "x s", "p").n("Conv", "p w", "y", ints("pads", 1, 1, 1, 1)), "Conv"},
 	{"fuse-mul-add-before-conv", "depthwise", picture("y").c("s", []int64{1, 3, 1, 1}, 2, 3, 4).c("w", []int64{6, 1, 3, 3}).n("Sub", "x s", "p").n("Conv", "p w", "y", onnx.IntAttr("group", 3)), "Conv"},
 	{"fuse-mul-add-before-conv", "addition, padded", picture("y").c("a", []int64{1}, 2).c("w", []int64{4, 3, 3, 3}).n("Add", "x a", "p").n("Conv", "p w", "y", ints("pads", 1, 1, 1, 1)), "Add Conv"},
-	{"fuse-mul-add-before-conv", "addition, padded automatically", picture("y").c("a", []int64{1}, 2).c("w", []int64{4, 3, 3, 3}).n("Add", "x a", "p").n("Conv", "p w", "y", text("auto_pad", "SAME_UPPER")), "Add Conv"},
+	{"fuse-mul-add-before-conv", "addition, padded automatically", picture("y").c("a", []int64{1}, 2).c("w", []int64{4, 3, 3, 3}).n("Add", "x a", "p").n("Conv", "p w", "y", autoPad("SAME_UPPER")), "Add Conv"},
 	{"fuse-mul-add-before-conv", "a second consumer", picture("y", "z").c("a", []int64{1}, 2).c("w", []int64{4, 3, 3, 3}).n("Mul", "x a", "p").n("Conv", "p w", "y").n("Relu", "p", "z"), "Mul Conv Relu"},
 	{"fuse-mul-add-before-conv", "the tensor between is an output", picture("y", "p").c("a", []int64{1}, 2).c("w", []int64{4, 3, 3, 3}).n("Mul", "x a", "p").n("Conv", "p w", "y"), "Mul Conv"},
 	{"fuse-mul-add-before-conv", "not constant", picture("y").c("w", []int64{4, 3, 3, 3}).n("Relu", "x", "r").n("Mul", "x r", "p").n("Conv", "p w", "y"), "Relu Mul Conv"},
@@ -176,9 +205,9 @@ var cases = []struct {
 	{"fuse-mul-add-after-conv", "a tensor with itself", picture("y").c("w", []int64{4, 3, 3, 3}).n("Conv", "x w", "t").n("Add", "t t", "y"), "Conv Add"},
 	{"uniform-stride", "1 and 2, padded", picture("y").c("w", []int64{4, 3, 3, 3}).n("Conv", "x w", "y", ints("strides", 1, 2), ints("pads", 1, 0, 1, 2)), "Conv Slice"},
 	{"uniform-stride", "2 and 4", picture("y").c("w", []int64{4, 3, 3, 3}).n("Conv", "x w", "y", ints("strides", 2, 4)), "Conv Slice"},
-	{"uniform-stride", "SAME_LOWER", picture("y").c("w", []int64{4, 3, 3, 2}).n("Conv", "x w", "y", ints("strides", 3, 2), text("auto_pad", "SAME_LOWER")), "Conv Slice"},
+	{"uniform-stride", "SAME_LOWER", picture("y").c("w", []int64{4, 3, 3, 2}).n("Conv", "x w", "y", ints("strides", 3, 2), autoPad("SAME_LOWER")), "Conv Slice"},
 	{"uniform-stride", "dilated", picture("y").c("w", []int64{4, 3, 2, 3}).n("Conv", "x w", "y", ints("strides", 1, 2), ints("pads", 2, 1, 0, 3), ints("dilations", 3, 2)), "Conv Slice"},
-	{"uniform-stride", "groups, SAME_UPPER", picture("y").c("w", []int64{3, 1, 3, 2}).n("Conv", "x w", "y", ints("strides", 1, 2), text("auto_pad", "SAME_UPPER"), onnx.IntAttr("group", 3)), "Conv Slice"},
+	{"uniform-stride", "groups, SAME_UPPER", picture("y").c("w", []int64{3, 1, 3, 2}).n("Conv", "x w", "y", ints("strides", 1, 2), autoPad("SAME_UPPER"), onnx.IntAttr("group", 3)), "Conv Slice"},
 	{"uniform-stride", "equal strides", picture("y").c("w", []int64{4, 3, 3, 3}).n("Conv", "x w", "y", ints("strides", 2, 2)), "Conv"},
 	{"uniform-stride", "one dimension", (&graph{input: []int64{1, 3, 20}, output: []string{"y"}}).c("w", []int64{4, 3, 3}).n("Conv", "x w", "y", ints("strides", 2)), "Conv"},
 	{"uniform-stride", "opset 9", (&graph{input: []int64{1, 3, 8, 10}, output: []string{"y"}, opset: 9}).c("w", []int64{4, 3, 3, 3}).n("Conv", "x w", "y", ints("strides", 1, 2)), "Conv"},
@@ -210,7 +239,7 @@ var cases = []struct {
 func TestPassesFitWhereTheyShouldAndKeepTheOutputs(t *testing.T) {
 	r := fixture.Runtime(t)
 	fits, misses := map[string]bool{}, map[string]bool{}
-	for _, c := range cases {
+	for _, c := range slices.Concat(cases, viewCases) {
 		t.Run(c.pass+"/"+c.what, func(t *testing.T) {
 			p, err := rewrite.Find(c.pass)
 			if err != nil {
@@ -304,7 +333,7 @@ func TestNoPassChangesARandomGraph(t *testing.T) {
 		names := []string{"x"}
 		for i := range rapid.IntRange(1, 8).Draw(rt, "nodes") {
 			out := fmt.Sprintf("t%d", i)
-			switch op := rapid.SampledFrom([]string{"Conv", "Conv", "Mul", "Add", "Sub", "Div", "Relu", "Identity", "Transpose", "Gather"}).Draw(rt, "op"); op {
+			switch op := rapid.SampledFrom([]string{"Conv", "Conv", "Mul", "Add", "Sub", "Div", "Relu", "Identity", "Transpose", "Gather", "Blocks", "Parts"}).Draw(rt, "op"); op {
 			case "Conv":
 				k := rapid.SampledFrom([]int64{1, 3}).Draw(rt, "kernel")
 				pad := rapid.SampledFrom([]int64{0, 1}).Draw(rt, "pad")
@@ -325,6 +354,24 @@ func TestNoPassChangesARandomGraph(t *testing.T) {
 				g.n(op, inputs, out)
 			case "Transpose":
 				g.n(op, name, out+"_", ints("perm", 0, 2, 3, 1)).n(op, out+"_", out, ints("perm", 0, 3, 1, 2))
+			case "Blocks":
+				if height%2 != 0 || width%2 != 0 || channels > 6 {
+					continue
+				}
+				switch rapid.SampledFrom([]string{"Slices", "SpaceToDepth", "Reshape"}).Draw(rt, "blocks") {
+				case "Slices":
+					g.focus(name, out, rapid.Permutation(yolox).Draw(rt, "quarters")...)
+				case "SpaceToDepth":
+					g.n("SpaceToDepth", name, out, onnx.IntAttr("blocksize", 2))
+				default:
+					perm := rapid.Permutation([]int64{1, 3, 5}).Draw(rt, "perm")
+					g.unshuffle(name, out, []int64{1, channels, height / 2, 2, width / 2, 2}, []int64{0, perm[0], perm[1], perm[2], 2, 4}, []int64{1, channels * 4, height / 2, width / 2})
+				}
+				channels, height, width = channels*4, height/2, width/2
+			case "Parts":
+				first := rapid.Int64Range(1, channels).Draw(rt, "first")
+				g.cut(name, out+"a", 1, 0, first, 1).cut(name, out+"b", 1, -1, math.MinInt64, -1).n("Concat", out+"b "+out+"a", out, onnx.IntAttr("axis", 1))
+				channels += first
 			case "Gather":
 				var order []int64
 				for c := range channels {
