@@ -43,7 +43,7 @@ func (d *Depths) Picture(p Picture, outputs [][]decode.Output) error {
 		if outputs[0] == nil {
 			return errNoOutputs
 		}
-		k, err := d.config.pick(outputs[0], "a map of one channel", func(s []int64) bool { return isMap(s) && (len(s) < 4 || s[1] == 1) })
+		k, err := d.config.pick(outputs[0], "a map of one channel", func(s []int64) bool { return isMap(s, p.Input) && (len(s) < 4 || s[1] == 1) })
 		if err != nil {
 			return err
 		}

@@ -218,7 +218,7 @@ func (b *Boxes) truthBoxes(image int64) []result.Box {
 	boxes := []result.Box{}
 	for _, a := range b.truth[image] {
 		k := slices.IndexFunc(b.data.Set.Categories, func(c coco.Category) bool { return c.ID == a.CategoryID })
-		if k >= 0 {
+		if sum := a.Box[0] + a.Box[1] + a.Box[2] + a.Box[3]; k >= 0 && sum-sum == 0 { // what is not finite is a problem, and cannot be drawn
 			boxes = append(boxes, result.Box{X: float32(a.Box[0]), Y: float32(a.Box[1]), W: float32(a.Box[2]), H: float32(a.Box[3]), Class: k, Crowd: a.Crowd})
 		}
 	}

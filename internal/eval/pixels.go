@@ -116,10 +116,14 @@ func grid(o decode.Output) (channels, height, width int, err error) {
 	return 0, 0, 0, fmt.Errorf("the output %s %v is no map of channels, height and width", o.Name, o.Tensor.Shape)
 }
 
-// isMap says whether a shape can be a map of a picture.
-func isMap(shape []int64) bool {
+// isMap says whether a shape can be a map of a picture: height and width in the proportions of the model's input.
+func isMap(shape []int64, input [2]int) bool {
 	n := len(shape)
-	return n >= 2 && n <= 4 && shape[n-1] > 4 && shape[n-2] > 4
+	if n < 2 || n > 4 || shape[n-1] <= 4 || shape[n-2] <= 4 {
+		return false
+	}
+	a, b := float64(shape[n-1])*float64(input[1]), float64(shape[n-2])*float64(input[0])
+	return math.Abs(a-b) <= 0.05*max(a, b)
 }
 
 // encodeGray writes numbers of 8 bits as a PNG.

@@ -34,8 +34,8 @@ func NewMasks(data *truth.Pairs, config Config, models int, sink Sink) *Masks {
 	return &Masks{data: data, config: config, sink: sink, models: make([]confusion, models), same: make([]int64, models)}
 }
 
-func (m *Masks) settle(outs []decode.Output) error {
-	k, err := m.config.pick(outs, "a map of classes, [1,C,H,W] or [1,H,W]", isMap)
+func (m *Masks) settle(outs []decode.Output, input [2]int) error {
+	k, err := m.config.pick(outs, "a map of classes, [1,C,H,W] or [1,H,W]", func(s []int64) bool { return isMap(s, input) })
 	if err != nil {
 		return err
 	}
@@ -111,7 +111,7 @@ func (m *Masks) Picture(p Picture, outputs [][]decode.Output) error {
 		if outputs[0] == nil {
 			return errNoOutputs
 		}
-		if err := m.settle(outputs[0]); err != nil {
+		if err := m.settle(outputs[0], p.Input); err != nil {
 			return err
 		}
 	}

@@ -1,0 +1,336 @@
+package cli
+
+import (
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"image"
+	"image/color"
+	"image/png"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+
+	"quantcheck/internal/coco"
+	"quantcheck/internal/fixture"
+	"quantcheck/internal/onnx"
+	"quantcheck/internal/onnx/onnxpb"
+	"quantcheck/internal/result"
+	"quantcheck/internal/workspace"
+)
+
+func evaluate(t *testing.T, args ...string) result.Evaluation {
+	t.Helper()
+	status, stdout, stderr := run(t, append([]string{"eval"}, args...)...)
+	var e result.Evaluation
+	if err := json.Unmarshal([]byte(stdout), &e); status != 0 || err != nil {
+		t.Fatalf("%d %v %s", status, err, stderr)
+	}
+	return e
+}
+
+// yoloxNano are the arguments that describe the fixtures' detector.
+func yoloxNano(t *testing.T) []string {
+	t.Helper()
+	return []string{fixture.Path(t, "models", "yolox_nano.onnx"), "--data", fixture.Path(t, "coco", "instances.json"), "--task", "detection", "--model-config", filepath.Join(fixture.Root(), "examples", "yolox_nano.yaml")}
+}
+
+// The numbers of a Python pipeline (OpenCV, numpy, ONNX Runtime with graph optimisation off, pycocotools) on the same
+// pictures: letterbox, best class of a box, class-aware NMS at 0.65, confidence over 0.01, 100 boxes.
+var pythonsMAP = map[string]float64{"float": 0.3283327040944152, "w8a8": 0.15102506195340204, "w8a16": 0.3314328399326574}
+
+func TestDetectionScoresAreThoseOfAPythonPipeline(t *testing.T) {
+	dir := t.TempDir()
+	e := evaluate(t, append(yoloxNano(t), "--variant", "w8a8="+fixture.Path(t, "qnn", "yolox_nano_w8a8_per_channel.onnx"),
+		"--variant", "w8a16="+fixture.Path(t, "qnn", "yolox_nano_w8a16_per_channel.onnx"), "--out", dir, "--json")...)
+	if len(e.Models) != 3 || len(e.Pictures) != 48 || !strings.HasPrefix(e.Reading, "yolox") || len(e.Problems) > 0 {
+		t.Fatalf("%d models, %d pictures, %s, %v", len(e.Models), len(e.Pictures), e.Reading, e.Problems)
+	}
+	for _, m := range e.Models {
+		if got := m.Scores[0].V; math.Abs(got-pythonsMAP[m.Name]) > tolerance(m.Name) {
+			t.Errorf("%s: mAP %.6f, Python has %.6f", m.Name, got, pythonsMAP[m.Name])
+		}
+	}
+	if a := e.Models[1].Agree; a.Lost == 0 || a.Kept == 0 || !a.Share.OK || a.Share.V > 0.5 || !a.SQNR.OK {
+		t.Errorf("%+v", a)
+	}
+	if a := e.Models[2].Agree; a.Share.V < 0.8 {
+		t.Errorf("%+v", a)
+	}
+	// The files are the seed's, and COCO's tools read them.
+	boxes, err := coco.ReadResultsFile(filepath.Join(dir, "results", "yolox_nano-w8a8.json"))
+	if err != nil || len(boxes) < 1000 {
+		t.Fatal(err, len(boxes))
+	}
+	truth, err := coco.ReadDatasetFile(fixture.Path(t, "coco", "instances.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := coco.Evaluate(truth, boxes, coco.DefaultParams(coco.Boxes))
+	if err != nil || math.Abs(again.Stats[0]-e.Models[1].Scores[0].V) > 1e-12 {
+		t.Errorf("%v: the file scores %v, %v was said", err, again.Stats[0], e.Models[1].Scores[0])
+	}
+	rows := readCSV(t, filepath.Join(dir, "results", "results.csv"))
+	if got := strings.Join(rows[0], ","); got != "model_name,mAP-FPS score,mAP@[IoU=0.50:0.95],AR@[IoU=0.50:0.95],Avg_confidence,FPS" || len(rows) != 4 || rows[1][5] != "-1" {
+		t.Errorf("%v", rows)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "results", "report.html")); err != nil {
+		t.Error(err)
+	}
+	// What a device measured counts from then on.
+	for name, text := range map[string]string{
+		"yolox_nano-w8a8/throughput.txt": "Total throughput: 250 infs/sec\n", "yolox_nano-w8a16/throughput.txt": "Total throughput: 125 infs/sec\n",
+		"yolox_nano-w8a8/layer_stats.csv":  "layer_id,time_mean,time_std,message,layer_name,unit,Percentage_of_Total_Time\n1,100,5,m,Conv_0:OpId_1 (cycles),CYCLES,0.4\n2,150,,m,Sigmoid_1:OpId_2 (cycles),CYCLES,0.6\n",
+		"yolox_nano-w8a16/layer_stats.csv": "layer_id,time_mean,layer_name\n1,210.6,Conv_0\n",
+	} {
+		path := filepath.Join(dir, "models_dlc", filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	status, stdout, stderr := run(t, "stats", dir)
+	if status != 0 || !strings.Contains(stdout, "yolox_nano-w8a16") {
+		t.Fatal(status, stdout, stderr)
+	}
+	rows = readCSV(t, filepath.Join(dir, "results", "results.csv"))
+	want := fmt.Sprint(math.Round(e.Models[1].Scores[0].V*1e4) / 1e4)
+	found := false
+	for _, row := range rows {
+		if row[0] == "yolox_nano-w8a8" {
+			found = row[1] == want && row[5] == "250.0" // the fastest: its score is its mAP
+		}
+	}
+	if !found {
+		t.Errorf("%v, want %s", rows, want)
+	}
+	layers := readCSV(t, filepath.Join(dir, "results", "per_layer_comparison.csv"))
+	if len(layers) != 3 || strings.Join(layers[0], ",") != "layer_name,yolox_nano-w8a16,yolox_nano-w8a8" || strings.Join(layers[1], ",") != "Conv_0,210,100" || strings.Join(layers[2], ",") != "Sigmoid_1,0,150" {
+		t.Errorf("%v", layers)
+	}
+}
+
+// tolerance is what the decoders of JPEG are apart for: 8 bits are sensitive to the last bit of a pixel.
+func tolerance(model string) float64 {
+	if model == "w8a8" {
+		return 0.02
+	}
+	return 0.003
+}
+
+func readCSV(t *testing.T, path string) [][]string {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	rows, err := csv.NewReader(f).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rows
+}
+
+func TestEmulatedDetectionScores(t *testing.T) {
+	fixture.Emulator(t)
+	e := evaluate(t, append(yoloxNano(t), "--limit", "8", "--variant", "w8a8="+fixture.Path(t, "qnn", "yolox_nano_w8a8_per_channel.onnx")+"@htp",
+		"--variant", "w8a16="+fixture.Path(t, "qnn", "yolox_nano_w8a16_per_channel.onnx")+"@htp", "--out", t.TempDir(), "--json")...)
+	float, w8a8, w8a16 := e.Models[0].Scores[0].V, e.Models[1].Scores[0].V, e.Models[2].Scores[0].V
+	if w8a8 > 0.6*float || w8a16 < 0.95*float || e.Models[1].Emulator == nil {
+		t.Errorf("float %g, w8a8 %g, w8a16 %g on the emulator", float, w8a8, w8a16)
+	}
+}
+
+func TestInputsAreTried(t *testing.T) {
+	status, stdout, stderr := run(t, "eval", fixture.Path(t, "models", "yolox_nano.onnx"), "--data", fixture.Path(t, "coco", "instances.json"), "--task", "detection", "--try-inputs", "--limit", "4", "--json")
+	var tried result.TriedInputs
+	if err := json.Unmarshal([]byte(stdout), &tried); status != 0 || err != nil {
+		t.Fatalf("%d %v %s", status, err, stderr)
+	}
+	best := tried.Tried[0]
+	// BGR of 0..255 is what the model takes; that the picture keeps its proportions shows on six pictures too.
+	if best.Input.InputColor != "bgr" || best.Input.Scale[0] != 1 || best.Asked || len(tried.Tried) != 25 {
+		t.Errorf("%+v", best)
+	}
+	model, data := segmenter(t)
+	status, stdout, _ = run(t, "eval", model, "--data", data, "--task", "segmentation", "--try-inputs", "--input-color", "bgr")
+	if status != 0 || !strings.Contains(stdout, "Another description fits better") || !strings.Contains(stdout, "--input-color rgb") {
+		t.Errorf("%d %s", status, stdout)
+	}
+}
+
+// segmenter writes a model that gives each pixel the class of its brighter colour, red or green, and a data set for it.
+func segmenter(t *testing.T) (model, data string) {
+	t.Helper()
+	dir := t.TempDir()
+	p := &onnxpb.ModelProto{
+		IrVersion: proto.Int64(8), OpsetImport: []*onnxpb.OperatorSetIdProto{{Domain: proto.String(""), Version: proto.Int64(13)}},
+		Graph: &onnxpb.GraphProto{
+			Name:        proto.String("g"),
+			Node:        []*onnxpb.NodeProto{{OpType: proto.String("Conv"), Name: proto.String("c"), Input: []string{"x", "w"}, Output: []string{"y"}}},
+			Initializer: []*onnxpb.TensorProto{{Name: proto.String("w"), Dims: []int64{2, 3, 1, 1}, DataType: proto.Int32(1), FloatData: []float32{1, 0, 0, 0, 1, 0}}},
+			Input:       []*onnxpb.ValueInfoProto{onnx.ValueInfo("x", 1, []int64{1, 3, 16, 16})},
+			Output:      []*onnxpb.ValueInfoProto{onnx.ValueInfo("y", 1, []int64{1, 2, 16, 16})},
+		},
+	}
+	b, err := proto.Marshal(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	model = filepath.Join(dir, "seg.onnx")
+	if err := os.WriteFile(model, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	data = filepath.Join(dir, "set")
+	for i := range 3 {
+		picture, mask := image.NewRGBA(image.Rect(0, 0, 32, 32)), image.NewGray(image.Rect(0, 0, 32, 32))
+		for y := range 32 {
+			for x := range 32 {
+				green := x >= 8*(i+1)
+				c := color.RGBA{200, 20, 0, 255}
+				if green {
+					c = color.RGBA{20, 200, 0, 255}
+					mask.SetGray(x, y, color.Gray{Y: 1})
+				}
+				picture.Set(x, y, c)
+			}
+		}
+		for folder, m := range map[string]image.Image{"images": picture, "masks": mask} {
+			path := filepath.Join(data, folder, fmt.Sprintf("%d.png", i))
+			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			f, err := os.Create(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := png.Encode(f, m); err != nil {
+				t.Fatal(err)
+			}
+			if err := f.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return model, data
+}
+
+func TestSegmentationFromPicturesToMasks(t *testing.T) {
+	model, data := segmenter(t)
+	dir := t.TempDir()
+	e := evaluate(t, model, "--task", "segmentation", "--data", data, "--variant", "w8a8", "--out", dir, "--json")
+	if e.Models[0].Scores[0].V != 1 || e.Models[0].Scores[4].V != 1 || e.Models[1].Scores[3].V < 0.99 || len(e.Pictures) != 3 {
+		t.Errorf("%+v", e.Models)
+	}
+	f, err := os.Open(filepath.Join(dir, "processed_outputs", "seg-w8a8", "1.png"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	m, err := png.Decode(f)
+	if err != nil || m.Bounds().Dx() != 32 {
+		t.Fatal(err)
+	}
+	if got, ok := m.At(20, 3).(color.Gray); !ok || got.Y != 1 {
+		t.Errorf("%v", m.At(20, 3))
+	}
+	rows := readCSV(t, filepath.Join(dir, "results", "results.csv"))
+	if strings.Join(rows[0], ",") != "model_name,fscore,precision,recall,accuracy,FPS" || len(rows) != 3 {
+		t.Errorf("%v", rows)
+	}
+	info, err := os.ReadFile(filepath.Join(dir, "results", "seg.json"))
+	if err != nil || !strings.Contains(string(info), `"predictions_dir":"processed_outputs/seg"`) {
+		t.Errorf("%v %s", err, info)
+	}
+	// Agreement needs no truth.
+	e = evaluate(t, model, "--task", "agreement", "--data", filepath.Join(data, "images"), "--variant", "w8a8", "--out", dir, "--json")
+	if s := e.Models[1].Scores[0]; !s.OK || s.V < 20 {
+		t.Errorf("%+v", e.Models[1])
+	}
+}
+
+func TestEvalRefusesWhatItCannotScore(t *testing.T) {
+	model, data := segmenter(t)
+	nano := fixture.Path(t, "models", "yolox_nano.onnx")
+	instances := fixture.Path(t, "coco", "instances.json")
+	junk := filepath.Join(t.TempDir(), "junk.json")
+	if err := os.WriteFile(junk, []byte(`{"images": [{"id": 1}], "categories"`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		args []string
+		says string
+	}{
+		{[]string{nano, "--data", instances}, "which task?"},
+		{[]string{nano, "--data", instances, "--task", "walking"}, "task"},
+		{[]string{nano, "--data", junk, "--task", "detection"}, "junk.json"},
+		{[]string{nano, "--data", instances, "--task", "detection", "--images", t.TempDir()}, "none of the 64 pictures"},
+		{[]string{nano, "--data", instances, "--task", "detection", "--decoder", "yolo"}, "unknown decoder"},
+		{[]string{nano, "--data", instances, "--task", "detection", "--conf", "7"}, "confidence"},
+		{[]string{model, "--data", instances, "--task", "detection"}, "--decoder"},
+		{[]string{nano, "--data", data, "--task", "segmentation"}, "none of the outputs"},
+		{[]string{nano, "--data", instances, "--task", "detection", "--variant", "x"}, "variant"},
+	} {
+		status, _, stderr := run(t, append(append([]string{"eval"}, c.args...), "--limit", "2", "--out", t.TempDir())...)
+		if status != exitUsage || !strings.Contains(stderr, c.says) {
+			t.Errorf("%v: %d %s", c.args, status, stderr)
+		}
+	}
+	if status, _, stderr := run(t, "stats", t.TempDir()); status != exitUsage || !strings.Contains(stderr, "no workspace") {
+		t.Error(status, stderr)
+	}
+	status, _, stderr := run(t, "eval", model, "--task", "segmentation", "--data", data, "--out", t.TempDir(), "--fail-drop=-1")
+	if status != exitNo || !strings.Contains(stderr, "drops by") {
+		t.Error(status, stderr)
+	}
+}
+
+// TestProblemsOfADataSetAreCounted damages the annotations in every way that occurs.
+func TestProblemsOfADataSetAreCounted(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "set.json")
+	text := `{"images": [{"id": 9, "file_name": "000000000009.jpg", "width": 640, "height": 480}, {"id": 9, "file_name": "000000000009.jpg", "width": 640, "height": 480}, {"id": 4, "file_name": "absent.jpg", "width": 5, "height": 5}],
+ "annotations": [{"id": 1, "image_id": 9, "category_id": 51, "bbox": [1, 187, 611, 285], "area": 120057, "iscrowd": 0}, {"id": 1, "image_id": 9, "category_id": 51, "bbox": [311, 4, 319, 228], "area": 44434, "iscrowd": 0},
+ {"id": 3, "image_id": 77, "category_id": 51, "bbox": [1, 1, 5, 5], "area": 25}, {"id": 4, "image_id": 9, "bbox": [1, 1, 5, 5], "area": 25}, {"id": 5, "image_id": 9, "category_id": 51, "bbox": [1, 1, -5, 5], "area": 25},
+ {"id": 6, "image_id": 9, "category_id": 51, "bbox": [NaN, 1, 5, 5], "area": 25}],
+ "categories": [{"id": 51, "name": "bowl"}]}`
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	args := append(yoloxNano(t), "--data", path, "--images", fixture.Path(t, "coco", "val"), "--out", t.TempDir(), "--json")
+	e := evaluate(t, args...)
+	all := strings.Join(e.Problems, "\n")
+	for _, want := range []string{"absent.jpg", "images whose id another one has", "ground truth of images that the dataset does not have", "without image_id, category_id", "negative width", "NaN", "whose id another annotation has"} {
+		if !strings.Contains(all, want) {
+			t.Errorf("no %q in\n%s", want, all)
+		}
+	}
+	if !e.Models[0].Scores[0].OK {
+		t.Error("no score")
+	}
+	status, _, stderr := run(t, append(append([]string{"eval"}, args...), "--strict")...)
+	if status != exitUsage || !strings.Contains(stderr, "refused") {
+		t.Error(status, stderr)
+	}
+}
+
+func TestEvaluationsAreReadBackWhole(t *testing.T) {
+	model, data := segmenter(t)
+	dir := t.TempDir()
+	e := evaluate(t, model, "--task", "segmentation", "--data", data, "--out", dir, "--json")
+	db, err := workspace.OpenExisting(t.Context(), workspace.Folder(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	list, err := db.Evaluations(t.Context())
+	if err != nil || len(list) != 1 || list[0].Models[1].Scores[0] != e.Models[1].Scores[0] || list[0].Name != "seg" || len(list[0].Pictures) != 3 {
+		t.Errorf("%v %+v", err, list)
+	}
+}
