@@ -334,3 +334,17 @@ func TestEvaluationsAreReadBackWhole(t *testing.T) {
 		t.Errorf("%v %+v", err, list)
 	}
 }
+
+// TestOutputsOfABoardAreScored scores a folder of a DLC's own outputs, as integers and as float32, against the QDQ model
+// that it came from.
+func TestOutputsOfABoardAreScored(t *testing.T) {
+	for _, native := range []bool{false, true} {
+		d := zooDumps(t, 3, native)
+		e := evaluate(t, fixture.Path(t, "qnn", "zoo.onnx"), "--task", "agreement", "--data", d.samples, "--variant", "qdq="+fixture.Path(t, "qnn", "zoo_w8a8_per_channel.onnx"),
+			"--variant", "board=dumps:"+d.dir+"@"+d.dlc, "--out", t.TempDir(), "--json")
+		a, b := e.Models[1].Scores[0], e.Models[2].Scores[0]
+		if !a.OK || math.Abs(a.V-b.V) > 1e-3 || e.Models[2].Bytes < 1000 {
+			t.Errorf("native %v: %v as a model, %v from the board: %v %v", native, a, b, e.Problems, e.Warnings)
+		}
+	}
+}

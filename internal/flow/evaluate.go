@@ -382,13 +382,14 @@ func (e *evaluation) collect(ctx context.Context, f runner.Inference, taps []str
 			return nil, err
 		}
 		for _, tap := range batch.Taps {
+			if !slices.Contains(taps, tap.Name) {
+				continue
+			}
 			if tap.Problem != "" {
 				batch.Release()
 				return nil, fmt.Errorf("%w: %s", runner.ErrSample, tap.Problem)
 			}
-			if slices.Contains(taps, tap.Name) {
-				got[tap.Name] = tap.Tensor.Clone()
-			}
+			got[tap.Name] = tap.Tensor.Clone()
 		}
 		batch.Release()
 		if len(got) == len(slices.Compact(slices.Sorted(slices.Values(taps)))) {
