@@ -51,7 +51,7 @@ func (c *reportCmd) Run(con *console) error {
 	if path == "" {
 		path = folder.Report()
 	}
-	page, err := web.Build(runs, problems)
+	page, err := web.Build(web.Content{Folder: string(folder), Runs: runs, Problems: problems})
 	if err != nil {
 		return err
 	}
@@ -86,7 +86,7 @@ func pageOf(run *result.Run) func() ([]byte, error) {
 	done := make(chan drawn, 1)
 	snapshot := *run
 	go func() {
-		html, err := web.Build([]*result.Run{&snapshot}, nil)
+		html, err := web.Build(web.Content{Runs: []*result.Run{&snapshot}})
 		done <- drawn{html, err}
 	}()
 	return func() ([]byte, error) {
