@@ -225,6 +225,9 @@ func story(e *result.Evaluation) []string {
 	}
 	slices.SortStableFunc(list, func(a, b *result.EvalModel) int { return cmp.Compare(a.Drop.V, b.Drop.V) })
 	var lines []string
+	if len(list) > 1 {
+		lines = append(lines, span(e, list[0], list[len(list)-1]))
+	}
 	const most = 4
 	for i, m := range list {
 		if len(list) > most && i >= most/2 && i < len(list)-most/2 {
@@ -241,10 +244,16 @@ func story(e *result.Evaluation) []string {
 	return lines
 }
 
+// span says how far apart the best and the worst variant are.
+func span(e *result.Evaluation, best, worst *result.EvalModel) string {
+	return fmt.Sprintf("%s of float is %s; %s comes closest with %s, %s is furthest with %s.",
+		e.Columns[0].Title, number(first(e.Models[0].Scores)), best.Name, number(first(best.Scores)), worst.Name, number(first(worst.Scores)))
+}
+
 // loss says what a variant loses of the first score, and where most.
 func loss(e *result.Evaluation, m *result.EvalModel) string {
 	title, reference := e.Columns[0].Title, first(e.Models[0].Scores)
-	text := fmt.Sprintf("%s: %s %s", m.Name, title, short(first(m.Scores).V))
+	text := fmt.Sprintf("%s: %s %s", m.Name, title, number(first(m.Scores)))
 	relative := m.Drop.V / math.Abs(reference.V)
 	switch {
 	case !reference.OK || reference.V == 0 || math.IsInf(relative, 0):
@@ -286,6 +295,13 @@ func worstClass(e *result.Evaluation, m *result.EvalModel) (class int, drop floa
 		}
 	}
 	return class, drop
+}
+
+func number(v metric.Value) string {
+	if !v.OK {
+		return "not known"
+	}
+	return short(v.V)
 }
 
 func short(v float64) string { return fmt.Sprintf("%.4g", v) }

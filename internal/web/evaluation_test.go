@@ -12,6 +12,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -126,7 +127,7 @@ func detect(id int64, scenes []scene, classes []string, variants int) *result.Ev
 		}
 		for k := range 101 {
 			recall := float64(k) / 100
-			one.Curve = append(one.Curve, result.CurvePoint{Recall: recall, Precision: max((1-math.Pow(recall, 2))*(1-loss), 0)})
+			one.Curve = append(one.Curve, result.CurvePoint{Recall: recall, Precision: max((1-recall*recall)*(1-loss), 0)})
 		}
 		e.Models = append(e.Models, one)
 	}
@@ -279,7 +280,7 @@ func TestTheScoresShownAreTheEvaluations(t *testing.T) {
 			a := m.Agree
 			share = fmt.Sprintf("%.3g %%", 100*a.Share.V)
 			drop = fmt.Sprintf("%.4g (%.1f %%)", m.Drop.V, 100*m.Drop.V/e.Models[0].Scores[0].V)
-			counts = []any{fmt.Sprint(a.Kept), fmt.Sprint(a.Moved), fmt.Sprint(a.Other), fmt.Sprint(a.Lost), fmt.Sprint(a.New)}
+			counts = []any{strconv.Itoa(a.Kept), strconv.Itoa(a.Moved), strconv.Itoa(a.Other), strconv.Itoa(a.Lost), strconv.Itoa(a.New)}
 		}
 		want := []any{m.Name}
 		for _, s := range m.Scores {
@@ -489,7 +490,7 @@ func TestPicturesAreChosenForEveryVariant(t *testing.T) {
 	scenes := paintScenes(t, 1)
 	e := detect(1, nil, someClasses, 2)
 	for i := range 60 {
-		e.Pictures = append(e.Pictures, result.EvalPicture{Name: fmt.Sprint(i), Path: scenes[0].path, Width: 200, Height: 150, Differs: []float64{0, float64(1000 - i), float64(i)}})
+		e.Pictures = append(e.Pictures, result.EvalPicture{Name: strconv.Itoa(i), Path: scenes[0].path, Width: 200, Height: 150, Differs: []float64{0, float64(1000 - i), float64(i)}})
 	}
 	eval := browse(t, buildContent(t, web.Content{Evaluations: []*result.Evaluation{e}}), 1280)
 	for m, first := range []string{"0", "59"} {

@@ -155,13 +155,14 @@ func (g *gallery) classPainter(all []*mask, d *picture) func(*mask) string {
 	}
 }
 
-// changedClasses draws what differs.
+// changedClasses draws what differs, in black and white squares: they stand out from a class of any colour.
 func changedClasses(got, ref *mask) string {
-	return paint(got.w, got.h, color.Palette{color.NRGBA{}, color.NRGBA{255, 30, 60, 255}}, func(i int) uint8 {
-		if got.values[i] != ref.values[i] {
-			return 1
+	const side = 3
+	return paint(got.w, got.h, color.Palette{color.NRGBA{}, color.Black, color.White}, func(i int) uint8 {
+		if got.values[i] == ref.values[i] {
+			return 0
 		}
-		return 0
+		return uint8(1 + (i%got.w/side+i/got.w/side)%2)
 	})
 }
 

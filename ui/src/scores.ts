@@ -26,10 +26,10 @@ export interface Box { x: number; y: number; w: number; h: number; class: number
 export const kinds = [
   { name: 'as in float', stroke: '#56b4e9', dash: '' },
   { name: 'moved', stroke: '#e69f00', dash: '9 3' },
-  { name: 'other class', stroke: '#f08fd0', dash: '2 3' },
+  { name: 'other class', stroke: '#ff9ee0', dash: '3 3' },
   { name: 'lost', stroke: '#ff4a3d', dash: '5 4' },
   { name: 'new', stroke: '#f0e442', dash: '' },
-  { name: 'crowd', stroke: '#56b4e9', dash: '1 4' },
+  { name: 'crowd', stroke: '#56b4e9', dash: '1 3' },
 ]
 
 /** Large boxes first, so that small ones stay on top and can be pointed at. */
