@@ -67,7 +67,20 @@ func workspacePage(con *console, folder workspace.Folder, db *workspace.Store) (
 			runs = append(runs, run)
 		}
 	}
-	page, err = web.Build(runs, problems)
+	evaluations, err := db.Evaluations(con.ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, e := range evaluations { // what was measured since
+		for i := range e.Models {
+			if fps := measuredFPS(folder, e.Models[i].File); fps.OK {
+				e.Models[i].FPS = fps
+			}
+		}
+	}
+	cycles, more := folder.Cycles()
+	problems = append(problems, more...)
+	page, err = web.Build(web.Content{Folder: string(folder), Runs: runs, Evaluations: evaluations, Cycles: cycles, Problems: problems})
 	return page, problems, err
 }
 
@@ -95,7 +108,7 @@ func pageOf(run *result.Run) func() ([]byte, error) {
 	done := make(chan drawn, 1)
 	snapshot := *run
 	go func() {
-		html, err := web.Build([]*result.Run{&snapshot}, nil)
+		html, err := web.Build(web.Content{Runs: []*result.Run{&snapshot}})
 		done <- drawn{html, err}
 	}()
 	return func() ([]byte, error) {

@@ -23,6 +23,10 @@ type page struct {
 	Problems []string     `json:"problems"`
 	Metrics  []metricInfo `json:"metrics"`
 	Runs     []run        `json:"runs"`
+
+	Evaluations []evaluation `json:"evaluations"`
+	Cycles      []cycles     `json:"cycles"`
+	Images      []string     `json:"images"` // data URLs of the evaluations' pictures
 }
 
 type metricInfo struct {
@@ -130,6 +134,9 @@ func (n num) MarshalJSON() ([]byte, error) {
 // mostPictures is how many samples' pictures a page holds for a run: those that are worst for most layers.
 const mostPictures = 24
 
+// minute is how the page writes times.
+const minute = "2006-01-02 15:04 UTC"
+
 func some(v float64) num { return num(metric.Defined(v)) }
 
 // logarithmic are the metrics that span many orders of magnitude.
@@ -145,7 +152,7 @@ func metrics() []metricInfo {
 
 func describe(r *result.Run) run {
 	d := run{
-		ID: r.ID, Name: r.Name, Started: r.Started.Format("2006-01-02 15:04 UTC"), Seconds: r.Seconds, Model: r.Model.Path, Opset: r.Model.Opset,
+		ID: r.ID, Name: r.Name, Started: r.Started.Format(minute), Seconds: r.Seconds, Model: r.Model.Path, Opset: r.Model.Opset,
 		Input: r.Spec.Input.String(), Engine: fmt.Sprintf("ONNX Runtime %s, %s", r.ONNXRuntime, r.Machine.CPU), Diverge: r.Spec.DivergeUnder,
 		Samples: []sample{}, Calibration: "none needed", LocalSamples: r.Spec.LocalSamples, Warnings: append([]string{}, r.Warnings...),
 		Layers: layers{Outputs: []int{}}, Variants: []variant{},
@@ -182,7 +189,9 @@ func describe(r *result.Run) run {
 	drawing.SetLimit(runtime.GOMAXPROCS(0))
 	for _, i := range shown {
 		drawing.Go(func() error {
-			d.Samples[i].Picture = thumbnail(r.Samples[i])
+			if t, ok := thumbnailOf(r.Samples[i].Path, 320); ok {
+				d.Samples[i].Picture = t.url
+			}
 			return nil
 		})
 	}

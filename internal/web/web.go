@@ -1,7 +1,8 @@
-// Package web makes the page: one self-contained HTML file with everything that people look at in one or more runs.
+// Package web makes the page: one self-contained HTML file with everything that people look at in a workspace's runs,
+// evaluations and device profiles.
 //
-//  1. The page itself is built from ui/ by `make ui` and embedded.
-//  2. Build puts the runs' data into it, as columns over the layers, compressed.
+//  1. The page itself is built from ui/ by `make` and embedded.
+//  2. Build puts the data into it, compressed: runs as columns over the layers, evaluations with their pictures.
 //
 // The page makes no request; its policy forbids them. Names from models stand in the data only, never in the markup.
 package web
@@ -28,16 +29,34 @@ const placeholder = "QUANTCHECK_DATA"
 // ErrNotBuilt means that the program was built without its page.
 var ErrNotBuilt = errors.New("this program was built without its page; build it with make")
 
-// Build makes the page of some runs, oldest first; problems are said at its top.
-func Build(runs []*result.Run, problems []string) ([]byte, error) {
+// Content is what a page shows. Any part may be empty; the slices are read only.
+type Content struct {
+	Folder      string               // the workspace, where the evaluations' relative paths begin; "": what each one's Spec.Out says
+	Runs        []*result.Run        // oldest first
+	Evaluations []*result.Evaluation // oldest first
+	Cycles      []*result.Cycles
+	Problems    []string // said at its top
+}
+
+// Build makes the page. Pictures and masks are read from their files; those that are not there any more are left out and
+// said so on it.
+func Build(c Content) ([]byte, error) {
 	template, err := dist.ReadFile("dist/index.html")
 	if err != nil {
 		return nil, ErrNotBuilt
 	}
-	p := page{Tool: "quantcheck " + machine.Version, Problems: append([]string{}, problems...), Metrics: metrics(), Runs: []run{}}
-	for _, r := range runs {
+	p := page{Tool: "quantcheck " + machine.Version, Problems: append([]string{}, c.Problems...), Metrics: metrics(), Runs: []run{}, Evaluations: []evaluation{}, Cycles: []cycles{}}
+	for _, r := range c.Runs {
 		p.Runs = append(p.Runs, describe(r))
 	}
+	pictures := album{known: map[string]shot{}, urls: []string{}}
+	for _, e := range c.Evaluations {
+		p.Evaluations = append(p.Evaluations, describeEvaluation(e, c, &pictures))
+	}
+	for _, one := range c.Cycles {
+		p.Cycles = append(p.Cycles, describeCycles(one))
+	}
+	p.Images = pictures.urls
 	var packed bytes.Buffer
 	z := gzip.NewWriter(&packed)
 	if err := json.NewEncoder(z).Encode(p); err != nil {

@@ -1,4 +1,5 @@
 // The page's data, as internal/web writes it: columns over the layers of a run, numbers in text, gzip, base64.
+import type { Cycles, Evaluation } from './scores'
 
 export interface Metric { key: string; title: string; unit: string; higher: boolean; log: boolean }
 export interface Spread { mean: Num[]; min: Num[]; max: Num[]; worst: number[] }
@@ -25,7 +26,12 @@ export interface Run {
   diverge: number; samples: { name: string; picture: string }[]; calibration: string; localSamples: number
   warnings: string[]; layers: Layers; variants: Variant[]
 }
-export interface Page { tool: string; problems: string[]; metrics: Metric[]; runs: Run[] }
+export interface Page {
+  tool: string; problems: string[]; metrics: Metric[]; runs: Run[]; evaluations: Evaluation[]; cycles: Cycles[]; images: string[]
+}
+
+/** What is looked at in the runs; it outlives the view. */
+export interface Look { run: number; variant: number; metric: string; scope: Scope; layer: number }
 
 export async function readPage(text: string): Promise<Page> {
   const bytes = Uint8Array.from(atob(text.trim()), (c) => c.charCodeAt(0))
