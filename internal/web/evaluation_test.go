@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"image"
@@ -46,7 +47,7 @@ func paintScenes(t *testing.T, n int) []scene {
 		if err := jpeg.Encode(&b, img, nil); err != nil {
 			t.Fatal(err)
 		}
-		s := scene{filepath.Join(t.TempDir(), fmt.Sprintf("%d.jpg", i)), 200, 150, []result.Box{{X: 20, Y: 20, W: 60, H: 50, Class: i % 3}, {X: 110, Y: 60, W: 70, H: 60, Class: 1}}}
+		s := scene{filepath.Join(t.TempDir(), fmt.Sprintf("%d.jpg", i)), 200, 150, []result.Box{{X: 15, Y: 20, W: 60, H: 50, Class: i % 3}, {X: 110, Y: 60, W: 70, H: 60, Class: 1}}}
 		if err := os.WriteFile(s.path, b.Bytes(), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -356,9 +357,10 @@ func TestEveryButtonOfTheScoresDoesSomething(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
 	scenes := paintScenes(t, 3)
-	check := invent(7, 30, 2)
+	other := invent(8, 30, 2) // has variants of the same names, but of another model
+	other.Model.Path = "other.onnx"
 	content := web.Content{
-		Folder: folder, Runs: []*result.Run{check}, Cycles: []*result.Cycles{profile("a", 30), profile("bb", 20)},
+		Folder: folder, Runs: []*result.Run{invent(7, 30, 2), other}, Cycles: []*result.Cycles{profile("a", 30), profile("bb", 20)},
 		Evaluations: []*result.Evaluation{segment(t, 1, scenes, result.Segmentation, folder), segment(t, 2, scenes, result.Depth, folder), detect(3, scenes, someClasses, 3)},
 	}
 	eval := browse(t, buildContent(t, content), 1280)
@@ -409,6 +411,8 @@ func TestEveryButtonOfTheScoresDoesSomething(t *testing.T) {
 		eval(`document.querySelector('.scatter circle').dispatchEvent(new MouseEvent('mouseenter'))`)
 		if got := text("#score-readout"); !strings.Contains(got, "detector-3") || !strings.Contains(got, "mAP") {
 			t.Errorf("%s, hover: %q", name, got)
+		} else if want == 2 && !strings.Contains(got, "run 7") {
+			t.Errorf("the layers' error is not that of the same model: %q", got)
 		}
 	}
 	at := text("#picture-at")
@@ -426,6 +430,9 @@ func TestEveryButtonOfTheScoresDoesSomething(t *testing.T) {
 		if got := eval(`return document.querySelectorAll('.shot image.changed').length`); got != 2.0 {
 			t.Errorf("evaluation %d: %v marks of what changed", i, got)
 		}
+		if i == 0 {
+			masksShow(t, eval)
+		}
 		before := eval(`return document.querySelector('.shot image.mask').getAttribute('opacity')`)
 		eval(fmt.Sprintf(`const o = document.querySelector('#opacity'); o.value = 0.%d; o.dispatchEvent(new Event('input', { bubbles: true }))`, i+2))
 		if got := eval(`return document.querySelector('.shot image.mask').getAttribute('opacity')`); got == before {
@@ -438,6 +445,38 @@ func TestEveryButtonOfTheScoresDoesSomething(t *testing.T) {
 		eval(`document.querySelector('#marks').click()`)
 	}
 	nothingWrong(t, eval)
+}
+
+// masksShow shows that the masks that segment paints are drawn: nothing, a class, another one from left to right, and
+// marks where the second variant differs.
+func masksShow(t *testing.T, eval func(string) any) {
+	t.Helper()
+	pictureAt := func(selector string) image.Image {
+		url := fmt.Sprint(eval(`return document.querySelector('` + selector + `').getAttribute('href')`))
+		data, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(url, "data:image/png;base64,"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		img, err := png.Decode(bytes.NewReader(data))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return img
+	}
+	truth, changed := pictureAt(".shot image.mask"), pictureAt(".shot:last-child image.changed")
+	shown := func(img image.Image, x, y int) string {
+		c := color.NRGBAModel.Convert(img.At(x, y)).(color.NRGBA)
+		return fmt.Sprintf("rgb(%d, %d, %d) %d", c.R, c.G, c.B, c.A)
+	}
+	legend := eval(`return [...document.querySelectorAll('.legend .swatch:not(.squares)')].map((s) => getComputedStyle(s).backgroundColor)`).([]any)
+	if len(legend) != 2 || !strings.HasSuffix(shown(truth, 10, 10), " 0") || shown(truth, 100, 75) != fmt.Sprint(legend[0], " 255") || shown(truth, 190, 75) != fmt.Sprint(legend[1], " 255") {
+		t.Errorf("the mask is drawn as %s, %s, %s; the legend says %v", shown(truth, 10, 10), shown(truth, 100, 75), shown(truth, 190, 75), legend)
+	}
+	for y, marked := range map[int]bool{39: true, 41: false} { // it differs in 40 lines
+		if strings.HasSuffix(shown(changed, 100, y), " 255") != marked {
+			t.Errorf("line %d: marked %v, want %v", y, !marked, marked)
+		}
+	}
 }
 
 func TestEvaluationsThatAreNotWhole(t *testing.T) {
