@@ -247,12 +247,12 @@ func story(e *result.Evaluation) []string {
 // span says how far apart the best and the worst variant are.
 func span(e *result.Evaluation, best, worst *result.EvalModel) string {
 	return fmt.Sprintf("%s of float is %s; %s comes closest with %s, %s is furthest with %s.",
-		e.Columns[0].Title, number(first(e.Models[0].Scores)), best.Name, number(first(best.Scores)), worst.Name, number(first(worst.Scores)))
+		e.Columns[0].Key, number(first(e.Models[0].Scores)), best.Name, number(first(best.Scores)), worst.Name, number(first(worst.Scores)))
 }
 
 // loss says what a variant loses of the first score, and where most.
 func loss(e *result.Evaluation, m *result.EvalModel) string {
-	title, reference := e.Columns[0].Title, first(e.Models[0].Scores)
+	title, reference := e.Columns[0].Key, first(e.Models[0].Scores)
 	text := fmt.Sprintf("%s: %s %s", m.Name, title, number(first(m.Scores)))
 	relative := m.Drop.V / math.Abs(reference.V)
 	switch {
