@@ -309,6 +309,7 @@ func TestSchematics(t *testing.T) {
 		"behind others":     {"x = {\n}\n" + head + "0x11: 'a'\n}", map[uint32]string{0x11: "a"}, false},
 		"none":              {head + "}\n", map[uint32]string{}, false},
 		"quotes inside":     {head + "0x11: 'it's \"so\" \\ here',\n0x12: \"it's\",\n}\n", map[uint32]string{0x11: `it's "so" \ here`, 0x12: "it's"}, false},
+		"a line's end":      {head + "0x11: 'new\nline', 0x5: 'x',\n0x12: 'b',\n}\n", map[uint32]string{0x11: "new\nline', 0x5: 'x", 0x12: "b"}, false},
 		"strange bytes":     {head + "0x11: 'a\xff',\n}\n", map[uint32]string{0x11: "a\uFFFD"}, false},
 		"empty":             {"", map[uint32]string{}, true},
 		"another text":      {"x qnn_name_translations", map[uint32]string{}, true},
@@ -332,7 +333,7 @@ func TestProfiles(t *testing.T) {
 	}
 	want := Figures{
 		Cycles: 23277, Lower: 20641, Upper: 26440, Microseconds: 15, LowerMicroseconds: 13, UpperMicroseconds: 17,
-		InputFillBytes: 43008, OutputSpillBytes: 6144, Repeated: []string{},
+		InputFillBytes: 43008, OutputSpillBytes: 6144,
 	}
 	f, err := ReadProfile(good)
 	if err != nil || !reflect.DeepEqual(f, want) {
@@ -374,16 +375,31 @@ func TestAnEstimateIsPutTogether(t *testing.T) {
 	if err != nil || e.Base != "Kailua" || len(e.Notes) != 0 || len(e.Layers) != 26 || e.SoC.Model != 77 || !strings.Contains(e.SoC.Note, "QCS9100") {
 		t.Errorf("%v, %+v", err, e)
 	}
-	added := e.Rename(func(name string) bool { return strings.HasPrefix(name, "/") && !strings.Contains(name, "_token_") })
-	if want := []string{"Transpose_token_46", "Transpose_token_88", "scores_Softmax", "grid_MatMul", "grid_QuantizeLinear_OutputReshape"}; !slices.Equal(added, want) {
-		t.Errorf("added: %q", added)
-	}
-	if l := e.Layers[2]; l.Name != "/conv1/Conv_output_0_Conv" || l.Raw != l.Name+"_token_1" || l.Op != "Conv2d" {
-		t.Errorf("%+v", l)
-	}
 	ops := Groups(e.Layers, ByOp)
 	if ops[0].Name != "ElementWiseBinary" || ops[0].Layers != 4 || ops[1].Name != "Conv2d" || !near(sumGroups(ops), 20176) {
 		t.Errorf("%+v", ops)
+	}
+	types := map[string]string{}
+	for _, l := range e.Layers {
+		if name, _, _ := strings.Cut(l.Raw, "_token_"); strings.HasPrefix(name, "/") {
+			types[name] = "type of " + name
+		}
+	}
+	e.Rename(types)
+	var added []string
+	for _, l := range e.Layers {
+		if l.Added {
+			added = append(added, l.Name)
+		}
+	}
+	if want := []string{"Transpose_token_46", "Transpose_token_88", "scores_Softmax", "grid_MatMul", "grid_QuantizeLinear_OutputReshape"}; !slices.Equal(added, want) {
+		t.Errorf("added: %q", added)
+	}
+	if l := e.Layers[2]; l.Name != "/conv1/Conv_output_0_Conv" || l.Raw != l.Name+"_token_1" || l.Op != "type of "+l.Name {
+		t.Errorf("%+v", l)
+	}
+	if l := e.Layers[1]; l.Op != "Transpose" {
+		t.Errorf("%+v", l)
 	}
 	if prefixes := Groups(e.Layers, ByPrefix(1)); !slices.ContainsFunc(prefixes, func(g Group) bool { return g.Name == "act" && g.Layers == 2 }) || !near(sumGroups(prefixes), 20176) {
 		t.Errorf("%+v", prefixes)

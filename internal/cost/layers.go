@@ -40,7 +40,9 @@ type Layer struct {
 	Node uint32 `json:"node"` // the compiler's number; 0 for idle moments
 	Raw  string `json:"raw"`  // its name as the compiler has it; "" if it has none
 	Name string `json:"name"` // Raw, or the model's name of it (Rename)
-	Op   string `json:"op"`   // its type, "" if it is not known
+	Op   string `json:"op"`   // its type, QNN's or the model's (Rename), "" if it is not known
+	// Added means that no node of the model has its name: it was put in on the way.
+	Added bool `json:"added,omitempty"`
 	// Events is how many events work for it. 0: it costs nothing, being free or done within another one's.
 	Events int `json:"events"`
 	Work

@@ -28,17 +28,19 @@ func cutLast(s, sep string) (before, after string, found bool) {
 	return s[:i], s[i+len(sep):], true
 }
 
-// Rename gives the layers the model's names and lists those operators that are none of the model's.
-func (e *Estimate) Rename(known func(name string) bool) (added []string) {
+// Rename gives the layers the names and types of a model's nodes. Operators that are none of the model's keep theirs and are
+// Added.
+func (e *Estimate) Rename(types map[string]string) {
+	known := func(name string) bool { _, ok := types[name]; return ok }
 	for i := range e.Layers {
 		l := &e.Layers[i]
 		if l.Kind != Operator || l.Raw == "" {
 			continue
 		}
-		var ok bool
-		if l.Name, ok = Resolve(l.Raw, known); !ok {
-			added = append(added, l.Raw)
+		name, ok := Resolve(l.Raw, known)
+		l.Name, l.Added = name, !ok
+		if ok {
+			l.Op = types[name]
 		}
 	}
-	return added
 }

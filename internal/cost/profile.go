@@ -86,7 +86,7 @@ const (
 // the provider appends to a file, the last one counts and Repeated says so. The errors are those of FiguresOf.
 func ReadProfile(csv []byte) (Figures, error) {
 	var known Figures
-	events, repeated := map[string]uint64{}, []string{}
+	events, repeated := map[string]uint64{}, []string(nil)
 	for line := range strings.Lines(string(csv)) {
 		fields := strings.SplitN(strings.TrimRight(line, "\r\n"), ",", nameField+1)
 		if len(fields) <= nameField {

@@ -35,7 +35,11 @@ func ReadSchematic(text []byte) (Schematic, error) {
 		}
 		return nil
 	})
+	var open []byte // an entry whose name goes on in the next line
 	found, err := eachLine(text, "qnn_name_translations = {", func(line []byte) error {
+		if open != nil {
+			line = append(open, line...)
+		}
 		id, name, _ := bytes.Cut(line, []byte(":"))
 		n, ok := node(bytes.TrimSpace(id))
 		if !ok {
@@ -43,11 +47,15 @@ func ReadSchematic(text []byte) (Schematic, error) {
 		}
 		t, ok := literal(bytes.TrimSpace(name))
 		if !ok {
-			return fmt.Errorf("%w: the name of operator %#x has no end", ErrSchematic, n)
+			open = line // lines do not share memory to append to
+			return nil
 		}
-		s.Names[n] = t
+		s.Names[n], open = t, nil
 		return nil
 	})
+	if err == nil && open != nil {
+		err = fmt.Errorf("%w: a name has no end: %.40q", ErrSchematic, open)
+	}
 	if !found {
 		return s, fmt.Errorf("%w: it names no operators", ErrSchematic)
 	}

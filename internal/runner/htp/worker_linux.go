@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 
 	"quantcheck/internal/onnxruntime"
 	"quantcheck/internal/runner/worker"
@@ -65,9 +66,16 @@ func (w *graph) open(l load) (*onnxruntime.Runtime, opened, error) {
 		names = append(names, in.Name)
 	}
 	a := opened{Inputs: l.Inputs}
+	if l.Options[profileOption] != "" { // the provider appends to what a worker that died may have left here
+		for _, file := range []string{profileFile, timelineFile} {
+			if err := os.Remove(file); err != nil && !errors.Is(err, os.ErrNotExist) {
+				return r, a, err
+			}
+		}
+	}
 	open := func(allowCPU bool, talk onnxruntime.Talk) (*onnxruntime.Session, error) {
 		return r.NewSession(model, names, l.Outputs, onnxruntime.Options{
-			ExternalDir: l.External, Talk: talk, Provider: &onnxruntime.Provider{Name: provider, Options: l.Options, AllowCPU: allowCPU},
+			Rewrite: l.Rewrite, ExternalDir: l.External, Talk: talk, Provider: &onnxruntime.Provider{Name: provider, Options: l.Options, AllowCPU: allowCPU},
 		})
 	}
 	if w.session, err = open(false, onnxruntime.Warnings); err != nil {
