@@ -68,13 +68,8 @@ type Estimate struct {
 	Notes    []string  `json:"notes,omitempty"` // what is missing, or does not fit itself
 }
 
-// New makes an estimate. The trace is required; without a schematic, or with a damaged one, layers have numbers instead of
-// names, and a note says so.
-func New(soc SoC, f Figures, trace, schematic []byte) (*Estimate, error) {
-	t, err := ReadTrace(trace)
-	if err != nil {
-		return nil, err
-	}
+// New makes an estimate. Without a schematic, or with a damaged one, layers have numbers instead of names, and a note says so.
+func New(soc SoC, f Figures, t *Timeline, schematic []byte) *Estimate {
 	e := &Estimate{SoC: soc, Figures: f, Timeline: t}
 	e.Base, _ = t.Setting("sim_base_soc")
 	s, err := ReadSchematic(schematic)
@@ -96,5 +91,5 @@ func New(soc SoC, f Figures, trace, schematic []byte) (*Estimate, error) {
 	if len(f.Repeated) > 0 {
 		e.Notes = append(e.Notes, "the profile has rows more than once, the last ones were taken: "+strings.Join(f.Repeated, ", "))
 	}
-	return e, nil
+	return e
 }

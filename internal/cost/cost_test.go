@@ -93,6 +93,27 @@ func TestTheTimelineIsFoundAmongBinaryData(t *testing.T) {
 	}
 }
 
+func TestSeveralTimelinesInAFile(t *testing.T) {
+	t.Parallel()
+	plain := read(t, "qnn", zoo+".trace.json")
+	want := timeline(t, plain)
+	list, err := ReadTraces(slices.Concat([]byte("\x00{\x01"), plain, []byte("\x00{\xff"), plain, plain, []byte("\x00}")))
+	if err != nil || len(list) != 3 {
+		t.Fatalf("%d, %v", len(list), err)
+	}
+	for i, x := range list {
+		if !reflect.DeepEqual(x, want) {
+			t.Errorf("the timeline %d is another one", i)
+		}
+	}
+	if list, err := ReadTraces([]byte("nothing")); err != nil || len(list) != 0 {
+		t.Errorf("%v, %v", list, err)
+	}
+	if list, err := ReadTraces(slices.Concat(plain, plain[:len(plain)/2])); !errors.Is(err, ErrTrace) || list != nil {
+		t.Errorf("%v, %v", list, err)
+	}
+}
+
 func TestWhatIsNoTimelineIsSaid(t *testing.T) {
 	t.Parallel()
 	event := `{"traceEvents":[{"ph":"X","ts":1,"dur":2,"args":{"id":"0x5"}}`
@@ -343,6 +364,16 @@ func TestProfiles(t *testing.T) {
 	if f, err = ReadProfile(twice); err != nil || f.Cycles != 23278 || len(f.Repeated) != 11 {
 		t.Errorf("appended to: %+v, %v", f, err)
 	}
+	list, err := ReadProfiles(twice)
+	if err != nil || len(list) != 2 || !reflect.DeepEqual(list[0], want) || list[1].Cycles != 23278 {
+		t.Errorf("%+v, %v", list, err)
+	}
+	if list, err := ReadProfiles(good[:200]); err != nil || len(list) != 0 {
+		t.Errorf("%+v, %v", list, err)
+	}
+	if list, err := ReadProfiles(slices.Concat(good, good[:len(good)*3/4])); !errors.Is(err, ErrProfile) || list != nil {
+		t.Errorf("%+v, %v", list, err)
+	}
 	ragged := slices.Concat([]byte("a\n,,,\n\n0,NODE,7,CYCLES,BACKEND,SUB-EVENT,a,b \"c,Input Fill\n\xff,,,,,,,,,\n"), bytes.ReplaceAll(good, []byte("\n"), []byte("\r\n")))
 	if f, err = ReadProfile(ragged); err != nil || f.Cycles != 23277 {
 		t.Errorf("ragged: %+v, %v", f, err)
@@ -366,14 +397,14 @@ func TestProfiles(t *testing.T) {
 
 func TestAnEstimateIsPutTogether(t *testing.T) {
 	t.Parallel()
-	trace, schematic := read(t, "qnn", zoo+".trace.json"), read(t, "qnn", zoo+".schematic.txt")
+	trace, schematic := timeline(t, read(t, "qnn", zoo+".trace.json")), read(t, "qnn", zoo+".schematic.txt")
 	soc, err := Find("RVC4")
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := New(soc, Figures{Cycles: 20176}, trace, schematic)
-	if err != nil || e.Base != "Kailua" || len(e.Notes) != 0 || len(e.Layers) != 26 || e.SoC.Model != 77 || !strings.Contains(e.SoC.Note, "QCS9100") {
-		t.Errorf("%v, %+v", err, e)
+	e := New(soc, Figures{Cycles: 20176}, trace, schematic)
+	if e.Base != "Kailua" || len(e.Notes) != 0 || len(e.Layers) != 26 || e.SoC.Model != 77 || !strings.Contains(e.SoC.Note, "QCS9100") {
+		t.Errorf("%+v", e)
 	}
 	ops := Groups(e.Layers, ByOp)
 	if ops[0].Name != "ElementWiseBinary" || ops[0].Layers != 4 || ops[1].Name != "Conv2d" || !near(sumGroups(ops), 20176) {
@@ -404,12 +435,9 @@ func TestAnEstimateIsPutTogether(t *testing.T) {
 	if prefixes := Groups(e.Layers, ByPrefix(1)); !slices.ContainsFunc(prefixes, func(g Group) bool { return g.Name == "act" && g.Layers == 2 }) || !near(sumGroups(prefixes), 20176) {
 		t.Errorf("%+v", prefixes)
 	}
-	e, err = New(soc, Figures{Cycles: 20000, Missing: 3, Repeated: []string{"Input Fill"}}, trace, schematic[:len(schematic)/2])
-	if err != nil || len(e.Notes) != 4 || !near(sum(e.Layers), 20176) {
-		t.Errorf("%v, notes %q", err, e.Notes)
-	}
-	if _, err := New(soc, Figures{}, nil, schematic); !errors.Is(err, ErrTrace) {
-		t.Errorf("%v", err)
+	e = New(soc, Figures{Cycles: 20000, Missing: 3, Repeated: []string{"Input Fill"}}, trace, schematic[:len(schematic)/2])
+	if len(e.Notes) != 4 || !near(sum(e.Layers), 20176) {
+		t.Errorf("notes %q", e.Notes)
 	}
 }
 
@@ -474,6 +502,9 @@ func FuzzReadTrace(f *testing.F) {
 	f.Add([]byte(`{"traceEvents":[{"name":"a\u0041","ph":"X","tid":1,"ts":1.5,"dur":2,"args":{"id":"0x1900000002","flags":["for_hvx"],"dims":[[1,2]],"bw_info":{"dram_read":1}}}],"Hextimate Configuration":{"a":1}}`))
 	f.Add([]byte(`x{"traceEvents":[{"name":"TCM usage","ph":"C","ts":3,"args":{"Bytes":7}},{"name":"thread_name","ph":"M","tid":0,"args":{"name":"FG:"}}]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
+		if _, err := ReadTraces(data); err != nil && !errors.Is(err, ErrTrace) {
+			t.Fatalf("%v", err)
+		}
 		x, err := ReadTrace(data)
 		if err != nil {
 			if !errors.Is(err, ErrTrace) || x != nil {
@@ -507,8 +538,9 @@ func FuzzReadSchematic(f *testing.F) {
 func FuzzReadProfile(f *testing.F) {
 	f.Add([]byte("Msg Timestamp,Message,Time,Unit of Measurement,Timing Source,Event Level,Event Identifier\n0,UNKNOWN,43008,COUNT,BACKEND,SUB-EVENT,Input Fill\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if _, err := ReadProfile(data); err != nil && !errors.Is(err, ErrProfile) && !errors.Is(err, ErrNoEstimate) {
-			t.Fatalf("%v", err)
+		_, several := ReadProfiles(data)
+		if _, err := ReadProfile(data); err != nil && !errors.Is(err, ErrProfile) && !errors.Is(err, ErrNoEstimate) || several != nil && !errors.Is(several, ErrProfile) {
+			t.Fatalf("%v, %v", err, several)
 		}
 	})
 }

@@ -85,27 +85,72 @@ const (
 // short, are passed over: names of operators, which are not quoted, stand there too. Of rows that come more than once, since
 // the provider appends to a file, the last one counts and Repeated says so. The errors are those of FiguresOf.
 func ReadProfile(csv []byte) (Figures, error) {
-	var known Figures
 	events, repeated := map[string]uint64{}, []string(nil)
+	err := eachRow(csv, func(name string, value uint64) error {
+		if _, twice := events[name]; twice && !slices.Contains(repeated, name) {
+			repeated = append(repeated, name)
+		}
+		events[name] = value
+		return nil
+	})
+	if err != nil {
+		return Figures{}, err
+	}
+	f, err := FiguresOf(events)
+	f.Repeated = repeated
+	return f, err
+}
+
+// ReadProfiles reads a profile that holds several estimates, in the order of the file. A row that is there already begins the
+// next one. Without any the list is empty.
+func ReadProfiles(csv []byte) ([]Figures, error) {
+	var list []Figures
+	events := map[string]uint64{}
+	done := func() error {
+		if len(events) == 0 {
+			return nil
+		}
+		f, err := FiguresOf(events)
+		list = append(list, f)
+		clear(events)
+		return err
+	}
+	err := eachRow(csv, func(name string, value uint64) (err error) {
+		if _, next := events[name]; next {
+			err = done()
+		}
+		events[name] = value
+		return err
+	})
+	if err == nil {
+		err = done()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return list, nil
+}
+
+// eachRow goes over the rows of estimates.
+func eachRow(csv []byte, each func(name string, value uint64) error) error {
+	var known Figures
+	rows := known.rows()
 	for line := range strings.Lines(string(csv)) {
 		fields := strings.SplitN(strings.TrimRight(line, "\r\n"), ",", nameField+1)
 		if len(fields) <= nameField {
 			continue
 		}
 		name := strings.Trim(strings.TrimSpace(fields[nameField]), `"`)
-		if !slices.ContainsFunc(known.rows(), func(r row) bool { return r.name == name }) {
+		if !slices.ContainsFunc(rows, func(r row) bool { return r.name == name }) {
 			continue
 		}
 		v, err := strconv.ParseUint(strings.TrimSpace(fields[valueField]), 10, 64)
 		if err != nil {
-			return Figures{}, fmt.Errorf("%w: %s is %.40q", ErrProfile, name, fields[valueField])
+			return fmt.Errorf("%w: %s is %.40q", ErrProfile, name, fields[valueField])
 		}
-		if _, twice := events[name]; twice && !slices.Contains(repeated, name) {
-			repeated = append(repeated, name)
+		if err := each(name, v); err != nil {
+			return err
 		}
-		events[name] = v
 	}
-	f, err := FiguresOf(events)
-	f.Repeated = repeated
-	return f, err
+	return nil
 }

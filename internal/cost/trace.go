@@ -91,11 +91,33 @@ const (
 )
 
 // ReadTrace finds and reads the timeline in a file of the compiler's: a JSON document in Chrome's trace format, alone or among
-// binary data. Every error is an ErrTrace.
+// binary data. Of several the first one is read. Every error is an ErrTrace.
 func ReadTrace(data []byte) (*Timeline, error) {
-	key := bytes.Index(data, []byte(`"traceEvents"`))
+	t, _, err := readFirst(data)
+	return t, err
+}
+
+// ReadTraces reads all timelines of a file, in its order. Every error is an ErrTrace.
+func ReadTraces(data []byte) ([]*Timeline, error) {
+	var list []*Timeline
+	for bytes.Contains(data, traceKey) {
+		t, end, err := readFirst(data)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, t)
+		data = data[end:]
+	}
+	return list, nil
+}
+
+var traceKey = []byte(`"traceEvents"`)
+
+// readFirst reads the first timeline and says where its document ends.
+func readFirst(data []byte) (t *Timeline, end int, err error) {
+	key := bytes.Index(data, traceKey)
 	if key < 0 {
-		return nil, fmt.Errorf("%w: it has no traceEvents", ErrTrace)
+		return nil, 0, fmt.Errorf("%w: it has no traceEvents", ErrTrace)
 	}
 	var starts []int // a document of its own, or what begins last before the key
 	if trimmed := bytes.TrimLeft(data, " \n\t\r"); trimmed[0] == '{' {
@@ -104,14 +126,14 @@ func ReadTrace(data []byte) (*Timeline, error) {
 	if last := bytes.LastIndexByte(data[:key], '{'); last >= 0 && !slices.Contains(starts, last) {
 		starts = append(starts, last)
 	}
-	err := errors.New("no document begins before its traceEvents")
+	err = errors.New("no document begins before its traceEvents")
 	for _, at := range starts {
 		r := traceReader{scanner: scanner{data: data, at: at}}
 		if err = r.document(); err == nil {
-			return r.finish(), nil
+			return r.finish(), r.at, nil
 		}
 	}
-	return nil, fmt.Errorf("%w: %w", ErrTrace, err)
+	return nil, 0, fmt.Errorf("%w: %w", ErrTrace, err)
 }
 
 // traceReader collects a timeline.

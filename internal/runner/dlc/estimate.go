@@ -12,7 +12,7 @@ import (
 
 // Estimate compiles a DLC for a chip and reads what the compiler's cost model expects of it. Nothing is run, no tensor is
 // exposed: that would change it. Layers have the names and types of the file's nodes. The engine's SoC does not count. The
-// errors are New's, and those of cost.New and cost.FiguresOf, of which cost.ErrNoEstimate says that there is no model of the
+// errors are New's, and those of cost.FiguresOf and cost.ReadTrace, of which cost.ErrNoEstimate says that there is no model of the
 // chip.
 func Estimate(ctx context.Context, e Engine, soc cost.SoC, path, scratch string) (*cost.Estimate, error) {
 	e.SoC = soc.Model
@@ -48,10 +48,11 @@ func (r *Runner) estimate(soc cost.SoC) (*cost.Estimate, error) {
 			return nil, err
 		}
 	}
-	x, err := cost.New(soc, f, trace, schematic)
+	t, err := cost.ReadTrace(trace)
 	if err != nil {
 		return nil, err
 	}
+	x := cost.New(soc, f, t, schematic)
 	types := map[string]string{}
 	for _, n := range r.Nodes() {
 		types[n.Name] = n.Type

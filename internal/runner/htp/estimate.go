@@ -1,12 +1,16 @@
 package htp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"strconv"
+	"strings"
 
 	"quantcheck/internal/cost"
 	"quantcheck/internal/onnx"
@@ -41,72 +45,124 @@ const profileOption = "profiling_file_path"
 // *RefusedError if the HTP does not take the model whole, ErrDivided, or cost.ErrNoEstimate. The engine's SoC, Arch and Fallback
 // do not count.
 func (e Engine) Estimate(ctx context.Context, m *onnx.Model, o EstimateOptions) (*cost.Estimate, error) {
+	parts, _, err := e.estimate(ctx, m, o, false)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(parts) == 0:
+		return nil, fmt.Errorf("SoC model %d: %w", o.SoC.Model, cost.ErrNoEstimate)
+	case len(parts) > 1:
+		return nil, ErrDivided
+	}
+	return parts[0], nil
+}
+
+// EstimateParts estimates what is left of a model when the operators that the HTP refuses run on the CPU: graphs that run one
+// after the other, each with an estimate of its own. Of the CPU's part, and of the way between the two, nothing is known.
+func (e Engine) EstimateParts(ctx context.Context, m *onnx.Model, o EstimateOptions) (parts []*cost.Estimate, refused []Refusal, err error) {
+	return e.estimate(ctx, m, o, true)
+}
+
+func (e Engine) estimate(ctx context.Context, m *onnx.Model, o EstimateOptions, allowCPU bool) ([]*cost.Estimate, []Refusal, error) {
 	m = named(raised(m))
 	if o.DLC {
 		b, err := qdq.Integers(m, m.Outputs())
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		m = b.Model
 	}
 	l := load{
-		Library: e.Library, Provider: e.Kit.Provider(), Rewrite: !o.DLC, External: externalDir(m), Inputs: slots(m), Outputs: m.Outputs(),
+		Library: e.Library, Provider: e.Kit.Provider(), Rewrite: !o.DLC, AllowCPU: allowCPU, External: externalDir(m), Inputs: slots(m), Outputs: m.Outputs(),
 		Options: map[string]string{"backend_path": e.Kit.HTP(), "soc_model": strconv.Itoa(o.SoC.Model), "profiling_level": "optrace", profileOption: profileFile},
 	}
 	data, err := m.Bytes()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	s, err := openSession(ctx, l, data)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer s.close()
-	x, err := estimateIn(s.Dir(), o.SoC)
+	parts, err := estimatesIn(s.Dir(), o.SoC)
 	if err != nil {
-		return nil, fmt.Errorf("the estimate for SoC model %d: %w", o.SoC.Model, err)
+		return nil, nil, fmt.Errorf("the estimate for SoC model %d: %w", o.SoC.Model, err)
 	}
-	ops := map[string]string{}
+	types := map[string]string{}
 	for _, n := range m.Graph().GetNode() {
-		ops[n.GetName()] = n.GetOpType()
+		types[n.GetName()] = n.GetOpType()
 	}
-	x.Rename(ops)
-	return x, nil
+	for _, x := range parts {
+		x.Rename(types)
+	}
+	return parts, s.told.Refused, nil
 }
 
-// estimateIn reads the files that a session left in its worker's folder.
-func estimateIn(dir string, soc cost.SoC) (*cost.Estimate, error) {
+// estimatesIn reads the files that a session left in its worker's folder: an estimate per graph, none if the compiler has no
+// cost model of the chip. For every graph but the first the provider appends the estimate of the graph before once more, and
+// then this one's.
+func estimatesIn(dir string, soc cost.SoC) ([]*cost.Estimate, error) {
 	profile, err := os.ReadFile(filepath.Join(dir, profileFile))
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, cost.ErrNoEstimate
+		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	f, err := cost.ReadProfile(profile)
+	figures, err := cost.ReadProfiles(profile)
+	if err != nil || len(figures) == 0 {
+		return nil, err
+	}
+	log, err := os.ReadFile(filepath.Join(dir, timelineFile))
 	if err != nil {
 		return nil, err
 	}
-	schematic, several, err := schematicIn(dir)
+	timelines, err := cost.ReadTraces(log)
 	if err != nil {
 		return nil, err
 	}
-	if several || len(f.Repeated) > 0 {
-		return nil, ErrDivided
+	n := (len(figures) + 1) / 2
+	fit := len(figures) == 2*n-1 && len(timelines) == len(figures)
+	for i := 1; fit && i < n; i++ {
+		fit = reflect.DeepEqual(figures[2*i-1], figures[2*i-2])
 	}
-	trace, err := os.ReadFile(filepath.Join(dir, timelineFile))
+	if !fit {
+		return nil, fmt.Errorf("the provider left %d estimates and %d timelines, which do not fit each other", len(figures), len(timelines))
+	}
+	schematics, err := schematicsIn(dir, n)
 	if err != nil {
 		return nil, err
 	}
-	return cost.New(soc, f, trace, schematic)
+	var list []*cost.Estimate
+	for i := range n {
+		list = append(list, cost.New(soc, figures[2*i], timelines[2*i], schematics[i]))
+	}
+	return list, nil
 }
 
-// schematicIn reads the compiler's schematic, nil if it left none.
-func schematicIn(dir string) (text []byte, several bool, err error) {
-	found, err := filepath.Glob(filepath.Join(dir, "*_schematic.bin"))
-	if err != nil || len(found) == 0 {
-		return nil, false, err
+// schematicsIn reads the compiler's schematics of n graphs, in their order, which stands at the end of their names. If it did
+// not leave as many, all are nil.
+func schematicsIn(dir string, n int) ([][]byte, error) {
+	const end = "_schematic.bin"
+	found, err := filepath.Glob(filepath.Join(dir, "*"+end))
+	if err != nil {
+		return nil, err
 	}
-	text, err = os.ReadFile(found[0])
-	return text, len(found) > 1, err
+	list := make([][]byte, n)
+	if len(found) != n {
+		return list, nil
+	}
+	number := func(path string) int {
+		name := strings.TrimSuffix(path, end)
+		k, _ := strconv.Atoi(name[strings.LastIndexByte(name, '_')+1:])
+		return k
+	}
+	slices.SortStableFunc(found, func(a, b string) int { return cmp.Compare(number(a), number(b)) })
+	for i, path := range found {
+		if list[i], err = os.ReadFile(path); err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
 }

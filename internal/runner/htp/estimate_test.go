@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"quantcheck/internal/cost"
 	"quantcheck/internal/fixture"
 	"quantcheck/internal/onnx"
+	"quantcheck/internal/onnx/onnxpb"
 )
 
 func rvc4(t testing.TB) cost.SoC {
@@ -176,6 +178,46 @@ func TestEveryChipThatCanBeAskedForHasAnEstimate(t *testing.T) {
 	}
 }
 
+func TestOfWhatIsLeftOfAModelThereAreEstimates(t *testing.T) {
+	e := engine(t)
+	node := func(op, name, in, out string) *onnxpb.NodeProto {
+		return &onnxpb.NodeProto{OpType: &op, Name: &name, Input: []string{in}, Output: []string{out}}
+	}
+	model := func(nodes ...*onnxpb.NodeProto) *onnx.Model {
+		m := withDet()
+		g := m.Proto.Graph
+		g.Node, g.Output = nodes, []*onnxpb.ValueInfoProto{onnx.Untyped(nodes[len(nodes)-1].Output[0])}
+		return m
+	}
+	htp := []*onnxpb.NodeProto{node("Relu", "first", "x", "a"), node("Sigmoid", "second", "b", "c"), node("Tanh", "third", "d", "e"), node("Exp", "fourth", "f", "y")}
+	var alone []int64
+	for _, n := range htp {
+		x, err := e.Estimate(t.Context(), model(node(n.GetOpType(), n.GetName(), "x", "y")), EstimateOptions{SoC: rvc4(t)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		alone = append(alone, x.Cycles)
+	}
+	m := model(htp[0], node("Erf", "erf 1", "a", "b"), htp[1], node("Erf", "erf 2", "c", "d"), htp[2], node("Erf", "erf 3", "e", "f"), htp[3])
+	parts, refused, err := e.EstimateParts(t.Context(), m, EstimateOptions{SoC: rvc4(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(parts) != 4 || len(refused) != 3 || refused[0].Node != "erf 1" {
+		t.Fatalf("%d parts, refused %v", len(parts), refused)
+	}
+	for i, n := range htp {
+		x, name := parts[i], n.GetName()
+		if x.Cycles != alone[i] || len(x.Notes) != 0 || !slices.ContainsFunc(x.Layers, func(l cost.Layer) bool { return l.Name == name && !l.Added && l.Events > 0 }) {
+			t.Errorf("%s: %d cycles, alone %d; notes %q, layers %+v", name, x.Cycles, alone[i], x.Notes, x.Layers)
+		}
+	}
+	parts, refused, err = e.EstimateParts(t.Context(), model(node("Relu", "relu", "x", "y")), EstimateOptions{SoC: rvc4(t)})
+	if err != nil || len(parts) != 1 || len(refused) != 0 {
+		t.Errorf("all for the HTP: %d parts, %v, %v", len(parts), refused, err)
+	}
+}
+
 func TestFilesThatASessionLeft(t *testing.T) {
 	profile, err := os.ReadFile(filepath.Join(fixture.Root(), "internal", "cost", "testdata", "zoo_w8a8_per_channel.csv"))
 	if err != nil {
@@ -185,19 +227,24 @@ func TestFilesThatASessionLeft(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	csv := string(profile)
+	csv, log := string(profile), string(trace)
+	other := strings.ReplaceAll(csv, ",23277,", ",100,")
+	anything := errors.New("any error")
 	for name, row := range map[string]struct {
 		files map[string]string
-		want  error
+		want  []int64
+		err   error
 	}{
-		"all":               {map[string]string{profileFile: csv, timelineFile: string(trace)}, nil},
-		"none":              {nil, cost.ErrNoEstimate},
-		"no rows":           {map[string]string{profileFile: "a\n"}, cost.ErrNoEstimate},
-		"two estimates":     {map[string]string{profileFile: csv + csv, timelineFile: string(trace)}, ErrDivided},
-		"two schematics":    {map[string]string{profileFile: csv, timelineFile: string(trace), "a_schematic.bin": "", "b_schematic.bin": ""}, ErrDivided},
-		"no timeline":       {map[string]string{profileFile: csv}, os.ErrNotExist},
-		"a damaged one":     {map[string]string{profileFile: csv, timelineFile: string(trace[:len(trace)/2])}, cost.ErrTrace},
-		"a damaged profile": {map[string]string{profileFile: csv[:len(csv)*3/4], timelineFile: string(trace)}, cost.ErrProfile},
+		"one graph":           {map[string]string{profileFile: csv, timelineFile: log}, []int64{23277}, nil},
+		"none":                {nil, nil, nil},
+		"no rows":             {map[string]string{profileFile: "a\n"}, nil, nil},
+		"two graphs":          {map[string]string{profileFile: csv + csv + other, timelineFile: log + log + log}, []int64{23277, 100}, nil},
+		"two estimates":       {map[string]string{profileFile: csv + csv, timelineFile: log + log}, nil, anything},
+		"others in between":   {map[string]string{profileFile: csv + other + csv, timelineFile: log + log + log}, nil, anything},
+		"a timeline too much": {map[string]string{profileFile: csv, timelineFile: log + log}, nil, anything},
+		"no timeline":         {map[string]string{profileFile: csv}, nil, os.ErrNotExist},
+		"a damaged one":       {map[string]string{profileFile: csv, timelineFile: log[:len(log)/2]}, nil, cost.ErrTrace},
+		"a damaged profile":   {map[string]string{profileFile: csv[:len(csv)*3/4], timelineFile: log}, nil, cost.ErrProfile},
 	} {
 		dir := t.TempDir()
 		for file, text := range row.files {
@@ -205,12 +252,19 @@ func TestFilesThatASessionLeft(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		x, err := estimateIn(dir, rvc4(t))
-		if !errors.Is(err, row.want) || (row.want == nil) != (err == nil) {
+		list, err := estimatesIn(dir, rvc4(t))
+		if (row.err == nil) != (err == nil) || row.err != nil && !errors.Is(row.err, anything) && !errors.Is(err, row.err) {
 			t.Errorf("%s: %v", name, err)
 		}
-		if row.want == nil && (x.Cycles != 23277 || len(x.Notes) != 2) { // no names, and another model's timeline
-			t.Errorf("%s: %+v", name, x.Notes)
+		var got []int64
+		for _, x := range list {
+			got = append(got, x.Cycles)
+			if len(x.Notes) != 2 { // no names, and another model's timeline
+				t.Errorf("%s: %q", name, x.Notes)
+			}
+		}
+		if !slices.Equal(got, row.want) {
+			t.Errorf("%s: %v", name, got)
 		}
 	}
 }
