@@ -17,7 +17,7 @@ import (
 // rooms lists every package below internal, lowest first. A package may import only those above its line. The order is
 // that of docs/architecture.md.
 var rooms = []string{
-	"file", "spell", "tensor", "machine", "variant", "onnx/onnxpb", "abi", "dlc", "snpe",
+	"file", "spell", "tensor", "machine", "variant", "onnx/onnxpb", "abi", "dlc", "snpe", "cost",
 	"quant", "metric", "coco", "onnx", "onnxruntime", "qnn", "qnn/compose", "dataset", "archive",
 	"runner", "runner/ort", "runner/worker",
 	"truth", "calib", "qdq", "rewrite", "decode", "runner/htp", "runner/dlc",

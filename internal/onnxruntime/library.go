@@ -126,6 +126,7 @@ const (
 	setGlobalIntraOpNumThreads     = 147
 	setGlobalSpinControl           = 149
 	optimizationOff                = 0
+	optimizationAll                = 99
 	onnxTypeTensor                 = 1
 	arenaAllocator, memoryDefault  = 1, 0
 	severityVerbose                = 0

@@ -10,9 +10,11 @@ import (
 	"quantcheck/internal/tensor"
 )
 
-// Options says how a session is compiled. Graph optimisation is always off, which is the reference for a simulation: every
-// operator in float as it stands.
+// Options says how a session is compiled.
 type Options struct {
+	// Rewrite lets the library rewrite the graph, as it does where nobody says otherwise. Off is the reference for a simulation:
+	// every operator in float as it stands.
+	Rewrite bool
 	// ExternalDir is the folder that external tensor data is relative to.
 	ExternalDir string
 	Provider    *Provider // nil: the CPU
@@ -77,8 +79,12 @@ func (r *Runtime) NewSession(model []byte, inputs, outputs []string, o Options) 
 	if o.ExternalDir != "" {
 		entries = append(entries, [2]string{"session.model_external_initializers_file_folder_path", o.ExternalDir})
 	}
+	level := uintptr(optimizationOff)
+	if o.Rewrite {
+		level = optimizationAll
+	}
 	steps := []error{
-		r.call(setSessionGraphOptimizationLvl, opts, optimizationOff),
+		r.call(setSessionGraphOptimizationLvl, opts, level),
 		r.call(setSessionLogSeverityLevel, opts, map[Talk]uintptr{Silent: severityFatal, Warnings: severityWarning, Everything: severityVerbose}[o.Talk]),
 		r.call(disablePerSessionThreads, opts),
 		// Many sessions run in turn: memory that one keeps in an arena is lost to the others. The system's allocator keeps

@@ -5,7 +5,7 @@
 //  2. What the composer says of the encodings is held against what our reader says; where they disagree a note says so.
 //  3. Runner.Run puts bytes into the shared memory and gives what comes out, in the tensors' own types.
 //
-// Estimates asks the compiler what it expects of the graph's speed, without running it.
+// Estimate asks the compiler what it expects of the graph's speed, without running it.
 package dlc
 
 import (
@@ -62,9 +62,6 @@ var ErrNotDLC = errors.New("this is no DLC that can be run")
 
 // ErrOldVersion means a DLC of SNPE 1.x, which Qualcomm's own composer does not take.
 var ErrOldVersion = errors.New("a DLC of SNPE 1.x cannot be run on the emulator; convert the model again with SNPE 2 or QAIRT (info and diff read this file too, and dumps of a board can be compared)")
-
-// ErrNoEstimate means that the compiler has no cost model of the chip.
-var ErrNoEstimate = errors.New("the compiler has no cost model of this chip; it has one of the SoC models 77 and 52 (HTP architecture 73), 72 (81) and 62 (68)")
 
 // UnknownTensorError names tensors that were to be exposed and cannot be.
 type UnknownTensorError struct{ Names []string }

@@ -204,56 +204,6 @@ func TestAnEncodingOnWhichTheTwoDisagreeIsSaid(t *testing.T) {
 	}
 }
 
-func TestEstimatesAreTheFixtures(t *testing.T) {
-	e := engine(t)
-	type numbers struct {
-		Cycles, Lower, Upper, US, Missing uint64
-		InputFill                         uint64 `json:"input_fill"`
-		OutputSpill                       uint64 `json:"output_spill"`
-	}
-	var want struct{ DLC map[string]numbers }
-	if err := json.Unmarshal(readFixture(t, "qnn", "estimates.json"), &want); err != nil {
-		t.Fatal(err)
-	}
-	if len(want.DLC) == 0 {
-		t.Fatal("no numbers")
-	}
-	e.SoC = 77
-	for name, w := range want.DLC {
-		x, err := Estimates(t.Context(), e, fixture.Path(t, strings.Split(name, "/")...), t.TempDir())
-		if err != nil {
-			t.Errorf("%s: %v", name, err)
-			continue
-		}
-		got := numbers{
-			Cycles: x.Events["Simulated (Accelerator exec cycles)"], Lower: x.Events["Simulated (Accelerator exec cycles (lower estimate))"],
-			Upper: x.Events["Simulated (Accelerator exec cycles (upper estimate))"], US: x.Events["Simulated (Accelerator exec time us)"],
-			InputFill: x.Events["Input Fill"], OutputSpill: x.Events["Output Spill"], Missing: x.Events["Missing Ops (Number of Ops with no Costs associated)"],
-		}
-		if got != w {
-			t.Errorf("%s: %+v, want %+v; events %v", name, got, w, x.Events)
-		}
-		if !json.Valid(x.Trace) || !bytes.Contains(x.Trace, []byte("traceEvents")) || !bytes.Contains(x.Schematic, []byte("qnn_name_translations")) {
-			t.Errorf("%s: a trace of %d bytes, a schematic of %d", name, len(x.Trace), len(x.Schematic))
-		}
-		if name == "qnn/zoo_w8a8_per_channel.dlc" {
-			var got, want any
-			if err := errors.Join(json.Unmarshal(x.Trace, &got), json.Unmarshal(readFixture(t, "qnn", "zoo_w8a8_per_channel.trace.json"), &want)); err != nil {
-				t.Fatal(err)
-			}
-			a, _ := json.Marshal(got.(map[string]any)["traceEvents"])
-			b, _ := json.Marshal(want.(map[string]any)["traceEvents"])
-			if !bytes.Equal(a, b) {
-				t.Errorf("the timeline is another one")
-			}
-		}
-	}
-	e.SoC = DefaultSoC
-	if _, err := Estimates(t.Context(), e, fixture.Path(t, "qnn", "zoo_w8a8_per_tensor.dlc"), ""); !errors.Is(err, ErrNoEstimate) {
-		t.Errorf("%v", err)
-	}
-}
-
 func TestWhatIsNoDLCIsSaid(t *testing.T) {
 	e := engine(t)
 	for name, row := range map[string]struct {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 
 	"quantcheck/internal/dlc"
@@ -229,47 +228,4 @@ func (r *Runner) feed(inputs map[string][]byte) error {
 func (r *Runner) Close() {
 	r.session.Close()
 	r.model.Close()
-}
-
-// Estimate is what the compiler expects of a graph on the DSP.
-type Estimate struct {
-	compose.Estimate
-	Schematic []byte // the compiler's graphs and the names of the model's operators, a text; nil if it left none
-	Graph     compose.Description
-}
-
-// Estimates compiles a DLC for a chip and reads what the compiler's cost model expects of it. Nothing is run, no tensor is
-// exposed: that would change it. The errors are New's, and ErrNoEstimate.
-func Estimates(ctx context.Context, e Engine, path, scratch string) (*Estimate, error) {
-	r, err := open(ctx, e, path, Options{Scratch: scratch}, true)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	defer r.Close()
-	if len(r.told.Events) == 0 {
-		return nil, fmt.Errorf("SoC model %d: %w", e.soc(), ErrNoEstimate)
-	}
-	x := &Estimate{Estimate: compose.Estimate{Events: r.told.Events}, Graph: r.told.Graph}
-	if x.Trace, err = optional(filepath.Join(r.session.Dir(), traceFile)); err != nil {
-		return nil, err
-	}
-	found, err := filepath.Glob(filepath.Join(r.session.Dir(), "*_schematic.bin"))
-	if err != nil {
-		return nil, err
-	}
-	if len(found) == 1 {
-		if x.Schematic, err = optional(found[0]); err != nil {
-			return nil, err
-		}
-	}
-	return x, nil
-}
-
-// optional reads a file, nil if there is none.
-func optional(path string) ([]byte, error) {
-	data, err := os.ReadFile(path)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
-	}
-	return data, err
 }

@@ -29,12 +29,8 @@ func (e Engine) WriteDLC(ctx context.Context, m *onnx.Model) ([]byte, error) {
 	}
 	m = ownNames(b)
 	l := load{
-		Library: e.Library, Provider: e.Kit.Provider(), External: externalDir(m), Outputs: m.Outputs(),
+		Library: e.Library, Provider: e.Kit.Provider(), External: externalDir(m), Inputs: slots(m), Outputs: m.Outputs(),
 		Options: map[string]string{"backend_path": e.Kit.IR(), "dump_qnn_ir_dlc": "1", "dump_qnn_ir_dlc_dir": dir},
-	}
-	for _, in := range m.Inputs() {
-		d, shape, _ := onnx.TypeOf(in)
-		l.Inputs = append(l.Inputs, slot{Name: in.GetName(), DType: d, Shape: shape})
 	}
 	data, err := m.Bytes()
 	if err != nil {

@@ -36,7 +36,7 @@ func engine(t *testing.T) Engine {
 	return Engine{Kit: kit, Library: library(t), SoC: DefaultSoC, Arch: DefaultArch}
 }
 
-func library(t *testing.T) string {
+func library(t testing.TB) string {
 	t.Helper()
 	path, err := onnxruntime.Find("")
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"quantcheck/internal/onnx"
 	"quantcheck/internal/runner/worker"
 	"quantcheck/internal/tensor"
 )
@@ -19,6 +20,7 @@ type load struct {
 	Provider string            `json:"provider"` // the plug-in
 	Options  map[string]string `json:"options"`
 	AllowCPU bool              `json:"allow_cpu"`
+	Rewrite  bool              `json:"rewrite"`  // by ONNX Runtime, before the provider gets the graph
 	External string            `json:"external"` // folder of external tensor data
 	Inputs   []slot            `json:"inputs"`
 	Outputs  []string          `json:"outputs"`
@@ -31,6 +33,16 @@ type slot struct {
 	Shape  []int64      `json:"shape"`
 	Offset int          `json:"offset"`
 	Bytes  int          `json:"bytes"`
+}
+
+// slots are a model's inputs; they have no places yet.
+func slots(m *onnx.Model) []slot {
+	var list []slot
+	for _, in := range m.Inputs() {
+		d, shape, _ := onnx.TypeOf(in)
+		list = append(list, slot{Name: in.GetName(), DType: d, Shape: shape})
+	}
+	return list
 }
 
 // opened is what the worker tells of a session; Refused is set when it could not be opened.

@@ -97,12 +97,10 @@ func (e Engine) open(ctx context.Context, m *onnx.Model, taps []string) (*pass, 
 	if err != nil {
 		return nil, err
 	}
-	l := load{Library: e.Library, Provider: e.Kit.Provider(), Options: e.options(), AllowCPU: e.Fallback, External: externalDir(m)}
-	for _, in := range b.Model.Inputs() {
-		d, shape, _ := onnx.TypeOf(in)
-		l.Inputs = append(l.Inputs, slot{Name: in.GetName(), DType: d, Shape: shape})
+	l := load{
+		Library: e.Library, Provider: e.Kit.Provider(), Options: e.options(), AllowCPU: e.Fallback, External: externalDir(m),
+		Inputs: slots(b.Model), Outputs: b.Model.Outputs(),
 	}
-	l.Outputs = b.Model.Outputs()
 	data, err := b.Model.Bytes()
 	if err != nil {
 		return nil, err

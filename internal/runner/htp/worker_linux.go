@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 
 	"quantcheck/internal/onnxruntime"
 	"quantcheck/internal/runner/worker"
@@ -66,8 +68,11 @@ func (w *graph) open(l load) (*onnxruntime.Runtime, opened, error) {
 	}
 	a := opened{Inputs: l.Inputs}
 	open := func(allowCPU bool, talk onnxruntime.Talk) (*onnxruntime.Session, error) {
+		if err := l.clear(); err != nil {
+			return nil, err
+		}
 		return r.NewSession(model, names, l.Outputs, onnxruntime.Options{
-			ExternalDir: l.External, Talk: talk, Provider: &onnxruntime.Provider{Name: provider, Options: l.Options, AllowCPU: allowCPU},
+			Rewrite: l.Rewrite, ExternalDir: l.External, Talk: talk, Provider: &onnxruntime.Provider{Name: provider, Options: l.Options, AllowCPU: allowCPU},
 		})
 	}
 	if w.session, err = open(false, onnxruntime.Warnings); err != nil {
@@ -92,6 +97,23 @@ func (w *graph) open(l load) (*onnxruntime.Runtime, opened, error) {
 		a.Outputs = append(a.Outputs, slot{Name: name, DType: types[i].DType, Shape: types[i].Shape})
 	}
 	return r, a, nil
+}
+
+// clear removes what a session before may have left in this folder, be it another worker's: the provider would append to it.
+func (l load) clear() error {
+	if l.Options[profileOption] == "" {
+		return nil
+	}
+	left, err := filepath.Glob("*_schematic.bin")
+	if err != nil {
+		return err
+	}
+	for _, file := range append(left, profileFile, timelineFile) {
+		if err := os.Remove(file); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
 }
 
 // bind makes the tensors in the shared memory.
