@@ -1,0 +1,27 @@
+package result
+
+import (
+	"time"
+
+	"quantcheck/internal/cost"
+	"quantcheck/internal/variant"
+)
+
+// Estimated is what the compiler's cost model expects of one form of a model on the DSP.
+type Estimated struct {
+	ID      int64         `json:"id,omitempty"` // in the workspace's database
+	Name    string        `json:"name"`         // of the model in the workspace
+	Variant string        `json:"variant"`      // "w8a8", "fp16", the name of a DLC
+	Spec    *variant.Spec `json:"spec,omitempty"`
+	Path    string        `json:"path"` // of the model or the DLC
+	Started time.Time     `json:"started"`
+	Tool    string        `json:"tool"`
+	Wheel   string        `json:"wheel"` // version of onnxruntime-qnn
+	// MACs are the multiply-adds of the layers by name, as far as they are known.
+	MACs map[string]int64 `json:"macs,omitempty"`
+	// Refused are operators that the HTP does not take; the estimate is then of what is left, Covered its share of the
+	// model's nodes.
+	Refused []string `json:"refused,omitempty"`
+	Covered float64  `json:"covered"` // 0 to 1
+	*cost.Estimate
+}
