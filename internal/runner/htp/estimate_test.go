@@ -269,36 +269,43 @@ func TestFilesThatASessionLeft(t *testing.T) {
 	}
 }
 
-// BenchmarkEstimate is yolox_nano's estimate, and the provider's session of the same model without it.
+// BenchmarkEstimate is yolox_nano's estimate, and the provider's session of the same model without it; the best of each.
 func BenchmarkEstimate(b *testing.B) {
-	e := Engine{Kit: fixture.Emulator(b), Library: library(b), SoC: 77, Arch: DefaultArch}
+	e := Engine{Kit: fixture.Emulator(b), Library: library(b)}
 	m := raw(b, fixture.Path(b, "qnn", "yolox_nano_w8a8_per_channel.onnx"))
 	soc := rvc4(b)
-	var estimates, sessions time.Duration
-	n := 0
-	for b.Loop() {
+	best := func(d *time.Duration, work func() error) {
 		started := time.Now()
-		if _, err := e.Estimate(b.Context(), m, EstimateOptions{SoC: soc}); err != nil {
+		if err := work(); err != nil {
 			b.Fatal(err)
 		}
-		estimates += time.Since(started)
-		started = time.Now()
-		data, err := named(raised(m)).Bytes()
-		if err != nil {
-			b.Fatal(err)
+		if took := time.Since(started); *d == 0 || took < *d {
+			*d = took
 		}
-		s, err := openSession(b.Context(), load{
-			Library: e.Library, Provider: e.Kit.Provider(), Inputs: slots(m), Outputs: m.Outputs(),
-			Options: map[string]string{"backend_path": e.Kit.HTP(), "soc_model": "77"},
-		}, data)
-		if err != nil {
-			b.Fatal(err)
-		}
-		s.close()
-		sessions += time.Since(started)
-		n++
 	}
-	b.ReportMetric(float64(estimates.Milliseconds())/float64(n), "ms/estimate")
-	b.ReportMetric(float64(sessions.Milliseconds())/float64(n), "ms/session")
-	b.ReportMetric(float64(estimates)/float64(sessions), "estimate/session")
+	var estimate, session time.Duration
+	for b.Loop() {
+		best(&estimate, func() error {
+			_, err := e.Estimate(b.Context(), m, EstimateOptions{SoC: soc})
+			return err
+		})
+		best(&session, func() error {
+			m := named(raised(m))
+			data, err := m.Bytes()
+			if err != nil {
+				return err
+			}
+			s, err := openSession(b.Context(), load{
+				Library: e.Library, Provider: e.Kit.Provider(), Rewrite: true, Inputs: slots(m), Outputs: m.Outputs(),
+				Options: map[string]string{"backend_path": e.Kit.HTP(), "soc_model": "77"},
+			}, data)
+			if err == nil {
+				s.close()
+			}
+			return err
+		})
+	}
+	b.ReportMetric(float64(estimate.Milliseconds()), "ms/estimate")
+	b.ReportMetric(float64(session.Milliseconds()), "ms/session")
+	b.ReportMetric(float64(estimate)/float64(session), "estimate/session")
 }
