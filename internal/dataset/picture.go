@@ -6,8 +6,9 @@ import (
 	"fmt"
 	"image"
 	"image/color"
-	"image/jpeg"
 	"image/png"
+
+	"quantcheck/internal/jpeg"
 )
 
 // Picture is an 8-bit picture of interleaved red, green and blue.
@@ -16,46 +17,52 @@ type Picture struct {
 	Pix           []uint8 // 3 · Width · Height
 }
 
-// maxPixels bounds what a picture's header can make Decode allocate.
+// maxPixels bounds what a PNG's header can make Decode allocate; package jpeg has the same bound.
 const maxPixels = 1 << 28
 
-// Decode reads a JPEG or PNG as OpenCV's imread does: chroma upsampled and converted as libjpeg does, turned upright by
-// its EXIF orientation, transparency and the lower bytes of 16-bit values dropped.
+// isJPEG tells a JPEG by its first bytes; anything else is taken for a PNG.
+func isJPEG(data []byte) bool { return bytes.HasPrefix(data, []byte{0xff, 0xd8}) }
+
+// Decode reads a JPEG or PNG as OpenCV's imread does: a JPEG's pixels are libjpeg-turbo's, turned upright by its EXIF
+// orientation; transparency and the lower bytes of 16-bit values are dropped.
 func Decode(data []byte) (*Picture, error) {
-	config, format, err := image.DecodeConfig(bytes.NewReader(data))
-	if err != nil {
-		if errors.Is(err, image.ErrFormat) {
-			return nil, errors.New("neither a JPEG nor a PNG")
+	if isJPEG(data) {
+		m, err := jpeg.Decode(data)
+		if err != nil {
+			return nil, fmt.Errorf("decode JPEG: %w", err)
 		}
-		return nil, fmt.Errorf("damaged picture: %w", err)
+		p := &Picture{Width: m.Width, Height: m.Height, Pix: m.Pix}
+		return p.upright(orientation(data)), nil
+	}
+	config, err := pngConfig(data)
+	if err != nil {
+		return nil, err
 	}
 	if config.Width <= 0 || config.Height <= 0 || config.Width > maxPixels/config.Height {
 		return nil, fmt.Errorf("a picture of %d × %d is too large", config.Width, config.Height)
 	}
-	var img image.Image
-	if format == "jpeg" {
-		img, err = jpeg.Decode(bytes.NewReader(data))
-	} else {
-		img, err = png.Decode(bytes.NewReader(data))
-	}
+	img, err := png.Decode(bytes.NewReader(data))
 	if err != nil {
-		return nil, fmt.Errorf("damaged or truncated %s: %w", format, err)
+		return nil, fmt.Errorf("damaged or truncated PNG: %w", err)
 	}
-	p := convert(img)
-	if format == "jpeg" {
-		p = p.upright(orientation(data))
+	return convert(img), nil
+}
+
+func pngConfig(data []byte) (image.Config, error) {
+	if !bytes.HasPrefix(data, []byte("\x89PNG\r\n\x1a\n")) {
+		return image.Config{}, errors.New("neither a JPEG nor a PNG")
 	}
-	return p, nil
+	config, err := png.DecodeConfig(bytes.NewReader(data))
+	if err != nil {
+		return image.Config{}, fmt.Errorf("damaged PNG: %w", err)
+	}
+	return config, nil
 }
 
 func convert(img image.Image) *Picture {
 	b := img.Bounds()
 	p := &Picture{Width: b.Dx(), Height: b.Dy(), Pix: make([]uint8, 3*b.Dx()*b.Dy())}
-	switch m := img.(type) {
-	case *image.YCbCr:
-		p.fromYCbCr(m)
-		return p
-	case *image.Gray:
+	if m, ok := img.(*image.Gray); ok {
 		for y := range p.Height {
 			for x := range p.Width {
 				v := m.Pix[y*m.Stride+x]
@@ -123,12 +130,19 @@ func Size(path string) (width, height int, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
-	config, format, err := image.DecodeConfig(bytes.NewReader(data))
-	if err != nil || config.Width <= 0 || config.Height <= 0 {
-		return 0, 0, errors.New("neither a JPEG nor a PNG, or damaged")
+	if isJPEG(data) {
+		width, height, err = jpeg.Size(data)
+		if err != nil {
+			return 0, 0, fmt.Errorf("decode JPEG: %w", err)
+		}
+		if orientation(data) >= 5 {
+			width, height = height, width
+		}
+		return width, height, nil
 	}
-	if format == "jpeg" && orientation(data) >= 5 {
-		return config.Height, config.Width, nil
+	config, err := pngConfig(data)
+	if err != nil {
+		return 0, 0, err
 	}
 	return config.Width, config.Height, nil
 }
