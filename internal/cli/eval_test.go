@@ -51,8 +51,8 @@ func TestDetectionScoresAreThoseOfAPythonPipeline(t *testing.T) {
 		t.Fatalf("%d models, %d pictures, %s, %v", len(e.Models), len(e.Pictures), e.Reading, e.Problems)
 	}
 	for _, m := range e.Models {
-		if got := m.Scores[0].V; math.Abs(got-pythonsMAP[m.Name]) > tolerance(m.Name) {
-			t.Errorf("%s: mAP %.6f, Python has %.6f", m.Name, got, pythonsMAP[m.Name])
+		if got := m.Scores[0].V; math.Abs(got-pythonsMAP[m.Name]) > 1e-9 {
+			t.Errorf("%s: mAP %v, Python has %v", m.Name, got, pythonsMAP[m.Name])
 		}
 	}
 	if a := e.Models[1].Agree; a.Lost == 0 || a.Kept == 0 || !a.Share.OK || a.Share.V > 0.5 || !a.SQNR.OK {
@@ -114,14 +114,6 @@ func TestDetectionScoresAreThoseOfAPythonPipeline(t *testing.T) {
 	if len(layers) != 3 || strings.Join(layers[0], ",") != "layer_name,yolox_nano-w8a16,yolox_nano-w8a8" || strings.Join(layers[1], ",") != "Conv_0,210,100" || strings.Join(layers[2], ",") != "Sigmoid_1,0,150" {
 		t.Errorf("%v", layers)
 	}
-}
-
-// tolerance is what the decoders of JPEG are apart for: 8 bits are sensitive to the last bit of a pixel.
-func tolerance(model string) float64 {
-	if model == "w8a8" {
-		return 0.02
-	}
-	return 0.003
 }
 
 func readCSV(t *testing.T, path string) [][]string {

@@ -18,7 +18,7 @@ import (
 // that of docs/architecture.md.
 var rooms = []string{
 	"file", "spell", "tensor", "machine", "variant", "onnx/onnxpb", "abi", "dlc", "snpe", "cost",
-	"quant", "metric", "coco", "onnx", "onnxruntime", "qnn", "qnn/compose", "dataset", "archive", "jpeg",
+	"quant", "metric", "coco", "jpeg", "onnx", "onnxruntime", "qnn", "qnn/compose", "dataset", "archive",
 	"runner", "runner/ort", "runner/worker",
 	"truth", "calib", "qdq", "rewrite", "decode", "runner/htp", "runner/dlc",
 	"result", "align", "runner/dump", "eval", "encodings", "inspect", "lint",
