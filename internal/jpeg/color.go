@@ -42,14 +42,12 @@ func fromRGB(out []uint8, in *[4][]uint8) {
 func fromYCbCr(out []uint8, in *[4][]uint8) {
 	luma, cb, cr := in[0], in[1][:len(in[0])], in[2][:len(in[0])]
 	for x := range luma {
+		y, u, v := int32(luma[x]), int32(cb[x])-128, int32(cr[x])-128
 		o := out[3*x : 3*x+3 : 3*x+3]
-		o[0], o[1], o[2] = rgb(luma[x], cb[x], cr[x])
+		o[0] = clip(y + (91881*v+32768)>>16)
+		o[1] = clip(y + (-22554*u-46802*v+32768)>>16)
+		o[2] = clip(y + (116130*u+32768)>>16)
 	}
-}
-
-func rgb(luma, cb, cr uint8) (r, g, b uint8) {
-	y, u, v := int32(luma), int32(cb)-128, int32(cr)-128
-	return clip(y + (91881*v+32768)>>16), clip(y + (-22554*u-46802*v+32768)>>16), clip(y + (116130*u+32768)>>16)
 }
 
 func clip(v int32) uint8 {
@@ -70,11 +68,10 @@ func fromCMYK(out []uint8, in *[4][]uint8) {
 
 // fromYCCK turns YCC into CMY first; libjpeg takes it for the complement of RGB.
 func fromYCCK(out []uint8, in *[4][]uint8) {
-	luma, cb, cr, k := in[0], in[1], in[2], in[3]
-	for x := range luma {
-		r, g, b := rgb(luma[x], cb[x], cr[x])
+	fromYCbCr(out, in)
+	for x, k := range in[3] {
 		o := out[3*x : 3*x+3 : 3*x+3]
-		o[0], o[1], o[2] = ink(255-r, k[x]), ink(255-g, k[x]), ink(255-b, k[x])
+		o[0], o[1], o[2] = ink(255-o[0], k), ink(255-o[1], k), ink(255-o[2], k)
 	}
 }
 

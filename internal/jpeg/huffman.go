@@ -35,6 +35,9 @@ func (s *huffmanSpec) build(dc bool) (*huffman, error) {
 		length := i + 1
 		code <<= 1
 		t.offset[length] = index - int32(code)
+		if count > 0 && code+uint32(count) >= 1<<length { // the code of ones alone is never used
+			return nil, errHuffman
+		}
 		for range count {
 			symbol := t.symbols[index]
 			if dc && symbol > 15 {
@@ -45,9 +48,6 @@ func (s *huffmanSpec) build(dc bool) (*huffman, error) {
 			}
 			code++
 			index++
-		}
-		if code >= 1<<length && count > 0 { // the code of ones alone is never used
-			return nil, errHuffman
 		}
 		t.limit[length] = code << (16 - length)
 	}

@@ -159,6 +159,7 @@ func TestDamageIsAnError(t *testing.T) {
 		"other component":      {with(scan+5, 9), "which is none"},
 		"Huffman index":        {with(tables+4, 7), "Huffman"},
 		"too many codes":       {with(tables+5, 3), "Huffman"},
+		"overfull lengths":     {with(tables+6, 6, 0), "Huffman"},
 		"segment length":       {with(quant+2, 0, 1), "impossible length"},
 		"restart marker":       {wrongMarker, "damaged"},
 		"early marker":         {append(bytes.Clone(good[:len(good)-20]), 0xff, 0xd9, 0, 0), "damaged"},
@@ -168,11 +169,31 @@ func TestDamageIsAnError(t *testing.T) {
 			t.Errorf("%s: %v %v, want %q", name, m != nil, err, c.want)
 		}
 	}
-	fractional := bytes.Clone(small(t)["444.jpg"])
-	at := bytes.Index(fractional, []byte{0xff, sof0})
-	fractional[at+11], fractional[at+14] = 0x31, 0x21
-	if _, err := Decode(fractional); err == nil {
-		t.Error("a sampling ratio of 3 : 2 was taken")
+}
+
+func TestFramesAndScansThatLibjpegRefusesAreErrors(t *testing.T) {
+	t.Parallel()
+	files := small(t)
+	full, progressive := files["444.jpg"], files["420-progressive.jpg"]
+	frame, scan := bytes.Index(full, []byte{0xff, sof0}), bytes.Index(full, []byte{0xff, sos})
+	lastTable := bytes.LastIndex(progressive, []byte{0xff, dht})
+	for name, c := range map[string]struct {
+		data  []byte
+		bytes map[int]byte
+		want  string
+	}{
+		"ratio of 3 : 2":                {full, map[int]byte{frame + 11: 0x31, frame + 14: 0x21}, "fractional"},
+		"twelve blocks a unit":          {full, map[int]byte{frame + 11: 0x22, frame + 14: 0x22, frame + 17: 0x22}, "ten blocks"},
+		"components out of order":       {full, map[int]byte{scan + 5: 2, scan + 7: 1}, "out of order"},
+		"refinement by more than a bit": {progressive, map[int]byte{bytes.IndexByte(progressive[lastTable+21:], 1) + lastTable + 21: 2}, "damaged"},
+	} {
+		data := bytes.Clone(c.data)
+		for at, b := range c.bytes {
+			data[at] = b
+		}
+		if _, err := Decode(data); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", name, err, c.want)
+		}
 	}
 }
 
