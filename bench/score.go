@@ -37,6 +37,9 @@ func scoring(rounds int, fixtures, dir string) error {
 // evaluators scores 500,000 detections with ours and with the peers.
 func evaluators(rounds int, dir string) error {
 	set := filepath.Join(dir, "cocoset")
+	if err := os.MkdirAll(set, 0o777); err != nil {
+		return err
+	}
 	if _, err := execute("go", "run", "./bench/cocoset", "-dir", set); err != nil {
 		return err
 	}
