@@ -108,11 +108,12 @@ func (l *Labels) Picture(p Picture, outputs [][]decode.Output) error {
 			m.five++
 		}
 		box := result.Box{Class: order[0], Score: scores[order[0]]}
-		if i == 0 {
+		switch {
+		case i == 0:
 			float = order[0]
-		} else if order[0] == float {
+		case order[0] == float:
 			l.same[i]++
-		} else {
+		default:
 			box.Change = result.OtherClass
 			shown.Differs[i] = 1
 		}

@@ -28,8 +28,8 @@ type Depths struct {
 }
 
 type depthSums struct {
-	rmse, rel, close float64 // sums over pictures
-	pictures         int
+	rmse, rel, within float64 // sums over pictures
+	pictures          int
 }
 
 // NewDepths makes a scorer of depth.
@@ -135,17 +135,17 @@ func median(list []float32) float32 {
 // add takes a picture in: the root of the mean squared error, the mean of |p − t| / t, and the share of values within a
 // factor of 1.25.
 func (s *depthSums) add(got, want []float32) {
-	square, rel, close := 0.0, 0.0, 0
+	square, rel, within := 0.0, 0.0, 0
 	for i, g := range got {
 		e := float64(g) - float64(want[i])
 		square += e * e
 		rel += math.Abs(e) / float64(want[i])
 		if g > 0 && max(g/want[i], want[i]/g) < 1.25 {
-			close++
+			within++
 		}
 	}
 	n := float64(len(got))
-	s.rmse, s.rel, s.close = s.rmse+math.Sqrt(square/n), s.rel+rel/n, s.close+float64(close)/n
+	s.rmse, s.rel, s.within = s.rmse+math.Sqrt(square/n), s.rel+rel/n, s.within+float64(within)/n
 	s.pictures++
 }
 
@@ -194,7 +194,7 @@ func (d *Depths) Conclude(e *result.Evaluation) error {
 		m, s := &e.Models[i], d.models[i]
 		m.Scores, m.ByClass = make([]metric.Value, len(depthColumns)), []metric.Value{}
 		if n := float64(s.pictures); n > 0 {
-			m.Scores = []metric.Value{metric.Defined(s.rmse / n), metric.Defined(s.rel / n), metric.Defined(s.close / n)}
+			m.Scores = []metric.Value{metric.Defined(s.rmse / n), metric.Defined(s.rel / n), metric.Defined(s.within / n)}
 		}
 	}
 	drops(e)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"quantcheck/internal/coco"
@@ -201,7 +202,7 @@ func (b *Boxes) read(model int, p Picture, outs []decode.Output) ([]result.Box, 
 
 func (b *Boxes) category(class int) int {
 	if class < 0 || class >= len(b.categories) {
-		b.problems.Add("classes of the model are beyond the categories, boxes of them are left out", fmt.Sprint(class))
+		b.problems.Add("classes of the model are beyond the categories, boxes of them are left out", strconv.Itoa(class))
 		return -1
 	}
 	return b.categories[class]
@@ -262,7 +263,7 @@ func (b *Boxes) Conclude(e *result.Evaluation) error {
 		m.Scores = append(m.Scores, meanScore(b.models[i].found))
 		m.ByClass = make([]metric.Value, len(b.data.Set.Categories))
 		for _, c := range r.Categories() {
-			if k := slices.IndexFunc(b.data.Set.Categories, func(s coco.Category) bool { return s.ID == c.Category.ID }); k >= 0 {
+			if k := slices.IndexFunc(b.data.Set.Categories, func(s coco.Category) bool { return s.ID == c.ID }); k >= 0 {
 				m.ByClass[k] = orNothing(c.AP)
 			}
 		}
@@ -316,7 +317,7 @@ func meanCurve(r *coco.Result) ([]result.CurvePoint, error) {
 	var curve []result.CurvePoint
 	n := 0
 	for _, c := range r.Categories() {
-		points, err := r.Curve(c.Category.ID, 0.5)
+		points, err := r.Curve(c.ID, 0.5)
 		if err != nil {
 			return nil, err
 		}

@@ -22,8 +22,8 @@ import (
 	"quantcheck/internal/truth"
 )
 
-func output(name string, values []float32, shape ...int64) []decode.Output {
-	return []decode.Output{{Name: name, Tensor: tensor.Floats(values, shape...)}}
+func output(values []float32, shape ...int64) []decode.Output {
+	return []decode.Output{{Name: "y", Tensor: tensor.Floats(values, shape...)}}
 }
 
 func evaluation(task result.Task, models ...string) *result.Evaluation {
@@ -80,7 +80,7 @@ func TestSegmentationByHand(t *testing.T) {
 	config.Output = "y"
 	m = NewMasks(&truth.Pairs{}, config, 2, nil)
 	if err := m.Picture(plain(4, 2, truth.Image{Name: "a", Truth: mask}), [][]decode.Output{
-		output("y", scores(0, 1, 1, 1, 2, 0, 1, 1), 1, 3, 2, 4), output("y", scores(0, 0, 0, 0, 2, 2, 2, 2), 1, 3, 2, 4),
+		output(scores(0, 1, 1, 1, 2, 0, 1, 1), 1, 3, 2, 4), output(scores(0, 0, 0, 0, 2, 2, 2, 2), 1, 3, 2, 4),
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +107,7 @@ func TestBinarySegmentationOfLogits(t *testing.T) {
 	config := Usual()
 	config.Output = "y"
 	m := NewMasks(&truth.Pairs{}, config, 1, nil)
-	if err := m.Picture(plain(2, 2, truth.Image{Truth: mask}), [][]decode.Output{output("y", []float32{-3, 0.2, 5, -0.1}, 1, 1, 2, 2)}); err != nil {
+	if err := m.Picture(plain(2, 2, truth.Image{Truth: mask}), [][]decode.Output{output([]float32{-3, 0.2, 5, -0.1}, 1, 1, 2, 2)}); err != nil {
 		t.Fatal(err)
 	}
 	e := evaluation(result.Segmentation, "float")
@@ -134,7 +134,7 @@ func TestMasksThatDoNotFit(t *testing.T) {
 	for i := range 64 {
 		values[i] = 1
 	}
-	outs := [][]decode.Output{output("y", values, 1, 2, 8, 8)}
+	outs := [][]decode.Output{output(values, 1, 2, 8, 8)}
 	for name, path := range map[string]string{
 		"wrong size": writeGray(t, filepath.Join(dir, "w.png"), 5, make([]uint8, 15)...), "no file": filepath.Join(dir, "none.png"), "coloured": coloured,
 		"beyond": writeGray(t, filepath.Join(dir, "b.png"), 8, append([]uint8{9}, make([]uint8, 63)...)...),
@@ -161,7 +161,7 @@ func TestDepthByHand(t *testing.T) {
 	img := image.NewGray16(image.Rect(0, 0, 6, 6))
 	want := make([]float32, 36)
 	got := make([]float32, 36)
-	square, rel, close := 0.0, 0.0, 0.0
+	square, rel, within := 0.0, 0.0, 0.0
 	n := 0.0
 	r := rand.New(rand.NewPCG(1, 2))
 	for i := range want {
@@ -176,7 +176,7 @@ func TestDepthByHand(t *testing.T) {
 			square += e * e
 			rel += math.Abs(e) / float64(want[i])
 			if max(got[i]/want[i], want[i]/got[i]) < 1.25 {
-				close++
+				within++
 			}
 			n++
 		}
@@ -193,7 +193,7 @@ func TestDepthByHand(t *testing.T) {
 	config.DepthScale = 1000
 	d := NewDepths(&truth.Pairs{}, config, 2, nil)
 	p := plain(6, 6, truth.Image{Name: "d", Truth: path})
-	if err := d.Picture(p, [][]decode.Output{output("y", got, 1, 1, 6, 6), output("y", make([]float32, 36), 1, 1, 6, 6)}); err != nil {
+	if err := d.Picture(p, [][]decode.Output{output(got, 1, 1, 6, 6), output(make([]float32, 36), 1, 1, 6, 6)}); err != nil {
 		t.Fatal(err)
 	}
 	e := evaluation(result.Depth, "float", "zero")
@@ -202,7 +202,7 @@ func TestDepthByHand(t *testing.T) {
 	}
 	near(t, "RMSE", e.Models[0].Scores[0], math.Sqrt(square/n))
 	near(t, "AbsRel", e.Models[0].Scores[1], rel/n)
-	near(t, "δ", e.Models[0].Scores[2], close/n)
+	near(t, "δ", e.Models[0].Scores[2], within/n)
 	if drop := e.Models[1].Drop; !drop.OK || math.Abs(drop.V-(e.Models[1].Scores[0].V-e.Models[0].Scores[0].V)) > 1e-12 {
 		t.Errorf("drop %v: a greater error is worse", drop)
 	}
@@ -213,7 +213,7 @@ func TestDepthByHand(t *testing.T) {
 	for i, v := range want {
 		scaled[i] = 7 * v
 	}
-	if err := d.Picture(p, [][]decode.Output{output("y", scaled, 1, 6, 6)}); err != nil {
+	if err := d.Picture(p, [][]decode.Output{output(scaled, 1, 6, 6)}); err != nil {
 		t.Fatal(err)
 	}
 	e = evaluation(result.Depth, "float")
@@ -233,7 +233,7 @@ func TestClassificationByHand(t *testing.T) {
 		{2, []float32{5, 5, 5, 0, 0, 0, 0}, []float32{0, 0, 7, 0, 0, 0, 0}},                                                         // ties: the first; right
 		{6, []float32{float32(math.NaN()), 1, 2, 3, 4, 5, 6}, []float32{float32(math.NaN()), 0, 0, 0, 0, 0, float32(math.Inf(-1))}}, // NaN is no score
 	} {
-		if err := l.Picture(plain(4, 4, truth.Image{Name: "x", Class: c.class}), [][]decode.Output{output("y", c.float, 1, 7), output("y", c.got, 1, 7)}); err != nil {
+		if err := l.Picture(plain(4, 4, truth.Image{Name: "x", Class: c.class}), [][]decode.Output{output(c.float, 1, 7), output(c.got, 1, 7)}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -250,7 +250,7 @@ func TestClassificationByHand(t *testing.T) {
 		t.Errorf("%v %v", e.Classes, e.Models[0].ByClass)
 	}
 	beyond := NewLabels(&truth.Classes{Images: []truth.Image{{Class: 9}}}, Usual(), 1)
-	if err := beyond.Picture(plain(1, 1, truth.Image{}), [][]decode.Output{output("y", make([]float32, 7), 1, 7)}); err == nil || !strings.Contains(err.Error(), "class-offset") {
+	if err := beyond.Picture(plain(1, 1, truth.Image{}), [][]decode.Output{output(make([]float32, 7), 1, 7)}); err == nil || !strings.Contains(err.Error(), "class-offset") {
 		t.Errorf("%v", err)
 	}
 }
@@ -299,10 +299,10 @@ func TestChangesOfBoxes(t *testing.T) {
 func TestDistanceOfOutputs(t *testing.T) {
 	d := NewDistance(3, true)
 	x := []float32{1, 2, 3, 4}
-	if err := d.Picture(plain(1, 1, truth.Image{Name: "a"}), [][]decode.Output{output("y", x, 4), output("y", x, 4), output("y", []float32{1, 2, 3, 5}, 4)}); err != nil {
+	if err := d.Picture(plain(1, 1, truth.Image{Name: "a"}), [][]decode.Output{output(x, 4), output(x, 4), output([]float32{1, 2, 3, 5}, 4)}); err != nil {
 		t.Fatal(err)
 	}
-	if err := d.Picture(plain(1, 1, truth.Image{Name: "b"}), [][]decode.Output{output("y", x, 4), output("y", x, 4), nil}); err != nil {
+	if err := d.Picture(plain(1, 1, truth.Image{Name: "b"}), [][]decode.Output{output(x, 4), output(x, 4), nil}); err != nil {
 		t.Fatal(err)
 	}
 	e := evaluation(result.Agreement, "float", "same", "off")
@@ -393,7 +393,7 @@ func TestClassesOfModelAndSet(t *testing.T) {
 
 func TestConfigSaysWhatIsWrong(t *testing.T) {
 	for text, says := range map[string]string{
-		"task: nothing": "task", "threshhold: 1": "threshhold", "depth-scale: 0": "depth-scale", "depth-align: mean": "depth-align", "class-offset: 100000": "class-offset", "[": "eval",
+		"task: nothing": "task", "treshold: 1": "treshold", "depth-scale: 0": "depth-scale", "depth-align: mean": "depth-align", "class-offset: 100000": "class-offset", "[": "eval",
 	} {
 		if _, err := ReadConfig(dataset.Block(text)); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%q: %v", text, err)

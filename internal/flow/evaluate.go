@@ -79,7 +79,7 @@ func Evaluate(ctx context.Context, engines Engines, spec result.EvalSpec, config
 	if err := e.run(ctx); err != nil {
 		return nil, err
 	}
-	out := e.describe(started)
+	out := e.describe()
 	if err := errors.Join(e.distance.Conclude(out)); err != nil {
 		return nil, err
 	}
@@ -404,7 +404,7 @@ func (e *evaluation) collect(ctx context.Context, f runner.Inference, taps []str
 }
 
 // describe begins the result.
-func (e *evaluation) describe(started time.Time) *result.Evaluation {
+func (e *evaluation) describe() *result.Evaluation {
 	b := e.b
 	out := &result.Evaluation{
 		Name: e.spec.Name, Started: b.run.Started, Inference: e.inference.Seconds(), Spec: e.spec, Tool: b.run.Tool, ONNXRuntime: b.run.ONNXRuntime, Machine: b.run.Machine,

@@ -98,7 +98,7 @@ func TryInputs(ctx context.Context, engines Engines, spec result.EvalSpec, confi
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		scored := e.describe(time.Now())
+		scored := e.describe()
 		if err == nil {
 			err = e.scorer.Conclude(scored)
 		}
