@@ -21,7 +21,7 @@ var rooms = []string{
 	"quant", "metric", "coco", "onnx", "onnxruntime", "qnn", "qnn/compose", "dataset",
 	"runner", "runner/ort", "runner/worker",
 	"calib", "qdq", "rewrite", "decode", "runner/htp", "runner/dlc",
-	"result", "align", "runner/dump", "encodings", "inspect", "lint",
+	"result", "align", "runner/dump", "runner/container", "encodings", "inspect", "lint",
 	"workspace", "report", "web",
 	"flow",
 	"cli",

@@ -92,22 +92,14 @@ func rawFiles(dir string) (map[string]string, error) {
 // Samples is for how many samples there is a place.
 func (f *Folder) Samples() int { return len(f.results) }
 
-// Tap is a tensor that is read: under which name it is given, which tensor of the DLC it is, how that lies.
-type Tap struct {
-	Name   string
-	Tensor *dlc.Tensor
-	Layout align.Layout
-	Shape  []int64 // of the layer
-}
-
 // Runner replays a folder of results.
 type Runner struct {
 	folder *Folder
-	groups [][]Tap
+	groups [][]align.Tap
 }
 
 // New makes a runner that gives the taps in groups, one per segment.
-func New(f *Folder, groups [][]Tap) *Runner { return &Runner{f, groups} }
+func New(f *Folder, groups [][]align.Tap) *Runner { return &Runner{f, groups} }
 
 // Replay begins to read a sample's results.
 func (r *Runner) Replay(number int) runner.Inference {
@@ -177,7 +169,7 @@ func (f *inference) file(name string) (string, error) {
 	}
 }
 
-func (f *inference) read(t Tap) (tensor.Tensor, error) {
+func (f *inference) read(t align.Tap) (tensor.Tensor, error) {
 	path, err := f.file(t.Tensor.Name)
 	if err != nil {
 		return tensor.Tensor{}, err
