@@ -55,6 +55,11 @@ func (b *build) openContained(v variant.Spec) (*contained, error) {
 	if c.file, err = openContainer(v.File); err != nil {
 		return fail(err)
 	}
+	if v.Kind == variant.DLC {
+		if err := c.runnable(v.File); err != nil {
+			return fail(err)
+		}
+	}
 	if c.held, err = align.Contain(b.ref.aligned(), c.file); err != nil {
 		return fail(err)
 	}
@@ -62,9 +67,6 @@ func (b *build) openContained(v variant.Spec) (*contained, error) {
 		return fail(fmt.Errorf("%s has no tensor that belongs to this model: is it another model's?", v.File))
 	}
 	if v.Kind == variant.DLC {
-		if err := c.runnable(v.File); err != nil {
-			return fail(err)
-		}
 		if c.inputs, err = b.entries(c); err != nil {
 			return fail(err)
 		}

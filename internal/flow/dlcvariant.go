@@ -39,10 +39,18 @@ func (b *build) entries(c *contained) ([]align.Tap, error) {
 	if err != nil {
 		return nil, err
 	}
+	inputs := slices.Concat(c.held.Graph.At(dlc.Input), c.held.Graph.At(dlc.InOut))
+	var names []string
+	for _, t := range inputs {
+		names = append(names, t.Name)
+	}
+	for name := range asked {
+		if !slices.Contains(names, name) {
+			return nil, fmt.Errorf("--dlc-layout %s: the DLC's inputs are %s", name, strings.Join(names, ", "))
+		}
+	}
 	var list []align.Tap
-	var inputs []string
-	for _, t := range slices.Concat(c.held.Graph.At(dlc.Input), c.held.Graph.At(dlc.InOut)) {
-		inputs = append(inputs, t.Name)
+	for _, t := range inputs {
 		tap := align.Tap{Tensor: t}
 		unknown := ""
 		for name, p := range c.held.Inputs {
@@ -67,11 +75,6 @@ func (b *build) entries(c *contained) ([]align.Tap, error) {
 			return nil, unknownOrder(tap, unknown)
 		}
 		list = append(list, tap)
-	}
-	for name := range asked {
-		if !slices.Contains(inputs, name) {
-			return nil, fmt.Errorf("--dlc-layout %s: the DLC's inputs are %s", name, strings.Join(inputs, ", "))
-		}
 	}
 	return list, nil
 }

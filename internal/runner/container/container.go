@@ -63,7 +63,7 @@ func New(ctx context.Context, e emu.Engine, path string, o Options) (*Runner, er
 		for _, t := range group {
 			size += max(t.Tensor.Bytes(), 0)
 		}
-		if o.PassBytes > 0 && held > 0 && held+size > o.PassBytes {
+		if o.PassBytes > 0 && size > 0 && held > 0 && held+size > o.PassBytes {
 			if err := flush(); err != nil {
 				r.Close()
 				return nil, err
