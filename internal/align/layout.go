@@ -11,6 +11,14 @@ import (
 // is the same order.
 type Layout []int
 
+// Tap is a tensor of a DLC that stands for a layer, or for an input, of a float model.
+type Tap struct {
+	Name   string // under which it is known outside of the DLC
+	Tensor *dlc.Tensor
+	Layout Layout
+	Shape  []int64 // in the float model
+}
+
 // channelLast is NCHW → NHWC and its like of other ranks.
 func channelLast(rank int) Layout {
 	l := Layout{0}
@@ -73,6 +81,39 @@ func (l Layout) Undo(t tensor.Tensor, shape []int64) tensor.Tensor {
 	return out
 }
 
+// Do puts values that lie in the layer's order into the DLC's. The shape is the layer's, and then its axes in that order.
+func (l Layout) Do(t tensor.Tensor) tensor.Tensor {
+	if l == nil {
+		return t
+	}
+	back := make(Layout, len(l))
+	for i, axis := range l {
+		back[axis] = i
+	}
+	return back.Undo(t, apply(l, t.Shape))
+}
+
+// Candidates are the orders of axes that converters make and that fit a tensor's shape.
+func Candidates(shape []int64, t *dlc.Tensor) []Layout {
+	return slices.DeleteFunc(candidates(len(shape)), func(l Layout) bool { return !l.Fits(shape, t) })
+}
+
+// Fits says whether values of a shape, in this order, are as many along each axis as a tensor's; axes of length 1 may be missing.
+func (l Layout) Fits(shape []int64, t *dlc.Tensor) bool {
+	if l != nil {
+		for axis := range shape {
+			if len(l) != len(shape) || !slices.Contains(l, axis) {
+				return false
+			}
+		}
+	}
+	theirs := make([]int64, len(t.Shape))
+	for i, d := range t.Shape {
+		theirs[i] = int64(d)
+	}
+	return slices.Equal(squeezed(apply(l, shape)), squeezed(theirs))
+}
+
 // imageOperators give tensors with the channels last, by QNN's definition.
 var imageOperators = []string{
 	"Conv2d", "DepthWiseConv2d", "TransposeConv2d", "Pool", "PoolMax2d", "PoolAvg2d", "Resize", "ResizeBilinear", "ResizeNearestNeighbor", "DepthToSpace", "SpaceToDepth",
@@ -95,16 +136,7 @@ func (a *aligner) layout(name string, t *dlc.Tensor) (l Layout, why string) {
 	if len(t.Shape) == 0 && len(shape) > 0 {
 		return nil, "the DLC does not tell its shape"
 	}
-	theirs := make([]int64, len(t.Shape))
-	for i, d := range t.Shape {
-		theirs[i] = int64(d)
-	}
-	var fitting []Layout
-	for _, l := range candidates(len(shape)) {
-		if slices.Equal(apply(l, shape), theirs) || slices.Equal(squeezed(apply(l, shape)), squeezed(theirs)) {
-			fitting = append(fitting, l)
-		}
-	}
+	fitting := Candidates(shape, t)
 	// Orders that differ in axes of length 1 only are one.
 	for i := len(fitting) - 1; i > 0; i-- {
 		if slices.Equal(effective(fitting[i], shape), effective(fitting[0], shape)) {

@@ -150,9 +150,11 @@ func (e *engineFlags) threads() int {
 
 // htpFlags say what the emulator behaves as.
 type htpFlags struct {
-	SocModel    int  `default:"66" placeholder:"66" help:"The SoC, as Qualcomm's libraries number it (66: QCS8550, the RVC4's)."`
-	HtpArch     int  `default:"73" placeholder:"73" help:"The HTP's architecture (73)."`
-	HtpFallback bool `help:"Run operators that the HTP refuses on the CPU, and mark the layers that did."`
+	SocModel    int      `default:"66" placeholder:"66" help:"The SoC, as Qualcomm's libraries number it (66: QCS8550, the RVC4's)."`
+	HtpArch     int      `default:"73" placeholder:"73" help:"The HTP's architecture (73)."`
+	DlcLayout   []string `sep:"none" placeholder:"INPUT=0,2,3,1" help:"Which axis of the model's input each axis of a DLC's input is, where it cannot be derived; repeatable."`
+	AnyVersion  bool     `help:"For DLC files, take other versions of Qualcomm's libraries than the one that was tried; they may crash or compute nonsense."`
+	HtpFallback bool     `help:"Run operators that the HTP refuses on the CPU, and mark the layers that did."`
 }
 
 // rvc4 is the emulator of commands without these flags.
@@ -175,7 +177,7 @@ type checkCmd struct {
 	Images  string   `required:"" placeholder:"PATH" help:"Samples to compare on: a picture, a folder, a text file that names them, .npy or .raw files, an SNPE input list."`
 	Calib   string   `placeholder:"PATH" help:"Samples that calibrate (those of --images)."`
 	Limit   int      `placeholder:"N" help:"Take the first N samples of each."`
-	Variant []string `sep:"none" placeholder:"SPEC" help:"What to compare: w{4|8|16}a{8|16} or fp16, with options after commas: per-channel (default) or per-tensor; tf (default), enhanced, symmetric, percentile:99.99 or mse; bias8 or bias32 (default). Or NAME=file.onnx, a ready QDQ model, or NAME=dumps:FOLDER@MODEL.dlc, raw outputs of a DLC that ran elsewhere (Result_0/**.raw for the first sample). @htp behind it runs it on the HTP emulator. Repeatable (w8a8)."`
+	Variant []string `sep:"none" placeholder:"SPEC" help:"What to compare: w{4|8|16}a{8|16} or fp16, with options after commas: per-channel (default) or per-tensor; tf (default), enhanced, symmetric, percentile:99.99 or mse; bias8 or bias32 (default). Or NAME=file.onnx, a ready QDQ model, NAME=MODEL.dlc@htp, a DLC as it is, or NAME=dumps:FOLDER@MODEL.dlc, raw outputs of a DLC that ran elsewhere (Result_0/**.raw for the first sample). @htp behind it runs it on the HTP emulator. Repeatable (w8a8)."`
 	Out     string   `default:"." placeholder:"DIR" help:"Workspace that the results go to (the working folder)."`
 	Name    string   `help:"Name of the model in the results (the file's name)."`
 
@@ -221,6 +223,7 @@ func (c *checkCmd) spec() (result.Spec, error) {
 		Name: name, Input: input, Threads: c.Engine.threads(), MemoryMiB: memory,
 		SaveTensors: c.SaveTensors, SaveModel: c.SaveModel, Encodings: c.Encodings, LocalSamples: c.LocalSamples, DivergeUnder: c.DivergeUnder, Bare: c.Bare,
 		SoC: c.HTP.SocModel, HTPArch: c.HTP.HtpArch, HTPFallback: c.HTP.HtpFallback,
+		DLCLayouts: c.HTP.DlcLayout, AnyVersion: c.HTP.AnyVersion,
 	}
 	for _, text := range c.FailUnder {
 		t, err := parseThreshold(text)

@@ -43,6 +43,7 @@ type program struct {
 	Layers   layersCmd   `cmd:"" help:"Show the same layer over all variants and models of a workspace."`
 	Lint     lintCmd     `cmd:"" help:"Find what costs accuracy or speed on the DSP, each with its fix."`
 	Quantize quantizeCmd `cmd:"" help:"Write a model quantized: QDQ ONNX, encodings, DLC."`
+	NetRun   netRunCmd   `cmd:"" name:"net-run" help:"Run a DLC as it is on the HTP's emulator, as snpe-net-run does on a board."`
 	Doctor   doctorCmd   `cmd:"" help:"List what is there and what is missing, with the command that brings it."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
 }
@@ -99,7 +100,12 @@ func status(ctx context.Context, err error, stderr io.Writer) int {
 	case errors.Is(err, errNo):
 		return exitNo
 	case ctx.Err() != nil || errors.Is(err, context.Canceled):
-		fmt.Fprintln(stderr, "quantcheck: interrupted; nothing was written")
+		written := "nothing was written"
+		var partly *flow.PartlyError
+		if errors.As(err, &partly) && partly.Done > 0 {
+			written = fmt.Sprintf("the results of the first %d inferences are written", partly.Done)
+		}
+		fmt.Fprintf(stderr, "quantcheck: interrupted; %s\n", written)
 		return exitInterrupted
 	}
 	fmt.Fprintf(stderr, "quantcheck: %v\n", err)

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"quantcheck/internal/snpe"
 )
 
 // Source is a sample that has not been read yet.
@@ -135,17 +137,14 @@ func parseLine(line, dir string) (Source, error) {
 		source.Name = filepath.Base(line)
 		return source, nil
 	}
-	for item := range strings.FieldsSeq(line) {
-		name, path, ok := cutLast(item, ":=") // names may hold colons
-		if !ok || name == "" || path == "" {
-			return source, fmt.Errorf("%q is not name:=path", item)
-		}
-		if _, twice := source.Files[name]; twice {
-			return source, fmt.Errorf("input %q is given twice", name)
-		}
-		source.Files[name] = locate(path, dir)
+	items, err := snpe.InputItems(line)
+	if err != nil {
+		return source, err
+	}
+	for _, item := range items {
+		source.Files[item.Name] = locate(item.Path, dir)
 		if source.Name == "" {
-			source.Name = filepath.Base(path)
+			source.Name = filepath.Base(item.Path)
 		}
 	}
 	return source, nil

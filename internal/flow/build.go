@@ -42,8 +42,8 @@ type build struct {
 	models    []*onnx.Model // of the variants
 	reference runner.Runner
 	players   []player
-	recorded  []*recorded   // per variant: nil for those that are run here
-	emulated  []*htp.Runner // per variant: the same runner, if it is the emulator's
+	contained []*contained  // per variant: nil for those that are no DLC's
+	emulated  []*htp.Runner // per variant: the same runner, if it is the emulator's, of a model
 }
 
 func (b *build) close() {
@@ -53,7 +53,7 @@ func (b *build) close() {
 	for _, p := range b.players {
 		p.close()
 	}
-	for _, r := range b.recorded[min(len(b.players), len(b.recorded)):] { // those that no player closes
+	for _, r := range b.contained[min(len(b.players), len(b.contained)):] { // those that no player closes
 		if r != nil {
 			r.file.Close()
 		}
@@ -86,14 +86,14 @@ func (b *build) model(ctx context.Context, calibrating *dataset.Set, loader data
 	b.arena = runner.NewArena(min(int64(b.spec.MemoryMiB)<<20/8, 160<<20))
 	// Ready models are read first: what is wrong with them is said before the calibration runs.
 	ready := make([]*onnx.Model, len(b.variants))
-	b.recorded = make([]*recorded, len(b.variants))
+	b.contained = make([]*contained, len(b.variants))
 	for i, v := range b.variants {
-		if v.Kind == variant.Dumps {
-			r, err := b.openRecorded(v)
+		if v.Kind == variant.Dumps || v.Kind == variant.DLC {
+			c, err := b.openContained(v)
 			if err != nil {
 				return err
 			}
-			b.recorded[i] = r
+			b.contained[i] = c
 		}
 		if v.Kind == variant.File {
 			m, err := b.loadReady(ctx, v)
@@ -115,8 +115,8 @@ func (b *build) model(ctx context.Context, calibrating *dataset.Set, loader data
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if r := b.recorded[i]; r != nil {
-			b.addRecorded(v, r, b.samples)
+		if c := b.contained[i]; c != nil {
+			b.addContained(v, c, b.samples)
 		} else if err := b.addVariant(v, ready[i], stats); err != nil {
 			return fmt.Errorf("variant %s: %w", v.Name, err)
 		}
@@ -243,12 +243,9 @@ func (b *build) compile(ctx context.Context) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if r := b.recorded[i]; r != nil {
-			entrances := map[string]string{}
-			b.players, b.emulated = append(b.players, b.record(i, r, segments, entrances)), append(b.emulated, nil)
-			b.entrances = append(b.entrances, entrances)
-			if b.spec.LocalSamples > 0 {
-				b.locals = append(b.locals, notAlone(b.ref.layers))
+		if c := b.contained[i]; c != nil {
+			if err := b.play(ctx, i, c, segments); err != nil {
+				return err
 			}
 			b.progress.Step(i + 1)
 			continue
@@ -321,7 +318,7 @@ func (b *build) surgeon(i int) *qdq.Surgeon {
 func (b *build) hand(out Output) error {
 	for i := range b.run.Variants {
 		v := &b.run.Variants[i]
-		if v.Spec.Kind == variant.File || v.Spec.Kind == variant.Dumps || v.Spec.Kind == variant.Half && emulated(v.Spec) {
+		if v.Spec.Kind == variant.File || v.Spec.Kind == variant.DLC || v.Spec.Kind == variant.Dumps || v.Spec.Kind == variant.Half && emulated(v.Spec) {
 			continue
 		}
 		if !b.spec.SaveModel && b.spec.Encodings == "" {

@@ -258,13 +258,12 @@ func (e *evaluation) openVariant(ctx context.Context, i int, layers []int) error
 	}
 	e.taps = append(e.taps, taps)
 	wanted = slices.Compact(slices.Sorted(slices.Values(wanted)))
-	if r := b.recorded[i]; r != nil {
+	if c := b.contained[i]; c != nil {
 		var names []string
 		for _, k := range layers {
 			names = append(names, b.ref.layers[k].Name)
 		}
-		b.players = append(b.players, b.record(i, r, [][]string{names}, map[string]string{}))
-		return nil
+		return b.play(ctx, i, c, [][]string{names})
 	}
 	var r runner.Runner
 	var err error
@@ -415,7 +414,7 @@ func (e *evaluation) describe() *result.Evaluation {
 		v := &b.run.Variants[i]
 		m := result.EvalModel{Name: v.Spec.Name, Spec: &v.Spec, File: e.spec.Name + "-" + v.Spec.Name, Emulator: v.Emulator}
 		switch {
-		case b.recorded[i] != nil:
+		case b.contained[i] != nil:
 			m.Bytes = fileBytes(v.Spec.File)
 		case v.Spec.Kind == variant.Half:
 			m.Bytes = weightBytes(b.ref.model, nil, 16)

@@ -31,11 +31,15 @@ type local struct {
 	outputs               map[string]int
 }
 
-// notAlone is the local part of a variant that was run elsewhere.
-func notAlone(layers []result.Layer) *local {
+// notAlone is the local part of a variant that is a DLC's, run here or elsewhere.
+func notAlone(layers []result.Layer, here bool) *local {
+	why := "run elsewhere: its layers are not computed alone"
+	if here {
+		why = "a DLC is run as it is: its layers are not computed alone"
+	}
 	l := &local{of: map[string][]island{}, skipped: map[string]string{}, outputs: map[string]int{}}
 	for _, layer := range layers {
-		l.skipped[layer.Name] = "run elsewhere: its layers are not computed alone"
+		l.skipped[layer.Name] = why
 	}
 	return l
 }

@@ -21,7 +21,7 @@ var rooms = []string{
 	"quant", "metric", "coco", "jpeg", "onnx", "onnxruntime", "qnn", "qnn/compose", "dataset", "archive",
 	"runner", "runner/ort", "runner/worker",
 	"truth", "calib", "qdq", "rewrite", "decode", "runner/htp", "runner/dlc",
-	"result", "align", "runner/dump", "eval", "encodings", "inspect", "lint",
+	"result", "align", "runner/dump", "runner/container", "eval", "encodings", "inspect", "lint",
 	"workspace", "report", "web",
 	"flow",
 	"cli",

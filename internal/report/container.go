@@ -11,8 +11,8 @@ import (
 )
 
 // Container says, of a variant that was run from a DLC, which layers were found in it by which rule, which are fused or
-// missing, and what the converter added; none for others.
-func Container(v *result.Variant) []string {
+// missing, which the converter renamed, and what it added; none for others.
+func Container(run *result.Run, v *result.Variant) []string {
 	c := v.Container
 	if c == nil {
 		return nil
@@ -28,6 +28,21 @@ func Container(v *result.Variant) []string {
 	text := fmt.Sprintf("%s, graph %s: %d layers found (%s), %d fused", c.Format, Short(c.Graph, 60), found, strings.Join(rules, ", "), v.Counts[result.Fused])
 	text = strings.Replace(text, "by fused into the layer behind it", "fused into the layer behind", 1)
 	lines := []string{text + "."}
+	var renamed, fused []string
+	for k, l := range v.Layers {
+		switch name := run.Layers[k].Name; {
+		case l.Status == result.Fused:
+			fused = append(fused, name)
+		case l.Rule != "" && l.Tap != "" && l.Tap != name:
+			renamed = append(renamed, name+" → "+l.Tap)
+		}
+	}
+	if len(renamed) > 0 {
+		lines = append(lines, fmt.Sprintf("%d layers go by another name: %s.", len(renamed), Short(strings.Join(renamed, ", "), 300)))
+	}
+	if len(fused) > 0 {
+		lines = append(lines, fmt.Sprintf("%d layers are fused into the one behind: %s.", len(fused), Short(strings.Join(fused, ", "), 300)))
+	}
 	if len(c.Missing) > 0 {
 		lines = append(lines, fmt.Sprintf("%d layers are not in the DLC: %s.", len(c.Missing), Short(strings.Join(c.Missing, ", "), 300)))
 	}

@@ -3,21 +3,27 @@ package report
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
 	"quantcheck/internal/metric"
 	"quantcheck/internal/result"
+	"quantcheck/internal/variant"
 )
 
-// Emulation says, of a variant that was emulated, with what, and where it parts from its simulation on the CPU; none for a
-// simulation.
+// Emulation says, of a variant that was emulated, with what, and where it parts from its simulation on the CPU, or, if it is
+// a DLC, from the recipe; none for a simulation.
 func Emulation(run *result.Run, v *result.Variant) []string {
 	e := v.Emulator
 	if e == nil {
 		return nil
 	}
+	asIs := v.Spec.Kind == variant.DLC
 	text := fmt.Sprintf("Emulated with the DSP's own arithmetic (onnxruntime-qnn %s, SoC model %d, HTP architecture %d)", e.Wheel, e.SoC, e.Arch)
+	if asIs {
+		text = fmt.Sprintf("The DLC as it is, emulated with the DSP's own arithmetic (onnxruntime-qnn %s, SoC model %d)", e.Wheel, e.SoC)
+	}
 	if e.Taps != "" {
 		text += "; " + e.Taps
 	}
@@ -29,18 +35,27 @@ func Emulation(run *result.Run, v *result.Variant) []string {
 		lines = append(lines, fmt.Sprintf("%d layers ran on the CPU, since the HTP refuses their operators: %s.", len(e.OnCPU), Short(strings.Join(e.OnCPU, ", "), 200)))
 	}
 	if v.Twin < 0 || v.Twin >= len(run.Variants) {
+		if asIs {
+			return append(lines, "Give the recipe too, such as --variant w8a8@htp, to see where the DLC leaves its path.")
+		}
 		return append(lines, fmt.Sprintf("Give --variant %s too, to see where simulation and emulation part.", strings.TrimSuffix(v.Spec.Name, "@htp")))
 	}
-	twin := run.Variants[v.Twin].Spec.Name
+	twin := "the simulation " + run.Variants[v.Twin].Spec.Name
+	if asIs {
+		twin = "the recipe " + run.Variants[v.Twin].Spec.Name
+	}
 	switch {
 	case v.Parts >= 0:
 		l := &v.Layers[v.Parts]
-		text = fmt.Sprintf("It parts from the simulation %s at %s (%s, number %d of %d): %s of its values are more than one step of the encoding apart",
+		text = fmt.Sprintf("It parts from %s at %s (%s, number %d of %d): %s of its values are more than one step of the encoding apart",
 			twin, Printable(run.Layers[v.Parts].Name), run.Layers[v.Parts].Op, v.Parts+1, len(run.Layers), percent(l.Twin.Apart))
+		if other := run.Variants[v.Twin].Layers[v.Parts].Encoding; asIs && other != nil && l.Encoding != nil {
+			text += encodings(l.Encoding, other)
+		}
 	case !steps(v):
-		text = fmt.Sprintf("Against the simulation %s", twin)
+		text = "Against " + twin
 	default:
-		text = fmt.Sprintf("No value of any layer is more than one step of its encoding away from the simulation %s", twin)
+		text = fmt.Sprintf("No value of any layer is more than one step of its encoding away from %s", twin)
 	}
 	if k := worstOutput(run, v); k >= 0 && v.Layers[k].Twin != nil {
 		t := v.Layers[k].Twin
@@ -68,6 +83,15 @@ func Emulation(run *result.Run, v *result.Variant) []string {
 		lines = append(lines, text+". The rest has accumulated.")
 	}
 	return lines
+}
+
+// encodings says whether a DLC and a recipe encode a layer alike.
+func encodings(dlc, recipe *result.Coding) string {
+	if dlc.Bits == recipe.Bits && math.Abs(dlc.Scale-recipe.Scale) <= 1e-6*recipe.Scale && math.Abs(dlc.Min-recipe.Min) <= recipe.Scale/2 {
+		return ", though both encode it alike"
+	}
+	show := func(e *result.Coding) string { return fmt.Sprintf("%d bit %.4g … %.4g", e.Bits, e.Min, e.Max) }
+	return fmt.Sprintf(" (its encoding is %s, the recipe's %s)", show(dlc), show(recipe))
 }
 
 func steps(v *result.Variant) bool {

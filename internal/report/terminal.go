@@ -30,7 +30,7 @@ func Terminal(w io.Writer, run *result.Run) {
 		if s := Sources(run, v); s != "" {
 			fmt.Fprintln(w, s)
 		}
-		for _, n := range slices.Concat(Container(v), Emulation(run, v), InputNotes(run, v)) {
+		for _, n := range slices.Concat(Container(run, v), Emulation(run, v), InputNotes(run, v)) {
 			fmt.Fprintln(w, n)
 		}
 		fmt.Fprintln(w)
@@ -147,6 +147,8 @@ func Describe(s variant.Spec) string {
 		return "half precision"
 	case variant.File:
 		return "ready model " + s.File
+	case variant.DLC:
+		return "the DLC " + s.File + " as it is"
 	case variant.Dumps:
 		return fmt.Sprintf("run elsewhere: %s, made by %s", s.Dir, s.File)
 	}

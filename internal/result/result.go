@@ -52,6 +52,8 @@ type Spec struct {
 	SoC          int                 `json:"soc_model,omitempty"` // of the emulator, as its libraries number it
 	HTPArch      int                 `json:"htp_arch,omitempty"`
 	HTPFallback  bool                `json:"htp_fallback,omitempty"` // operators that the HTP refuses may run on the CPU
+	DLCLayouts   []string            `json:"dlc_layouts,omitempty"`  // orders of axes of a DLC's inputs, INPUT=0,2,3,1
+	AnyVersion   bool                `json:"any_version,omitempty"`  // of Qualcomm's libraries, for DLC files
 	FailUnder    []Threshold         `json:"fail_under,omitempty"`
 	// Bare makes the inferences of a check and nothing else: no metrics, no results. It is what `make bench` measures
 	// the whole command against.
@@ -124,7 +126,8 @@ type Variant struct {
 	Container *Container `json:"container,omitempty"`
 	// Emulator says what emulated the variant; nil for a simulation on the CPU.
 	Emulator *Emulator `json:"emulator,omitempty"`
-	// Twin is the number of the variant that simulates on the CPU what this one emulates, −1 if there is none.
+	// Twin is the number of the variant that simulates on the CPU what this one emulates, or of the recipe that a DLC is held
+	// against, −1 if there is none.
 	Twin int `json:"twin"`
 	// Parts is the first layer where a value is more than one step of its encoding away from the twin's, −1 if none is.
 	Parts int `json:"parts"`

@@ -1,6 +1,6 @@
 // Package variant is the little language in which people say how a model is to be quantized: w8a8, fp16,
-// w4a16,per-tensor,percentile:99.99, or NAME=file.onnx; @htp behind it runs it on the HTP's emulator. NAME=dumps:DIR@M.dlc
-// compares what a DLC computed elsewhere.
+// w4a16,per-tensor,percentile:99.99, or NAME=file.onnx; @htp behind it runs it on the HTP's emulator. NAME=M.dlc@htp runs a
+// DLC as it is; NAME=dumps:DIR@M.dlc compares what a DLC computed elsewhere.
 package variant
 
 import (
@@ -15,11 +15,13 @@ import (
 // Kind says what a variant is made from.
 type Kind string
 
-// A variant is made by quantizing the float model, by rounding it to half precision, is a ready QDQ model, or was run elsewhere.
+// A variant is made by quantizing the float model, by rounding it to half precision, is a ready QDQ model or DLC, or was run
+// elsewhere.
 const (
 	Recipe Kind = "recipe"
 	Half   Kind = "fp16"
 	File   Kind = "file"
+	DLC    Kind = "dlc"   // as a converter wrote it, on the emulator
 	Dumps  Kind = "dumps" // tensors that a DLC computed elsewhere, in a folder
 )
 
@@ -55,7 +57,7 @@ type Spec struct {
 	Calibrator Calibrator `json:"calibrator,omitempty"`
 	Percentile float64    `json:"percentile,omitempty"`
 	BiasBits   int        `json:"bias_bits,omitempty"`
-	File       string     `json:"file,omitempty"` // of a ready model, or the DLC of dumps
+	File       string     `json:"file,omitempty"` // of a ready model or a DLC, or the DLC of dumps
 	Dir        string     `json:"dir,omitempty"`  // of dumps
 }
 
@@ -96,7 +98,7 @@ var options = []struct {
 
 const dumpsPrefix = "dumps:"
 
-const grammar = "a variant is w{4|8|16}a{8|16} or fp16, with options after commas, or NAME=file.onnx, or NAME=dumps:FOLDER@MODEL.dlc; @htp behind it runs it on the emulator"
+const grammar = "a variant is w{4|8|16}a{8|16} or fp16, with options after commas, or NAME=file.onnx, or NAME=MODEL.dlc@htp, or NAME=dumps:FOLDER@MODEL.dlc; @htp behind it runs it on the emulator"
 
 // Parse reads one variant. The error is an *Error.
 func Parse(text string) (Spec, error) {
@@ -118,6 +120,9 @@ func Parse(text string) (Spec, error) {
 	}
 	if err == nil && s.Kind == Dumps && engine != CPU {
 		return Spec{}, &Error{Text: text, At: len(base), Message: "dumps were computed elsewhere: they run on no engine"}
+	}
+	if err == nil && s.Kind == DLC && engine != HTP {
+		return Spec{}, &Error{Text: text, At: len(base), Message: "a DLC runs on the emulator only: write NAME=MODEL.dlc@htp (raw outputs of a board are NAME=dumps:FOLDER@MODEL.dlc)"}
 	}
 	if s.Engine = engine; engine != CPU {
 		s.Name += "@" + string(engine)
@@ -143,8 +148,10 @@ func parse(text string) (Spec, error) {
 				return fail(len(name)+1, "dumps are written dumps:FOLDER@MODEL.dlc: the folder of raw outputs, and the DLC that made them")
 			}
 			return Spec{Name: name, Kind: Dumps, Dir: file[len(dumpsPrefix):at], File: file[at+1:]}, nil
+		case strings.EqualFold(filepath.Ext(file), ".dlc"):
+			return Spec{Name: name, Kind: DLC, File: file}, nil
 		case !strings.EqualFold(filepath.Ext(file), ".onnx"):
-			return fail(len(name)+1, "a ready model is an .onnx file")
+			return fail(len(name)+1, "a ready model is an .onnx file, or a .dlc on the emulator")
 		}
 		return Spec{Name: name, Kind: File, File: file}, nil
 	}

@@ -64,7 +64,9 @@ func TestErrorsPointAtThePlace(t *testing.T) {
 		"=a.onnx":             0,
 		"a b=a.onnx":          1,
 		"mine=":               5,
-		"mine=model.dlc":      5,
+		"mine=model.dlc":      14,
+		"mine=model.dlc@cpu":  14,
+		"mine=model.bin":      5,
 		"w99999999999999a8":   1,
 	} {
 		_, err := Parse(text)

@@ -20,6 +20,7 @@ import (
 	"quantcheck/internal/align"
 	"quantcheck/internal/dlc"
 	"quantcheck/internal/runner"
+	emulated "quantcheck/internal/runner/dlc"
 	"quantcheck/internal/tensor"
 )
 
@@ -91,22 +92,14 @@ func rawFiles(dir string) (map[string]string, error) {
 // Samples is for how many samples there is a place.
 func (f *Folder) Samples() int { return len(f.results) }
 
-// Tap is a tensor that is read: under which name it is given, which tensor of the DLC it is, how that lies.
-type Tap struct {
-	Name   string
-	Tensor *dlc.Tensor
-	Layout align.Layout
-	Shape  []int64 // of the layer
-}
-
 // Runner replays a folder of results.
 type Runner struct {
 	folder *Folder
-	groups [][]Tap
+	groups [][]align.Tap
 }
 
 // New makes a runner that gives the taps in groups, one per segment.
-func New(f *Folder, groups [][]Tap) *Runner { return &Runner{f, groups} }
+func New(f *Folder, groups [][]align.Tap) *Runner { return &Runner{f, groups} }
 
 // Replay begins to read a sample's results.
 func (r *Runner) Replay(number int) runner.Inference {
@@ -176,7 +169,7 @@ func (f *inference) file(name string) (string, error) {
 	}
 }
 
-func (f *inference) read(t Tap) (tensor.Tensor, error) {
+func (f *inference) read(t align.Tap) (tensor.Tensor, error) {
 	path, err := f.file(t.Tensor.Name)
 	if err != nil {
 		return tensor.Tensor{}, err
@@ -207,39 +200,12 @@ func (f *inference) read(t Tap) (tensor.Tensor, error) {
 	return t.Layout.Undo(got, t.Shape), nil
 }
 
-// types are the element types of a DLC's tensors as they stand in files. 4-bit values take a byte each.
-var types = map[dlc.DType]tensor.DType{
-	0x008: tensor.Int8, 0x016: tensor.Int16, 0x032: tensor.Int32, 0x064: tensor.Int64, 0x108: tensor.Uint8, 0x116: tensor.Uint16, 0x132: tensor.Uint32, 0x164: tensor.Uint64,
-	0x216: tensor.Float16, 0x232: tensor.Float32, 0x304: tensor.Int8, 0x308: tensor.Int8, 0x316: tensor.Int16, 0x332: tensor.Int32,
-	0x404: tensor.Uint8, 0x408: tensor.Uint8, 0x416: tensor.Uint16, 0x432: tensor.Uint32, 0x508: tensor.Bool,
-}
-
 // Values reads a tensor's values, as float32 of the DLC's order of axes: from float32, or from the DLC's own type with its
 // encoding, real = scale · (q + offset). The length says which; for 4-byte types that are quantized it is float32.
 func Values(t *dlc.Tensor, count int, data []byte) (tensor.Tensor, error) {
-	shape := []int64{int64(count)}
-	d, known := types[t.DType]
-	if !known || len(data) == 4*count && (t.DType.Quantized() || d.Bits() != 32) {
-		d = tensor.Float32
+	_, known := emulated.Stored(t.DType)
+	if !known || len(data) == 4*count && (t.DType.Quantized() || t.DType.Bits() != 32) {
+		return tensor.FromLittleEndian(tensor.Float32, []int64{int64(count)}, data)
 	}
-	raw, err := tensor.FromLittleEndian(d, shape, data)
-	if err != nil || d == tensor.Float32 {
-		return raw, err
-	}
-	values, ok := raw.AsFloat32()
-	if !ok {
-		return raw, fmt.Errorf("values of type %s are no numbers", t.DType)
-	}
-	e := t.Encoding
-	if !t.DType.Quantized() {
-		return tensor.Floats(values, shape...), nil
-	}
-	if e == nil || e.Axis >= 0 {
-		return raw, errors.New("the DLC has no encoding for it, and the file holds integers")
-	}
-	ints, _ := raw.Ints()
-	for i, q := range ints {
-		values[i] = float32(float64(e.Scale[0]) * float64(q+int64(e.Offset[0])))
-	}
-	return tensor.Floats(values, shape...), nil
+	return emulated.Decode(t, data)
 }

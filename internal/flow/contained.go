@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"quantcheck/internal/inspect"
 	"quantcheck/internal/result"
 	"quantcheck/internal/runner"
+	"quantcheck/internal/runner/container"
 	"quantcheck/internal/runner/dump"
 	"quantcheck/internal/tensor"
 	"quantcheck/internal/variant"
@@ -26,34 +28,50 @@ func running(r runner.Runner) player {
 	return player{func(_ int, inputs map[string]tensor.Tensor) runner.Inference { return r.Start(inputs) }, r.Close}
 }
 
-// recorded is a variant that was run elsewhere.
-type recorded struct {
+// contained is a variant whose tensors are a DLC's: run elsewhere, with its results in a folder, or here, on the emulator.
+type contained struct {
 	file   *dlc.File
-	folder *dump.Folder
 	held   *align.Container
+	folder *dump.Folder // nil: it is run here
+	inputs []align.Tap  // what is put in then
+	r      *container.Runner
 }
 
-// openRecorded reads what a variant of dumps names, before long work begins.
-func (b *build) openRecorded(v variant.Spec) (*recorded, error) {
-	fail := func(err error) (*recorded, error) { return nil, usage(fmt.Errorf("variant %s: %w", v.Name, err)) }
-	folder, err := dump.Open(v.Dir)
-	if err != nil {
+// openContained reads what a variant of a DLC names, before long work begins.
+func (b *build) openContained(v variant.Spec) (*contained, error) {
+	c := &contained{}
+	fail := func(err error) (*contained, error) {
+		if c.file != nil {
+			c.file.Close()
+		}
+		return nil, usage(fmt.Errorf("variant %s: %w", v.Name, err))
+	}
+	var err error
+	if v.Kind == variant.Dumps {
+		if c.folder, err = dump.Open(v.Dir); err != nil {
+			return fail(err)
+		}
+	}
+	if c.file, err = openContainer(v.File); err != nil {
 		return fail(err)
 	}
-	f, err := openContainer(v.File)
-	if err != nil {
+	if v.Kind == variant.DLC {
+		if err := c.runnable(v.File); err != nil {
+			return fail(err)
+		}
+	}
+	if c.held, err = align.Contain(b.ref.aligned(), c.file); err != nil {
 		return fail(err)
 	}
-	held, err := align.Contain(b.ref.aligned(), f)
-	if err != nil {
-		f.Close()
-		return fail(err)
-	}
-	if len(held.Inputs) == 0 && len(held.Pairs) == 0 {
-		f.Close()
+	if len(c.held.Inputs) == 0 && len(c.held.Pairs) == 0 {
 		return fail(fmt.Errorf("%s has no tensor that belongs to this model: is it another model's?", v.File))
 	}
-	return &recorded{f, folder, held}, nil
+	if v.Kind == variant.DLC {
+		if c.inputs, err = b.entries(c); err != nil {
+			return fail(err)
+		}
+	}
+	return c, nil
 }
 
 // aligned is the float model as an alignment takes it.
@@ -71,8 +89,8 @@ func (ref *reference) aligned() align.Float {
 	return f
 }
 
-// addRecorded describes a variant that was run elsewhere.
-func (b *build) addRecorded(v variant.Spec, r *recorded, samples int) {
+// addContained describes a variant of a DLC.
+func (b *build) addContained(v variant.Spec, r *contained, samples int) {
 	rv := newVariant(v, len(b.ref.layers))
 	quantized := false
 	g := r.held.Graph
@@ -100,7 +118,9 @@ func (b *build) addRecorded(v variant.Spec, r *recorded, samples int) {
 		rv.Layers[k] = matchHeld(l.Name, r.held, quantized)
 	}
 	rv.Container = describeContainer(r)
-	if n := r.folder.Samples(); n != samples {
+	if r.folder == nil {
+		b.describeEmulated(&rv, r)
+	} else if n := r.folder.Samples(); n != samples {
 		b.run.Warnings = append(b.run.Warnings, fmt.Sprintf("%s: %s has results for %d samples, %d are compared", v.Name, v.Dir, n, samples))
 	}
 	for _, note := range r.file.Notes {
@@ -130,7 +150,7 @@ func matchHeld(layer string, held *align.Container, quantized bool) result.Layer
 	return l
 }
 
-func describeContainer(r *recorded) *result.Container {
+func describeContainer(r *contained) *result.Container {
 	c := &result.Container{
 		Format: r.file.Format, Graph: r.held.Graph.Name, Converter: r.file.Metadata.ConverterVersion, Rules: map[string]int{}, Added: []result.Added{}, Missing: append([]string{}, r.held.Missing...),
 	}
@@ -151,23 +171,23 @@ const entrancePrefix = "input: "
 // tapOf is the name under which a variant's player gives a layer: the variant's own tensor, or, since two layers can be one
 // tensor of a DLC in different orders, the layer's.
 func (b *build) tapOf(variant, layer int) string {
-	if b.recorded[variant] != nil {
+	if b.contained[variant] != nil {
 		return b.run.Layers[layer].Name
 	}
 	return b.run.Variants[variant].Layers[layer].Tap
 }
 
-// record makes the player of a recorded variant, whose taps are divided as the float model's segments are. Copies of the
-// model's inputs that the folder holds are read first: they tell whether the right pictures went in.
-func (b *build) record(i int, r *recorded, segments [][]string, entrances map[string]string) player {
+// tapsOf divides the tensors of a variant of a DLC as the float model's segments are. Copies of the model's inputs are read
+// first: they tell whether the right pictures went in.
+func (b *build) tapsOf(i int, c *contained, segments [][]string, entrances map[string]string) [][]align.Tap {
 	v := &b.run.Variants[i]
-	taps := map[string]dump.Tap{} // by layer
+	taps := map[string]align.Tap{} // by layer
 	for k, l := range v.Layers {
 		if layer := b.ref.layers[k]; l.Has() {
-			taps[layer.Name] = dump.Tap{Name: layer.Name, Tensor: r.held.Graph.Tensor(l.Tap), Layout: r.held.Pairs[layer.Name].Layout, Shape: b.ref.types[layer.Name].Shape}
+			taps[layer.Name] = align.Tap{Name: layer.Name, Tensor: c.held.Graph.Tensor(l.Tap), Layout: c.held.Pairs[layer.Name].Layout, Shape: b.ref.types[layer.Name].Shape}
 		}
 	}
-	groups := make([][]dump.Tap, len(segments))
+	groups := make([][]align.Tap, len(segments))
 	for k, names := range segments {
 		for _, name := range names {
 			if tap, ok := taps[name]; ok {
@@ -175,12 +195,28 @@ func (b *build) record(i int, r *recorded, segments [][]string, entrances map[st
 			}
 		}
 	}
-	for name, copied := range r.held.Added {
+	for _, name := range slices.Sorted(maps.Keys(c.held.Added)) {
+		copied := c.held.Added[name]
 		if shape := b.ref.types[copied.Of].Shape; b.ref.index.Input[copied.Of] && copied.Unknown == "" && len(groups) > 0 {
 			entrances[entrancePrefix+name] = copied.Of
-			groups[0] = append(groups[0], dump.Tap{Name: entrancePrefix + name, Tensor: r.held.Graph.Tensor(name), Layout: copied.Layout, Shape: shape})
+			groups[0] = append(groups[0], align.Tap{Name: entrancePrefix + name, Tensor: c.held.Graph.Tensor(name), Layout: copied.Layout, Shape: shape})
 		}
 	}
-	d := dump.New(r.folder, groups)
-	return player{func(number int, _ map[string]tensor.Tensor) runner.Inference { return d.Replay(number) }, func() { r.file.Close() }}
+	return groups
+}
+
+// play makes the player of a variant of a DLC, and its local part.
+func (b *build) play(ctx context.Context, i int, c *contained, segments [][]string) error {
+	entrances := map[string]string{}
+	groups := b.tapsOf(i, c, segments, entrances)
+	b.entrances, b.emulated = append(b.entrances, entrances), append(b.emulated, nil)
+	if b.spec.LocalSamples > 0 {
+		b.locals = append(b.locals, notAlone(b.ref.layers, c.folder == nil))
+	}
+	if c.folder == nil {
+		return b.perform(ctx, i, c, groups)
+	}
+	d := dump.New(c.folder, groups)
+	b.players = append(b.players, player{func(number int, _ map[string]tensor.Tensor) runner.Inference { return d.Replay(number) }, func() { c.file.Close() }})
+	return nil
 }

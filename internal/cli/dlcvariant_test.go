@@ -1,0 +1,171 @@
+package cli
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"quantcheck/internal/fixture"
+	"quantcheck/internal/onnx"
+	"quantcheck/internal/onnx/onnxpb"
+	"quantcheck/internal/tensor"
+)
+
+type dlcCheck struct {
+	Layers   []struct{ Name string }
+	Variants []struct {
+		Twin, Parts int
+		Emulator    *struct {
+			Taps   string
+			Passes int
+		}
+		Layers []struct {
+			Status, Reason, Tap, Rule string
+			Summary                   map[string]struct{ Mean any }
+			Twin                      *struct {
+				Apart   float64
+				Summary map[string]struct{ Mean any }
+			}
+		}
+		Container *struct{ Added []struct{ Tensor, Of string } }
+	}
+	Warnings []string
+}
+
+func checkDLC(t *testing.T, args ...string) dlcCheck {
+	t.Helper()
+	status, stdout, stderr := run(t, append([]string{"check", "--out", t.TempDir(), "--json"}, args...)...)
+	var c dlcCheck
+	if err := json.Unmarshal([]byte(stdout), &c); status != 0 || err != nil {
+		t.Fatalf("%d %v %s", status, err, stderr)
+	}
+	return c
+}
+
+// equalLayers counts layers on which two variants have the same numbers, and names those where they have not.
+func (c dlcCheck) equalLayers(t *testing.T, a, b int) int {
+	t.Helper()
+	same := 0
+	for k, x := range c.Variants[a].Layers {
+		y := c.Variants[b].Layers[k]
+		if x.Status != "compared" || y.Status != "compared" {
+			continue
+		}
+		if x.Summary["MSE"].Mean != y.Summary["MSE"].Mean || x.Summary["CosSim"].Mean != y.Summary["CosSim"].Mean {
+			t.Errorf("%s: %v and %v", c.Layers[k].Name, x.Summary["MSE"].Mean, y.Summary["MSE"].Mean)
+		}
+		same++
+	}
+	return same
+}
+
+// The DLC that quantize writes computes what the recipe does on the emulator, layer by layer, bit by bit.
+func TestTheDLCThatQuantizeWritesIsTheRecipe(t *testing.T) {
+	fixture.Emulator(t)
+	dir := t.TempDir()
+	model, dlc := fixture.Path(t, "qnn", "zoo.onnx"), filepath.Join(dir, "q.dlc")
+	samples := []string{"--images", fixture.Path(t, "coco", "val"), "--limit", "2", "--mean", "127", "--scale", "64"}
+	status, _, stderr := run(t, append([]string{"quantize", model, "-o", filepath.Join(dir, "q.onnx"), "--dlc", dlc}, samples...)...)
+	if status != 0 {
+		t.Fatalf("%d %s", status, stderr)
+	}
+	c := checkDLC(t, append([]string{model, "--local-samples", "0", "--variant", "mine=" + dlc + "@htp", "--variant", "w8a8", "--variant", "w8a16@htp", "--variant", "w8a8@htp"}, samples...)...)
+	mine := c.Variants[0]
+	if n := c.equalLayers(t, 0, 3); n < 20 || mine.Twin != 3 || mine.Parts != -1 {
+		t.Errorf("%d layers, twin %d, parts at %d", n, mine.Twin, mine.Parts)
+	}
+	for k, l := range mine.Layers {
+		if l.Twin != nil && (l.Twin.Apart != 0 || l.Twin.Summary["MSE"].Mean != 0.0) {
+			t.Errorf("%s: %+v", c.Layers[k].Name, l.Twin)
+		}
+	}
+	if mine.Emulator == nil || mine.Emulator.Taps != "outputs bit-identical with and without taps" || mine.Emulator.Passes != 1 || mine.Container == nil {
+		t.Errorf("%+v", mine.Emulator)
+	}
+}
+
+// What the converter made of the model is told from what quantization did to it.
+func TestAUsersDLCIsHeldAgainstTheRecipe(t *testing.T) {
+	fixture.Emulator(t)
+	model := fixture.Path(t, "qnn", "zoo.onnx")
+	args := []string{"check", model, "--images", fixture.Path(t, "coco", "val"), "--limit", "1", "--mean", "127", "--scale", "64", "--local-samples", "0", "--out", t.TempDir(),
+		"--variant", "w8a8@htp", "--variant", "mine=" + fixture.Path(t, "qnn", "zoo_w8a8_per_channel.dlc") + "@htp"}
+	status, stdout, stderr := run(t, args...)
+	for _, says := range []string{
+		"The DLC as it is, emulated with the DSP's own arithmetic", "It parts from the recipe w8a8@htp at /relu1/Relu_output_0 (Relu, number 2 of 22)",
+		"(its encoding is 8 bit 0 …", "go by another name: /relu1/Relu_output_0 → /relu1/Relu_output_0_QuantizeLinear,", "/conv1/Conv_output_0", "(a copy of image)",
+	} {
+		if status != 0 || !strings.Contains(stdout, says) {
+			t.Fatalf("%q is not said: %d %s%s", says, status, stdout, stderr)
+		}
+	}
+	status, stdout, _ = run(t, append(args[:len(args)-4], args[len(args)-2:]...)...)
+	if status != 0 || !strings.Contains(stdout, "Give the recipe too, such as --variant w8a8@htp") {
+		t.Errorf("%d %s", status, stdout)
+	}
+}
+
+// yolox_nano: the DLC, aligned with the float model, and the QDQ model that it was written from.
+func TestYoloxAsDLCIsTheQDQModel(t *testing.T) {
+	fixture.Emulator(t)
+	c := checkDLC(t, fixture.Path(t, "models", "yolox_nano.onnx"), "--images", fixture.Path(t, "coco", "val"), "--limit", "1", "--local-samples", "0",
+		"--variant", "qdq="+fixture.Path(t, "qnn", "yolox_nano_w8a8_per_channel.onnx")+"@htp", "--variant", "mine="+fixture.Path(t, "qnn", "yolox_nano_w8a8_per_channel.dlc")+"@htp")
+	if n := c.equalLayers(t, 0, 1); n < 350 || c.Variants[1].Twin != 0 || c.Variants[1].Parts != -1 {
+		t.Errorf("%d layers, twin %d, parts at %d", n, c.Variants[1].Twin, c.Variants[1].Parts)
+	}
+}
+
+// The order of a DLC's input axes is asked for where nothing tells it: here all of them but one are 3 long.
+func TestAnUnknownOrderOfAxesIsAskedFor(t *testing.T) {
+	fixture.Emulator(t)
+	dir := t.TempDir()
+	model, dlc := smallModel(t, func(p *onnxpb.ModelProto) {
+		p.Graph.Input = []*onnxpb.ValueInfoProto{onnx.ValueInfo("x", tensor.Float32, []int64{1, 3, 3, 3})}
+	}), filepath.Join(dir, "q.dlc")
+	images := pictures(t, 2)
+	status, _, stderr := run(t, "quantize", model, "-o", filepath.Join(dir, "q.onnx"), "--dlc", dlc, "--images", images)
+	if status != 0 {
+		t.Fatalf("%d %s", status, stderr)
+	}
+	args := []string{model, "--images", images, "--local-samples", "0", "--variant", "w8a8@htp", "--variant", "mine=" + dlc + "@htp"}
+	for layout, says := range map[string]string{
+		"": "Say which of the model's axes each of the DLC's is: --dlc-layout x=0,1,2,3 or --dlc-layout x=0,2,3,1", "y=0,1,2,3": "the DLC's inputs are x", "x": "is not INPUT=0,2,3,1", "x=a": "is not INPUT=0,2,3,1",
+		"x=0,1,1,2": "in this order is not the DLC's",
+	} {
+		asked := append([]string{"check", "--out", dir}, args...)
+		if layout != "" {
+			asked = append(asked, "--dlc-layout", layout)
+		}
+		if status, _, stderr := run(t, asked...); status != exitUsage || !strings.Contains(stderr, says) {
+			t.Errorf("%q: %d %s", layout, status, stderr)
+		}
+	}
+	c := checkDLC(t, append(args, "--dlc-layout", "x=0,1,2,3")...)
+	if n := c.equalLayers(t, 0, 1); n < 1 || c.Variants[1].Parts >= 0 {
+		t.Errorf("%d layers, parts at %d", n, c.Variants[1].Parts)
+	}
+}
+
+func TestDLCVariantsThatDoNotRunAreRefused(t *testing.T) {
+	fixture.Emulator(t)
+	zoo, images := fixture.Path(t, "qnn", "zoo.onnx"), fixture.Path(t, "coco", "val")
+	for spec, says := range map[string]string{
+		"a=" + fixture.Path(t, "qnn", "zoo_w8a8_per_channel.dlc"): "a DLC runs on the emulator only: write NAME=MODEL.dlc@htp",
+		"a=/none.dlc@htp": "no such file",
+		"a=" + fixture.Path(t, "dlc", "test_abs_q.dlc") + "@htp":                  "a DLC of SNPE 1.x cannot be run",
+		"a=" + fixture.Path(t, "dlc", "joiner-epoch-4-avg-1.fix.dlc") + "@htp":    "another model",
+		"a=" + fixture.Path(t, "dlc", "monitoring_model-0b9f8060.dlc") + "@htp":   "convert the model again",
+		"a=" + written(t, "junk.dlc", []byte("junk")) + "@htp":                    "not a DLC",
+		"a=" + fixture.Path(t, "qnn", "yolox_nano_w8a8_per_channel.dlc") + "@htp": "",
+	} {
+		status, _, stderr := run(t, "check", zoo, "--images", images, "--limit", "1", "--out", t.TempDir(), "--variant", spec)
+		if status != exitUsage || !strings.Contains(stderr, says) {
+			t.Errorf("%s: %d %s", spec, status, stderr)
+		}
+	}
+	if _, err := os.Stat("results"); err == nil {
+		t.Error("something was written")
+	}
+}
