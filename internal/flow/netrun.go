@@ -187,7 +187,7 @@ func opening(ctx context.Context, err error) error {
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case errors.As(err, &version):
+	case errors.As(err, &version), errors.Is(err, emu.ErrOtherResults):
 		return fmt.Errorf("%w: %w", qnn.ErrUnavailable, err)
 	case errors.Is(err, emu.ErrNotDLC), errors.Is(err, emu.ErrOldVersion), errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission), errors.As(err, &unknown):
 		return usage(err)
