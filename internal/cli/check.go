@@ -153,7 +153,7 @@ type htpFlags struct {
 	SocModel    int      `default:"66" placeholder:"66" help:"The SoC, as Qualcomm's libraries number it (66: QCS8550, the RVC4's)."`
 	HtpArch     int      `default:"73" placeholder:"73" help:"The HTP's architecture (73)."`
 	DlcLayout   []string `sep:"none" placeholder:"INPUT=0,2,3,1" help:"Which axis of the model's input each axis of a DLC's input is, where it cannot be derived; repeatable."`
-	AnyVersion  bool     `help:"For DLC files, take other versions of Qualcomm's libraries than the one that was tried; they may crash or compute nonsense."`
+	AnyVersion  bool     `help:"For DLC files, take other versions of Qualcomm's libraries than the one that was tried, if they compute a known small network as it does."`
 	HtpFallback bool     `help:"Run operators that the HTP refuses on the CPU, and mark the layers that did."`
 }
 

@@ -29,7 +29,7 @@ type netRunCmd struct {
 
 	Only       string `placeholder:"LAYER,..." help:"Write these layers or tensors besides the outputs."`
 	Soc        string `default:"qcs8550" placeholder:"qcs8550" help:"The chip whose DSP is emulated, by name or by Qualcomm's number (qcs8550, the RVC4's)."`
-	AnyVersion bool   `help:"Take other versions of Qualcomm's libraries than the one that was tried; they may crash or compute nonsense."`
+	AnyVersion bool   `help:"Take other versions of Qualcomm's libraries than the one that was tried, if they compute a known small network as it does."`
 	JSON       bool   `name:"json" help:"Print tensors, types, encodings, times as JSON instead of snpe-net-run's lines."`
 }
 

@@ -99,6 +99,8 @@ type netRun struct {
 	run     *Ran
 	inputs  []emu.Tensor
 	outputs []output
+	pending <-chan error // of the files of the inference before, nil: none
+	done    int          // inferences whose files are in their places
 }
 
 // NetRun runs a DLC on the HTP emulator, as snpe-net-run does on a board.
@@ -139,12 +141,18 @@ func NetRun(ctx context.Context, emulator func() (qnn.Kit, error), spec NetRunSp
 	}
 	watch.Opened(n.run)
 	for i, line := range files {
-		if err := n.infer(ctx, i, line, watch); err != nil {
-			if ctx.Err() != nil {
-				err = ctx.Err()
-			}
-			return n.run, &PartlyError{i, err}
+		if err = n.infer(ctx, i, line, watch); err != nil {
+			break
 		}
+	}
+	if e := n.committed(); err == nil {
+		err = e
+	}
+	if ctx.Err() != nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		return n.run, &PartlyError{n.done, err}
 	}
 	n.run.Seconds = time.Since(started).Seconds()
 	return n.run, nil
@@ -179,7 +187,7 @@ func opening(ctx context.Context, err error) error {
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case errors.As(err, &version):
+	case errors.As(err, &version), errors.Is(err, emu.ErrOtherResults):
 		return fmt.Errorf("%w: %w", qnn.ErrUnavailable, err)
 	case errors.Is(err, emu.ErrNotDLC), errors.Is(err, emu.ErrOldVersion), errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission), errors.As(err, &unknown):
 		return usage(err)
@@ -264,12 +272,31 @@ func (n *netRun) infer(ctx context.Context, i int, line inputFiles, watch NetRun
 		return fmt.Errorf("%s:%d: %w", n.spec.InputList, line.number, err)
 	}
 	one := RanInference{Folder: filepath.Join(n.spec.OutputDir, fmt.Sprintf("Result_%d", i)), Inputs: line.named(n.inputs), Seconds: time.Since(began).Seconds()}
-	if err := n.write(ctx, one.Folder, out); err != nil {
+	drafts, err := n.write(ctx, one.Folder, out)
+	if e := n.committed(); err == nil {
+		err = e
+	}
+	if err != nil {
+		discard(drafts)
 		return err
 	}
+	n.pending = commit(drafts)
 	one.Written = time.Since(began).Seconds() - one.Seconds
 	n.run.Results = append(n.run.Results, one)
 	return nil
+}
+
+// committed waits until the files of the inference before are in their places.
+func (n *netRun) committed() error {
+	if n.pending == nil {
+		return nil
+	}
+	err := <-n.pending
+	n.pending = nil
+	if err == nil {
+		n.done++
+	}
+	return err
 }
 
 // wanted are the tensors that are to be written.

@@ -1,7 +1,9 @@
 package flow
 
 import (
+	"cmp"
 	"context"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -11,7 +13,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 
 	"quantcheck/internal/dlc"
 	"quantcheck/internal/file"
@@ -243,6 +244,18 @@ type output struct {
 	native bool   // it is written as it is, whatever was asked for
 }
 
+// nameMost is how long a file's or folder's name may be; ".raw" still fits behind it.
+const nameMost = 250
+
+// short cuts a name that file systems do not take, and puts a hash in the place of its rest.
+func short(name string) string {
+	if len(name) <= nameMost {
+		return name
+	}
+	sum := sha256.Sum256([]byte(name))
+	return fmt.Sprintf("%s_%x", strings.ToValidUTF8(name[:nameMost-17], "_"), sum[:8])
+}
+
 // filePath is where a tensor is written: a '/' in its name makes folders. No name leads out of the result's folder.
 func filePath(name string) string {
 	var parts []string
@@ -253,7 +266,7 @@ func filePath(name string) string {
 		case ".", "..":
 			part = strings.ReplaceAll(part, ".", "_")
 		}
-		parts = append(parts, strings.ReplaceAll(part, "\x00", "_"))
+		parts = append(parts, short(strings.ReplaceAll(part, "\x00", "_")))
 	}
 	if len(parts) == 0 {
 		parts = []string{"_"}
@@ -271,44 +284,68 @@ func clashes(paths map[string]string, path string) (name string, clash bool) {
 	return "", false
 }
 
-// writers is how many files are written at once: each waits for the disk, which takes many together.
+// writers is how many files are made or committed at once: each waits for the file system, which takes many together.
 const writers = 16
 
-// write writes the outputs of an inference.
-func (n *netRun) write(ctx context.Context, folder string, outputs map[string][]byte) error {
+// together calls f for the numbers below n, several at once, and gives the first error in their order.
+func together(n int, f func(k int) error) error {
 	var wait sync.WaitGroup
-	errs := make([]error, len(n.outputs))
-	next := atomic.Int64{}
-	failed := atomic.Bool{}
-	for range min(writers, len(n.outputs)) {
+	errs := make([]error, n)
+	for first := range min(writers, n) {
 		wait.Go(func() {
-			for k := int(next.Add(1)) - 1; k < len(n.outputs) && ctx.Err() == nil && !failed.Load(); k = int(next.Add(1)) - 1 {
-				if errs[k] = n.writeOne(folder, n.outputs[k], outputs); errs[k] != nil {
-					failed.Store(true)
-				}
+			for k := first; k < n; k += writers {
+				errs[k] = f(k)
 			}
 		})
 	}
 	wait.Wait()
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return ctx.Err()
+	return cmp.Or(errs...)
 }
 
-func (n *netRun) writeOne(folder string, o output, outputs map[string][]byte) error {
+// write writes the outputs of an inference under temporary names. Waiting for the disk is left to commit.
+func (n *netRun) write(ctx context.Context, folder string, outputs map[string][]byte) ([]*file.Draft, error) {
+	drafts := make([]*file.Draft, len(n.outputs))
+	err := together(len(drafts), func(k int) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		var err error
+		drafts[k], err = n.writeOne(folder, n.outputs[k], outputs)
+		return err
+	})
+	if err != nil {
+		discard(drafts)
+		return nil, err
+	}
+	return drafts, nil
+}
+
+func discard(drafts []*file.Draft) {
+	for _, d := range drafts {
+		if d != nil {
+			d.Discard()
+		}
+	}
+}
+
+func (n *netRun) writeOne(folder string, o output, outputs map[string][]byte) (*file.Draft, error) {
 	kind := n.spec.Output
 	if o.native {
 		kind = FileType{Kind: Native}
 	}
 	data, err := kind.write(o.Tensor.Tensor, outputs[o.Name])
 	if err != nil {
-		return fmt.Errorf("%s: %w", o.Called(), err)
+		return nil, fmt.Errorf("%s: %w", o.Called(), err)
 	}
-	return file.Write(filepath.Join(folder, o.path), func(f *os.File) error {
+	return file.Begin(filepath.Join(folder, o.path), func(f *os.File) error {
 		_, err := f.Write(data)
 		return err
 	})
+}
+
+// commit puts an inference's files into their places, beside the next inference. The channel gives how that went.
+func commit(drafts []*file.Draft) <-chan error {
+	done := make(chan error, 1)
+	go func() { done <- together(len(drafts), func(k int) error { return drafts[k].Commit() }) }()
+	return done
 }

@@ -24,7 +24,8 @@ const DefaultSoC = 66
 type Engine struct {
 	Kit qnn.Kit `json:"-"`
 	SoC int     `json:"soc_model"` // 0: DefaultSoC
-	// AnyVersion takes libraries of another version than the one that was tried, which may crash the worker.
+	// AnyVersion takes libraries of another version than the one that was tried, which may crash the worker. They have to
+	// compute a known network first.
 	AnyVersion bool `json:"any_version,omitempty"`
 }
 

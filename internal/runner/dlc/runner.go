@@ -32,9 +32,14 @@ type port struct {
 
 // New starts a worker with a DLC; it ends with ctx. What is wrong with the file is ErrNotDLC, ErrOldVersion or an error of
 // the file system; what the libraries say against its graph is a *compose.Error, with the node if it was one; libraries of
-// another version are a *compose.VersionError, names that cannot be exposed an *UnknownTensorError, and a worker that died
+// another version are a *compose.VersionError, or ErrOtherResults if they are taken and fail at a known network, names that cannot be exposed an *UnknownTensorError, and a worker that died
 // twice is a *worker.DiedError.
 func New(ctx context.Context, e Engine, path string, o Options) (*Runner, error) {
+	if e.AnyVersion {
+		if err := e.tryKnown(ctx, o.Scratch, knownResult); err != nil {
+			return nil, err
+		}
+	}
 	r, err := open(ctx, e, path, o, false)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
