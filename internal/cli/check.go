@@ -342,7 +342,11 @@ func store(con *console, folder workspace.Folder, stage *workspace.Stage, run *r
 		return nil, err
 	}
 	defer db.Close()
-	page := pageOf(run) // drawn while the database is written
+	content, err := besideRuns(con, folder, db)
+	if err != nil {
+		return nil, err
+	}
+	page := pageOf(run, content) // drawn while the database is written
 	files := []string{folder.Database()}
 	for i := range run.Variants {
 		v := &run.Variants[i]

@@ -41,7 +41,11 @@ func (c *reportCmd) Run(con *console) error {
 	if err := workspace.WriteFile(path, page); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(con.stdout, "%s: %d runs\n", report.Printable(path), len(ids))
+	evaluations, err := db.Evaluations(con.ctx)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(con.stdout, "%s: %d runs, %d evaluations\n", report.Printable(path), len(ids), len(evaluations))
 	return err
 }
 
@@ -67,21 +71,31 @@ func workspacePage(con *console, folder workspace.Folder, db *workspace.Store) (
 			runs = append(runs, run)
 		}
 	}
-	evaluations, err := db.Evaluations(con.ctx)
+	content, err := besideRuns(con, folder, db)
 	if err != nil {
 		return nil, nil, err
 	}
-	for _, e := range evaluations { // what was measured since
+	content.Runs, content.Problems = runs, append(problems, content.Problems...)
+	page, err = web.Build(content)
+	return page, content.Problems, err
+}
+
+// besideRuns gathers what a workspace's page shows beside its runs.
+func besideRuns(con *console, folder workspace.Folder, db *workspace.Store) (web.Content, error) {
+	c := web.Content{Folder: string(folder)}
+	var err error
+	if c.Evaluations, err = db.Evaluations(con.ctx); err != nil {
+		return c, err
+	}
+	for _, e := range c.Evaluations { // what was measured since
 		for i := range e.Models {
 			if fps := measuredFPS(folder, e.Models[i].File); fps.OK {
 				e.Models[i].FPS = fps
 			}
 		}
 	}
-	cycles, more := folder.Cycles()
-	problems = append(problems, more...)
-	page, err = web.Build(web.Content{Folder: string(folder), Runs: runs, Evaluations: evaluations, Cycles: cycles, Problems: problems})
-	return page, problems, err
+	c.Cycles, c.Problems = folder.Cycles()
+	return c, nil
 }
 
 // openRuns opens a workspace that is there already and lists its runs, oldest first. The caller closes the store.
@@ -98,17 +112,18 @@ func openRuns(con *console, folder workspace.Folder) (*workspace.Store, []int64,
 	return db, ids, nil
 }
 
-// pageOf draws the page of one run on a goroutine of its own; the function it gives waits for it. The run's number may be
-// set meanwhile.
-func pageOf(run *result.Run) func() ([]byte, error) {
+// pageOf draws the page of one run, with what the workspace shows beside it, on a goroutine of its own; the function it gives
+// waits for it. The run's number may be set meanwhile.
+func pageOf(run *result.Run, content web.Content) func() ([]byte, error) {
 	type drawn struct {
 		html []byte
 		err  error
 	}
 	done := make(chan drawn, 1)
 	snapshot := *run
+	content.Runs = []*result.Run{&snapshot}
 	go func() {
-		html, err := web.Build(web.Content{Runs: []*result.Run{&snapshot}})
+		html, err := web.Build(content)
 		done <- drawn{html, err}
 	}()
 	return func() ([]byte, error) {
