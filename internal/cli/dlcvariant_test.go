@@ -95,7 +95,7 @@ func TestAUsersDLCIsHeldAgainstTheRecipe(t *testing.T) {
 	status, stdout, stderr := run(t, args...)
 	for _, says := range []string{
 		"The DLC as it is, emulated with the DSP's own arithmetic", "It parts from the recipe w8a8@htp at /relu1/Relu_output_0 (Relu, number 2 of 22)",
-		"(its encoding is 8 bit 0 …", "go by another name: /relu1/Relu_output_0 → /relu1/Relu_output_0_QuantizeLinear,", "/conv1/Conv_output_0", "(a copy of image)",
+		"first that of /relu1/Relu_output_0: 8 bit 0 … 7.934 in the DLC, 8 bit 0 … 6.2", "go by another name: /relu1/Relu_output_0 → /relu1/Relu_output_0_QuantizeLinear,", "/conv1/Conv_output_0", "(a copy of image)",
 	} {
 		if status != 0 || !strings.Contains(stdout, says) {
 			t.Fatalf("%q is not said: %d %s%s", says, status, stdout, stderr)
