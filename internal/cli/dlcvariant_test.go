@@ -148,6 +148,27 @@ func TestAnUnknownOrderOfAxesIsAskedFor(t *testing.T) {
 	}
 }
 
+// A float DLC runs in half precision, is called so, and is held against fp16.
+func TestAFloatDLCIsHeldAgainstFP16(t *testing.T) {
+	fixture.Emulator(t)
+	c := checkDLC(t, fixture.Path(t, "qnn", "zoo.onnx"), "--images", fixture.Path(t, "coco", "val"), "--limit", "1", "--mean", "127", "--scale", "64", "--local-samples", "0",
+		"--variant", "fp16", "--variant", "w8a8", "--variant", "mine="+fixture.Path(t, "qnn", "zoo.dlc")+"@htp")
+	mine := c.Variants[2]
+	compared := 0
+	for k, l := range mine.Layers {
+		if l.Status != "compared" {
+			continue
+		}
+		compared++
+		if sqnr, ok := l.Summary["SQNR"].Mean.(float64); ok && sqnr < 40 {
+			t.Errorf("%s: %g dB", c.Layers[k].Name, sqnr)
+		}
+	}
+	if compared < 15 || mine.Twin != 0 || !strings.Contains(strings.Join(c.Warnings, "|"), "half precision (fp16)") {
+		t.Errorf("%d layers, twin %d, %v", compared, mine.Twin, c.Warnings)
+	}
+}
+
 func TestDLCVariantsThatDoNotRunAreRefused(t *testing.T) {
 	fixture.Emulator(t)
 	zoo, images := fixture.Path(t, "qnn", "zoo.onnx"), fixture.Path(t, "coco", "val")
