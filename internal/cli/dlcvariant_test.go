@@ -95,7 +95,7 @@ func TestAUsersDLCIsHeldAgainstTheRecipe(t *testing.T) {
 	status, stdout, stderr := run(t, args...)
 	for _, says := range []string{
 		"The DLC as it is, emulated with the DSP's own arithmetic", "It parts from the recipe w8a8@htp at /relu1/Relu_output_0 (Relu, number 2 of 22)",
-		"(its encoding is 8 bit 0 …", "go by another name: /relu1/Relu_output_0 → /relu1/Relu_output_0_QuantizeLinear,", "/conv1/Conv_output_0", "(a copy of image)",
+		"first that of /relu1/Relu_output_0: 8 bit 0 … 7.934 in the DLC, 8 bit 0 … 6.2", "go by another name: /relu1/Relu_output_0 → /relu1/Relu_output_0_QuantizeLinear,", "/conv1/Conv_output_0", "(a copy of image)",
 	} {
 		if status != 0 || !strings.Contains(stdout, says) {
 			t.Fatalf("%q is not said: %d %s%s", says, status, stdout, stderr)
@@ -145,6 +145,27 @@ func TestAnUnknownOrderOfAxesIsAskedFor(t *testing.T) {
 	c := checkDLC(t, append(args, "--dlc-layout", "x=0,1,2,3")...)
 	if n := c.equalLayers(t, 0, 1); n < 1 || c.Variants[1].Parts >= 0 {
 		t.Errorf("%d layers, parts at %d", n, c.Variants[1].Parts)
+	}
+}
+
+// A float DLC runs in half precision, is called so, and is held against fp16.
+func TestAFloatDLCIsHeldAgainstFP16(t *testing.T) {
+	fixture.Emulator(t)
+	c := checkDLC(t, fixture.Path(t, "qnn", "zoo.onnx"), "--images", fixture.Path(t, "coco", "val"), "--limit", "1", "--mean", "127", "--scale", "64", "--local-samples", "0",
+		"--variant", "fp16", "--variant", "w8a8", "--variant", "mine="+fixture.Path(t, "qnn", "zoo.dlc")+"@htp")
+	mine := c.Variants[2]
+	compared := 0
+	for k, l := range mine.Layers {
+		if l.Status != "compared" {
+			continue
+		}
+		compared++
+		if sqnr, ok := l.Summary["SQNR"].Mean.(float64); ok && sqnr < 40 {
+			t.Errorf("%s: %g dB", c.Layers[k].Name, sqnr)
+		}
+	}
+	if compared < 15 || mine.Twin != 0 || !strings.Contains(strings.Join(c.Warnings, "|"), "half precision (fp16)") {
+		t.Errorf("%d layers, twin %d, %v", compared, mine.Twin, c.Warnings)
 	}
 }
 

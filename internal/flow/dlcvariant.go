@@ -143,7 +143,7 @@ func recipeOf(variants []variant.Spec, g *dlc.Graph) int {
 	bits := actBits(g)
 	best, rank := -1, 0
 	for i, v := range variants {
-		r := 0
+		var r int
 		switch {
 		case v.Kind == variant.Recipe && v.ActBits == bits, v.Kind == variant.Half && bits == 0:
 			r = 3

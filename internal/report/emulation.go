@@ -49,9 +49,6 @@ func Emulation(run *result.Run, v *result.Variant) []string {
 		l := &v.Layers[v.Parts]
 		text = fmt.Sprintf("It parts from %s at %s (%s, number %d of %d): %s of its values are more than one step of the encoding apart",
 			twin, Printable(run.Layers[v.Parts].Name), run.Layers[v.Parts].Op, v.Parts+1, len(run.Layers), percent(l.Twin.Apart))
-		if other := run.Variants[v.Twin].Layers[v.Parts].Encoding; asIs && other != nil && l.Encoding != nil {
-			text += encodings(l.Encoding, other)
-		}
 	case !steps(v):
 		text = "Against " + twin
 	default:
@@ -65,6 +62,9 @@ func Emulation(run *result.Run, v *result.Variant) []string {
 		}
 	}
 	lines = append(lines, text+".")
+	if other := otherEncodings(run, v, &run.Variants[v.Twin]); asIs && other != "" {
+		lines = append(lines, other)
+	}
 	if ops := Operators(run, v); len(ops) > 0 {
 		var list, same []string
 		for _, o := range ops {
@@ -85,13 +85,28 @@ func Emulation(run *result.Run, v *result.Variant) []string {
 	return lines
 }
 
-// encodings says whether a DLC and a recipe encode a layer alike.
-func encodings(dlc, recipe *result.Coding) string {
-	if dlc.Bits == recipe.Bits && math.Abs(dlc.Scale-recipe.Scale) <= 1e-6*recipe.Scale && math.Abs(dlc.Min-recipe.Min) <= recipe.Scale/2 {
-		return ", though both encode it alike"
+// otherEncodings says on which layers a DLC and its recipe have other encodings, "" if they have the same everywhere.
+func otherEncodings(run *result.Run, v, recipe *result.Variant) string {
+	first, differ, both := -1, 0, 0
+	for k, l := range v.Layers {
+		a, b := l.Encoding, recipe.Layers[k].Encoding
+		if a == nil || b == nil {
+			continue
+		}
+		both++
+		if a.Bits == b.Bits && math.Abs(a.Scale-b.Scale) <= 1e-6*b.Scale && math.Abs(a.Min-b.Min) <= b.Scale/2 {
+			continue
+		}
+		if differ++; first < 0 {
+			first = k
+		}
+	}
+	if first < 0 {
+		return ""
 	}
 	show := func(e *result.Coding) string { return fmt.Sprintf("%d bit %.4g … %.4g", e.Bits, e.Min, e.Max) }
-	return fmt.Sprintf(" (its encoding is %s, the recipe's %s)", show(dlc), show(recipe))
+	return fmt.Sprintf("The encodings of %d of %d layers differ, first that of %s: %s in the DLC, %s in the recipe.", differ, both,
+		Printable(run.Layers[first].Name), show(v.Layers[first].Encoding), show(recipe.Layers[first].Encoding))
 }
 
 func steps(v *result.Variant) bool {

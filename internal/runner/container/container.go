@@ -223,7 +223,7 @@ func (f *inference) read(p *pass, t align.Tap) (tensor.Tensor, error) {
 		raw, ok = f.inputs[t.Tensor.Name]
 	}
 	if !ok || p.absent[t.Tensor.Name] {
-		return tensor.Tensor{}, fmt.Errorf("Qualcomm's composer makes no tensor of the DLC's %s", t.Tensor.Name) //nolint:staticcheck // a name
+		return tensor.Tensor{}, fmt.Errorf("the composer of the libraries makes no tensor of the DLC's %s", t.Tensor.Name)
 	}
 	count, err := tensor.Count(t.Shape)
 	if err != nil || int64(count) != t.Tensor.Elements() {
