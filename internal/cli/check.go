@@ -28,7 +28,7 @@ import (
 type inputFlags struct {
 	ModelConfig string   `placeholder:"FILE" help:"YAML file with the keys of the flags below, or a Luxonis NN archive. Without it MODEL.yaml beside the model is used, if it is there."`
 	InputColor  string   `placeholder:"rgb|bgr|gray" help:"Colour order that the model takes (rgb)."`
-	Resize      string   `placeholder:"stretch|letterbox|crop" help:"How a picture gets the model's size (stretch)."`
+	Resize      string   `placeholder:"stretch|letterbox|crop|seed" help:"How a picture gets the model's size; seed keeps the width, cuts or pads black above and below (stretch)."`
 	PadValue    string   `placeholder:"114" help:"Grey that a letterbox is padded with (114)."`
 	PadPosition string   `placeholder:"center|bottom-right" help:"Where a letterbox is padded: on all sides, or with the picture at top left (center)."`
 	Mean        string   `placeholder:"N[,N,N]" help:"x = (pixel - mean) / scale, one number or one per channel (0)."`

@@ -40,6 +40,7 @@ type program struct {
 	Info     infoCmd     `cmd:"" help:"Show what a DLC or an ONNX model holds, without any SDK."`
 	Eval     evalCmd     `cmd:"" help:"Score a model and its variants on a data set: what quantization costs in accuracy."`
 	Stats    statsCmd    `cmd:"" help:"Put all evaluations of a workspace side by side."`
+	Raw      rawCmd      `cmd:"" help:"Turn pictures into raw files, as a device's tools take them."`
 	Layers   layersCmd   `cmd:"" help:"Show the same layer over all variants and models of a workspace."`
 	Lint     lintCmd     `cmd:"" help:"Find what costs accuracy or speed on the DSP, each with its fix."`
 	Quantize quantizeCmd `cmd:"" help:"Write a model quantized: QDQ ONNX, encodings, DLC."`

@@ -21,7 +21,7 @@ import (
 // the model. x = (pixel − Mean) / Scale, with one number or one per channel in the model's own channel order.
 type Description struct {
 	InputColor  string     `yaml:"input-color" json:"input_color"`   // rgb, bgr or gray
-	Resize      string     `yaml:"resize" json:"resize"`             // stretch, letterbox or crop
+	Resize      string     `yaml:"resize" json:"resize"`             // stretch, letterbox, crop, or seed: width kept, cut or padded black above and below
 	PadValue    int        `yaml:"pad-value" json:"pad_value"`       // 0..255, for letterbox
 	PadPosition string     `yaml:"pad-position" json:"pad_position"` // center, or bottom-right: picture at top left
 	Mean        Numbers    `yaml:"mean" json:"mean"`
@@ -216,7 +216,7 @@ func (d Description) Check() error {
 	}
 	if err := errors.Join(
 		one("input-color", d.InputColor, "rgb", "bgr", "gray"),
-		one("resize", d.Resize, "stretch", "letterbox", "crop"),
+		one("resize", d.Resize, "stretch", "letterbox", "crop", "seed"),
 		one("pad-position", d.PadPosition, "center", "bottom-right"),
 		one("layout", d.Layout, "", "NCHW", "NHWC"),
 	); err != nil {

@@ -99,6 +99,13 @@ func (d Description) Fit(p *Picture, width, height int) *Picture {
 		ratio := max(float64(width)/float64(p.Width), float64(height)/float64(p.Height))
 		w, h := max(int(math.Round(float64(p.Width)*ratio)), width), max(int(math.Round(float64(p.Height)*ratio)), height)
 		return p.ResizeTo(w, h).cut((w-width)/2, (h-height)/2, width, height)
+	case "seed":
+		h := max(int(float64(p.Height)*float64(width)/float64(p.Width)), 1)
+		q := p.ResizeTo(width, h)
+		if h >= height {
+			return q.cut(0, (h-height)/2, width, height)
+		}
+		return q.pad(width, height, 0, (height-h)/2, 0)
 	}
 	return p.ResizeTo(width, height)
 }
@@ -123,6 +130,12 @@ func (d Description) Place(pictureWidth, pictureHeight, width, height int) Place
 		r := max(rx, ry)
 		w, h := max(int(math.Round(float64(pictureWidth)*r)), width), max(int(math.Round(float64(pictureHeight)*r)), height)
 		return Placement{r, r, -float64((w - width) / 2), -float64((h - height) / 2)}
+	case "seed":
+		h := max(int(float64(pictureHeight)*rx), 1)
+		if h >= height {
+			return Placement{rx, rx, 0, -float64((h - height) / 2)}
+		}
+		return Placement{rx, rx, 0, float64((height - h) / 2)}
 	}
 	return Placement{ScaleX: rx, ScaleY: ry}
 }

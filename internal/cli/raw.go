@@ -1,0 +1,91 @@
+package cli
+
+import (
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"quantcheck/internal/flow"
+	"quantcheck/internal/report"
+	"quantcheck/internal/tensor"
+	"quantcheck/internal/workspace"
+)
+
+type rawCmd struct {
+	Images string `required:"" placeholder:"PATH" help:"Pictures: one, a folder, or a text file that names them."`
+	Output string `short:"o" required:"" placeholder:"DIR" help:"Folder for the raw files and inputs_raw.txt."`
+	Type   string `enum:"u8,u16,fp16,f32" default:"u8" help:"u8, u16, fp16 or f32 (u8)."`
+	Size   string `placeholder:"512x288" help:"Width and height. Without it --model tells."`
+	Model  string `placeholder:"FILE" help:"A DLC, a listing of one, or an ONNX model with fixed shapes: its first input tells size and layout."`
+	Limit  int    `placeholder:"N" help:"Take the first N pictures."`
+	Prefix string `placeholder:"DIR" help:"Folder that the paths in inputs_raw.txt begin with, such as one on the device (the output folder)."`
+
+	Input inputFlags `embed:"" group:"Input:"`
+}
+
+// Help documents the command.
+func (rawCmd) Help() string {
+	return "Writes a raw file per picture, HWC unless --layout NCHW says otherwise, and inputs_raw.txt, the list that snpe-net-run takes. u8 and u16 hold pixels; fp16 and f32 what --mean and --scale make of them. --resize seed is the seed tool's way."
+}
+
+// rawTypes are the words for element types.
+var rawTypes = map[string]tensor.DType{"u8": tensor.Uint8, "u16": tensor.Uint16, "fp16": tensor.Float16, "f32": tensor.Float32}
+
+func (c *rawCmd) Run(con *console) error {
+	d, err := c.Input.description(c.Model)
+	if err != nil {
+		return err
+	}
+	spec := flow.RawSpec{Images: c.Images, Limit: c.Limit, Input: d, DType: rawTypes[c.Type], Model: c.Model}
+	switch {
+	case c.Limit < 0:
+		return usagef("--limit %d: a number of pictures is not negative", c.Limit)
+	case c.Size != "":
+		w, h, ok := strings.Cut(strings.ToLower(c.Size), "x")
+		var err1, err2 error
+		spec.Width, err1 = strconv.Atoi(w)
+		spec.Height, err2 = strconv.Atoi(h)
+		if !ok || err1 != nil || err2 != nil || spec.Width < 1 || spec.Height < 1 || spec.Width > 1<<14 || spec.Height > 1<<14 {
+			return usagef("--size %q: write width and height, such as 512x288", c.Size)
+		}
+	case c.Model == "":
+		return usagef("of which size? --size 512x288, or --model FILE")
+	}
+	if err := checkOut(c.Output); err != nil {
+		return err
+	}
+	progress := newProgress(con.stderr)
+	defer progress.clear()
+	prefix := c.Prefix
+	if prefix == "" {
+		prefix = c.Output
+	}
+	var list strings.Builder
+	written := map[string]string{} // file → picture
+	result, err := flow.Raw(con.ctx, spec, progress, func(picture string, data []byte) error {
+		name := strings.TrimSuffix(filepath.Base(picture), filepath.Ext(picture)) + ".raw"
+		if other, twice := written[name]; twice {
+			return usagef("the pictures %s and %s would both become %s", other, picture, name)
+		}
+		written[name] = picture
+		if strings.ContainsAny(name, " \t\r\n") {
+			return usagef("%s: an input list cannot hold names with spaces; rename the picture", picture)
+		}
+		fmt.Fprintln(&list, filepath.ToSlash(filepath.Join(prefix, name)))
+		return workspace.WriteFile(filepath.Join(c.Output, name), data)
+	})
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(c.Output, "inputs_raw.txt")
+	if err := workspace.WriteFile(path, []byte(list.String())); err != nil {
+		return err
+	}
+	progress.clear()
+	fmt.Fprintf(con.stdout, "%d raw files of %d bytes, %s%v %s, %s\n%s\n", len(written), result.Bytes, c.Type, result.Shape, result.Layout, d, report.Printable(path))
+	for _, w := range result.Warnings {
+		fmt.Fprintf(con.stderr, "quantcheck: %s\n", report.Printable(w))
+	}
+	return nil
+}
