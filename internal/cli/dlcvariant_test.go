@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/protobuf/proto"
+
 	"quantcheck/internal/fixture"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/onnx/onnxpb"
@@ -17,6 +19,7 @@ type dlcCheck struct {
 	Layers   []struct{ Name string }
 	Variants []struct {
 		Twin, Parts int
+		InputChecks []struct{ SQNR float64 } `json:"input_checks"`
 		Emulator    *struct {
 			Taps   string
 			Passes int
@@ -145,6 +148,22 @@ func TestAnUnknownOrderOfAxesIsAskedFor(t *testing.T) {
 	c := checkDLC(t, append(args, "--dlc-layout", "x=0,1,2,3")...)
 	if n := c.equalLayers(t, 0, 1); n < 1 || c.Variants[1].Parts >= 0 {
 		t.Errorf("%d layers, parts at %d", n, c.Variants[1].Parts)
+	}
+}
+
+// A converter that took a channels-last model for a channels-first one left an input of [1,256,3,256]: pictures go in as that
+// asks. The model here has that network's input only.
+func TestAnInputOfAnOddOrderGetsThePicture(t *testing.T) {
+	fixture.Emulator(t)
+	model := smallModel(t, func(p *onnxpb.ModelProto) {
+		p.Graph.Input = []*onnxpb.ValueInfoProto{onnx.ValueInfo("input_1", tensor.Float32, []int64{1, 256, 256, 3})}
+		p.Graph.Node = []*onnxpb.NodeProto{{OpType: proto.String("Relu"), Name: proto.String("r"), Input: []string{"input_1"}, Output: []string{"y"}}}
+		p.Graph.Initializer = nil
+	})
+	c := checkDLC(t, model, "--images", fixture.Path(t, "coco", "val"), "--limit", "1", "--scale", "255", "--local-samples", "0", "--variant", "pose="+fixture.Path(t, "dlc", "pose_landmark_lite_quantized.dlc")+"@htp")
+	v := c.Variants[0]
+	if len(v.InputChecks) != 1 || v.InputChecks[0].SQNR < 50 {
+		t.Errorf("%+v", v.InputChecks)
 	}
 }
 

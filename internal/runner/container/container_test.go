@@ -146,6 +146,33 @@ func TestTapsThatCannotBeReadSayWhy(t *testing.T) {
 	}
 }
 
+// A model whose input lies channels last gives the same as one whose input lies as the DLC's.
+func TestInputsArePutInInTheDLCsOrder(t *testing.T) {
+	e := emu.Engine{Kit: fixture.Emulator(t)}
+	path, o, sample := zoo(t)
+	plain, err := New(t.Context(), e, path, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer plain.Close()
+	order := align.Layout{0, 3, 1, 2} // of the DLC's axes, against [1,32,32,3]
+	in := o.Inputs[0]
+	last := order.Undo(sample["image"], []int64{1, 32, 32, 3})
+	in.Layout, in.Shape = order, last.Shape
+	o.Inputs = []align.Tap{in}
+	moved, err := New(t.Context(), e, path, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer moved.Close()
+	want := values(t, plain, sample)
+	for name, got := range values(t, moved, map[string]tensor.Tensor{"image": last}) {
+		if !slices.Equal(got, want[name]) {
+			t.Errorf("%s differs", name)
+		}
+	}
+}
+
 func TestASampleThatDoesNotFitCostsItself(t *testing.T) {
 	e := emu.Engine{Kit: fixture.Emulator(t)}
 	path, o, sample := zoo(t)
