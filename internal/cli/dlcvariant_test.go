@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"quantcheck/internal/fixture"
+	"quantcheck/internal/metric"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/onnx/onnxpb"
 	"quantcheck/internal/tensor"
@@ -19,7 +20,7 @@ type dlcCheck struct {
 	Layers   []struct{ Name string }
 	Variants []struct {
 		Twin, Parts int
-		InputChecks []struct{ SQNR float64 } `json:"input_checks"`
+		InputChecks []struct{ SQNR metric.Value } `json:"input_checks"`
 		Emulator    *struct {
 			Taps   string
 			Passes int
@@ -162,7 +163,7 @@ func TestAnInputOfAnOddOrderGetsThePicture(t *testing.T) {
 	})
 	c := checkDLC(t, model, "--images", fixture.Path(t, "coco", "val"), "--limit", "1", "--scale", "255", "--local-samples", "0", "--variant", "pose="+fixture.Path(t, "dlc", "pose_landmark_lite_quantized.dlc")+"@htp")
 	v := c.Variants[0]
-	if len(v.InputChecks) != 1 || v.InputChecks[0].SQNR < 50 {
+	if len(v.InputChecks) != 1 || v.InputChecks[0].SQNR.V < 50 {
 		t.Errorf("%+v", v.InputChecks)
 	}
 }
