@@ -12,6 +12,7 @@ import (
 
 	"quantcheck/internal/cost"
 	"quantcheck/internal/fixture"
+	"quantcheck/internal/metric"
 	"quantcheck/internal/result"
 	"quantcheck/internal/web"
 )
@@ -199,7 +200,7 @@ func TestTheTimelineShownIsTheCompilers(t *testing.T) {
 		lane := slices.Index(threads, x.Thread)
 		eval(fmt.Sprintf(`const c = document.querySelector('#timeline'), b = c.getBoundingClientRect();
 			c.dispatchEvent(new MouseEvent('dblclick', { bubbles: true }));
-			window.point = (cycle) => { const from = +c.dataset.from, to = +c.dataset.to; return b.left + %g + (cycle - from) / (to - from) * (b.width - %g) };
+			window.point = (cycle) => { const from = +c.dataset.from, to = +c.dataset.to; cycle = Math.min(Math.max(cycle, from + 2), to - 2); return b.left + %g + (cycle - from) / (to - from) * (b.width - %g) };
 			c.dispatchEvent(new WheelEvent('wheel', { deltaY: -1500, bubbles: true, clientX: b.left + %g + %g / %d * (b.width - %g), clientY: b.top + %g }));`,
 			left, left, left, float64(x.Start)+float64(x.Cycles)/2, e.Timeline.Cycles, left, top+26*float64(lane)+13))
 		eval(fmt.Sprintf(`const c = document.querySelector('#timeline'), b = c.getBoundingClientRect();
@@ -221,4 +222,234 @@ func TestTheTimelineShownIsTheCompilers(t *testing.T) {
 		t.Errorf("%d events were checked", checked)
 	}
 	nothingWrong(t, eval)
+}
+
+// timedContent is a run of 80 layers with estimates of both variants and of another model.
+func timedContent(t *testing.T, events int) web.Content {
+	t.Helper()
+	run := invent(7, 80, 2)
+	return web.Content{Runs: []*result.Run{run}, Estimates: []*result.Estimated{zoo(t, "w8a8"), inventEstimate(2, "w8a8-1", run, events/2), inventEstimate(3, "w8a8-0", run, events)}}
+}
+
+func TestEveryButtonOfTheTimeDoesSomething(t *testing.T) {
+	t.Parallel()
+	content := timedContent(t, 2000)
+	e := content.Estimates[2]
+	eval := browse(t, buildContent(t, content), 1280)
+	text := func(selector string) string {
+		return fmt.Sprint(eval(`return document.querySelector('` + selector + `')?.textContent`))
+	}
+	press := func(name string) {
+		eval(`[...document.querySelectorAll('button')].find((b) => b.textContent === '` + name + `').click()`)
+	}
+	span := func() (from, to float64) {
+		both := eval(`const d = document.querySelector('#timeline').dataset; return [+d.from, +d.to]`).([]any)
+		return both[0].(float64), both[1].(float64)
+	}
+	if text("#time-verdict") == "<nil>" {
+		t.Fatal("the latest thing in the workspace, an estimate, is not what the page opens with")
+	}
+	for _, want := range []string{"2 operators have no costs", "the HTP refuses 1 operators", "90 % of the model's nodes", "4 KiB of them because the fast memory is full"} {
+		if !strings.Contains(text("#time"), want) {
+			t.Errorf("%q is not said: %s", want, text("#time"))
+		}
+	}
+	end := float64(e.Timeline.Cycles)
+	for _, step := range []struct {
+		script   string
+		from, to float64
+	}{
+		{`document.querySelector('[aria-label="zoom in"]').click()`, 0.25, 0.75},
+		{`document.querySelector('[aria-label=earlier]').click()`, 0.15, 0.65},
+		{`document.querySelector('[aria-label=later]').click()`, 0.25, 0.75},
+		{`document.querySelector('#timeline-whole').click()`, 0, 1},
+		{`dispatchEvent(new KeyboardEvent('keydown', { key: '+' }))`, 0.25, 0.75},
+		{`dispatchEvent(new KeyboardEvent('keydown', { key: 'ArrowRight', cancelable: true }))`, 0.35, 0.85},
+		{`dispatchEvent(new KeyboardEvent('keydown', { key: 'ArrowLeft', cancelable: true }))`, 0.25, 0.75},
+		{`dispatchEvent(new KeyboardEvent('keydown', { key: '-' }))`, 0, 1},
+		{`drag(0.5, 0.75, 40)`, 0.5, 0.75},
+		{`drag(0.5, 0.1, 10)`, 0.6, 0.85}, // the ruler moves
+		{`drag(0.5, 0.9, 40, true)`, 0.5, 0.75},
+		{`document.querySelector('#timeline').dispatchEvent(new MouseEvent('dblclick', { bubbles: true }))`, 0, 1},
+		{`const c = document.querySelector('#timeline'), b = c.getBoundingClientRect(); c.dispatchEvent(new WheelEvent('wheel', { deltaY: -300 * Math.log(2), bubbles: true, clientX: b.left + 128, clientY: b.top + 50 }))`, 0, 0.5},
+		{`const c = document.querySelector('#timeline'); c.dispatchEvent(new WheelEvent('wheel', { deltaX: 300, bubbles: true }))`, 0.25, 0.75},
+		{`document.querySelector('#timeline-whole').click()`, 0, 1},
+	} {
+		eval(`window.drag = (a, b, y, shiftKey = false) => { const c = document.querySelector('#timeline'), r = c.getBoundingClientRect(), x = (f) => r.left + 128 + f * (r.width - 128);
+			const send = (kind, f) => c.dispatchEvent(new PointerEvent(kind, { bubbles: true, clientX: x(f), clientY: r.top + y, shiftKey, button: 0 }));
+			send('pointerdown', a); send('pointermove', (a + b) / 2); send('pointermove', b); send('pointerup', b) }; ` + step.script)
+		if from, to := span(); math.Abs(from/end-step.from) > 0.003 || math.Abs(to/end-step.to) > 0.003 {
+			t.Errorf("%s: %.3f to %.3f, want %.3f to %.3f", step.script, from/end, to/end, step.from, step.to)
+		}
+	}
+	// A click on the timeline selects the layer in the table, in what is told of it, and in the graph of the check.
+	eval(`const c = document.querySelector('#timeline'), r = c.getBoundingClientRect();
+		for (const kind of ['pointermove', 'pointerdown', 'pointerup']) c.dispatchEvent(new PointerEvent(kind, { bubbles: true, clientX: r.left + 128 + (r.width - 128) * 0.6, clientY: r.top + 24 + 26 * 2 + 13 }))`)
+	name := text("#time-layer h2")
+	if name == "<nil>" || !strings.Contains(text("#timeline-readout"), name) || !strings.Contains(text("#timeline-readout"), "DRAM") || !strings.Contains(text("#costs tr.chosen .name"), name) {
+		t.Errorf("selected: %q, told: %q, in the table: %q", name, text("#timeline-readout"), text("#costs tr.chosen .name"))
+	}
+	if from, to := span(); from != 0 || to != end {
+		t.Errorf("a click zooms to %g, %g", from, to)
+	}
+	press("go to layer")
+	if from, to := span(); from <= 0 || to-from > end/10 {
+		t.Errorf("to the layer: %g to %g", from, to)
+	}
+	press("Layers")
+	if got := text("#detail-name"); got != name+"_output_0" {
+		t.Errorf("in the layers' view %q is selected, want that of %q", got, name)
+	}
+	press("colour by time")
+	if !strings.Contains(fmt.Sprint(eval(`return document.body.textContent`)), "bright is slow") {
+		t.Error("the layers' graph is not coloured by time")
+	}
+	press("Time")
+	// Against another estimate of the model.
+	eval(`const s = document.querySelector('#cost-against'); s.selectedIndex = 1; s.dispatchEvent(new Event('change', { bubbles: true }))`)
+	rows := costRows(t, eval)
+	if got := rows[len(rows)-1][11]; !strings.Contains(strings.ReplaceAll(got, ",", ""), fmt.Sprint(content.Estimates[1].Cycles)) || !strings.Contains(got, "×") {
+		t.Errorf("against the other one: %q", got)
+	}
+	if n := eval(`return document.querySelectorAll('#sides tbody tr').length`); n != 2.0 {
+		t.Errorf("%v estimates of the model stand side by side", n)
+	}
+	eval(`const f = document.querySelector('#cost-filter'); f.value = 'block.1/'; f.dispatchEvent(new Event('input'))`)
+	if got := text("#cost-count"); got != "20 of 82" {
+		t.Errorf("filtered: %s", got)
+	}
+	eval(`const f = document.querySelector('#cost-filter'); f.value = ''; f.dispatchEvent(new Event('input'))`)
+	eval(`document.querySelector('.tabs').remove()`)
+	pressAll(t, eval)
+	nothingWrong(t, eval)
+	eval(`const s = document.querySelector('#time-model'); s.selectedIndex = 0; s.dispatchEvent(new Event('change', { bubbles: true }))`)
+	if got := text("#time-verdict"); !strings.Contains(got, "13 µs") {
+		t.Errorf("the other model: %s", got)
+	}
+	nothingWrong(t, eval)
+}
+
+func TestTimeStandsBesideError(t *testing.T) {
+	t.Parallel()
+	content := timedContent(t, 2000)
+	run, e := content.Runs[0], content.Estimates[2]
+	shares := map[string]float64{}
+	for _, l := range e.Layers {
+		shares[l.Name] += l.Share
+	}
+	eval := browse(t, buildContent(t, content), 1280)
+	circles := eval(`return [...document.querySelectorAll('#time-error circle')].map((c) => [+c.dataset.layer, c.cx.baseVal.value, c.cy.baseVal.value])`).([]any)
+	var layers []int
+	for k := range run.Layers {
+		if run.Variants[0].Layers[k].Local != nil {
+			layers = append(layers, k)
+		}
+	}
+	if len(circles) != len(layers) {
+		t.Fatalf("%d points, want %d", len(circles), len(layers))
+	}
+	at := map[int][]float64{}
+	for _, c := range circles {
+		p := c.([]any)
+		at[int(p[0].(float64))] = []float64{p[1].(float64), p[2].(float64)}
+	}
+	sqnr := func(k int) float64 { return run.Variants[0].Layers[k].Local.Full.Summary[metric.SQNR].Mean.V }
+	for _, a := range layers { // right is slower, up is better
+		for _, b := range layers {
+			sa, sb := shares[run.Layers[a].Node], shares[run.Layers[b].Node]
+			if sa > 1.01*sb && at[a][0] < at[b][0] || sqnr(a) > 1.01*sqnr(b) && at[a][1] > at[b][1] {
+				t.Fatalf("layers %d and %d: shares %g and %g, SQNR %g and %g, points %v and %v", a, b, sa, sb, sqnr(a), sqnr(b), at[a], at[b])
+			}
+		}
+	}
+	eval(`const set = (id, v) => { const i = document.querySelector(id); i.value = v; i.dispatchEvent(new Event('change', { bubbles: true })) }; set('#slow', 1.2); set('#wrong', 5)`)
+	counts := map[string]int{}
+	for _, k := range layers {
+		name := map[bool]string{true: "slow", false: "cheap"}[shares[run.Layers[k].Node] >= 0.012] + " and " + map[bool]string{true: "wrong", false: "harmless"}[sqnr(k) < 5]
+		counts[strings.Replace(name, "cheap and wrong", "cheap and wrong: give it more bits", 1)]++
+	}
+	said := fmt.Sprint(eval(`return document.querySelector('#quadrants').textContent`))
+	for name, n := range counts {
+		if !strings.Contains(said, fmt.Sprintf("%s: %d", name, n)) {
+			t.Errorf("%s, want %s: %d", said, name, n)
+		}
+	}
+	eval(`document.querySelector('#time-error circle[data-layer="20"]').dispatchEvent(new MouseEvent('mouseenter'))`)
+	if got, want := fmt.Sprint(eval(`return document.querySelector('#time-error-readout').textContent`)), fmt.Sprintf("%s (%s): %.3g %% of the time, SQNR %.4g dB alone", run.Layers[20].Name, run.Layers[20].Op, 100*shares[run.Layers[20].Node], sqnr(20)); got != want {
+		t.Errorf("told %q, want %q", got, want)
+	}
+	eval(`document.querySelector('#time-error circle[data-layer="20"]').dispatchEvent(new MouseEvent('click', { bubbles: true }))`)
+	if got := fmt.Sprint(eval(`return document.querySelector('#time-layer').textContent`)); !strings.Contains(got, run.Layers[20].Node) || !strings.Contains(got, "In run 7") {
+		t.Errorf("selected: %s", got)
+	}
+	nothingWrong(t, eval)
+}
+
+func TestEstimatesThatLackSomething(t *testing.T) {
+	t.Parallel()
+	run := invent(1, 20, 1)
+	empty := &result.Estimated{Name: "empty", Variant: "w8a8", Estimate: &cost.Estimate{}}
+	stored := inventEstimate(1, "w8a8-0", run, 500)
+	stored.Timeline = nil
+	stored.Refused, stored.Missing = nil, 0
+	only := inventEstimate(1, "some.dlc", run, 1)
+	for name, row := range map[string]struct {
+		c    web.Content
+		says []string
+	}{
+		"nothing in it":      {web.Content{Estimates: []*result.Estimated{empty}}, []string{"The timeline of this estimate is not kept", "No check on this page"}},
+		"no timeline":        {web.Content{Runs: []*result.Run{run}, Estimates: []*result.Estimated{stored}}, []string{"not kept", "slow and wrong"}},
+		"one event, a check": {web.Content{Runs: []*result.Run{run}, Estimates: []*result.Estimated{only, empty}[:1]}, []string{"1 events", "slow and wrong", "stand at 0"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			eval := browse(t, buildContent(t, row.c), 420)
+			for _, want := range row.says {
+				if text := fmt.Sprint(eval(`return document.body.textContent`)); !strings.Contains(text, want) {
+					t.Errorf("%q is not said", want)
+				}
+			}
+			pressAll(t, eval)
+			nothingWrong(t, eval)
+		})
+	}
+}
+
+func TestFourteenThousandEventsAreFluid(t *testing.T) {
+	const events = 14000
+	run := invent(1, 500, 1)
+	begin := time.Now()
+	page := buildContent(t, web.Content{Runs: []*result.Run{run}, Estimates: []*result.Estimated{inventEstimate(2, "w8a8-0", run, events)}})
+	made := time.Since(begin)
+	without := buildContent(t, web.Content{Runs: []*result.Run{run}})
+	eval := browse(t, page, 1280)
+	ready := eval(`return performance.getEntriesByName('ready')[0]?.startTime ?? -1`).(float64)
+	// A step is the event, what it changes in the page, and the drawing; the canvas is read to be sure that it is done.
+	steps := func(script string) (median, worst float64) {
+		eval(`window.steps_ = []; window.done_ = false; (async () => { const c = document.querySelector('#timeline'), b = c.getBoundingClientRect();
+			for (let n = 0; n < 60; n++) { await new Promise(requestAnimationFrame); const begin = performance.now(); ` + script + `;
+				for (let k = 0; k < 10; k++) await Promise.resolve(); window.steps_.push(performance.now() - begin) } window.done_ = true })()`)
+		for range 500 {
+			if eval(`return window.done_`) == true {
+				break
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+		both := eval(`const s = window.steps_.sort((a, b) => a - b); return [s[30] ?? -1, s[57] ?? -1]`).([]any)
+		return both[0].(float64), both[1].(float64)
+	}
+	before := eval(`const d = document.querySelector('#timeline').dataset; return d.from + ' ' + d.to`)
+	zoom, zoomWorst := steps(`c.dispatchEvent(new WheelEvent('wheel', { deltaY: n < 30 ? -40 : 40, bubbles: true, clientX: b.left + 500 + n, clientY: b.top + 50 }))`)
+	hover, hoverWorst := steps(`c.dispatchEvent(new PointerEvent('pointermove', { bubbles: true, clientX: b.left + 130 + 15 * n, clientY: b.top + 50 + 2 * n }))`)
+	eval(`document.querySelector('#timeline').dispatchEvent(new WheelEvent('wheel', { deltaY: -300, bubbles: true }))`)
+	if eval(`const d = document.querySelector('#timeline').dataset; return d.from + ' ' + d.to`) == before {
+		t.Error("the wheel does not zoom")
+	}
+	if wrong := eval(`return window.wrong`); fmt.Sprint(wrong) != "[]" {
+		t.Errorf("the page complains: %v", wrong)
+	}
+	t.Logf("%d events of 500 layers: %d KiB of the page, made in %.0f ms, all there %.0f ms; a zoom step takes %.1f ms (19 of 20 within %.1f), pointing %.1f ms (%.1f)",
+		events, (len(page)-len(without))>>10, made.Seconds()*1000, ready, zoom, zoomWorst, hover, hoverWorst)
+	if ready < 0 || ready > 2000*slack() || zoom < 0 || zoom > 16*slack() || hover < 0 || hover > 16*slack() {
+		t.Error("that is too much")
+	}
 }

@@ -26,6 +26,7 @@ export const units = ['scalar', 'HMX', 'HVX', 'DMA']
 export interface Row {
   key: string; name: string; op: string; layer: number; layers: number // layer: −1 for a group
   cycles: number; share: number; hmx: number; hvx: number; dma: number; scalar: number; dram: number
+  macs: number; over: number // multiply-adds of the layers of which they are known, and these layers' cycles
   perCycle: number | null // multiply-adds per cycle of the layers whose multiply-adds are known
 }
 
@@ -47,7 +48,7 @@ export function prefixOf(name: string, parts: number): string {
 
 export function rowsOf(e: Estimate, by: Grouping): Row[] {
   const l = e.layers
-  const rows = new Map<string, Row & { macs: number; over: number }>()
+  const rows = new Map<string, Row>()
   l.name.forEach((name, i) => {
     const plain = l.kind[i] !== 'operator'
     const group = plain ? name : by === 'op' ? l.op[i] || '?' : by === 'layer' ? name : prefixOf(name, by)
