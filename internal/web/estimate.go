@@ -236,27 +236,28 @@ func modelled(e *cost.Estimate) string {
 // estimateNote stands beside every estimate.
 const estimateNote = "Good for comparing variants of one model and for finding what is slow; a call takes longer than this on a device (about 0.16 ms more with 8-bit models), fp16 and 16-bit models may be far off."
 
-// goes says which operators take most of the time: the most expensive type, and how many layers of it.
+// goes says which operators take most of the time: the most expensive type, and how many layers of it. Without types it is "".
 func goes(layers []cost.Layer) string {
-	for _, g := range cost.Groups(layers, cost.ByOp) {
-		if g.Name == "?" || g.Cycles == 0 {
-			return ""
-		}
-		busy := 0
-		for _, l := range layers {
-			if cost.ByOp(l) == g.Name && l.Cycles > 0 {
-				busy++
-			}
-		}
-		switch g.Name {
-		case string(cost.Idle):
-			return fmt.Sprintf("Most of it, %s %%, nothing works: it waits.", percent(g.Share))
-		case string(cost.Input), string(cost.Output):
-			return fmt.Sprintf("Most of it, %s %%, goes into the %s.", percent(g.Share), g.Name)
-		}
-		return fmt.Sprintf("%s %% of it goes into %d layers of type %s.", percent(g.Share), busy, g.Name)
+	groups := cost.Groups(layers, cost.ByOp)
+	if len(groups) == 0 || groups[0].Cycles == 0 {
+		return ""
 	}
-	return ""
+	most := groups[0]
+	switch most.Name {
+	case "?":
+		return ""
+	case string(cost.Idle):
+		return fmt.Sprintf("In %s %% of it nothing works: it waits.", percent(most.Share))
+	case string(cost.Input), string(cost.Output):
+		return fmt.Sprintf("%s %% of it goes into the %s.", percent(most.Share), most.Name)
+	}
+	busy := 0
+	for _, l := range layers {
+		if cost.ByOp(l) == most.Name && l.Cycles > 0 {
+			busy++
+		}
+	}
+	return fmt.Sprintf("%s %% of it goes into %d layers of type %s.", percent(most.Share), busy, most.Name)
 }
 
 func duration(us int64) string {

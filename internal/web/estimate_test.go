@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -308,7 +309,7 @@ func TestEveryButtonOfTheTimeDoesSomething(t *testing.T) {
 	// Against another estimate of the model.
 	eval(`const s = document.querySelector('#cost-against'); s.selectedIndex = 1; s.dispatchEvent(new Event('change', { bubbles: true }))`)
 	rows := costRows(t, eval)
-	if got := rows[len(rows)-1][11]; !strings.Contains(strings.ReplaceAll(got, ",", ""), fmt.Sprint(content.Estimates[1].Cycles)) || !strings.Contains(got, "×") {
+	if got := rows[len(rows)-1][11]; !strings.Contains(strings.ReplaceAll(got, ",", ""), strconv.FormatInt(content.Estimates[1].Cycles, 10)) || !strings.Contains(got, "×") {
 		t.Errorf("against the other one: %q", got)
 	}
 	if n := eval(`return document.querySelectorAll('#sides tbody tr').length`); n != 2.0 {
