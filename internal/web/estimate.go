@@ -100,7 +100,7 @@ func describeEstimate(e *result.Estimated) estimate {
 	}
 	for i, l := range e.Layers {
 		c.Kind, c.Name, c.Op = append(c.Kind, l.Kind), append(c.Name, layerName(l)), append(c.Op, l.Op)
-		c.Cycles, c.Share = append(c.Cycles, tenth(l.Cycles)), append(c.Share, some(l.Share))
+		c.Cycles, c.Share = append(c.Cycles, exact(l.Cycles)), append(c.Share, some(l.Share))
 		c.HMX, c.HVX, c.DMA, c.Scalar = append(c.HMX, l.HMX), append(c.HVX, l.HVX), append(c.DMA, l.DMA), append(c.Scalar, l.Scalar)
 		c.DRAM, c.Events = append(c.DRAM, l.DRAMBytes), append(c.Events, l.Events)
 		var macs *int64
@@ -116,8 +116,8 @@ func describeEstimate(e *result.Estimated) estimate {
 	return d
 }
 
-// tenth keeps cycles to a tenth, so that the layers still add up to the whole.
-func tenth(cycles float64) float64 { return math.Round(10*cycles) / 10 }
+// exact keeps cycles to a thousandth, so that the layers still add up to the whole.
+func exact(cycles float64) float64 { return math.Round(1000*cycles) / 1000 }
 
 // layerName is what the page calls a layer.
 func layerName(l cost.Layer) string {
