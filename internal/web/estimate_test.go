@@ -383,6 +383,22 @@ func TestTimeStandsBesideError(t *testing.T) {
 	if got := fmt.Sprint(eval(`return document.querySelector('#time-layer').textContent`)); !strings.Contains(got, run.Layers[20].Node) || !strings.Contains(got, "In run 7") {
 		t.Errorf("selected: %s", got)
 	}
+	// Error and time stand in one table in the layers' view, the most expensive layer first if asked for.
+	eval(`[...document.querySelectorAll('button')].find((b) => b.textContent === 'Layers').click()`)
+	eval(`document.querySelector('#bytime').click()`)
+	before := 1.0
+	for i, row := range eval(`return [...document.querySelectorAll('#layers tbody tr')].map((r) => [r.dataset.layer, r.cells[5].textContent])`).([]any) {
+		cells := row.([]any)
+		k, err := strconv.Atoi(fmt.Sprint(cells[0]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		share := shares[run.Layers[k].Node]
+		if want := strings.TrimSuffix(fmt.Sprint(cells[1]), " %"); math.Abs(number(t, want)-100*share) > 0.01*100*share || share > 1.0001*before {
+			t.Errorf("row %d, layer %d: %s of the time, want %g", i, k, cells[1], 100*share)
+		}
+		before = share
+	}
 	nothingWrong(t, eval)
 }
 
