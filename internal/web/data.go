@@ -27,6 +27,8 @@ type page struct {
 	Evaluations []evaluation `json:"evaluations"`
 	Cycles      []cycles     `json:"cycles"`
 	Images      []string     `json:"images"` // data URLs of the evaluations' pictures
+	Estimates   []estimate   `json:"estimates"`
+	Timed       []timed      `json:"timed"`
 }
 
 type metricInfo struct {

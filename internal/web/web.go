@@ -1,8 +1,9 @@
 // Package web makes the page: one self-contained HTML file with everything that people look at in a workspace's runs,
-// evaluations and device profiles.
+// evaluations, device profiles and estimates.
 //
 //  1. The page itself is built from ui/ by `make` and embedded.
-//  2. Build puts the data into it, compressed: runs as columns over the layers, evaluations with their pictures.
+//  2. Build puts the data into it, compressed: runs as columns over the layers, evaluations with their pictures,
+//     estimates as columns over layers and events.
 //
 // The page makes no request; its policy forbids them. Names from models stand in the data only, never in the markup.
 package web
@@ -35,7 +36,8 @@ type Content struct {
 	Runs        []*result.Run        // oldest first
 	Evaluations []*result.Evaluation // oldest first
 	Cycles      []*result.Cycles
-	Problems    []string // said at its top
+	Estimates   []*result.Estimated // oldest first; those without a timeline are shown without one
+	Problems    []string            // said at its top
 }
 
 // Build makes the page. Pictures and masks are read from their files; those that are not there any more are left out and
@@ -45,7 +47,7 @@ func Build(c Content) ([]byte, error) {
 	if err != nil {
 		return nil, ErrNotBuilt
 	}
-	p := page{Tool: "quantcheck " + machine.Version, Problems: append([]string{}, c.Problems...), Metrics: metrics(), Runs: []run{}, Evaluations: []evaluation{}, Cycles: []cycles{}}
+	p := page{Tool: "quantcheck " + machine.Version, Problems: append([]string{}, c.Problems...), Metrics: metrics(), Runs: []run{}, Evaluations: []evaluation{}, Cycles: []cycles{}, Estimates: []estimate{}, Timed: join(c.Runs, c.Estimates)}
 	for _, r := range c.Runs {
 		p.Runs = append(p.Runs, describe(r))
 	}
@@ -55,6 +57,9 @@ func Build(c Content) ([]byte, error) {
 	}
 	for _, one := range c.Cycles {
 		p.Cycles = append(p.Cycles, describeCycles(one))
+	}
+	for _, one := range c.Estimates {
+		p.Estimates = append(p.Estimates, describeEstimate(one))
 	}
 	p.Images = pictures.urls
 	var packed bytes.Buffer

@@ -1,5 +1,6 @@
 // The page's data, as internal/web writes it: columns over the layers of a run, numbers in text, gzip, base64.
 import type { Cycles, Evaluation } from './scores'
+import type { Estimate, Timed } from './time'
 
 export interface Metric { key: string; title: string; unit: string; higher: boolean; log: boolean }
 export interface Spread { mean: Num[]; min: Num[]; max: Num[]; worst: number[] }
@@ -28,6 +29,7 @@ export interface Run {
 }
 export interface Page {
   tool: string; problems: string[]; metrics: Metric[]; runs: Run[]; evaluations: Evaluation[]; cycles: Cycles[]; images: string[]
+  estimates: Estimate[]; timed: Timed[]
 }
 
 /** What is looked at in the runs; it outlives the view. */
