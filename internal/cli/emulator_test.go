@@ -15,13 +15,17 @@ import (
 	"quantcheck/internal/fixture"
 	"quantcheck/internal/onnx/onnxpb"
 	"quantcheck/internal/result"
+	"quantcheck/internal/runner/dlc"
 	"quantcheck/internal/runner/htp"
 )
 
 // The emulator's workers are this program once more.
 func TestMain(m *testing.M) {
-	if htp.IsWorker() {
+	switch {
+	case htp.IsWorker():
 		os.Exit(htp.Work())
+	case dlc.IsWorker():
+		os.Exit(dlc.Work())
 	}
 	os.Exit(m.Run())
 }

@@ -167,13 +167,24 @@ func (o *optimizer) samples(spec OptimizeSpec, m *onnx.Model) error {
 		o.result.Proof = fmt.Sprintf("%d samples of %s", len(o.inputs), spec.Images)
 		return nil
 	}
+	var err error
+	if o.inputs, err = seeded(inputs, limit); err != nil {
+		return usage(err)
+	}
+	o.result.Proof = fmt.Sprintf("%d seeded random inputs in 0..1; give --images for the model's own", limit)
+	return nil
+}
+
+// seeded makes random samples, the same ones every time.
+func seeded(inputs []dataset.Input, count int) ([]map[string]tensor.Tensor, error) {
+	var list []map[string]tensor.Tensor
 	rng := rand.New(rand.NewPCG(1, 2))
-	for range limit {
+	for range count {
 		sample := map[string]tensor.Tensor{}
 		for _, in := range inputs {
 			n, err := tensor.Count(in.Shape)
 			if err != nil {
-				return usage(err)
+				return nil, err
 			}
 			t := tensor.Tensor{DType: in.DType, Shape: in.Shape}
 			if in.DType == tensor.Float32 {
@@ -186,10 +197,9 @@ func (o *optimizer) samples(spec OptimizeSpec, m *onnx.Model) error {
 			}
 			sample[in.Name] = t
 		}
-		o.inputs = append(o.inputs, sample)
+		list = append(list, sample)
 	}
-	o.result.Proof = fmt.Sprintf("%d seeded random inputs in 0..1; give --images for the model's own", limit)
-	return nil
+	return list, nil
 }
 
 // begin takes a model over: its shapes, and its outputs on the samples.

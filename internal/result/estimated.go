@@ -23,5 +23,14 @@ type Estimated struct {
 	// model's nodes.
 	Refused []string `json:"refused,omitempty"`
 	Covered float64  `json:"covered"` // 0 to 1
+	// Advice is a pass of optimize that makes it faster, as its result was itself estimated; nil if none is known.
+	Advice *Advice `json:"advice,omitempty"`
 	*cost.Estimate
+}
+
+// Advice is a pass of optimize, and what the model's estimate is behind it.
+type Advice struct {
+	Pass         string `json:"pass"`
+	Cycles       int64  `json:"cycles"`
+	Microseconds int64  `json:"us"`
 }

@@ -112,7 +112,7 @@ CREATE TABLE sample_metrics (
 ) WITHOUT ROWID;
 ` + modelTables
 
-// modelTables hold what model files say of themselves, without a run, and evaluations.
+// modelTables hold what model files say of themselves, without a run, evaluations, and estimates.
 const modelTables = `
 CREATE TABLE models (
   id        INTEGER PRIMARY KEY,
@@ -161,6 +161,48 @@ CREATE TABLE scores (          -- the numbers of it, for queries
   class      TEXT NOT NULL,    -- '' for the score over all
   value      REAL,
   PRIMARY KEY (evaluation, model, metric, class)
+) WITHOUT ROWID;
+CREATE TABLE estimates (       -- what the HTP compiler's cost model expects of a model
+  id      INTEGER PRIMARY KEY,
+  name    TEXT NOT NULL,
+  variant TEXT NOT NULL,
+  path    TEXT NOT NULL,
+  started TEXT NOT NULL,
+  tool    TEXT NOT NULL,
+  wheel   TEXT NOT NULL,
+  soc     TEXT NOT NULL,
+  base    TEXT NOT NULL,       -- the chip that was simulated
+  cycles  INTEGER NOT NULL,
+  lower   INTEGER NOT NULL,
+  upper   INTEGER NOT NULL,
+  us      INTEGER NOT NULL,
+  us_lower INTEGER NOT NULL,
+  us_upper INTEGER NOT NULL,
+  input_fill_bytes   INTEGER NOT NULL,
+  output_spill_bytes INTEGER NOT NULL,
+  missing INTEGER NOT NULL,
+  covered REAL NOT NULL,       -- share of the graph, 0 to 1
+  result  TEXT NOT NULL,       -- JSON: all of it but the layers
+  timeline BLOB                -- Chrome's trace JSON, gzip; NULL: none
+);
+CREATE TABLE estimate_layers (
+  estimate INTEGER NOT NULL REFERENCES estimates(id) ON DELETE CASCADE,
+  number  INTEGER NOT NULL,
+  kind    TEXT NOT NULL,       -- operator | input | output | idle
+  node    INTEGER NOT NULL,
+  raw     TEXT NOT NULL,
+  name    TEXT NOT NULL,
+  op      TEXT NOT NULL,
+  added   INTEGER NOT NULL,
+  events  INTEGER NOT NULL,
+  cycles  REAL NOT NULL,
+  share   REAL NOT NULL,
+  hmx     INTEGER NOT NULL,    -- busy cycles from here
+  hvx     INTEGER NOT NULL,
+  dma     INTEGER NOT NULL,
+  scalar  INTEGER NOT NULL,
+  dram_bytes INTEGER NOT NULL,
+  PRIMARY KEY (estimate, number)
 ) WITHOUT ROWID;
 `
 

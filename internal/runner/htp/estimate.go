@@ -64,7 +64,7 @@ func (e Engine) EstimateParts(ctx context.Context, m *onnx.Model, o EstimateOpti
 }
 
 func (e Engine) estimate(ctx context.Context, m *onnx.Model, o EstimateOptions, allowCPU bool) ([]*cost.Estimate, []Refusal, error) {
-	m = named(raised(m))
+	m = Named(raised(m))
 	if o.DLC {
 		b, err := qdq.Integers(m, m.Outputs())
 		if err != nil {

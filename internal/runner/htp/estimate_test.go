@@ -283,7 +283,7 @@ func BenchmarkEstimate(b *testing.B) {
 		}
 		estimates += time.Since(started)
 		started = time.Now()
-		data, err := named(raised(m)).Bytes()
+		data, err := Named(raised(m)).Bytes()
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -1,0 +1,258 @@
+package cli
+
+import (
+	"encoding/json"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"quantcheck/internal/cost"
+	"quantcheck/internal/fixture"
+	"quantcheck/internal/result"
+	"quantcheck/internal/workspace"
+)
+
+// estimated runs the command with --json.
+func estimated(t *testing.T, args ...string) *result.Estimated {
+	t.Helper()
+	status, stdout, stderr := run(t, append([]string{"estimate", "--json"}, args...)...)
+	if status != 0 {
+		t.Fatalf("%v: %d %s", args, status, stderr)
+	}
+	e := &result.Estimated{}
+	if err := json.Unmarshal([]byte(stdout), e); err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+func TestEstimatesAreTheFixturesNumbers(t *testing.T) {
+	fixture.Emulator(t)
+	type numbers struct {
+		Cycles, Lower, Upper, US, Missing int64
+		InputFill                         int64 `json:"input_fill"`
+		OutputSpill                       int64 `json:"output_spill"`
+	}
+	var want struct{ ONNX, DLC map[string]numbers }
+	data, err := os.ReadFile(fixture.Path(t, "qnn", "estimates.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(data, &want); err != nil {
+		t.Fatal(err)
+	}
+	for name, w := range map[string]numbers{
+		"qnn/zoo_w8a8_per_channel.onnx":        want.ONNX["qnn/zoo_w8a8_per_channel.onnx"],
+		"qnn/yolox_nano_w8a8_per_channel.onnx": want.ONNX["qnn/yolox_nano_w8a8_per_channel.onnx"],
+		"dlc/pose_landmark_lite_quantized.dlc": want.DLC["dlc/pose_landmark_lite_quantized.dlc"],
+	} {
+		e := estimated(t, fixture.Path(t, strings.Split(name, "/")...))
+		if got := (numbers{e.Cycles, e.Lower, e.Upper, e.Microseconds, e.Missing, e.InputFillBytes, e.OutputSpillBytes}); got != w || w.Cycles == 0 {
+			t.Errorf("%s: %+v, want %+v", name, got, w)
+		}
+		total := 0.0
+		for _, l := range e.Layers {
+			total += l.Cycles
+		}
+		if math.Abs(total-float64(w.Cycles)) > 1e-3*float64(w.Cycles) || len(e.MACs) == 0 {
+			t.Errorf("%s: layers add up to %g of %d; %d with multiply-adds", name, total, w.Cycles, len(e.MACs))
+		}
+	}
+}
+
+func TestTheEstimatesJSONIsFlat(t *testing.T) {
+	fixture.Emulator(t)
+	status, stdout, stderr := run(t, "estimate", "--json", fixture.Path(t, "qnn", "zoo_w8a8_per_channel.dlc"))
+	var doc map[string]any
+	if err := json.Unmarshal([]byte(stdout), &doc); err != nil || status != 0 {
+		t.Fatalf("%d %s %v", status, stderr, err)
+	}
+	for _, key := range []string{"soc", "base", "cycles", "lower", "upper", "us", "input_fill_bytes", "output_spill_bytes", "missing", "layers"} {
+		if _, ok := doc[key]; !ok {
+			t.Errorf("there is no %s", key)
+		}
+	}
+	layer, ok := doc["layers"].([]any)[0].(map[string]any)
+	for _, key := range []string{"name", "op", "cycles", "share", "hmx", "hvx", "dma", "scalar", "dram_bytes"} {
+		if _, there := layer[key]; !there || !ok {
+			t.Errorf("a layer has no %s", key)
+		}
+	}
+}
+
+// The operators that cost most, and what helps, are said first; of a float model only what was estimated itself.
+func TestTheFocusStemIsNamed(t *testing.T) {
+	fixture.Emulator(t)
+	status, stdout, stderr := run(t, "estimate", fixture.Path(t, "models", "yolox_nano.onnx"))
+	if status != 0 {
+		t.Fatalf("%d %s", status, stderr)
+	}
+	lines := strings.Split(stdout, "\n")
+	for i, says := range []string{"inferences a second", "Slice operators at the input; `quantcheck optimize --pass focus-to-conv` makes it "} {
+		if !strings.Contains(lines[i], says) {
+			t.Errorf("line %d does not say %q: %s", i+1, says, lines[i])
+		}
+	}
+	for _, says := range []string{"3.14 ms to 4.09 ms", "at most 279 inferences a second", "MiB in (inputs and weights)", "QCS8550", "seeded random input; they do not change the time", "MACs/cycle", "(input)", "(output)", "(idle)"} {
+		if !strings.Contains(stdout, says) {
+			t.Errorf("%q is not said:\n%s", says, stdout)
+		}
+	}
+	noFalseWords(t, stdout)
+}
+
+// noFalseWords holds a text against what an estimate is never called.
+func noFalseWords(t *testing.T, text string) {
+	t.Helper()
+	for _, word := range []string{"measure", "fps"} {
+		if strings.Contains(strings.ToLower(text), word) {
+			t.Errorf("an estimate is called %q:\n%s", word, text)
+		}
+	}
+}
+
+func TestVariantsStandSideBySide(t *testing.T) {
+	fixture.Emulator(t)
+	zoo := fixture.Path(t, "qnn", "zoo.onnx")
+	status, stdout, stderr := run(t, "estimate", zoo, "--variant", "w8a8", "--variant", "fp16", "--variant", "ready="+fixture.Path(t, "qnn", "zoo_w8a16_per_channel.onnx"), "--by", "op")
+	if status != 0 || !strings.Contains(stdout, "ratio") || !strings.Contains(stdout, "fp16 against w8a8: 25 µs") || !strings.Contains(stdout, "36,477") {
+		t.Fatalf("%d %s %s", status, stdout, stderr)
+	}
+	noFalseWords(t, stdout)
+	status, stdout, _ = run(t, "estimate", zoo, "--variant", "w8a8", "--variant", "fp16", "--json", "--no-advice")
+	var list []result.Estimated
+	if err := json.Unmarshal([]byte(stdout), &list); err != nil || status != 0 || len(list) != 2 || list[1].Cycles != 37933 || list[0].Variant != "w8a8" {
+		t.Errorf("%d %v", status, err)
+	}
+}
+
+func TestAnEstimateIsHeldAgainstAnother(t *testing.T) {
+	fixture.Emulator(t)
+	dir := t.TempDir()
+	mine, other := fixture.Path(t, "qnn", "zoo_w8a8_per_channel.dlc"), fixture.Path(t, "qnn", "zoo_w8a16_per_channel.dlc")
+	file := filepath.Join(dir, "before.json")
+	_, stdout, _ := run(t, "estimate", other, "--json")
+	if err := os.WriteFile(file, []byte(stdout), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if status, _, stderr := run(t, "estimate", other, "--out", dir, "--name", "zoo"); status != 0 {
+		t.Fatal(stderr)
+	}
+	for _, against := range []string{other, file, dir, dir + "#1"} {
+		status, stdout, stderr := run(t, "estimate", mine, "--against", against)
+		if status != 0 || !strings.Contains(stdout, "13 µs and 22 µs, 0.60 times") {
+			t.Errorf("%s: %d %s %s", against, status, stdout, stderr)
+		}
+		noFalseWords(t, stdout)
+	}
+	var doc struct {
+		Cycles      int64
+		Against     result.Estimated
+		Differences []cost.Difference
+	}
+	_, stdout, _ = run(t, "estimate", mine, "--against", file, "--json")
+	if err := json.Unmarshal([]byte(stdout), &doc); err != nil || doc.Cycles != 20176 || doc.Against.Cycles != 33577 {
+		t.Fatalf("%v %d", err, doc.Cycles)
+	}
+	change := 0.0
+	for _, d := range doc.Differences {
+		change += d.Change()
+	}
+	if math.Abs(change-(20176-33577)) > 1 {
+		t.Errorf("the differences add up to %g", change)
+	}
+}
+
+func TestTheTimelineIsWrittenAndStored(t *testing.T) {
+	fixture.Emulator(t)
+	dir := t.TempDir()
+	file := filepath.Join(dir, "t.json")
+	if status, _, stderr := run(t, "estimate", fixture.Path(t, "qnn", "zoo_w8a8_per_channel.dlc"), "--trace", file, "--out", dir); status != 0 {
+		t.Fatal(stderr)
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if x, err := cost.ReadTrace(data); err != nil || x.Cycles != 20176 || !strings.Contains(string(data), "/conv1/Conv") {
+		t.Errorf("%v", err)
+	}
+	db, err := workspace.OpenExisting(t.Context(), workspace.Folder(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	list, err := db.Estimates(t.Context())
+	if err != nil || len(list) != 1 || list[0].Cycles != 20176 || list[0].Timeline == nil || len(list[0].Timeline.Events) != 124 || len(list[0].Layers) < 20 || list[0].Variant != "zoo_w8a8_per_channel.dlc" {
+		t.Errorf("%v %+v", err, list)
+	}
+}
+
+func TestAnEstimateOverTheThreshold(t *testing.T) {
+	fixture.Emulator(t)
+	model := fixture.Path(t, "qnn", "zoo_w8a8_per_channel.dlc")
+	if status, _, stderr := run(t, "estimate", model, "--fail-over", "12us"); status != exitNo || !strings.Contains(stderr, "over 12µs") {
+		t.Errorf("%d %s", status, stderr)
+	}
+	if status, _, stderr := run(t, "estimate", model, "--fail-over", "5ms"); status != exitDone {
+		t.Errorf("%d %s", status, stderr)
+	}
+}
+
+func TestEstimateRefusesWhatIsWrong(t *testing.T) {
+	fixture.Emulator(t)
+	small := smallModel(t, nil)
+	dir := t.TempDir()
+	broken := filepath.Join(dir, "broken.onnx")
+	text := filepath.Join(dir, "text.json")
+	for path, data := range map[string]string{broken: "no model", text: `{"layers": 1}`, filepath.Join(dir, "broken.dlc"): "PK\x03\x04 no", filepath.Join(dir, "empty.json"): "[]"} {
+		if err := os.WriteFile(path, []byte(data), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		args []string
+		says string
+	}{
+		{[]string{small, "--soc", "qcs8550"}, "rvc4, qcs9100, sa8255, sa8540, sa8797"},
+		{[]string{small, "--variant", "w8b8"}, "variant"},
+		{[]string{small, "--by", "nothing"}, "layer"},
+		{[]string{small, "--images", filepath.Join(dir, "none")}, "none"},
+		{[]string{small, "--limit", "-1"}, "--limit"},
+		{[]string{small, "--fail-over", "-5ms"}, "--fail-over"},
+		{[]string{small, "--trace", "t.json", "--variant", "w8a8", "--variant", "fp16"}, "--trace"},
+		{[]string{broken}, "broken.onnx"},
+		{[]string{filepath.Join(dir, "broken.dlc")}, "broken.dlc"},
+		{[]string{filepath.Join(dir, "gone.onnx")}, "gone.onnx"},
+		{[]string{text}, "neither"},
+		{[]string{small, "--against", text}, "no estimate"},
+		{[]string{small, "--against", filepath.Join(dir, "empty.json")}, "no estimate"},
+		{[]string{small, "--against", dir}, "no workspace"},
+		{[]string{fixture.Path(t, "qnn", "zoo_w8a8_per_channel.onnx"), "--variant", "w8a8"}, "quantized already"},
+		{[]string{fixture.Path(t, "qnn", "zoo_w8a8_per_channel.dlc"), "--variant", "w8a8"}, "is a DLC"},
+		{[]string{fixture.Path(t, "dlc", "test_abs_q.dlc")}, "SNPE 1.x"},
+	} {
+		status, stdout, stderr := run(t, append([]string{"estimate"}, c.args...)...)
+		if status != exitUsage || !strings.Contains(stderr, c.says) || stdout != "" {
+			t.Errorf("%v: %d %s", c.args, status, stderr)
+		}
+	}
+}
+
+func TestEstimateWithoutTheWheel(t *testing.T) {
+	t.Setenv("QUANTCHECK_QNN_DIR", t.TempDir())
+	if status, _, stderr := run(t, "estimate", smallModel(t, nil)); status != exitUnavailable || !strings.Contains(stderr, "emulator") {
+		t.Errorf("%d %s", status, stderr)
+	}
+}
+
+// What the HTP refuses is named, and the rest is estimated.
+func TestWhatTheHTPRefusesIsNamed(t *testing.T) {
+	fixture.Emulator(t)
+	status, stdout, stderr := run(t, "estimate", fixture.Path(t, "models", "squeezenet_tensor_input.onnx"), "--variant", "fp16")
+	if status != 0 || !strings.Contains(stdout, "refused ") || !strings.Contains(stdout, "% of the graph") {
+		t.Errorf("%d %s %s", status, stdout, stderr)
+	}
+}
