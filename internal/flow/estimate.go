@@ -38,7 +38,7 @@ type EstimateSpec struct {
 }
 
 // seededNote is said where nobody gave samples.
-const seededNote = "the ranges are from seeded random input; they do not change the time. Give --images for those of the model's own"
+const seededNote = "the ranges are from seeded random input; they hardly change the time. Give --images for those of the model's own"
 
 // Estimate asks the HTP compiler's cost model about every variant of a model. Nothing is run on a device, and nothing is
 // a measurement.
@@ -239,11 +239,11 @@ func (e *estimator) build(ctx context.Context, m *onnx.Model, variants []variant
 	run := &result.Run{Model: ref.describe(), Layers: ref.layers}
 	loader := dataset.Loader{Inputs: run.Model.Inputs, Description: input, Cache: dataset.NewCache(1 << 20)}
 	if set == nil {
-		values, err := seeded(run.Model.Inputs, 1)
+		values, err := seeded(run.Model.Inputs, 2)
 		if err != nil {
 			return nil, usage(err)
 		}
-		set = &dataset.Set{Sources: []dataset.Source{{Name: "seeded random input", Inputs: values[0]}}}
+		set = &dataset.Set{Sources: []dataset.Source{{Name: "seeded random input", Inputs: values[0]}, {Name: "seeded random input", Inputs: values[1]}}}
 	}
 	b := &build{r: e.ort, emulator: e.engine, ref: ref, spec: result.Spec{MemoryMiB: max(e.memory, 256)}, variants: recipes, progress: silent{}, run: run}
 	defer b.close()

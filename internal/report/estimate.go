@@ -332,3 +332,32 @@ func EstimateDiff(w io.Writer, before, after *result.Estimated, most int) {
 		fmt.Fprintf(w, "all others together: %s\n", strings.TrimSpace(grouped(r)))
 	}
 }
+
+// PassGain says what a pass brings, behind what it did; "" if that was not estimated.
+func PassGain(before, after *int64) string {
+	switch {
+	case after == nil:
+		return ""
+	case before == nil:
+		return fmt.Sprintf(", %s cycles", grouped(*after))
+	case *before == *after:
+		return fmt.Sprintf(", %s cycles as before", grouped(*after))
+	}
+	return fmt.Sprintf(", %s cycles, now %s (%s)", grouped(*before), grouped(*after), faster(*before, *after))
+}
+
+func faster(before, after int64) string {
+	switch {
+	case after > 0 && before >= 2*after:
+		return fmt.Sprintf("%.1f times faster", float64(before)/float64(after))
+	case before > 0:
+		return fmt.Sprintf("%+.1f %%", 100*(float64(after)/float64(before)-1))
+	}
+	return "no time before"
+}
+
+// EstimateGain holds the estimates before and after a rewrite against each other.
+func EstimateGain(before, after *result.Estimated) string {
+	return Printable(fmt.Sprintf("%s by the estimate: %s, now %s; %s cycles, now %s (%s)", before.Variant, Time(before.Microseconds), Time(after.Microseconds),
+		grouped(before.Cycles), grouped(after.Cycles), faster(before.Cycles, after.Cycles)))
+}
