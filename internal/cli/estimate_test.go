@@ -349,3 +349,50 @@ func TestOnlyWhatPaysIsKept(t *testing.T) {
 		t.Errorf("%d %s", status, stderr)
 	}
 }
+
+func TestCheckPutsTimeBesideError(t *testing.T) {
+	fixture.Emulator(t)
+	model, images, out := smallModel(t, nil), pictures(t, 2), t.TempDir()
+	status, stdout, stderr := run(t, "check", model, "--images", images, "--out", out, "--name", "m", "--variant", "w8a8@htp", "--variant", "w8a8")
+	if status != 0 || strings.Count(stdout, "time on the DSP, estimated: ") != 1 || !strings.Contains(stdout, "rvc4") {
+		t.Fatalf("%d %s %s", status, stdout, stderr)
+	}
+	db, err := workspace.OpenExisting(t.Context(), workspace.Folder(out))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	r, err := db.Run(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := r.Variants[0]
+	if v.Time == nil || v.Time.Cycles == 0 || v.Layers[0].Cycles == nil || r.Variants[1].Time != nil || r.Variants[1].Layers[0].Cycles != nil {
+		t.Fatalf("%+v %+v", v.Time, v.Layers[0])
+	}
+	total := 0.0
+	for _, l := range v.Layers {
+		if l.Cycles != nil {
+			total += *l.Cycles
+		}
+	}
+	if math.Abs(total/float64(v.Time.Cycles)-v.Time.Joined) > 1e-6 || v.Time.Joined <= 0 {
+		t.Errorf("the layers have %g of %d cycles, %g is said", total, v.Time.Cycles, v.Time.Joined)
+	}
+	list, err := db.Estimates(t.Context())
+	if err != nil || len(list) != 1 || list[0].Cycles != v.Time.Cycles || list[0].Variant != "w8a8@htp" {
+		t.Errorf("%v %v", list, err)
+	}
+	csv, err := os.ReadFile(workspace.Folder(out).Similarities("m", "w8a8@htp"))
+	if err != nil || !strings.Contains(string(csv), "Estimated_cycles,Estimated_share\n") {
+		t.Errorf("%v %.300s", err, csv)
+	}
+	_, stdout, _ = run(t, "check", model, "--images", images, "--out", out, "--variant", "w8a8@htp", "--no-estimate")
+	if strings.Contains(stdout, "estimated") {
+		t.Error("it was estimated all the same")
+	}
+	_, stdout, _ = run(t, "check", model, "--images", images, "--out", out, "--variant", "w8a8", "--variant", "fp16", "--estimate", "--local-samples", "0")
+	if strings.Count(stdout, "time on the DSP, estimated: ") != 2 {
+		t.Errorf("not every variant was estimated: %s", stdout)
+	}
+}

@@ -35,6 +35,7 @@ func Terminal(w io.Writer, run *result.Run) {
 		}
 		fmt.Fprintln(w)
 		worstLayers(w, run, v)
+		timeAndError(w, run, v)
 		fmt.Fprintf(w, "\n%d layers: %d compared, %d fused, %d not quantized, %d not comparable.\n", len(v.Layers),
 			v.Counts[result.Compared], v.Counts[result.Fused], v.Counts[result.NotQuantized], v.Counts[result.NotComparable])
 		for _, f := range v.Failed {

@@ -34,3 +34,17 @@ type Advice struct {
 	Cycles       int64  `json:"cycles"`
 	Microseconds int64  `json:"us"`
 }
+
+// Time is an estimate in short, beside the error.
+type Time struct {
+	SoC               cost.SoC `json:"soc"`
+	Base              string   `json:"base"`
+	Cycles            int64    `json:"cycles"`
+	Lower             int64    `json:"lower"` // cycles
+	Upper             int64    `json:"upper"`
+	Microseconds      int64    `json:"us"`
+	LowerMicroseconds int64    `json:"us_lower"`
+	UpperMicroseconds int64    `json:"us_upper"`
+	Covered           float64  `json:"covered"` // share of the graph that was estimated, 0 to 1
+	Joined            float64  `json:"joined"`  // share of the cycles that belong to a layer of the run
+}

@@ -54,6 +54,7 @@ CREATE TABLE variants (
   twin     INTEGER,           -- the variant that simulates what this one emulates
   parts    INTEGER,           -- number of the first layer where the two part
   container TEXT,             -- JSON: the DLC that it was run from; NULL for others
+  time     TEXT,              -- JSON: the estimate of its time on the DSP; NULL: none
   PRIMARY KEY (run, number)
 ) WITHOUT ROWID;
 CREATE TABLE encodings (
@@ -85,6 +86,7 @@ CREATE TABLE layer_results (
   apart   REAL,               -- share of the values more than a step away from the twin's
   local_apart REAL,           -- the same with the layer computed alone
   rule    TEXT NOT NULL DEFAULT '', -- by which a DLC's tensor was found
+  cycles  REAL,               -- its part of the time on the DSP, estimated; NULL: not known
   PRIMARY KEY (run, variant, layer)
 ) WITHOUT ROWID;
 -- scope: accumulated | local | local weights | local activations (the layer alone) | whole weights | whole activations
@@ -216,6 +218,8 @@ ALTER TABLE layer_results ADD COLUMN apart REAL;
 ALTER TABLE layer_results ADD COLUMN local_apart REAL;
 `, `
 ALTER TABLE variants ADD COLUMN container TEXT;
+ALTER TABLE variants ADD COLUMN time TEXT;
+ALTER TABLE layer_results ADD COLUMN cycles REAL;
 ALTER TABLE layer_results ADD COLUMN rule TEXT NOT NULL DEFAULT '';
 ` + modelTables}
 
