@@ -396,3 +396,40 @@ func TestCheckPutsTimeBesideError(t *testing.T) {
 		t.Errorf("not every variant was estimated: %s", stdout)
 	}
 }
+
+func TestLintShowsWhatFindingsCost(t *testing.T) {
+	fixture.Emulator(t)
+	status, stdout, stderr := run(t, "lint", fixture.Path(t, "models", "yolox_nano.onnx"), "--estimate", "--no-htp")
+	if status != 0 || !strings.HasPrefix(stdout, "QC1009") || !strings.Contains(stdout, "--pass focus-to-conv: by the estimate 5,3") || !strings.Contains(stdout, "times faster)") || !strings.Contains(stdout, "QC4005") || !strings.Contains(stdout, "QC4007") {
+		t.Errorf("%d %s %s", status, stdout, stderr)
+	}
+	var doc struct {
+		Findings []struct {
+			ID    string
+			Price *struct {
+				Before int64 `json:"cycles_before"`
+				After  int64 `json:"cycles_after"`
+			}
+		}
+	}
+	status, stdout, _ = run(t, "lint", fixture.Path(t, "models", "version-RFB-320.onnx"), "--estimate", "--no-htp", "--json")
+	if err := json.Unmarshal([]byte(stdout), &doc); err != nil || status != 0 {
+		t.Fatalf("%d %v", status, err)
+	}
+	priced := 0
+	for _, f := range doc.Findings {
+		if f.Price != nil && f.Price.Before > 0 && f.Price.After > 0 {
+			priced++
+		}
+	}
+	if priced == 0 {
+		t.Errorf("no finding has a price: %s", stdout)
+	}
+	if status, stdout, stderr := run(t, "lint", fixture.Path(t, "dlc", "pose_landmark_lite_quantized.dlc"), "--estimate"); status != 0 || !strings.Contains(stdout, "QC2001") {
+		t.Errorf("%d %s %s", status, stdout, stderr)
+	}
+	t.Setenv("QUANTCHECK_QNN_DIR", t.TempDir())
+	if status, _, _ := run(t, "lint", fixture.Path(t, "qnn", "zoo.onnx"), "--estimate"); status != exitUnavailable {
+		t.Errorf("without the wheel: status %d", status)
+	}
+}

@@ -348,6 +348,8 @@ func PassGain(before, after *int64) string {
 
 func faster(before, after int64) string {
 	switch {
+	case before == after:
+		return "no change"
 	case after > 0 && before >= 2*after:
 		return fmt.Sprintf("%.1f times faster", float64(before)/float64(after))
 	case before > 0:
