@@ -88,14 +88,15 @@ func (n *net) conv(in, out, kernel, stride, pad int64) string {
 
 func (n *net) relu() string { return n.op("Relu", []string{n.at}) }
 
-func (n *net) relu6() string { return n.op("Clip", []string{n.at, n.scalar(0), n.scalar(6)}) }
+func (n *net) relu6() { n.op("Clip", []string{n.at, n.scalar(0), n.scalar(6)}) }
 
 func (n *net) scalar(v float32) string {
 	return n.constant(onnx.TensorProto(fmt.Sprintf("c%d", len(n.g.Initializer)), tensor.Floats([]float32{v})))
 }
 
-func (n *net) maxPool(kernel, stride, pad, ceil int64) {
-	n.op("MaxPool", []string{n.at}, ints("kernel_shape", kernel, kernel), ints("strides", stride, stride), ints("pads", pad, pad, pad, pad), onnx.IntAttr("ceil_mode", ceil))
+// maxPool takes the greatest of 3×3, every other time.
+func (n *net) maxPool(pad, ceil int64) {
+	n.op("MaxPool", []string{n.at}, ints("kernel_shape", 3, 3), ints("strides", 2, 2), ints("pads", pad, pad, pad, pad), onnx.IntAttr("ceil_mode", ceil))
 }
 
 // slice takes part of an axis.
@@ -116,7 +117,7 @@ func resnet(blocks [4]int, bottleneck bool) *onnx.Model {
 	n := begin(1, 3, 224, 224)
 	n.conv(3, 64, 7, 2, 3)
 	n.relu()
-	n.maxPool(3, 2, 1, 0)
+	n.maxPool(1, 0)
 	in := int64(64)
 	for stage, count := range blocks {
 		width := int64(64) << stage
@@ -129,7 +130,8 @@ func resnet(blocks [4]int, bottleneck bool) *onnx.Model {
 			if b == 0 && stage > 0 {
 				stride = 2
 			}
-			x, y := n.at, ""
+			x := n.at
+			var y string
 			if bottleneck {
 				n.conv(in, width, 1, 1, 0)
 				n.relu()
@@ -194,13 +196,13 @@ func squeezenet() *onnx.Model {
 		b := n.relu()
 		n.op("Concat", []string{a, b}, onnx.IntAttr("axis", 1))
 	}
-	n.maxPool(3, 2, 0, 1)
+	n.maxPool(0, 1)
 	fire(64, 16, 64)
 	fire(128, 16, 64)
-	n.maxPool(3, 2, 0, 1)
+	n.maxPool(0, 1)
 	fire(128, 32, 128)
 	fire(256, 32, 128)
-	n.maxPool(3, 2, 0, 1)
+	n.maxPool(0, 1)
 	fire(256, 48, 192)
 	fire(384, 48, 192)
 	fire(384, 64, 256)

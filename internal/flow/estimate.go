@@ -163,7 +163,7 @@ func (e *estimator) variants(ctx context.Context, spec EstimateSpec, m *onnx.Mod
 	e.progress.Phase("estimating", len(variants))
 	list := make([]*result.Estimated, 0, len(variants))
 	for i, v := range variants {
-		x := &result.Estimated{}
+		var x *result.Estimated
 		switch v.Kind {
 		case variant.Dumps:
 			if x, err = e.container(ctx, v.File); err != nil {

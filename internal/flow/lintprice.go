@@ -63,7 +63,7 @@ func priceFindings(ctx context.Context, engines Engines, s *lint.Subject, notes 
 		return err
 	case err != nil:
 		*notes = append(*notes, "there is no estimate: "+err.Error())
-		return nil
+		return nil //nolint:nilerr // said; the other checks need no estimate
 	}
 	s.Estimate, s.Prices = now.Estimate, map[string]lint.Price{}
 	if now.Covered < 1 {

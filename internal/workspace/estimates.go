@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 
@@ -95,7 +96,7 @@ func (s *Store) Estimates(ctx context.Context) ([]*result.Estimated, error) {
 			err = json.Unmarshal([]byte(text), e)
 		}
 		if err == nil && e.Estimate == nil {
-			err = fmt.Errorf("it has no figures")
+			err = errors.New("it has no figures")
 		}
 		if err == nil && timeline != nil {
 			e.Timeline, err = unpack(timeline)
