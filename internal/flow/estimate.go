@@ -128,12 +128,14 @@ func w8a8() variant.Spec {
 // quantized says whether a model carries quantizers.
 func quantized(m *onnx.Model) bool {
 	for _, n := range m.Graph().GetNode() {
-		if op := n.GetOpType(); op == "QuantizeLinear" || op == "DequantizeLinear" {
+		if quantizer(n.GetOpType()) {
 			return true
 		}
 	}
 	return false
 }
+
+func quantizer(op string) bool { return op == "QuantizeLinear" || op == "DequantizeLinear" }
 
 // load reads a model and gives its inputs their shapes, its nodes names.
 func (e *estimator) load(path string, shapes map[string][]int64) (*onnx.Model, error) {
@@ -278,21 +280,32 @@ func (e *estimator) estimate(ctx context.Context, m *onnx.Model) (*result.Estima
 // parts estimates what the HTP takes of a model.
 func (e *estimator) parts(ctx context.Context, m *onnx.Model, o htp.EstimateOptions, x *result.Estimated) (*cost.Estimate, error) {
 	parts, refused, err := e.engine.EstimateParts(ctx, m, o)
+	var still *htp.RefusedError
+	if errors.As(err, &still) {
+		o.Plain = true
+		parts, refused, err = e.engine.EstimateParts(ctx, m, o)
+	}
+	if errors.As(err, &still) {
+		return nil, nothingLeft(still.Refused)
+	}
 	if err != nil {
 		return nil, err
 	}
 	names := map[string]bool{}
 	for _, r := range refused {
+		if quantizer(r.Op) {
+			continue // it goes with its operator
+		}
 		x.Refused = append(x.Refused, fmt.Sprintf("%s (%s): %s", r.Node, r.Op, r.Reason))
 		names[r.Node] = true
 	}
 	if len(parts) == 0 {
-		return nil, fmt.Errorf("the HTP takes nothing of it: %w", &htp.RefusedError{Refused: refused})
+		return nil, nothingLeft(refused)
 	}
 	all, left := 0, 0
 	for _, n := range m.Graph().GetNode() {
 		switch op := n.GetOpType(); {
-		case op == "QuantizeLinear" || op == "DequantizeLinear" || op == "Constant":
+		case quantizer(op) || op == "Constant":
 		case names[n.GetName()]:
 			all, left = all+1, left+1
 		default:
@@ -301,6 +314,20 @@ func (e *estimator) parts(ctx context.Context, m *onnx.Model, o htp.EstimateOpti
 	}
 	x.Covered = 1 - float64(left)/float64(max(all, 1))
 	return cost.Join(parts), nil
+}
+
+// nothingLeft names the operators that keep a model from being estimated.
+func nothingLeft(refused []htp.Refusal) error {
+	const most = 5
+	var list []string
+	for i, r := range refused {
+		if i == most {
+			list = append(list, fmt.Sprintf("and %d more", len(refused)-most))
+			break
+		}
+		list = append(list, fmt.Sprintf("%s (%s): %s", r.Node, r.Op, r.Reason))
+	}
+	return fmt.Errorf("the HTP refuses %d operators, and nothing of the rest can be estimated: %s", len(refused), strings.Join(list, "; "))
 }
 
 // macs counts the multiply-adds of a model's nodes, as far as they are known.
