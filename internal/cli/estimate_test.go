@@ -325,6 +325,10 @@ func sliced(t *testing.T) string {
 
 func TestOnlyWhatPaysIsKept(t *testing.T) {
 	fixture.Emulator(t)
+	yolox := filepath.Join(t.TempDir(), "yolox.onnx")
+	if status, stdout, stderr := run(t, "optimize", fixture.Path(t, "models", "yolox_nano.onnx"), "-o", yolox, "--only-if-faster"); status != 0 || !strings.Contains(stdout, "times faster") || !strings.Contains(stdout, "focus-to-conv it would be ") {
+		t.Errorf("%d %s %s", status, stdout, stderr)
+	}
 	model, out := sliced(t), filepath.Join(t.TempDir(), "o.onnx")
 	for _, pass := range []string{"slice-to-conv", "split-concat-to-conv", "uniform-stride", "div-to-mul"} {
 		status, stdout, stderr := run(t, "optimize", model, "-o", out, "--pass", pass, "--only-if-faster", "--json")
