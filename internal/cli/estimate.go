@@ -23,7 +23,7 @@ import (
 )
 
 type estimateCmd struct {
-	Model    string        `arg:"" help:"A model (.onnx, float or QDQ) or a DLC (.dlc)."`
+	Model    string        `arg:"" help:"A model (.onnx, float or QDQ), a DLC (.dlc), or an earlier estimate: its .json, or a workspace (its last one, or DIR#ID)."`
 	Variant  []string      `sep:"none" placeholder:"SPEC" help:"Which form of a float model: w8a8, w8a16, fp16 and so on, as for check, or NAME=file.onnx; repeatable, side by side (w8a8)."`
 	Images   string        `placeholder:"PATH" help:"Samples that calibrate (seeded random input: the ranges hardly change the time)."`
 	Limit    int           `placeholder:"N" help:"Take the first N samples."`
@@ -60,8 +60,10 @@ func (c *estimateCmd) Run(con *console) error {
 		return usagef("--limit %d: a number of samples is not negative", c.Limit)
 	case c.FailOver < 0:
 		return usagef("--fail-over %s: a time is not negative", c.FailOver)
-	case !flow.IsContainer(c.Model) && !strings.EqualFold(filepath.Ext(c.Model), ".onnx"):
-		return usagef("%s is neither an .onnx nor a .dlc file", c.Model)
+	case !earlier(c.Model) && !flow.IsContainer(c.Model) && !strings.EqualFold(filepath.Ext(c.Model), ".onnx"):
+		return usagef("%s is neither an .onnx nor a .dlc file, nor an earlier estimate: its .json or a workspace", c.Model)
+	case earlier(c.Model) && (c.Out != "" || c.Trace != "" && strings.EqualFold(filepath.Ext(c.Model), ".json") || len(c.Variant) > 0):
+		return usagef("%s is an earlier estimate: it is only drawn and held against others", c.Model)
 	case c.Trace != "" && len(c.Variant) > 1:
 		return usagef("--trace writes one timeline: give one --variant")
 	}
@@ -70,7 +72,7 @@ func (c *estimateCmd) Run(con *console) error {
 			return err
 		}
 	}
-	list, err := c.estimate(con, c.Model, c.Variant, memory, !c.NoAdvice)
+	list, err := c.subject(con, memory)
 	if err != nil {
 		return err
 	}
@@ -93,6 +95,34 @@ func (c *estimateCmd) Run(con *console) error {
 		}
 	}
 	return c.gate(con.stderr, list)
+}
+
+// earlier says whether a path is that of estimates which were made before.
+func earlier(path string) bool {
+	dir, _, _ := strings.Cut(path, "#")
+	info, err := os.Stat(dir)
+	return err == nil && info.IsDir() || strings.EqualFold(filepath.Ext(path), ".json")
+}
+
+// fetch reads an earlier estimate; mine is the one that it is held against, if there is one.
+func fetch(con *console, path string, mine *result.Estimated) (*result.Estimated, error) {
+	if strings.EqualFold(filepath.Ext(path), ".json") {
+		return readEstimate(path)
+	}
+	dir, number, numbered := strings.Cut(path, "#")
+	return storedEstimate(con, dir, number, numbered, mine)
+}
+
+// subject gives the estimates that are drawn: new ones, or one of before.
+func (c *estimateCmd) subject(con *console, memory int) ([]*result.Estimated, error) {
+	if !earlier(c.Model) {
+		return c.estimate(con, c.Model, c.Variant, memory, !c.NoAdvice)
+	}
+	e, err := fetch(con, c.Model, nil)
+	if err != nil {
+		return nil, err
+	}
+	return []*result.Estimated{e}, nil
 }
 
 // estimate asks the compiler.
@@ -121,13 +151,9 @@ func (c *estimateCmd) estimate(con *console, model string, variants []string, me
 // against finds the other estimate.
 func (c *estimateCmd) against(con *console, mine *result.Estimated, memory int) (*result.Estimated, error) {
 	other := c.Against
-	dir, number, numbered := strings.Cut(other, "#")
-	if info, err := os.Stat(dir); err == nil && info.IsDir() {
-		return storedEstimate(con, dir, number, numbered, mine)
-	}
 	switch {
-	case strings.EqualFold(filepath.Ext(other), ".json"):
-		return readEstimate(other)
+	case earlier(other):
+		return fetch(con, other, mine)
 	case flow.IsContainer(other), strings.EqualFold(filepath.Ext(other), ".onnx"):
 		var variants []string
 		if mine.Spec != nil && mine.Spec.Kind != variant.File && mine.Spec.Kind != variant.Dumps && len(c.Variant) > 0 {
@@ -169,10 +195,10 @@ func readEstimate(path string) (*result.Estimated, error) {
 		err = json.Unmarshal(data, list[0])
 	}
 	if err != nil {
-		return nil, usagef("--against %s: this is no estimate: %w", path, err)
+		return nil, usagef("%s is no estimate: %w", path, err)
 	}
 	if len(list) == 0 || list[0] == nil || list[0].Estimate == nil || len(list[0].Layers) == 0 {
-		return nil, usagef("--against %s: this is no estimate: it has no layers", path)
+		return nil, usagef("%s is no estimate: it has no layers", path)
 	}
 	return list[0], nil
 }
@@ -189,17 +215,19 @@ func storedEstimate(con *console, dir, number string, numbered bool, mine *resul
 		return nil, err
 	}
 	if len(list) == 0 {
-		return nil, usagef("--against %s: the workspace has no estimate yet; make one with quantcheck estimate --out", dir)
+		return nil, usagef("the workspace %s has no estimate yet; make one with quantcheck estimate --out", dir)
 	}
 	fits := []func(*result.Estimated) bool{
-		func(e *result.Estimated) bool { return e.Name == mine.Name && e.Variant == mine.Variant },
-		func(e *result.Estimated) bool { return e.Name == mine.Name },
+		func(e *result.Estimated) bool {
+			return mine != nil && e.ID != mine.ID && e.Name == mine.Name && e.Variant == mine.Variant
+		},
+		func(e *result.Estimated) bool { return mine != nil && e.ID != mine.ID && e.Name == mine.Name },
 		func(*result.Estimated) bool { return true },
 	}
 	if numbered {
 		id, err := strconv.ParseInt(number, 10, 64)
 		if err != nil {
-			return nil, usagef("--against %s#%s: an estimate has a number", dir, number)
+			return nil, usagef("%s#%s: an estimate has a number", dir, number)
 		}
 		fits = []func(*result.Estimated) bool{func(e *result.Estimated) bool { return e.ID == id }}
 	}
@@ -209,7 +237,7 @@ func storedEstimate(con *console, dir, number string, numbered bool, mine *resul
 			return list[i], nil
 		}
 	}
-	return nil, usagef("--against %s: there is no estimate %s", dir, number)
+	return nil, usagef("%s has no estimate %s", dir, number)
 }
 
 func (c *estimateCmd) draw(w io.Writer, list []*result.Estimated, other *result.Estimated) error {
@@ -248,6 +276,9 @@ func (c *estimateCmd) draw(w io.Writer, list []*result.Estimated, other *result.
 func (c *estimateCmd) write(con *console, list []*result.Estimated) ([]string, error) {
 	var files []string
 	if c.Trace != "" {
+		if list[0].Timeline == nil {
+			return nil, usagef("--trace: this estimate was stored without its timeline")
+		}
 		var b bytes.Buffer
 		if err := cost.Chrome(&b, list[0].Timeline, list[0].Names()); err != nil {
 			return nil, err

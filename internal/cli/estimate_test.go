@@ -150,6 +150,19 @@ func TestAnEstimateIsHeldAgainstAnother(t *testing.T) {
 		}
 		noFalseWords(t, stdout)
 	}
+	// Two of before need neither the model nor the wheel.
+	if status, _, stderr := run(t, "estimate", mine, "--out", dir, "--name", "zoo"); status != 0 {
+		t.Fatal(stderr)
+	}
+	for _, subject := range []string{dir, dir + "#2"} {
+		status, stdout, stderr := run(t, "estimate", subject, "--against", dir+"#1", "--trace", filepath.Join(dir, "t.json"))
+		if status != 0 || !strings.Contains(stdout, "13 µs and 22 µs, 0.60 times") {
+			t.Errorf("%s: %d %s %s", subject, status, stdout, stderr)
+		}
+	}
+	if status, stdout, stderr := run(t, "estimate", file, "--against", dir+"#2"); status != 0 || !strings.Contains(stdout, "22 µs and 13 µs") {
+		t.Errorf("%d %s %s", status, stdout, stderr)
+	}
 	var doc struct {
 		Cycles      int64
 		Against     result.Estimated
@@ -229,7 +242,10 @@ func TestEstimateRefusesWhatIsWrong(t *testing.T) {
 		{[]string{broken}, "broken.onnx"},
 		{[]string{filepath.Join(dir, "broken.dlc")}, "broken.dlc"},
 		{[]string{filepath.Join(dir, "gone.onnx")}, "gone.onnx"},
-		{[]string{text}, "neither"},
+		{[]string{text}, "no estimate"},
+		{[]string{filepath.Join(dir, "x.txt")}, "neither"},
+		{[]string{dir}, "no workspace"},
+		{[]string{dir, "--out", dir}, "earlier estimate"},
 		{[]string{small, "--against", text}, "no estimate"},
 		{[]string{small, "--against", filepath.Join(dir, "empty.json")}, "no estimate"},
 		{[]string{small, "--against", dir}, "no workspace"},
