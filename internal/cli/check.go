@@ -192,6 +192,7 @@ type checkCmd struct {
 	LocalSamples int      `default:"4" placeholder:"N" help:"Samples on which the error that each layer makes alone is measured; 0 leaves it out (4)."`
 	DivergeUnder float64  `default:"20" placeholder:"DB" help:"A layer diverges when its SQNR is under this (20)."`
 	FailUnder    []string `sep:"none" placeholder:"cos=0.99" help:"Exit with status 3 when an output layer's cosine (cos=) or SQNR (sqnr=) is lower; repeatable."`
+	Estimate     *bool    `negatable:"" help:"Estimate the time of every variant on the DSP, layer by layer, beside the error (of variants with @htp, and of dumps where the emulator is there)."`
 	JSON         bool     `name:"json" help:"Print the whole result as JSON instead of the summary."`
 	Bare         bool     `hidden:"" help:"Make the inferences only, for benchmarks."`
 }
@@ -222,7 +223,7 @@ func (c *checkCmd) spec() (result.Spec, error) {
 		Model: model, Images: c.Images, Calib: c.Calib, Limit: c.Limit, Variants: c.Variant, Out: c.Out,
 		Name: name, Input: input, Threads: c.Engine.threads(), MemoryMiB: memory,
 		SaveTensors: c.SaveTensors, SaveModel: c.SaveModel, Encodings: c.Encodings, LocalSamples: c.LocalSamples, DivergeUnder: c.DivergeUnder, Bare: c.Bare,
-		SoC: c.HTP.SocModel, HTPArch: c.HTP.HtpArch, HTPFallback: c.HTP.HtpFallback,
+		SoC: c.HTP.SocModel, HTPArch: c.HTP.HtpArch, HTPFallback: c.HTP.HtpFallback, Estimate: c.Estimate,
 		DLCLayouts: c.HTP.DlcLayout, AnyVersion: c.HTP.AnyVersion,
 	}
 	for _, text := range c.FailUnder {
@@ -362,6 +363,14 @@ func store(con *console, folder workspace.Folder, stage *workspace.Stage, run *r
 	}
 	if err := db.Add(con.ctx, run); err != nil {
 		return nil, err
+	}
+	for _, v := range run.Variants {
+		if v.Estimated == nil {
+			continue
+		}
+		if err := db.AddEstimate(con.ctx, v.Estimated); err != nil {
+			return nil, err
+		}
 	}
 	html, err := page()
 	switch {

@@ -36,6 +36,7 @@ type program struct {
 	Check    checkCmd    `cmd:"" help:"Compare a float ONNX model with quantized variants of it, layer by layer."`
 	Report   reportCmd   `cmd:"" help:"Write one page with all runs of a workspace."`
 	Optimize optimizeCmd `cmd:"" help:"Rewrite a model so that the DSP runs it better, with every pass proved on samples."`
+	Estimate estimateCmd `cmd:"" help:"Estimate how long the DSP takes, layer by layer, without a board."`
 	Diff     diffCmd     `cmd:"" help:"Hold the encodings of a DLC against what was asked for."`
 	Info     infoCmd     `cmd:"" help:"Show what a DLC or an ONNX model holds, without any SDK."`
 	Eval     evalCmd     `cmd:"" help:"Score a model and its variants on a data set: what quantization costs in accuracy."`

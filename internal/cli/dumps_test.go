@@ -15,6 +15,7 @@ import (
 	"quantcheck/internal/dlc"
 	"quantcheck/internal/fixture"
 	"quantcheck/internal/onnx"
+	"quantcheck/internal/qnn"
 	"quantcheck/internal/runner/ort"
 	"quantcheck/internal/tensor"
 )
@@ -140,6 +141,11 @@ type recordedCheck struct {
 			Status, Reason, Tap, Rule string
 			Encoding                  *struct{ Scale float64 }
 			Summary                   map[string]struct{ Mean float64 }
+			Cycles                    *float64
+		}
+		Time *struct {
+			Cycles int64
+			Joined float64
 		}
 		Container *struct {
 			Rules map[string]int
@@ -181,6 +187,11 @@ func TestDumpsAreComparedAsTheModelTheyCameFrom(t *testing.T) {
 			}
 			if b.Encoding == nil || math.Abs(a.Encoding.Scale-b.Encoding.Scale) > 1e-6*a.Encoding.Scale {
 				t.Errorf("%s: encodings %v and %v", layer.Name, a.Encoding, b.Encoding)
+			}
+		}
+		if _, err := qnn.Find(""); err == nil { // then its time is estimated too
+			if v := c.Variants[1].Time; v == nil || v.Cycles != 20176 || v.Joined < 0.5 || c.Variants[0].Time != nil {
+				t.Errorf("time: %+v, %q", v, c.Warnings)
 			}
 		}
 		if same < 19 || c.Variants[1].Container == nil || len(c.Variants[1].Container.Added) == 0 {

@@ -18,15 +18,16 @@ import (
 )
 
 type lintCmd struct {
-	Subject string `arg:"" optional:"" help:"A model (.onnx), a DLC (.dlc), or a workspace: then its last run and that run's model."`
-	Explain string `placeholder:"ID" help:"Explain a check: what, why, fix."`
-	List    bool   `help:"List the checks."`
-	JSON    bool   `name:"json" xor:"format" help:"Print the findings as JSON."`
-	Sarif   bool   `xor:"format" help:"Print the findings as SARIF 2.1.0, for code review tools."`
-	FailOn  string `enum:",note,warning" default:"" placeholder:"warning" help:"Exit with status 3 when there is a warning, or a note."`
-	Fix     bool   `help:"Apply the passes that mend findings without changing what the model computes, and show the numbers before and after; needs -o."`
-	Output  string `short:"o" placeholder:"OUT.onnx" help:"Where --fix writes the model."`
-	NoHtp   bool   `help:"Do not ask the emulator which operators it refuses."`
+	Subject  string `arg:"" optional:"" help:"A model (.onnx), a DLC (.dlc), or a workspace: then its last run and that run's model."`
+	Explain  string `placeholder:"ID" help:"Explain a check: what, why, fix."`
+	List     bool   `help:"List the checks."`
+	JSON     bool   `name:"json" xor:"format" help:"Print the findings as JSON."`
+	Sarif    bool   `xor:"format" help:"Print the findings as SARIF 2.1.0, for code review tools."`
+	FailOn   string `enum:",note,warning" default:"" placeholder:"warning" help:"Exit with status 3 when there is a warning, or a note."`
+	Fix      bool   `help:"Apply the passes that mend findings without changing what the model computes, and show the numbers before and after; needs -o."`
+	Output   string `short:"o" placeholder:"OUT.onnx" help:"Where --fix writes the model."`
+	Estimate bool   `help:"Show what each finding costs on the DSP, by the HTP compiler's estimate of the model (a float one as w8a8) with and without it, the dearest first. Takes a few seconds per pass."`
+	NoHtp    bool   `help:"Do not ask the emulator which operators it refuses."`
 
 	InputShape []string    `sep:"none" placeholder:"[NAME=]1,3,H,W" help:"Shape for an input with dynamic dimensions; repeatable."`
 	Engine     engineFlags `embed:"" group:"Engine:"`
@@ -97,7 +98,7 @@ func (c *lintCmd) look(con *console, subject string) ([]lint.Finding, []string, 
 	if err != nil {
 		return nil, nil, usageError{err}
 	}
-	spec := flow.LintSpec{Path: subject, HTP: !c.NoHtp}
+	spec := flow.LintSpec{Path: subject, HTP: !c.NoHtp, Estimate: c.Estimate}
 	if spec.Shapes, err = inputShapes(c.InputShape, subject); err != nil {
 		return nil, nil, err
 	}
@@ -140,7 +141,7 @@ func draw(w io.Writer, findings []lint.Finding) {
 		if shown[f.ID] == 0 {
 			fmt.Fprintf(w, "%s  %-7s  %s. Fix: %s\n", f.ID, f.Severity, f.Title, f.Fix)
 			if f.Pass != "" {
-				fmt.Fprintf(w, "%17s  quantcheck optimize --pass %s\n", "", f.Pass)
+				fmt.Fprintf(w, "%17s  quantcheck optimize --pass %s%s\n", "", f.Pass, priced(f.Price))
 			}
 		}
 		place := strings.TrimSpace(f.Node + " " + f.Tensor)
@@ -157,6 +158,14 @@ func draw(w io.Writer, findings []lint.Finding) {
 		shown[f.ID]++
 	}
 	fmt.Fprintf(w, "%d findings, %d of them warnings; quantcheck lint --explain ID tells more\n", len(findings), warnings)
+}
+
+// priced says what a pass brings.
+func priced(p *lint.Price) string {
+	if p == nil {
+		return ""
+	}
+	return ": by the estimate" + strings.TrimPrefix(report.PassGain(&p.Before, &p.After), ",")
 }
 
 // fix applies the passes of the findings, proves them, and looks again.
@@ -230,7 +239,7 @@ func writeSARIF(w io.Writer, subject string, findings []lint.Finding) error {
 				l.Logical = append(l.Logical, map[string]string{"kind": kind, "fullyQualifiedName": name})
 			}
 		}
-		results = append(results, found{f.ID, string(f.Severity), text{f.Title + ": " + f.Evidence + ". Fix: " + f.Fix}, []location{l}})
+		results = append(results, found{f.ID, string(f.Severity), text{f.Title + ": " + f.Evidence + ". Fix: " + f.Fix + priced(f.Price)}, []location{l}})
 	}
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")

@@ -24,6 +24,11 @@ type optimizeCmd struct {
 	Explain string   `placeholder:"NAME" help:"Explain a pass: before and after, conditions, formula."`
 	JSON    bool     `name:"json" help:"Print the summary as JSON."`
 
+	Estimate        bool   `help:"Show what each pass brings on the DSP, by the HTP compiler's estimate."`
+	OnlyIfFaster    bool   `help:"Drop passes that make the estimate slower, and try slice-to-conv and split-concat-to-conv also where they do not always pay."`
+	EstimateVariant string `placeholder:"SPEC" help:"Which form of the model is estimated (w8a8)."`
+	Soc             string `default:"rvc4" placeholder:"rvc4" help:"The chip of the estimate, as for quantcheck estimate (rvc4)."`
+
 	Input  inputFlags  `embed:"" group:"Input:"`
 	Engine engineFlags `embed:"" group:"Engine:"`
 }
@@ -55,6 +60,8 @@ func (c *optimizeCmd) Run(con *console) error {
 		return usagef("expected MODEL.onnx -o OUT.onnx (or --list, --explain NAME)")
 	case !strings.EqualFold(filepath.Ext(c.Output), ".onnx"):
 		return usagef("-o %s: the rewritten model is an .onnx file", c.Output)
+	case c.EstimateVariant != "" && !c.Estimate && !c.OnlyIfFaster:
+		return usagef("--estimate-variant says what is estimated: give --estimate or --only-if-faster too")
 	case c.Limit < 1:
 		return usagef("--limit %d: one sample at least", c.Limit)
 	case !slices.Contains([]string{"", "rgb", "bgr"}, c.Input.InputColor):
@@ -73,8 +80,9 @@ func (c *optimizeCmd) Run(con *console) error {
 	}
 	progress := newProgress(con.stderr)
 	defer progress.clear()
-	o, err := flow.Optimize(con.ctx, flow.Engines{ORT: r}, flow.OptimizeSpec{
+	o, err := flow.Optimize(con.ctx, rvc4.engines(r), flow.OptimizeSpec{
 		Model: c.Model, Passes: c.Pass, Skip: c.Skip, Images: c.Images, Limit: c.Limit, Input: input, Color: wanted,
+		Estimate: c.Estimate, OnlyIfFaster: c.OnlyIfFaster, Variant: c.EstimateVariant, SoC: c.Soc,
 	}, progress)
 	if err != nil {
 		return err
@@ -96,7 +104,11 @@ func (c *optimizeCmd) Run(con *console) error {
 	}
 	progress.clear()
 	if c.JSON {
-		return report.JSON(con.stdout, map[string]any{"passes": o.Passes, "before": o.Before, "after": o.After, "proof": o.Proof, "notes": append([]string{}, o.Notes...), "seconds": o.Seconds, "proving": o.Proving})
+		doc := map[string]any{"passes": o.Passes, "before": o.Before, "after": o.After, "proof": o.Proof, "notes": append([]string{}, o.Notes...), "seconds": o.Seconds, "proving": o.Proving}
+		if o.Slow != nil {
+			doc["estimate_before"], doc["estimate_after"] = o.Slow, o.Fast
+		}
+		return report.JSON(con.stdout, doc)
 	}
 	c.draw(con.stdout, o)
 	return nil
@@ -108,7 +120,7 @@ func (c *optimizeCmd) draw(w io.Writer, o *flow.Optimized) {
 		case p.Undone != "":
 			fmt.Fprintf(w, "%-26s UNDONE: %s\n", p.Name, report.Printable(p.Undone))
 		case len(p.Changes) > 0:
-			fmt.Fprintf(w, "%-26s %d places, outputs move by %.1g\n", p.Name, len(p.Changes), p.Difference)
+			fmt.Fprintf(w, "%-26s %d places, outputs move by %.1g%s\n", p.Name, len(p.Changes), p.Difference, report.PassGain(p.Before, p.Cycles))
 		}
 		if p.Effect != "" {
 			fmt.Fprintf(w, "%-26s %s\n", "", p.Effect)
@@ -129,6 +141,9 @@ func (c *optimizeCmd) draw(w io.Writer, o *flow.Optimized) {
 		return fmt.Sprintf("%.2f M", float64(n)/1e6)
 	}
 	fmt.Fprintf(w, "\n%d nodes, now %d; %d parameters, now %d; %s multiply-adds, now %s\n", o.Before.Nodes, o.After.Nodes, o.Before.Parameters, o.After.Parameters, macs(o.Before.MACs), macs(o.After.MACs))
+	if o.Slow != nil && o.Fast != nil {
+		fmt.Fprintln(w, report.EstimateGain(o.Slow, o.Fast))
+	}
 	fmt.Fprintf(w, "proved on %s, in %.2f s of %.2f s\n", report.Printable(o.Proof), o.Proving, o.Seconds)
 	for _, n := range o.Notes {
 		fmt.Fprintf(w, "note         %s\n", report.Printable(n))

@@ -27,13 +27,8 @@ func Groups(layers []Layer, key func(Layer) string) []Group {
 		}
 		g := &groups[i]
 		g.Layers++
-		g.Cycles += l.Cycles
 		g.Share += l.Share
-		g.HMX += l.HMX
-		g.HVX += l.HVX
-		g.DMA += l.DMA
-		g.Scalar += l.Scalar
-		g.DRAMBytes += l.DRAMBytes
+		g.add(l.Work)
 	}
 	slices.SortFunc(groups, func(a, b Group) int {
 		return cmp.Or(cmp.Compare(b.Cycles, a.Cycles), cmp.Compare(a.Name, b.Name))

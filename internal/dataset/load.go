@@ -114,6 +114,9 @@ func (l Loader) input(name string) (Input, bool) {
 
 // Load reads one sample.
 func (l Loader) Load(source Source) (*Sample, error) {
+	if source.Inputs != nil {
+		return &Sample{Name: source.Name, Inputs: source.Inputs}, nil
+	}
 	if path := source.Files[""]; len(source.Files) == 1 && len(l.Inputs) == 1 && ending(path, pictures) {
 		return l.loadPicture(source.Name, path)
 	}

@@ -10,12 +10,15 @@ import (
 	"strings"
 
 	"quantcheck/internal/snpe"
+	"quantcheck/internal/tensor"
 )
 
 // Source is a sample that has not been read yet.
 type Source struct {
 	Name  string            // short, for people
 	Files map[string]string // input name → file; the name "" stands for the model's only input
+	// Inputs are values that are there already, by the names of the model's inputs; nil: they are read from the files.
+	Inputs map[string]tensor.Tensor
 }
 
 // Set is a list of samples, with what was passed over while it was made.

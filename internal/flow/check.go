@@ -65,7 +65,8 @@ type Engines struct {
 //     so that what is wrong with the request is said before long work begins.
 //  2. The float model runs on the calibration samples, if a variant needs that.
 //  3. Variants are built and compiled in step with the float model's segments.
-//  4. Each sample runs through the float model and all variants; pairs of tensors are measured beside the inference.
+//  4. The HTP compiler estimates what the variants cost on the device.
+//  5. Each sample runs through the float model and all variants; pairs of tensors are measured beside the inference.
 func Check(ctx context.Context, engines Engines, spec result.Spec, progress Progress, out Output) (*result.Run, error) {
 	started := time.Now()
 	variants, err := variant.ParseAll(spec.Variants)
@@ -104,6 +105,9 @@ func Check(ctx context.Context, engines Engines, spec result.Spec, progress Prog
 	b := &build{r: r, emulator: emulator, ref: ref, spec: spec, variants: variants, samples: len(compared.Sources), progress: progress, run: run}
 	defer b.close()
 	if err := b.prepare(ctx, calibrating, loader); err != nil {
+		return nil, err
+	}
+	if err := b.addTimes(ctx, engines, calibrating); err != nil {
 		return nil, err
 	}
 	if out != nil {

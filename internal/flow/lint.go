@@ -22,6 +22,8 @@ type LintSpec struct {
 	Run    *result.Run        // of a workspace
 	Shapes map[string][]int64 // of inputs with open dimensions
 	HTP    bool               // ask the emulator which operators it refuses
+	// Estimate has the HTP compiler estimate the model, and what it would be without each finding that has a pass.
+	Estimate bool
 }
 
 // Lint looks a model, a DLC or a run over. The second value says what could not be looked at.
@@ -46,6 +48,11 @@ func Lint(ctx context.Context, engines Engines, spec LintSpec) ([]lint.Finding, 
 		defer f.Close()
 		s.DLC = f
 		notes = append(notes, f.Notes...)
+		if spec.Estimate {
+			if err := priceContainer(ctx, engines, path, s, &notes); err != nil {
+				return nil, nil, err
+			}
+		}
 	case path != "":
 		if err := lintModel(ctx, engines, spec, path, s, &notes); err != nil {
 			return nil, nil, err
@@ -78,6 +85,11 @@ func lintModel(ctx context.Context, engines Engines, spec LintSpec, path string,
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	s.Model, s.Env = folded, o.env
+	if spec.Estimate {
+		if err := priceFindings(ctx, engines, s, notes); err != nil {
+			return err
+		}
+	}
 	if !spec.HTP {
 		return nil
 	}

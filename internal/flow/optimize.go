@@ -13,6 +13,7 @@ import (
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/onnx/onnxpb"
 	"quantcheck/internal/onnxruntime"
+	"quantcheck/internal/result"
 	"quantcheck/internal/rewrite"
 	"quantcheck/internal/runner/ort"
 	"quantcheck/internal/tensor"
@@ -28,18 +29,26 @@ type OptimizeSpec struct {
 	Input  dataset.Description
 	// Color is the colour order that the model takes afterwards, "" as before.
 	Color string
+	// Estimate has the HTP compiler estimate the model before the passes and after each one that applied.
+	Estimate bool
+	Variant  string // which form of it, "": w8a8
+	SoC      string // "": the default
+	// OnlyIfFaster drops passes that make the estimate slower, and tries those that do not always pay too.
+	OnlyIfFaster bool
 }
 
 // Optimized is a rewritten model and what was done to it.
 type Optimized struct {
-	Model   *onnx.Model
-	Passes  []PassResult
-	Before  Size
-	After   Size
-	Proof   string // what the passes were proved on
-	Notes   []string
-	Seconds float64
-	Proving float64 // seconds of the proof runs in it
+	Model  *onnx.Model
+	Passes []PassResult
+	Before Size
+	After  Size
+	// Slow and Fast are the estimates before and after; nil if nobody asked.
+	Slow, Fast *result.Estimated
+	Proof      string // what the passes were proved on
+	Notes      []string
+	Seconds    float64
+	Proving    float64 // seconds of the proof runs in it
 }
 
 // PassResult is what one pass did.
@@ -50,6 +59,10 @@ type PassResult struct {
 	Difference float64  `json:"difference"`     // greatest of any output, against its greatest magnitude
 	Undone     string   `json:"undone,omitempty"`
 	Effect     string   `json:"effect,omitempty"` // of equalize, on the local error
+	// Before and Cycles are the estimates in front of it and behind it; nil if nobody asked or nothing was changed. Of a pass
+	// that was undone because it does not pay, Cycles are what it would have made.
+	Before *int64 `json:"cycles_before,omitempty"`
+	Cycles *int64 `json:"cycles,omitempty"`
 }
 
 // Size counts what a model costs.
@@ -61,7 +74,42 @@ type Size struct {
 
 // Optimize runs the passes in their order. After each, the graph's invariants are checked and the model before and after
 // runs on the samples; a pass whose outputs move by more than its tolerance is undone and reported.
+//
+// Where only what pays is wanted, the pass that leaves nothing for slice-to-conv is left out once more, and the faster model is
+// taken.
 func Optimize(ctx context.Context, engines Engines, spec OptimizeSpec, progress Progress) (*Optimized, error) {
+	first, err := optimize(ctx, engines, spec, progress)
+	if err != nil || !spec.OnlyIfFaster || len(spec.Passes) > 0 || !first.applied(focus) {
+		return first, err
+	}
+	spec.Skip = append(slices.Clone(spec.Skip), focus)
+	second, err := optimize(ctx, engines, spec, progress)
+	if err != nil {
+		return nil, err
+	}
+	if first.Fast == nil || second.Fast == nil {
+		return first, nil
+	}
+	first.Seconds, second.Seconds = first.Seconds+second.Seconds, first.Seconds+second.Seconds
+	say := func(o *Optimized, format string, args ...any) *Optimized {
+		o.Notes = append(o.Notes, fmt.Sprintf(format, args...))
+		return o
+	}
+	if float64(second.Fast.Cycles) < (1-worthwhile)*float64(first.Fast.Cycles) {
+		return say(second, "with %s it would be %d cycles: it was left out", focus, first.Fast.Cycles), nil
+	}
+	return say(first, "without %s it would be %d cycles", focus, second.Fast.Cycles), nil
+}
+
+// focus is the pass that takes Slices that slice-to-conv could have.
+const focus = "focus-to-conv"
+
+// applied says whether a pass changed something for good.
+func (o *Optimized) applied(pass string) bool {
+	return slices.ContainsFunc(o.Passes, func(p PassResult) bool { return p.Name == pass && len(p.Changes) > 0 && p.Undone == "" })
+}
+
+func optimize(ctx context.Context, engines Engines, spec OptimizeSpec, progress Progress) (*Optimized, error) {
 	started := time.Now()
 	passes, err := chosen(spec)
 	if err != nil {
@@ -83,8 +131,16 @@ func Optimize(ctx context.Context, engines Engines, spec OptimizeSpec, progress 
 	if err := o.samples(spec, m); err != nil {
 		return nil, err
 	}
+	if spec.Estimate || spec.OnlyIfFaster {
+		if o.pricer, err = newPricer(engines, spec, o.inputs); err != nil {
+			return nil, err
+		}
+	}
 	progress.Phase("rewriting", len(passes)+1)
 	if err := o.begin(m); err != nil {
+		return nil, fmt.Errorf("%s: %w", spec.Model, err)
+	}
+	if err := o.firstPrice(); err != nil {
 		return nil, fmt.Errorf("%s: %w", spec.Model, err)
 	}
 	o.result.Before = o.size()
@@ -92,8 +148,15 @@ func Optimize(ctx context.Context, engines Engines, spec OptimizeSpec, progress 
 		o.result.Notes = append(o.result.Notes, fmt.Sprintf("the open batch dimension of %s is 1 now, as converters for devices need it", strings.Join(batched, ", ")))
 	}
 	for i, p := range passes {
-		if err := o.pass(p); err != nil {
-			return nil, err
+		if o.asked || !p.Off {
+			if err := o.pass(p, false); err != nil {
+				return nil, err
+			}
+		}
+		if spec.OnlyIfFaster && !o.asked && slices.Contains(doubtful, p.Name) {
+			if err := o.pass(p, true); err != nil {
+				return nil, err
+			}
 		}
 		progress.Step(i + 1)
 	}
@@ -103,6 +166,9 @@ func Optimize(ctx context.Context, engines Engines, spec OptimizeSpec, progress 
 		}
 	}
 	o.result.Model, o.result.After = typed(o.model, o.types), o.size()
+	if o.pricer != nil {
+		o.result.Slow, o.result.Fast = o.pricer.first, o.pricer.last
+	}
 	o.result.Seconds = time.Since(started).Seconds()
 	return o.result, nil
 }
@@ -116,7 +182,7 @@ func chosen(spec OptimizeSpec) ([]*rewrite.Pass, error) {
 	var list []*rewrite.Pass
 	for i := range rewrite.All {
 		p := &rewrite.All[i]
-		wanted := !p.Off
+		wanted := !p.Off || spec.OnlyIfFaster && slices.Contains(doubtful, p.Name)
 		if len(spec.Passes) > 0 {
 			wanted = slices.Contains(spec.Passes, p.Name)
 		}
@@ -133,6 +199,8 @@ type optimizer struct {
 	asked   bool // the passes were named
 	inputs  []map[string]tensor.Tensor
 	result  *Optimized
+
+	pricer *pricer // nil: nobody asked what passes bring
 
 	model   *onnx.Model
 	types   map[string]onnxruntime.Type
@@ -167,13 +235,24 @@ func (o *optimizer) samples(spec OptimizeSpec, m *onnx.Model) error {
 		o.result.Proof = fmt.Sprintf("%d samples of %s", len(o.inputs), spec.Images)
 		return nil
 	}
+	var err error
+	if o.inputs, err = seeded(inputs, limit); err != nil {
+		return usage(err)
+	}
+	o.result.Proof = fmt.Sprintf("%d seeded random inputs in 0..1; give --images for the model's own", limit)
+	return nil
+}
+
+// seeded makes random samples, the same ones every time.
+func seeded(inputs []dataset.Input, count int) ([]map[string]tensor.Tensor, error) {
+	var list []map[string]tensor.Tensor
 	rng := rand.New(rand.NewPCG(1, 2))
-	for range limit {
+	for range count {
 		sample := map[string]tensor.Tensor{}
 		for _, in := range inputs {
 			n, err := tensor.Count(in.Shape)
 			if err != nil {
-				return usage(err)
+				return nil, err
 			}
 			t := tensor.Tensor{DType: in.DType, Shape: in.Shape}
 			if in.DType == tensor.Float32 {
@@ -186,10 +265,9 @@ func (o *optimizer) samples(spec OptimizeSpec, m *onnx.Model) error {
 			}
 			sample[in.Name] = t
 		}
-		o.inputs = append(o.inputs, sample)
+		list = append(list, sample)
 	}
-	o.result.Proof = fmt.Sprintf("%d seeded random inputs in 0..1; give --images for the model's own", limit)
-	return nil
+	return list, nil
 }
 
 // begin takes a model over: its shapes, and its outputs on the samples.
@@ -267,15 +345,17 @@ func (o *optimizer) run(m *onnx.Model) ([]map[string]tensor.Tensor, error) {
 // rounds bounds how often a pass is run; each round takes in what touched each other in the one before.
 const rounds = 200
 
-// pass runs a pass until it changes nothing, and proves it.
-func (o *optimizer) pass(p *rewrite.Pass) error {
+// pass runs a pass until it changes nothing, and proves it. Forced, it does what does not always pay, too: it is kept if it does.
+func (o *optimizer) pass(p *rewrite.Pass, forced bool) error {
 	if err := o.ctx.Err(); err != nil {
 		return err
 	}
 	done := PassResult{Name: p.Name, Changes: []string{}}
 	m := o.model
+	now := o.env
+	now.Asked = now.Asked || forced
 	for range rounds {
-		r, err := p.Run(m, o.env)
+		r, err := p.Run(m, now)
 		if err != nil {
 			return err
 		}
@@ -301,10 +381,18 @@ func (o *optimizer) pass(p *rewrite.Pass) error {
 		} else if done.Difference = furthest(before, o.outputs); !(done.Difference <= p.Tolerance) {
 			done.Undone = fmt.Sprintf("an output moves by %.2g of its greatest magnitude, more than %.2g", done.Difference, p.Tolerance)
 		}
+		if done.Undone == "" {
+			if err := o.pay(&done, forced); err != nil {
+				return err
+			}
+		}
 		if done.Undone != "" {
 			o.accept(kept, before)
 			o.env, o.types = env, types
 		}
+	}
+	if forced && (done.Undone != "" || len(done.Changes) == 0) { // it was a try
+		return nil
 	}
 	o.result.Passes = append(o.result.Passes, done)
 	return nil

@@ -2,6 +2,7 @@ package flow
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -47,22 +48,32 @@ func loadReference(ctx context.Context, r *onnxruntime.Runtime, spec result.Spec
 	if err != nil {
 		return nil, usage(fmt.Errorf("%s: %w", spec.Model, err))
 	}
-	ref := &reference{}
-	if len(batched) > 0 {
-		ref.warnings = append(ref.warnings, fmt.Sprintf("the open batch dimension of %s was set to 1", strings.Join(batched, ", ")))
-	}
-	if ref.model, ref.constant, ref.types, err = ort.Fold(ctx, r, fixed); err != nil {
+	ref, err := newReference(ctx, r, fixed)
+	if err != nil {
 		return nil, fmt.Errorf("%s: %w", spec.Model, err)
 	}
+	if len(batched) > 0 {
+		ref.warnings = append([]string{fmt.Sprintf("the open batch dimension of %s was set to 1", strings.Join(batched, ", "))}, ref.warnings...)
+	}
+	return ref, nil
+}
+
+// newReference makes a float model whose shapes are fixed ready.
+func newReference(ctx context.Context, r *onnxruntime.Runtime, fixed *onnx.Model) (*reference, error) {
+	ref := &reference{}
+	var err error
+	if ref.model, ref.constant, ref.types, err = ort.Fold(ctx, r, fixed); err != nil {
+		return nil, err
+	}
 	if len(ref.model.Graph().GetNode()) == 0 {
-		return nil, usage(fmt.Errorf("%s: its outputs do not depend on its inputs", spec.Model))
+		return nil, usage(errors.New("its outputs do not depend on its inputs"))
 	}
 	ref.index = onnx.NewIndex(ref.model)
 	ref.listLayers(fixed)
 	ref.connect()
 	ref.standIns()
 	if ref.toRun, ref.folded, err = rewrite.FoldBatchNorm(ref.model); err != nil {
-		return nil, fmt.Errorf("%s: %w", spec.Model, err)
+		return nil, err
 	}
 	ref.placement = qdq.Find(ref.toRun, func(name string) bool { return ref.types[name].DType == tensor.Float32 })
 	return ref, nil

@@ -17,6 +17,7 @@ tool's, measured on RVC4 cameras.
     quantcheck lint model.onnx                 the graph and the weights; the HTP is asked which operators it refuses
     quantcheck lint model.dlc                  what the converter was told
     quantcheck lint WORKSPACE                  the last run: encodings, histograms, inputs; and its model
+    quantcheck lint model.onnx --estimate      what each finding costs on the DSP by the compiler's estimate, the dearest first
     quantcheck lint model.onnx --fix -o out.onnx --fail-on warning --sarif
 `)
 	for _, c := range All {

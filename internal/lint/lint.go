@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"quantcheck/internal/cost"
 	"quantcheck/internal/dlc"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/result"
@@ -35,6 +36,9 @@ type Subject struct {
 	Run   *result.Run
 	// Refused lists operators that the HTP refuses; nil if nobody asked.
 	Refused []Refusal
+	// Estimate is what the HTP compiler expects of it; Prices are what passes make of that. Both are nil if nobody asked.
+	Estimate *cost.Estimate
+	Prices   map[string]Price
 	// Int8Saturates says that this CPU's int8 products saturate.
 	Int8Saturates bool
 }
@@ -69,18 +73,34 @@ type Finding struct {
 	Evidence string   `json:"evidence"`
 	Fix      string   `json:"fix"`
 	Pass     string   `json:"pass,omitempty"`
+	// Price is what the pass makes of the model's estimate, in all places together; nil if it was not estimated.
+	Price *Price `json:"price,omitempty"`
 }
 
-// Look runs all checks.
+// Look runs all checks: what costs most by the estimate comes first, then warnings, then notes.
 func Look(s *Subject) []Finding {
 	var list []Finding
 	for _, c := range All {
 		c.look(s, func(node, tensor, evidence string, args ...any) {
-			list = append(list, Finding{c.ID, c.Severity, c.Title, node, tensor, fmt.Sprintf(evidence, args...), c.Fix, c.Pass})
+			f := Finding{c.ID, c.Severity, c.Title, node, tensor, fmt.Sprintf(evidence, args...), c.Fix, c.Pass, nil}
+			if p, known := s.Prices[c.Pass]; known && c.Pass != "" {
+				f.Price = &p
+			}
+			list = append(list, f)
 		})
 	}
-	slices.SortStableFunc(list, func(a, b Finding) int { return cmp.Compare(weight(a), weight(b)) })
+	slices.SortStableFunc(list, func(a, b Finding) int {
+		return cmp.Or(cmp.Compare(saved(b), saved(a)), cmp.Compare(weight(a), weight(b)))
+	})
 	return list
+}
+
+// saved is what decides the order first: what a pass would bring, in whole percents; what costs nothing counts as nothing.
+func saved(f Finding) int {
+	if f.Price == nil {
+		return 0
+	}
+	return max(int(100*f.Price.Saves()), 0)
 }
 
 func weight(f Finding) int {
@@ -112,4 +132,4 @@ func (c *Check) Explain() string {
 }
 
 // All are the checks.
-var All = slices.Concat(graphChecks, quantChecks, deviceChecks)
+var All = slices.Concat(graphChecks, quantChecks, deviceChecks, timeChecks)

@@ -11,6 +11,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"quantcheck/internal/cost"
 	"quantcheck/internal/dlc"
 	"quantcheck/internal/fixture"
 	"quantcheck/internal/lint"
@@ -101,6 +102,87 @@ func runOf(spec variant.Spec, change func(*result.Run)) *result.Run {
 	return r
 }
 
+// estimate is a subject of one layer and 1,000 cycles.
+func estimate(l cost.Layer) func() *lint.Subject {
+	return func() *lint.Subject {
+		return &lint.Subject{Estimate: &cost.Estimate{Figures: cost.Figures{Cycles: 1000}, Layers: []cost.Layer{l}}}
+	}
+}
+
+// focus is a stem of a SpaceToDepth and a Conv; only a block that divides the picture of 8 can go into the Conv.
+func focus(block int64) *onnx.Model {
+	w := filled([]int64{4, 3 * block * block, 1, 1}, 1, 2)
+	m := chain(map[string]tensor.Tensor{"w": w}, "SpaceToDepth", "Conv w")
+	m.Graph().Node[0].Attribute = []*onnxpb.AttributeProto{onnx.IntAttr("blocksize", block)}
+	if 8%block != 0 {
+		m.Graph().Input = []*onnxpb.ValueInfoProto{onnx.ValueInfo("x", tensor.Float32, []int64{1, 3, 3 * block, 3 * block})}
+		m.Graph().Node[1].Output, m.Graph().Output = []string{"t1"}, []*onnxpb.ValueInfoProto{onnx.Untyped("t1"), onnx.Untyped("t0")}
+	}
+	return m
+}
+
+// twoWidths is a run of w8a8 with good outputs in 1,000 cycles, and of w8a16.
+func twoWidths(cycles int64) *result.Run {
+	return runOf(recipe(), func(r *result.Run) {
+		r.Layers[2].Output = true
+		r.Variants[0].Time = &result.Time{Cycles: 1000}
+		r.Variants[0].Layers[2].Summary[metric.SQNR].Mean = metric.Defined(30)
+		wide := recipe()
+		wide.Name, wide.ActBits = "w8a16", 16
+		r.Variants = append(r.Variants, result.Variant{Spec: wide, Time: &result.Time{Cycles: cycles}, Layers: r.Variants[0].Layers})
+	})
+}
+
+func TestWhatCostsMostComesFirst(t *testing.T) {
+	w := map[string]tensor.Tensor{"w": conv(), "c": filled([]int64{1}, 4)}
+	s := subject(t, chain(w, "Div c", "Identity", "Sigmoid", "Conv:strides=1,2 w"))
+	s.Prices = map[string]lint.Price{"remove-identity": {Before: 1000, After: 500}, "uniform-stride": {Before: 1000, After: 700}, "div-to-mul": {Before: 1000, After: 1200}}
+	var got []string
+	for _, f := range lint.Look(s) {
+		got = append(got, f.ID)
+		if (f.Price != nil) != (f.Pass != "") {
+			t.Errorf("%+v", f)
+		}
+	}
+	if !slices.Equal(got, []string{"QC1006", "QC1008", "QC1001"}) {
+		t.Errorf("%v", got)
+	}
+}
+
+func TestAFewLayersMayBeEnoughForSixteenBits(t *testing.T) {
+	r := twoWidths(2000)
+	r.Variants[0].Layers[2].Summary[metric.SQNR].Mean = metric.Defined(10)
+	find := func() string {
+		for _, f := range lint.Look(&lint.Subject{Run: r}) {
+			if f.ID == "QC4008" {
+				return f.Evidence
+			}
+		}
+		return ""
+	}
+	if got := find(); got != "" {
+		t.Errorf("bad outputs, and nothing is known of the noise: %s", got)
+	}
+	for i := range r.Variants {
+		r.Variants[i].Layers = nil
+	}
+	r.Layers = make([]result.Layer, 30)
+	r.Layers[29].Output = true
+	for k := range r.Layers {
+		share := 0.01
+		if k < 3 {
+			share = 0.2
+		}
+		l := result.LayerResult{Status: result.Compared, Local: &result.Local{Share: share}}
+		l.Summary[metric.SQNR].Mean = metric.Defined(10)
+		r.Variants[0].Layers = append(r.Variants[0].Layers, l)
+		r.Variants[1].Layers = append(r.Variants[1].Layers, l)
+	}
+	if got := find(); got != "2.0 times as long as w8a8, where 3 of 30 layers make 60 % of the noise" {
+		t.Error(got)
+	}
+}
+
 func recipe() variant.Spec {
 	return variant.Spec{Name: "w8a8", Kind: variant.Recipe, WeightBits: 8, ActBits: 8, PerChannel: true, Calibrator: variant.TF, BiasBits: 32}
 }
@@ -142,6 +224,15 @@ func TestEveryCheckFindsItsCaseAndOnlyThat(t *testing.T) {
 			return subject(t, m)
 		}, model(map[string]tensor.Tensor{}, "Relu", "Sigmoid")},
 		"QC1008": {model(w, "Conv:strides=1,2 w"), model(w, "Conv:strides=2,2 w")},
+		"QC1009": {func() *lint.Subject { return subject(t, focus(2)) }, func() *lint.Subject { return subject(t, focus(3)) }},
+		"QC4005": {estimate(cost.Layer{Kind: cost.Operator, Name: "s", Op: "Slice", Work: cost.Work{Share: 0.41}}), estimate(cost.Layer{Kind: cost.Operator, Name: "s", Op: "Slice", Work: cost.Work{Share: 0.39}})},
+		"QC4006": {func() *lint.Subject {
+			return &lint.Subject{Estimate: &cost.Estimate{Figures: cost.Figures{IntermediateSpillBytes: 1 << 20}}}
+		}, func() *lint.Subject {
+			return &lint.Subject{Estimate: &cost.Estimate{Figures: cost.Figures{OutputSpillBytes: 1 << 20}}}
+		}},
+		"QC4007": {estimate(cost.Layer{Kind: cost.Operator, Name: "s", Op: "Mul", Work: cost.Work{HVX: 2100, HMX: 100}}), estimate(cost.Layer{Kind: cost.Operator, Name: "s", Op: "Mul", Work: cost.Work{HVX: 2100, HMX: 200}})},
+		"QC4008": {func() *lint.Subject { return &lint.Subject{Run: twoWidths(1400)} }, func() *lint.Subject { return &lint.Subject{Run: twoWidths(1200)} }},
 		"QC3001": {model(map[string]tensor.Tensor{"w": conv(), "i": order(2, 1, 0)}, "Gather:axis=1 i", "Conv w"), model(map[string]tensor.Tensor{"w": conv(), "i": order(2, 1, 1)}, "Gather:axis=1 i", "Conv w")},
 		"QC3002": {run(func(r *result.Run) {
 			r.Variants[0].InputChecks = []result.InputCheck{{Input: "x", SQNR: metric.Defined(9), Swapped: metric.Defined(48)}}

@@ -41,6 +41,9 @@ func Similarities(run *result.Run, v *result.Variant) []byte {
 	if v.Container != nil {
 		header = append(header, "DLC_tensor", "Rule")
 	}
+	if v.Time != nil {
+		header = append(header, "Estimated_cycles", "Estimated_share")
+	}
 	var b bytes.Buffer
 	w := csv.NewWriter(&b)
 	_ = w.Write(header) // a buffer takes everything
@@ -83,10 +86,22 @@ func Similarities(run *result.Run, v *result.Variant) []byte {
 		if v.Container != nil {
 			row = append(row, l.Tap, l.Rule)
 		}
+		if v.Time != nil {
+			row = append(row, timeColumns(v, l)...)
+		}
 		_ = w.Write(row)
 	}
 	w.Flush()
 	return b.Bytes()
+}
+
+// timeColumns are a layer's cycles and their share of the whole, empty where nothing is known.
+func timeColumns(v *result.Variant, l *result.LayerResult) []string {
+	if l.Cycles == nil {
+		return []string{"", ""}
+	}
+	f := func(x float64) string { return strconv.FormatFloat(x, 'g', 6, 64) }
+	return []string{f(*l.Cycles), f(*l.Cycles / float64(max(v.Time.Cycles, 1)))}
 }
 
 // localScopes are the parts of a local error, with the prefixes of their columns.

@@ -35,6 +35,7 @@ func Terminal(w io.Writer, run *result.Run) {
 		}
 		fmt.Fprintln(w)
 		worstLayers(w, run, v)
+		timeAndError(w, run, v)
 		fmt.Fprintf(w, "\n%d layers: %d compared, %d fused, %d not quantized, %d not comparable.\n", len(v.Layers),
 			v.Counts[result.Compared], v.Counts[result.Fused], v.Counts[result.NotQuantized], v.Counts[result.NotComparable])
 		for _, f := range v.Failed {
@@ -67,11 +68,16 @@ func right(names ...string) []table.ColumnConfig {
 
 func compareVariants(w io.Writer, run *result.Run) {
 	t := NewTable(w)
-	t.AppendHeader(table.Row{"variant", "worst output", "SQNR dB", "cosine", "first layer under " + strconv.FormatFloat(run.Spec.DivergeUnder, 'g', -1, 64) + " dB"})
-	t.SetColumnConfigs(right("SQNR dB", "cosine"))
+	const estimated = "time, estimated"
+	t.AppendHeader(table.Row{"variant", "worst output", "SQNR dB", "cosine", "first layer under " + strconv.FormatFloat(run.Spec.DivergeUnder, 'g', -1, 64) + " dB", estimated})
+	none := !slices.ContainsFunc(run.Variants, func(v result.Variant) bool { return v.Time != nil })
+	t.SetColumnConfigs(append(right("SQNR dB", "cosine"), table.ColumnConfig{Name: estimated, Align: text.AlignRight, AlignHeader: text.AlignRight, Hidden: none}))
 	for i := range run.Variants {
 		v := &run.Variants[i]
-		row := table.Row{v.Spec.Name, "none", "", "", "none"}
+		row := table.Row{v.Spec.Name, "none", "", "", "none", "–"}
+		if v.Time != nil {
+			row[5] = Time(v.Time.Microseconds)
+		}
 		if k := worstOutput(run, v); k >= 0 {
 			row[1], row[2], row[3] = Short(run.Layers[k].Name, 30), number(v.Layers[k].Summary[metric.SQNR].Mean), number(v.Layers[k].Summary[metric.CosSim].Mean)
 		}

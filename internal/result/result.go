@@ -55,6 +55,8 @@ type Spec struct {
 	DLCLayouts   []string            `json:"dlc_layouts,omitempty"`  // orders of axes of a DLC's inputs, INPUT=0,2,3,1
 	AnyVersion   bool                `json:"any_version,omitempty"`  // of Qualcomm's libraries, for DLC files
 	FailUnder    []Threshold         `json:"fail_under,omitempty"`
+	// Estimate has the HTP compiler estimate the time of every variant, or of none; nil: of those that are emulated.
+	Estimate *bool `json:"estimate,omitempty"`
 	// Bare makes the inferences of a check and nothing else: no metrics, no results. It is what `make bench` measures
 	// the whole command against.
 	Bare bool `json:"-"`
@@ -122,6 +124,10 @@ type Variant struct {
 	// Whole is, for each output layer, what quantizing only the weights or only the activations of the whole model costs.
 	Whole []Whole `json:"whole,omitempty"`
 
+	// Time is what the HTP compiler expects of it on the DSP; nil if that was not asked, or there is no estimate. Estimated is all of
+	// it, for a run that was just made.
+	Time      *Time      `json:"time,omitempty"`
+	Estimated *Estimated `json:"-"`
 	// Container says what was made of a DLC that the variant was run from; nil for others.
 	Container *Container `json:"container,omitempty"`
 	// Emulator says what emulated the variant; nil for a simulation on the CPU.
@@ -247,6 +253,9 @@ type LayerResult struct {
 	Twin      *Twin `json:"twin,omitempty"`
 	LocalTwin *Twin `json:"local_twin,omitempty"`
 	OnCPU     bool  `json:"on_cpu,omitempty"` // the HTP refused its operator
+	// Cycles are the operator's part of the time on the DSP, estimated; nil if there is no estimate or no operator of its name in
+	// it. Of an operator that makes several layers the first has them.
+	Cycles *float64 `json:"cycles,omitempty"`
 }
 
 // Summary is every metric over the samples.

@@ -223,9 +223,9 @@ func (w *writer) flush() {
 
 func (w *writer) variant(run int64, i int, v *result.Variant, layers []result.Layer) {
 	diverges := sql.NullInt64{Int64: int64(v.Diverges), Valid: v.Diverges >= 0}
-	w.insert("variants", "run, number, name, spec, diverges, failed, birth, inputs, emulator, twin, parts, container", run, i, v.Spec.Name, w.json(v.Spec), diverges,
+	w.insert("variants", "run, number, name, spec, diverges, failed, birth, inputs, emulator, twin, parts, container, time", run, i, v.Spec.Name, w.json(v.Spec), diverges,
 		w.json(append([]string{}, v.Failed...)), string(v.Birth), w.json(append([]result.InputCheck{}, v.InputChecks...)),
-		w.optional(v.Emulator, v.Emulator != nil), sql.NullInt64{Int64: int64(v.Twin), Valid: v.Twin >= 0}, sql.NullInt64{Int64: int64(v.Parts), Valid: v.Parts >= 0}, w.optional(v.Container, v.Container != nil))
+		w.optional(v.Emulator, v.Emulator != nil), sql.NullInt64{Int64: int64(v.Twin), Valid: v.Twin >= 0}, sql.NullInt64{Int64: int64(v.Parts), Valid: v.Parts >= 0}, w.optional(v.Container, v.Container != nil), w.optional(v.Time, v.Time != nil))
 	encoding := func(kind, tensor string, channel, axis int, e quant.Encoding) {
 		w.insert("encodings", "run, variant, kind, tensor, channel, axis, bits, symmetric, min, max, scale, offset",
 			run, i, kind, tensor, channel, axis, e.Bits, e.Symmetric, e.Min, e.Max, e.Scale, e.Offset)
@@ -247,8 +247,8 @@ func (w *writer) variant(run int64, i int, v *result.Variant, layers []result.La
 		if l.Local != nil {
 			share = sql.NullFloat64{Float64: l.Local.Share, Valid: true}
 		}
-		w.insert("layer_results", "run, variant, layer, status, reason, tap, share, local_reason, histogram, on_cpu, apart, local_apart, rule",
-			run, i, k, string(l.Status), l.Reason, l.Tap, share, l.LocalReason, w.optional(l.Histogram, l.Histogram != nil), l.OnCPU, apart(l.Twin), apart(l.LocalTwin), l.Rule)
+		w.insert("layer_results", "run, variant, layer, status, reason, tap, share, local_reason, histogram, on_cpu, apart, local_apart, rule, cycles",
+			run, i, k, string(l.Status), l.Reason, l.Tap, share, l.LocalReason, w.optional(l.Histogram, l.Histogram != nil), l.OnCPU, apart(l.Twin), apart(l.LocalTwin), l.Rule, l.Cycles)
 		if l.Encoding != nil {
 			encoding("activation", layers[k].Name, -1, -1, *l.Encoding)
 		}

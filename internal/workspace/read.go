@@ -95,15 +95,15 @@ func (s *Store) readLayers(ctx context.Context, run *result.Run) error {
 }
 
 func (s *Store) readVariants(ctx context.Context, run *result.Run) error {
-	return s.each(ctx, "SELECT spec, diverges, failed, birth, inputs, emulator, twin, parts, container FROM variants WHERE run = ? ORDER BY number", []any{run.ID}, func(scan func(...any) error) error {
+	return s.each(ctx, "SELECT spec, diverges, failed, birth, inputs, emulator, twin, parts, container, time FROM variants WHERE run = ? ORDER BY number", []any{run.ID}, func(scan func(...any) error) error {
 		v := result.Variant{
 			Inputs: map[string]result.Coding{}, Params: []result.Param{}, Counts: map[result.Status]int{},
 			Layers: make([]result.LayerResult, len(run.Layers)),
 		}
 		var spec, failed, inputs string
 		var diverges, twin, parts sql.NullInt64
-		var emulator, container sql.NullString
-		if err := scan(&spec, &diverges, &failed, &v.Birth, &inputs, &emulator, &twin, &parts, &container); err != nil {
+		var emulator, container, time sql.NullString
+		if err := scan(&spec, &diverges, &failed, &v.Birth, &inputs, &emulator, &twin, &parts, &container, &time); err != nil {
 			return err
 		}
 		v.Diverges, v.Twin, v.Parts = number(diverges), number(twin), number(parts)
@@ -114,6 +114,11 @@ func (s *Store) readVariants(ctx context.Context, run *result.Run) error {
 		}
 		if container.Valid {
 			if err := json.Unmarshal([]byte(container.String), &v.Container); err != nil {
+				return err
+			}
+		}
+		if time.Valid {
+			if err := json.Unmarshal([]byte(time.String), &v.Time); err != nil {
 				return err
 			}
 		}
@@ -154,12 +159,12 @@ func layer(run *result.Run, variant, number int) (*result.LayerResult, error) {
 }
 
 func (s *Store) readResults(ctx context.Context, run *result.Run) error {
-	return s.each(ctx, "SELECT variant, layer, status, reason, tap, share, local_reason, histogram, on_cpu, apart, local_apart, rule FROM layer_results WHERE run = ?", []any{run.ID}, func(scan func(...any) error) error {
+	return s.each(ctx, "SELECT variant, layer, status, reason, tap, share, local_reason, histogram, on_cpu, apart, local_apart, rule, cycles FROM layer_results WHERE run = ?", []any{run.ID}, func(scan func(...any) error) error {
 		var variant, number int
 		var r result.LayerResult
 		var share, apart, localApart sql.NullFloat64
 		var histogram sql.NullString
-		if err := scan(&variant, &number, &r.Status, &r.Reason, &r.Tap, &share, &r.LocalReason, &histogram, &r.OnCPU, &apart, &localApart, &r.Rule); err != nil {
+		if err := scan(&variant, &number, &r.Status, &r.Reason, &r.Tap, &share, &r.LocalReason, &histogram, &r.OnCPU, &apart, &localApart, &r.Rule, &r.Cycles); err != nil {
 			return err
 		}
 		l, err := layer(run, variant, number)

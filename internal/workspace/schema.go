@@ -54,6 +54,7 @@ CREATE TABLE variants (
   twin     INTEGER,           -- the variant that simulates what this one emulates
   parts    INTEGER,           -- number of the first layer where the two part
   container TEXT,             -- JSON: the DLC that it was run from; NULL for others
+  time     TEXT,              -- JSON: the estimate of its time on the DSP; NULL: none
   PRIMARY KEY (run, number)
 ) WITHOUT ROWID;
 CREATE TABLE encodings (
@@ -85,6 +86,7 @@ CREATE TABLE layer_results (
   apart   REAL,               -- share of the values more than a step away from the twin's
   local_apart REAL,           -- the same with the layer computed alone
   rule    TEXT NOT NULL DEFAULT '', -- by which a DLC's tensor was found
+  cycles  REAL,               -- its part of the time on the DSP, estimated; NULL: not known
   PRIMARY KEY (run, variant, layer)
 ) WITHOUT ROWID;
 -- scope: accumulated | local | local weights | local activations (the layer alone) | whole weights | whole activations
@@ -112,7 +114,7 @@ CREATE TABLE sample_metrics (
 ) WITHOUT ROWID;
 ` + modelTables
 
-// modelTables hold what model files say of themselves, without a run, and evaluations.
+// modelTables hold what model files say of themselves, without a run, evaluations, and estimates.
 const modelTables = `
 CREATE TABLE models (
   id        INTEGER PRIMARY KEY,
@@ -162,6 +164,48 @@ CREATE TABLE scores (          -- the numbers of it, for queries
   value      REAL,
   PRIMARY KEY (evaluation, model, metric, class)
 ) WITHOUT ROWID;
+CREATE TABLE estimates (       -- what the HTP compiler's cost model expects of a model
+  id      INTEGER PRIMARY KEY,
+  name    TEXT NOT NULL,
+  variant TEXT NOT NULL,
+  path    TEXT NOT NULL,
+  started TEXT NOT NULL,
+  tool    TEXT NOT NULL,
+  wheel   TEXT NOT NULL,
+  soc     TEXT NOT NULL,
+  base    TEXT NOT NULL,       -- the chip that was simulated
+  cycles  INTEGER NOT NULL,
+  lower   INTEGER NOT NULL,
+  upper   INTEGER NOT NULL,
+  us      INTEGER NOT NULL,
+  us_lower INTEGER NOT NULL,
+  us_upper INTEGER NOT NULL,
+  input_fill_bytes   INTEGER NOT NULL,
+  output_spill_bytes INTEGER NOT NULL,
+  missing INTEGER NOT NULL,
+  covered REAL NOT NULL,       -- share of the graph, 0 to 1
+  result  TEXT NOT NULL,       -- JSON: all of it but the layers
+  timeline BLOB                -- Chrome's trace JSON, gzip; NULL: none
+);
+CREATE TABLE estimate_layers (
+  estimate INTEGER NOT NULL REFERENCES estimates(id) ON DELETE CASCADE,
+  number  INTEGER NOT NULL,
+  kind    TEXT NOT NULL,       -- operator | input | output | idle
+  node    INTEGER NOT NULL,
+  raw     TEXT NOT NULL,
+  name    TEXT NOT NULL,
+  op      TEXT NOT NULL,
+  added   INTEGER NOT NULL,
+  events  INTEGER NOT NULL,
+  cycles  REAL NOT NULL,
+  share   REAL NOT NULL,
+  hmx     INTEGER NOT NULL,    -- busy cycles from here
+  hvx     INTEGER NOT NULL,
+  dma     INTEGER NOT NULL,
+  scalar  INTEGER NOT NULL,
+  dram_bytes INTEGER NOT NULL,
+  PRIMARY KEY (estimate, number)
+) WITHOUT ROWID;
 `
 
 // migrations bring the tables of version i+1 to version i+2.
@@ -174,6 +218,8 @@ ALTER TABLE layer_results ADD COLUMN apart REAL;
 ALTER TABLE layer_results ADD COLUMN local_apart REAL;
 `, `
 ALTER TABLE variants ADD COLUMN container TEXT;
+ALTER TABLE variants ADD COLUMN time TEXT;
+ALTER TABLE layer_results ADD COLUMN cycles REAL;
 ALTER TABLE layer_results ADD COLUMN rule TEXT NOT NULL DEFAULT '';
 ` + modelTables}
 

@@ -23,7 +23,7 @@ func (e Engine) WriteDLC(ctx context.Context, m *onnx.Model) ([]byte, error) {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	b, err := qdq.Integers(named(raised(m)), m.Outputs())
+	b, err := qdq.Integers(Named(raised(m)), m.Outputs())
 	if err != nil {
 		return nil, err
 	}

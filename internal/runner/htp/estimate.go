@@ -28,6 +28,9 @@ type EstimateOptions struct {
 	// run where nobody says otherwise: float inputs and outputs are converted on the HTP, and ONNX Runtime rewrites the graph
 	// before. What it rewrites depends on its version: 1.32 makes a SpaceToDepth of a float model's strided Slices.
 	DLC bool
+	// Plain keeps ONNX Runtime from rewriting the graph. Where the CPU takes a part, it would make operators there that an old opset
+	// does not have.
+	Plain bool
 }
 
 // profileFile is where the provider writes the estimate's figures, in the worker's folder; the timeline goes into a file
@@ -64,7 +67,7 @@ func (e Engine) EstimateParts(ctx context.Context, m *onnx.Model, o EstimateOpti
 }
 
 func (e Engine) estimate(ctx context.Context, m *onnx.Model, o EstimateOptions, allowCPU bool) ([]*cost.Estimate, []Refusal, error) {
-	m = named(raised(m))
+	m = Named(raised(m))
 	if o.DLC {
 		b, err := qdq.Integers(m, m.Outputs())
 		if err != nil {
@@ -73,7 +76,7 @@ func (e Engine) estimate(ctx context.Context, m *onnx.Model, o EstimateOptions, 
 		m = b.Model
 	}
 	l := load{
-		Library: e.Library, Provider: e.Kit.Provider(), Rewrite: !o.DLC, AllowCPU: allowCPU, External: externalDir(m), Inputs: slots(m), Outputs: m.Outputs(),
+		Library: e.Library, Provider: e.Kit.Provider(), Rewrite: !o.DLC && !o.Plain, AllowCPU: allowCPU, External: externalDir(m), Inputs: slots(m), Outputs: m.Outputs(),
 		Options: map[string]string{"backend_path": e.Kit.HTP(), "soc_model": strconv.Itoa(o.SoC.Model), "profiling_level": "optrace", profileOption: profileFile},
 	}
 	data, err := m.Bytes()

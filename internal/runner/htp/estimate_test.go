@@ -290,7 +290,7 @@ func BenchmarkEstimate(b *testing.B) {
 			return err
 		})
 		best(&session, func() error {
-			m := named(raised(m))
+			m := Named(raised(m))
 			data, err := m.Bytes()
 			if err != nil {
 				return err

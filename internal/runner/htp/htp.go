@@ -72,8 +72,8 @@ func (e *RefusedError) Error() string {
 	return fmt.Sprintf("the HTP refuses %d operators: %s. --htp-fallback runs them on the CPU", len(e.Refused), strings.Join(list, "; "))
 }
 
-// named gives every node a name of its own, by which the libraries can refer to it.
-func named(m *onnx.Model) *onnx.Model {
+// Named gives every node a name of its own, by which the libraries can refer to it.
+func Named(m *onnx.Model) *onnx.Model {
 	seen := map[string]bool{}
 	var nodes []*onnxpb.NodeProto
 	for _, n := range m.Graph().GetNode() {

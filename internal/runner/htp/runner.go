@@ -47,7 +47,7 @@ func New(ctx context.Context, e Engine, m *onnx.Model, o Options) (*Runner, erro
 	if r.arena == nil {
 		r.arena = runner.NewArena(1 << 28)
 	}
-	m = named(raised(m))
+	m = Named(raised(m))
 	var taps []string
 	held := int64(0)
 	flush := func() error {

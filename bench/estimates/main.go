@@ -1,0 +1,184 @@
+// Estimates shows the seed's findings as small networks, and four well-known networks beside times that others published, both by
+// the HTP compiler's cost model, as the tables of docs/estimate.md. The networks are built here, with random weights.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"quantcheck/internal/dataset"
+	"quantcheck/internal/flow"
+	"quantcheck/internal/onnx"
+	"quantcheck/internal/onnxruntime"
+	"quantcheck/internal/qnn"
+	"quantcheck/internal/result"
+	"quantcheck/internal/runner/dlc"
+	"quantcheck/internal/runner/htp"
+)
+
+func main() {
+	switch {
+	case htp.IsWorker():
+		os.Exit(htp.Work())
+	case dlc.IsWorker():
+		os.Exit(dlc.Work())
+	}
+	if err := run(context.Background(), os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+type silent struct{}
+
+func (silent) Phase(string, int) {}
+func (silent) Step(int)          {}
+
+// estimate gives one estimate per variant.
+func estimate(ctx context.Context, engines flow.Engines, dir string, m *onnx.Model, variants ...string) ([]*result.Estimated, error) {
+	path := filepath.Join(dir, "net.onnx")
+	if err := onnx.Save(m, path); err != nil {
+		return nil, err
+	}
+	return flow.Estimate(ctx, engines, flow.EstimateSpec{Model: path, Variants: variants, Input: dataset.Default(), MemoryMiB: 1024}, silent{})
+}
+
+func run(ctx context.Context, w io.Writer) error {
+	library, err := onnxruntime.Find("")
+	if err != nil {
+		return err
+	}
+	r, err := onnxruntime.Open(library, 2)
+	if err != nil {
+		return err
+	}
+	kit, err := qnn.Find("")
+	if err != nil {
+		return err
+	}
+	full, err := filepath.Abs(r.Path)
+	if err != nil {
+		return err
+	}
+	engines := flow.Engines{ORT: r, HTP: func() (htp.Engine, error) { return htp.Engine{Kit: kit, Library: full}, nil }}
+	dir, err := os.MkdirTemp("", "bench-*")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if err := findings(ctx, w, engines, dir); err != nil {
+		return err
+	}
+	fmt.Fprintln(w)
+	return published(ctx, w, engines, dir)
+}
+
+// findings are what the seed's author found on a device, as variations of one network.
+func findings(ctx context.Context, w io.Writer, engines flow.Engines, dir string) error {
+	constant := func(op string, v float32) func(*net) {
+		return func(n *net) { n.op(op, []string{n.at, n.each(v, 3)}) }
+	}
+	both := func(n *net) { constant("Sub", 0.4)(n); constant("Div", 0.25)(n) }
+	scaled := func(n *net, channels int64) {
+		n.op("Mul", []string{n.at, n.each(1.1, channels)})
+		n.op("Add", []string{n.at, n.each(0.1, channels)})
+	}
+	swap := func(n *net) {
+		var parts []string
+		for _, c := range []int64{2, 1, 0} {
+			parts = append(parts, n.slice("x", 1, c, c+1, 1))
+		}
+		n.op("Concat", parts, onnx.IntAttr("axis", 1))
+	}
+	gather := func(n *net) { n.op("Gather", []string{n.at, n.int64s(2, 1, 0)}, onnx.IntAttr("axis", 1)) }
+	plain := small(nil, [2]int64{}, nil, nil)
+	cases := []struct {
+		finding, name, variant string
+		model                  *onnx.Model
+	}{
+		{"", "the network, w8a8 per channel", "w8a8", plain},
+		{"1", "w8a8 per tensor", "w8a8,per-tensor", plain},
+		{"", "16-bit activations", "w8a16", plain},
+		{"5", "fp16", "fp16", plain},
+		{"2", "RGB to BGR by three Slices and Concat at the input", "w8a8", small(swap, [2]int64{}, nil, nil)},
+		{"2", "RGB to BGR by Gather at the input", "w8a8", small(gather, [2]int64{}, nil, nil)},
+		{"3", "Div by a constant at the input", "w8a8", small(constant("Div", 0.25), [2]int64{}, nil, nil)},
+		{"3", "Mul by a constant at the input", "w8a8", small(constant("Mul", 4), [2]int64{}, nil, nil)},
+		{"4", "Sub of a constant at the input", "w8a8", small(constant("Sub", 0.4), [2]int64{}, nil, nil)},
+		{"4", "Add of a constant at the input", "w8a8", small(constant("Add", 0.4), [2]int64{}, nil, nil)},
+		{"7", "Sub and Div at the input", "w8a8", small(both, [2]int64{}, nil, nil)},
+		{"7", "Mul and Add behind every convolution", "w8a8", small(nil, [2]int64{}, nil, scaled)},
+		{"6", "second convolution with stride (2,1)", "w8a8", small(nil, [2]int64{2, 1}, nil, nil)},
+		{"6", "the same as stride (1,1) and Slice", "w8a8", small(nil, [2]int64{1, 1}, func(n *net) { n.slice(n.at, 2, 0, 1<<30, 2) }, nil)},
+	}
+	fmt.Fprintln(w, "| finding | case | cycles | ratio |\n|---|---|---:|---:|")
+	base := int64(0)
+	for _, c := range cases {
+		list, err := estimate(ctx, engines, dir, c.model, c.variant)
+		if err != nil {
+			return fmt.Errorf("%s: %w", c.name, err)
+		}
+		if base == 0 {
+			base = list[0].Cycles
+		}
+		fmt.Fprintf(w, "| %s | %s | %d | %.2f |\n", c.finding, c.name, list[0].Cycles, float64(list[0].Cycles)/float64(base))
+	}
+	return nil
+}
+
+// perCall is what a call takes beside the network, milliseconds, as it was seen with 8-bit models.
+const perCall = 0.16
+
+// published holds estimates beside what others measured.
+func published(ctx context.Context, w io.Writer, engines flow.Engines, dir string) error {
+	fixtures := os.Getenv("QUANTCHECK_FIXTURES")
+	if fixtures == "" {
+		fixtures = filepath.Join("..", "shared", "fixtures")
+	}
+	data, err := os.ReadFile(filepath.Join(fixtures, "qnn", "published_times.json"))
+	if errors.Is(err, os.ErrNotExist) {
+		fmt.Fprintln(w, "SKIPPED FOR WANT OF FIXTURES:", err)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var doc struct {
+		Source string
+		Times  []struct {
+			Model, Precision string
+			QCS8550, IQ9075  float64
+		}
+	}
+	if err := json.Unmarshal(data, &doc); err != nil {
+		return err
+	}
+	models := map[string]*onnx.Model{
+		"resnet18": resnet([4]int{2, 2, 2, 2}, false), "resnet50": resnet([4]int{3, 4, 6, 3}, true), "mobilenet_v2": mobilenet(), "squeezenet1_1": squeezenet(),
+	}
+	fmt.Fprintf(w, "Published: %s.\n\n", strings.SplitN(doc.Source, ";", 2)[0])
+	fmt.Fprintf(w, "| network | precision | estimate ms | + %.2f ms | QCS8550 ms | off | IQ-9075 ms |\n|---|---|---:|---:|---:|---:|---:|\n", perCall)
+	for _, t := range doc.Times {
+		m := models[t.Model]
+		if m == nil {
+			return fmt.Errorf("there is no network %q", t.Model)
+		}
+		spec := t.Precision
+		if spec == "float" {
+			spec = "fp16"
+		}
+		list, err := estimate(ctx, engines, dir, m, spec)
+		if err != nil {
+			return fmt.Errorf("%s %s: %w", t.Model, spec, err)
+		}
+		ms := float64(list[0].Microseconds) / 1000
+		fmt.Fprintf(w, "| %s | %s | %.3f | %.3f | %.3f | %+.0f %% | %.3f |\n", t.Model, spec, ms, ms+perCall, t.QCS8550, 100*((ms+perCall)/t.QCS8550-1), t.IQ9075)
+	}
+	return nil
+}

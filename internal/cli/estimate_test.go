@@ -1,0 +1,463 @@
+package cli
+
+import (
+	"encoding/json"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+
+	"quantcheck/internal/cost"
+	"quantcheck/internal/fixture"
+	"quantcheck/internal/onnx/onnxpb"
+	"quantcheck/internal/result"
+	"quantcheck/internal/workspace"
+)
+
+// estimated runs the command with --json.
+func estimated(t *testing.T, args ...string) *result.Estimated {
+	t.Helper()
+	status, stdout, stderr := run(t, append([]string{"estimate", "--json"}, args...)...)
+	if status != 0 {
+		t.Fatalf("%v: %d %s", args, status, stderr)
+	}
+	e := &result.Estimated{}
+	if err := json.Unmarshal([]byte(stdout), e); err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+func TestEstimatesAreTheFixturesNumbers(t *testing.T) {
+	fixture.Emulator(t)
+	type numbers struct {
+		Cycles, Lower, Upper, US, Missing int64
+		InputFill                         int64 `json:"input_fill"`
+		OutputSpill                       int64 `json:"output_spill"`
+	}
+	var want struct{ ONNX, DLC map[string]numbers }
+	data, err := os.ReadFile(fixture.Path(t, "qnn", "estimates.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(data, &want); err != nil {
+		t.Fatal(err)
+	}
+	for name, w := range map[string]numbers{
+		"qnn/zoo_w8a8_per_channel.onnx":        want.ONNX["qnn/zoo_w8a8_per_channel.onnx"],
+		"qnn/yolox_nano_w8a8_per_channel.onnx": want.ONNX["qnn/yolox_nano_w8a8_per_channel.onnx"],
+		"dlc/pose_landmark_lite_quantized.dlc": want.DLC["dlc/pose_landmark_lite_quantized.dlc"],
+	} {
+		e := estimated(t, fixture.Path(t, strings.Split(name, "/")...))
+		if got := (numbers{e.Cycles, e.Lower, e.Upper, e.Microseconds, e.Missing, e.InputFillBytes, e.OutputSpillBytes}); got != w || w.Cycles == 0 {
+			t.Errorf("%s: %+v, want %+v", name, got, w)
+		}
+		total := 0.0
+		for _, l := range e.Layers {
+			total += l.Cycles
+		}
+		if math.Abs(total-float64(w.Cycles)) > 1e-3*float64(w.Cycles) || len(e.MACs) == 0 {
+			t.Errorf("%s: layers add up to %g of %d; %d with multiply-adds", name, total, w.Cycles, len(e.MACs))
+		}
+	}
+}
+
+func TestTheEstimatesJSONIsFlat(t *testing.T) {
+	fixture.Emulator(t)
+	status, stdout, stderr := run(t, "estimate", "--json", fixture.Path(t, "qnn", "zoo_w8a8_per_channel.dlc"))
+	var doc map[string]any
+	if err := json.Unmarshal([]byte(stdout), &doc); err != nil || status != 0 {
+		t.Fatalf("%d %s %v", status, stderr, err)
+	}
+	for _, key := range []string{"soc", "base", "cycles", "lower", "upper", "us", "input_fill_bytes", "output_spill_bytes", "missing", "layers"} {
+		if _, ok := doc[key]; !ok {
+			t.Errorf("there is no %s", key)
+		}
+	}
+	layer, ok := doc["layers"].([]any)[0].(map[string]any)
+	for _, key := range []string{"name", "op", "cycles", "share", "hmx", "hvx", "dma", "scalar", "dram_bytes"} {
+		if _, there := layer[key]; !there || !ok {
+			t.Errorf("a layer has no %s", key)
+		}
+	}
+}
+
+// The operators that cost most, and what helps, are said first; of a float model only what was estimated itself.
+func TestTheFocusStemIsNamed(t *testing.T) {
+	fixture.Emulator(t)
+	status, stdout, stderr := run(t, "estimate", fixture.Path(t, "models", "yolox_nano.onnx"))
+	if status != 0 {
+		t.Fatalf("%d %s", status, stderr)
+	}
+	lines := strings.Split(stdout, "\n")
+	for i, says := range []string{"inferences a second", "Slice operators at the input; `quantcheck optimize --pass focus-to-conv` makes it "} {
+		if !strings.Contains(lines[i], says) {
+			t.Errorf("line %d does not say %q: %s", i+1, says, lines[i])
+		}
+	}
+	for _, says := range []string{"3.14 ms to 4.09 ms", "at most 279 inferences a second", "MiB in (inputs and weights)", "QCS8550", "seeded random input; they hardly change the time", "MACs/cycle", "(input)", "(output)", "(idle)"} {
+		if !strings.Contains(stdout, says) {
+			t.Errorf("%q is not said:\n%s", says, stdout)
+		}
+	}
+	noFalseWords(t, stdout)
+}
+
+// noFalseWords holds a text against what an estimate is never called.
+func noFalseWords(t *testing.T, text string) {
+	t.Helper()
+	for _, word := range []string{"measure", "fps"} {
+		if strings.Contains(strings.ToLower(text), word) {
+			t.Errorf("an estimate is called %q:\n%s", word, text)
+		}
+	}
+}
+
+func TestVariantsStandSideBySide(t *testing.T) {
+	fixture.Emulator(t)
+	zoo := fixture.Path(t, "qnn", "zoo.onnx")
+	status, stdout, stderr := run(t, "estimate", zoo, "--variant", "w8a8", "--variant", "fp16", "--variant", "ready="+fixture.Path(t, "qnn", "zoo_w8a16_per_channel.onnx"), "--by", "op")
+	if status != 0 || !strings.Contains(stdout, "ratio") || !strings.Contains(stdout, "fp16 against w8a8: 25 µs") || !strings.Contains(stdout, "36,477") {
+		t.Fatalf("%d %s %s", status, stdout, stderr)
+	}
+	noFalseWords(t, stdout)
+	status, stdout, _ = run(t, "estimate", zoo, "--variant", "w8a8", "--variant", "fp16", "--json", "--no-advice")
+	var list []result.Estimated
+	if err := json.Unmarshal([]byte(stdout), &list); err != nil || status != 0 || len(list) != 2 || list[1].Cycles != 37933 || list[0].Variant != "w8a8" {
+		t.Errorf("%d %v", status, err)
+	}
+}
+
+func TestAnEstimateIsHeldAgainstAnother(t *testing.T) {
+	fixture.Emulator(t)
+	dir := t.TempDir()
+	mine, other := fixture.Path(t, "qnn", "zoo_w8a8_per_channel.dlc"), fixture.Path(t, "qnn", "zoo_w8a16_per_channel.dlc")
+	file := filepath.Join(dir, "before.json")
+	_, stdout, _ := run(t, "estimate", other, "--json")
+	if err := os.WriteFile(file, []byte(stdout), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if status, _, stderr := run(t, "estimate", other, "--out", dir, "--name", "zoo"); status != 0 {
+		t.Fatal(stderr)
+	}
+	for _, against := range []string{other, file, dir, dir + "#1"} {
+		status, stdout, stderr := run(t, "estimate", mine, "--against", against)
+		if status != 0 || !strings.Contains(stdout, "13 µs and 22 µs, 0.60 times") {
+			t.Errorf("%s: %d %s %s", against, status, stdout, stderr)
+		}
+		noFalseWords(t, stdout)
+	}
+	// Two of before need neither the model nor the wheel.
+	if status, _, stderr := run(t, "estimate", mine, "--out", dir, "--name", "zoo"); status != 0 {
+		t.Fatal(stderr)
+	}
+	for _, subject := range []string{dir, dir + "#2"} {
+		status, stdout, stderr := run(t, "estimate", subject, "--against", dir+"#1", "--trace", filepath.Join(dir, "t.json"))
+		if status != 0 || !strings.Contains(stdout, "13 µs and 22 µs, 0.60 times") {
+			t.Errorf("%s: %d %s %s", subject, status, stdout, stderr)
+		}
+	}
+	if status, stdout, stderr := run(t, "estimate", file, "--against", dir+"#2"); status != 0 || !strings.Contains(stdout, "22 µs and 13 µs") {
+		t.Errorf("%d %s %s", status, stdout, stderr)
+	}
+	var doc struct {
+		Cycles      int64
+		Against     result.Estimated
+		Differences []cost.Difference
+	}
+	_, stdout, _ = run(t, "estimate", mine, "--against", file, "--json")
+	if err := json.Unmarshal([]byte(stdout), &doc); err != nil || doc.Cycles != 20176 || doc.Against.Cycles != 33577 {
+		t.Fatalf("%v %d", err, doc.Cycles)
+	}
+	change := 0.0
+	for _, d := range doc.Differences {
+		change += d.Change()
+	}
+	if math.Abs(change-(20176-33577)) > 1 {
+		t.Errorf("the differences add up to %g", change)
+	}
+}
+
+func TestTheTimelineIsWrittenAndStored(t *testing.T) {
+	fixture.Emulator(t)
+	dir := t.TempDir()
+	file := filepath.Join(dir, "t.json")
+	if status, _, stderr := run(t, "estimate", fixture.Path(t, "qnn", "zoo_w8a8_per_channel.dlc"), "--trace", file, "--out", dir); status != 0 {
+		t.Fatal(stderr)
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if x, err := cost.ReadTrace(data); err != nil || x.Cycles != 20176 || !strings.Contains(string(data), "/conv1/Conv") {
+		t.Errorf("%v", err)
+	}
+	db, err := workspace.OpenExisting(t.Context(), workspace.Folder(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	list, err := db.Estimates(t.Context())
+	if err != nil || len(list) != 1 || list[0].Cycles != 20176 || list[0].Timeline == nil || len(list[0].Timeline.Events) != 124 || len(list[0].Layers) < 20 || list[0].Variant != "zoo_w8a8_per_channel.dlc" {
+		t.Errorf("%v %+v", err, list)
+	}
+}
+
+func TestAnEstimateOverTheThreshold(t *testing.T) {
+	fixture.Emulator(t)
+	model := fixture.Path(t, "qnn", "zoo_w8a8_per_channel.dlc")
+	if status, _, stderr := run(t, "estimate", model, "--fail-over", "12us"); status != exitNo || !strings.Contains(stderr, "over 12µs") {
+		t.Errorf("%d %s", status, stderr)
+	}
+	if status, _, stderr := run(t, "estimate", model, "--fail-over", "5ms"); status != exitDone {
+		t.Errorf("%d %s", status, stderr)
+	}
+}
+
+func TestEstimateRefusesWhatIsWrong(t *testing.T) {
+	fixture.Emulator(t)
+	small := smallModel(t, nil)
+	dir := t.TempDir()
+	broken := filepath.Join(dir, "broken.onnx")
+	text := filepath.Join(dir, "text.json")
+	for path, data := range map[string]string{broken: "no model", text: `{"layers": 1}`, filepath.Join(dir, "broken.dlc"): "PK\x03\x04 no", filepath.Join(dir, "empty.json"): "[]"} {
+		if err := os.WriteFile(path, []byte(data), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		args []string
+		says string
+	}{
+		{[]string{small, "--soc", "qcs8550"}, "rvc4, qcs9100, sa8255, sa8540, sa8797"},
+		{[]string{small, "--variant", "w8b8"}, "variant"},
+		{[]string{small, "--by", "nothing"}, "layer"},
+		{[]string{small, "--images", filepath.Join(dir, "none")}, "none"},
+		{[]string{small, "--limit", "-1"}, "--limit"},
+		{[]string{small, "--fail-over", "-5ms"}, "--fail-over"},
+		{[]string{small, "--trace", "t.json", "--variant", "w8a8", "--variant", "fp16"}, "--trace"},
+		{[]string{broken}, "broken.onnx"},
+		{[]string{filepath.Join(dir, "broken.dlc")}, "broken.dlc"},
+		{[]string{filepath.Join(dir, "gone.onnx")}, "gone.onnx"},
+		{[]string{text}, "no estimate"},
+		{[]string{filepath.Join(dir, "x.txt")}, "neither"},
+		{[]string{dir}, "no workspace"},
+		{[]string{dir, "--out", dir}, "earlier estimate"},
+		{[]string{small, "--against", text}, "no estimate"},
+		{[]string{small, "--against", filepath.Join(dir, "empty.json")}, "no estimate"},
+		{[]string{small, "--against", dir}, "no workspace"},
+		{[]string{fixture.Path(t, "qnn", "zoo_w8a8_per_channel.onnx"), "--variant", "w8a8"}, "quantized already"},
+		{[]string{fixture.Path(t, "qnn", "zoo_w8a8_per_channel.dlc"), "--variant", "w8a8"}, "is a DLC"},
+		{[]string{fixture.Path(t, "dlc", "test_abs_q.dlc")}, "SNPE 1.x"},
+	} {
+		status, stdout, stderr := run(t, append([]string{"estimate"}, c.args...)...)
+		if status != exitUsage || !strings.Contains(stderr, c.says) || stdout != "" {
+			t.Errorf("%v: %d %s", c.args, status, stderr)
+		}
+	}
+}
+
+func TestEstimateWithoutTheWheel(t *testing.T) {
+	t.Setenv("QUANTCHECK_QNN_DIR", t.TempDir())
+	if status, _, stderr := run(t, "estimate", smallModel(t, nil)); status != exitUnavailable || !strings.Contains(stderr, "emulator") {
+		t.Errorf("%d %s", status, stderr)
+	}
+}
+
+// What the HTP refuses is named, and the rest is estimated.
+func TestWhatTheHTPRefusesIsNamed(t *testing.T) {
+	fixture.Emulator(t)
+	for model, says := range map[string][]string{
+		"squeezenet_tensor_input.onnx": {"refused ", "% of the graph", "ZipMap", "refuses 3 operators"},
+		"fns-candy_tensor.onnx":        {"refused ", "25.4 % of the graph", "ImageScaler", "does not fit into the fast memory"}, // an opset that no CPU kernel of a quantized Conv has
+	} {
+		status, stdout, stderr := run(t, "estimate", fixture.Path(t, "models", model), "--no-advice")
+		for _, s := range says {
+			if status != 0 || !strings.Contains(stdout, s) {
+				t.Errorf("%s: %q is not said: %d %s %s", model, s, status, stdout, stderr)
+			}
+		}
+		noFalseWords(t, stdout)
+	}
+}
+
+// What must hold: optimize alone brings yolox_nano from 5.4 M cycles to at most 1.35 M, its outputs as before.
+func TestOptimizeShowsWhatPassesBring(t *testing.T) {
+	fixture.Emulator(t)
+	out := filepath.Join(t.TempDir(), "o.onnx")
+	var doc struct {
+		Passes []struct {
+			Name       string
+			Difference float64
+			Before     int64 `json:"cycles_before"`
+			Cycles     int64
+		}
+		Before result.Estimated `json:"estimate_before"`
+		After  result.Estimated `json:"estimate_after"`
+	}
+	status, stdout, stderr := run(t, "optimize", fixture.Path(t, "models", "yolox_nano.onnx"), "-o", out, "--estimate", "--json")
+	if err := json.Unmarshal([]byte(stdout), &doc); err != nil || status != 0 {
+		t.Fatalf("%d %s %v", status, stderr, err)
+	}
+	if doc.Before.Cycles < 5_000_000 || doc.After.Cycles > 1_350_000 || doc.After.Cycles == 0 {
+		t.Errorf("%d cycles, now %d", doc.Before.Cycles, doc.After.Cycles)
+	}
+	gain := 0
+	for _, p := range doc.Passes {
+		if p.Difference > 1e-4 {
+			t.Errorf("%s moves the outputs by %g", p.Name, p.Difference)
+		}
+		if p.Cycles > 0 {
+			gain += int(p.Before - p.Cycles)
+		}
+	}
+	if int64(gain) != doc.Before.Cycles-doc.After.Cycles {
+		t.Errorf("the passes gain %d of %d", gain, doc.Before.Cycles-doc.After.Cycles)
+	}
+	if e := estimated(t, out, "--no-advice"); e.Cycles != doc.After.Cycles {
+		t.Errorf("the file that was written takes %d cycles, not %d", e.Cycles, doc.After.Cycles)
+	}
+}
+
+// sliced is a network of two Slices of channels and a Concat, which the DSP does at next to no cost, behind a Conv.
+func sliced(t *testing.T) string {
+	t.Helper()
+	return smallModel(t, func(p *onnxpb.ModelProto) {
+		g := p.Graph
+		slice := func(name, from, to string) *onnxpb.NodeProto {
+			return &onnxpb.NodeProto{OpType: proto.String("Slice"), Name: proto.String(name), Input: []string{"y0", from, to, "axis"}, Output: []string{name}}
+		}
+		g.Node[2].Output[0] = "y0"
+		g.Node = append(g.Node, slice("s1", "two", "four"), slice("s2", "zero", "two"),
+			&onnxpb.NodeProto{OpType: proto.String("Concat"), Name: proto.String("cat"), Input: []string{"s1", "s2"}, Output: []string{"y"}, Attribute: []*onnxpb.AttributeProto{{Name: proto.String("axis"), Type: onnxpb.AttributeProto_INT.Enum(), I: proto.Int64(1)}}})
+		for name, v := range map[string]int64{"zero": 0, "two": 2, "four": 4, "axis": 1} {
+			g.Initializer = append(g.Initializer, &onnxpb.TensorProto{Name: proto.String(name), DataType: proto.Int32(7), Dims: []int64{1}, Int64Data: []int64{v}})
+		}
+	})
+}
+
+func TestOnlyWhatPaysIsKept(t *testing.T) {
+	fixture.Emulator(t)
+	yolox := filepath.Join(t.TempDir(), "yolox.onnx")
+	if status, stdout, stderr := run(t, "optimize", fixture.Path(t, "models", "yolox_nano.onnx"), "-o", yolox, "--only-if-faster"); status != 0 || !strings.Contains(stdout, "times faster") || !strings.Contains(stdout, "focus-to-conv it would be ") {
+		t.Errorf("%d %s %s", status, stdout, stderr)
+	}
+	model, out := sliced(t), filepath.Join(t.TempDir(), "o.onnx")
+	for _, pass := range []string{"slice-to-conv", "split-concat-to-conv", "uniform-stride", "div-to-mul"} {
+		status, stdout, stderr := run(t, "optimize", model, "-o", out, "--pass", pass, "--only-if-faster", "--json")
+		var doc struct {
+			Passes []struct {
+				Name, Undone string
+				Before       *int64 `json:"cycles_before"`
+				Cycles       *int64
+			}
+			Before result.Estimated `json:"estimate_before"`
+			After  result.Estimated `json:"estimate_after"`
+		}
+		if err := json.Unmarshal([]byte(stdout), &doc); err != nil || status != 0 {
+			t.Fatalf("%s: %d %s %v", pass, status, stderr, err)
+		}
+		t.Logf("%s: %d, %d; %+v", pass, doc.Before.Cycles, doc.After.Cycles, doc.Passes)
+		if doc.After.Cycles > doc.Before.Cycles {
+			t.Errorf("%s: %d cycles became %d", pass, doc.Before.Cycles, doc.After.Cycles)
+		}
+		for _, p := range doc.Passes {
+			if p.Cycles != nil && float64(*p.Cycles) > 1.001*float64(*p.Before) && !strings.Contains(p.Undone, "does not pay") {
+				t.Errorf("%+v", p)
+			}
+		}
+	}
+	if status, _, stderr := run(t, "optimize", model, "-o", out, "--estimate-variant", "fp16"); status != exitUsage || !strings.Contains(stderr, "--estimate") {
+		t.Errorf("%d %s", status, stderr)
+	}
+	if status, _, stderr := run(t, "optimize", model, "-o", out, "--estimate", "--soc", "x"); status != exitUsage || !strings.Contains(stderr, "sa8797") {
+		t.Errorf("%d %s", status, stderr)
+	}
+}
+
+func TestCheckPutsTimeBesideError(t *testing.T) {
+	fixture.Emulator(t)
+	model, images, out := smallModel(t, nil), pictures(t, 2), t.TempDir()
+	status, stdout, stderr := run(t, "check", model, "--images", images, "--out", out, "--name", "m", "--variant", "w8a8@htp", "--variant", "w8a8")
+	if status != 0 || strings.Count(stdout, "time on the DSP, estimated: ") != 1 || !strings.Contains(stdout, "rvc4") {
+		t.Fatalf("%d %s %s", status, stdout, stderr)
+	}
+	db, err := workspace.OpenExisting(t.Context(), workspace.Folder(out))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	r, err := db.Run(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := r.Variants[0]
+	if v.Time == nil || v.Time.Cycles == 0 || v.Layers[0].Cycles == nil || r.Variants[1].Time != nil || r.Variants[1].Layers[0].Cycles != nil {
+		t.Fatalf("%+v %+v", v.Time, v.Layers[0])
+	}
+	total := 0.0
+	for _, l := range v.Layers {
+		if l.Cycles != nil {
+			total += *l.Cycles
+		}
+	}
+	if math.Abs(total/float64(v.Time.Cycles)-v.Time.Joined) > 1e-6 || v.Time.Joined <= 0 {
+		t.Errorf("the layers have %g of %d cycles, %g is said", total, v.Time.Cycles, v.Time.Joined)
+	}
+	list, err := db.Estimates(t.Context())
+	if err != nil || len(list) != 1 || list[0].Cycles != v.Time.Cycles || list[0].Variant != "w8a8@htp" {
+		t.Errorf("%v %v", list, err)
+	}
+	csv, err := os.ReadFile(workspace.Folder(out).Similarities("m", "w8a8@htp"))
+	if err != nil || !strings.Contains(string(csv), "Estimated_cycles,Estimated_share\n") {
+		t.Errorf("%v %.300s", err, csv)
+	}
+	_, stdout, _ = run(t, "check", model, "--images", images, "--out", out, "--variant", "w8a8@htp", "--no-estimate")
+	if strings.Contains(stdout, "estimated") {
+		t.Error("it was estimated all the same")
+	}
+	_, stdout, _ = run(t, "check", model, "--images", images, "--out", out, "--variant", "w8a8", "--variant", "fp16", "--estimate", "--local-samples", "0")
+	if strings.Count(stdout, "time on the DSP, estimated: ") != 2 {
+		t.Errorf("not every variant was estimated: %s", stdout)
+	}
+}
+
+func TestLintShowsWhatFindingsCost(t *testing.T) {
+	fixture.Emulator(t)
+	status, stdout, stderr := run(t, "lint", fixture.Path(t, "models", "yolox_nano.onnx"), "--estimate", "--no-htp")
+	if status != 0 || !strings.HasPrefix(stdout, "QC1009") || !strings.Contains(stdout, "--pass focus-to-conv: by the estimate 5,3") || !strings.Contains(stdout, "times faster)") || !strings.Contains(stdout, "QC4005") || !strings.Contains(stdout, "QC4007") {
+		t.Errorf("%d %s %s", status, stdout, stderr)
+	}
+	var doc struct {
+		Findings []struct {
+			ID    string
+			Price *struct {
+				Before int64 `json:"cycles_before"`
+				After  int64 `json:"cycles_after"`
+			}
+		}
+	}
+	status, stdout, _ = run(t, "lint", fixture.Path(t, "models", "version-RFB-320.onnx"), "--estimate", "--no-htp", "--json")
+	if err := json.Unmarshal([]byte(stdout), &doc); err != nil || status != 0 {
+		t.Fatalf("%d %v", status, err)
+	}
+	priced := 0
+	for _, f := range doc.Findings {
+		if f.Price != nil && f.Price.Before > 0 && f.Price.After > 0 {
+			priced++
+		}
+	}
+	if priced == 0 {
+		t.Errorf("no finding has a price: %s", stdout)
+	}
+	if status, stdout, stderr := run(t, "lint", fixture.Path(t, "dlc", "pose_landmark_lite_quantized.dlc"), "--estimate"); status != 0 || !strings.Contains(stdout, "QC2001") {
+		t.Errorf("%d %s %s", status, stdout, stderr)
+	}
+	t.Setenv("QUANTCHECK_QNN_DIR", t.TempDir())
+	if status, _, _ := run(t, "lint", fixture.Path(t, "qnn", "zoo.onnx"), "--estimate"); status != exitUnavailable {
+		t.Errorf("without the wheel: status %d", status)
+	}
+}

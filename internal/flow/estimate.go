@@ -1,0 +1,459 @@
+package flow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"quantcheck/internal/cost"
+	"quantcheck/internal/dataset"
+	"quantcheck/internal/inspect"
+	"quantcheck/internal/machine"
+	"quantcheck/internal/onnx"
+	"quantcheck/internal/onnxruntime"
+	"quantcheck/internal/qnn"
+	"quantcheck/internal/result"
+	"quantcheck/internal/rewrite"
+	"quantcheck/internal/runner/dlc"
+	"quantcheck/internal/runner/htp"
+	"quantcheck/internal/runner/ort"
+	"quantcheck/internal/variant"
+)
+
+// EstimateSpec says what is estimated.
+type EstimateSpec struct {
+	Model     string   // .onnx, float or QDQ, or .dlc
+	Variants  []string // of a float model, none: w8a8
+	Images    string   // samples that calibrate; "": seeded random input
+	Limit     int
+	SoC       string // "": the default
+	Name      string
+	Input     dataset.Description
+	MemoryMiB int
+	Advise    bool // look for a pass that makes it faster
+}
+
+// seededNote is said where nobody gave samples.
+const seededNote = "the ranges are from seeded random input; they hardly change the time. Give --images for those of the model's own"
+
+// Estimate asks the HTP compiler's cost model about every variant of a model. Nothing is run on a device, and nothing is
+// a measurement.
+func Estimate(ctx context.Context, engines Engines, spec EstimateSpec, progress Progress) ([]*result.Estimated, error) {
+	soc, err := cost.Find(spec.SoC)
+	if err != nil {
+		return nil, usage(err)
+	}
+	variants, err := variant.ParseAll(spec.Variants)
+	if err != nil {
+		return nil, usage(err)
+	}
+	if err := spec.Input.Check(); err != nil {
+		return nil, usage(err)
+	}
+	engine, err := engines.HTP()
+	if err != nil {
+		return nil, err
+	}
+	e := &estimator{ort: engines.ORT, engine: engine, soc: soc, progress: progress, memory: spec.MemoryMiB}
+	var list []*result.Estimated
+	if IsContainer(spec.Model) {
+		if len(variants) > 0 {
+			return nil, usage(fmt.Errorf("%s is a DLC, which is estimated as it is: --variant is for a float ONNX model", spec.Model))
+		}
+		x, err := e.container(ctx, spec.Model)
+		if err != nil {
+			return nil, err
+		}
+		x.Variant = filepath.Base(spec.Model)
+		list = append(list, x)
+	} else if list, err = e.models(ctx, spec, variants); err != nil {
+		return nil, err
+	}
+	for _, x := range list {
+		x.Name, x.Started, x.Tool, x.Wheel = spec.Name, time.Now().UTC().Truncate(time.Millisecond), machine.Version, qnn.Version
+		x.Path = absolute(x.Path)
+	}
+	return list, nil
+}
+
+// estimator asks the compiler.
+type estimator struct {
+	ort      *onnxruntime.Runtime
+	engine   htp.Engine
+	soc      cost.SoC
+	progress Progress
+	memory   int // MiB, for the calibration
+}
+
+// models estimates an ONNX model: variants of a float one, a quantized one as it is.
+func (e *estimator) models(ctx context.Context, spec EstimateSpec, variants []variant.Spec) ([]*result.Estimated, error) {
+	shapes, err := spec.Input.Shapes()
+	if err != nil {
+		return nil, usage(err)
+	}
+	m, err := e.load(spec.Model, shapes)
+	if err != nil {
+		return nil, err
+	}
+	if quantized(m) {
+		if len(variants) > 0 {
+			return nil, usage(fmt.Errorf("%s is quantized already and is estimated as it is: --variant is for a float model", spec.Model))
+		}
+		e.progress.Phase("estimating", 1)
+		x, err := e.estimate(ctx, m)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", spec.Model, err)
+		}
+		x.Variant, x.Path = strings.TrimSuffix(filepath.Base(spec.Model), filepath.Ext(spec.Model)), spec.Model
+		return []*result.Estimated{x}, nil
+	}
+	if len(variants) == 0 {
+		variants = []variant.Spec{w8a8()}
+	}
+	return e.variants(ctx, spec, m, variants, shapes)
+}
+
+func w8a8() variant.Spec {
+	v, err := variant.Parse("w8a8")
+	if err != nil {
+		panic(err) // it is in the language
+	}
+	return v
+}
+
+// quantized says whether a model carries quantizers.
+func quantized(m *onnx.Model) bool {
+	for _, n := range m.Graph().GetNode() {
+		if quantizer(n.GetOpType()) {
+			return true
+		}
+	}
+	return false
+}
+
+func quantizer(op string) bool { return op == "QuantizeLinear" || op == "DequantizeLinear" }
+
+// load reads a model and gives its inputs their shapes, its nodes names.
+func (e *estimator) load(path string, shapes map[string][]int64) (*onnx.Model, error) {
+	m, err := onnx.Load(path)
+	if err != nil {
+		return nil, usage(err)
+	}
+	if m, _, err = onnx.FixInputs(m, shapes); err != nil {
+		return nil, usage(fmt.Errorf("%s: %w", path, err))
+	}
+	return htp.Named(m), nil
+}
+
+func (e *estimator) variants(ctx context.Context, spec EstimateSpec, m *onnx.Model, variants []variant.Spec, shapes map[string][]int64) ([]*result.Estimated, error) {
+	var set *dataset.Set
+	if spec.Images != "" && needsCalibration(variants) {
+		loader := dataset.Loader{Inputs: inputsOf(m), Description: spec.Input, Cache: dataset.NewCache(1 << 20)}
+		var err error
+		if set, err = samples(spec.Images, spec.Limit, loader); err != nil {
+			return nil, err
+		}
+	}
+	built, err := e.build(ctx, m, variants, set, spec.Input)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", spec.Model, err)
+	}
+	e.progress.Phase("estimating", len(variants))
+	list := make([]*result.Estimated, 0, len(variants))
+	for i, v := range variants {
+		var x *result.Estimated
+		switch v.Kind {
+		case variant.Dumps:
+			if x, err = e.container(ctx, v.File); err != nil {
+				return nil, fmt.Errorf("variant %s: %w", v.Name, err)
+			}
+		case variant.File:
+			ready, err := e.load(v.File, shapes)
+			if err != nil {
+				return nil, fmt.Errorf("variant %s: %w", v.Name, err)
+			}
+			if x, err = e.estimate(ctx, ready); err != nil {
+				return nil, fmt.Errorf("variant %s: %w", v.Name, err)
+			}
+			x.Path = v.File
+		default:
+			if x, err = e.estimate(ctx, built[i]); err != nil {
+				return nil, fmt.Errorf("variant %s: %w", v.Name, err)
+			}
+			x.Path = spec.Model
+			if v.Kind == variant.Recipe && set == nil {
+				x.Notes = append(x.Notes, seededNote)
+			}
+			if spec.Advise {
+				if x.Advice, err = e.advise(ctx, m, v, x, set, spec.Input); err != nil {
+					return nil, fmt.Errorf("variant %s: %w", v.Name, err)
+				}
+			}
+		}
+		x.Variant, x.Spec = v.Name, &variants[i]
+		list = append(list, x)
+		e.progress.Step(i + 1)
+	}
+	return list, nil
+}
+
+func inputsOf(m *onnx.Model) []dataset.Input {
+	var inputs []dataset.Input
+	for _, in := range m.Inputs() {
+		d, shape, _ := onnx.TypeOf(in)
+		inputs = append(inputs, dataset.Input{Name: in.GetName(), DType: d, Shape: shape})
+	}
+	return inputs
+}
+
+// silent is a progress that nobody sees.
+type silent struct{}
+
+func (silent) Phase(string, int) {}
+func (silent) Step(int)          {}
+
+// build makes the variants of a float model whose shapes are fixed, as a device runs them: every tensor between two operators is
+// quantized. Half precision is the float model itself; what is no recipe is nil. Without samples seeded random ones calibrate.
+func (e *estimator) build(ctx context.Context, m *onnx.Model, variants []variant.Spec, set *dataset.Set, input dataset.Description) ([]*onnx.Model, error) {
+	list := make([]*onnx.Model, len(variants))
+	var recipes []variant.Spec
+	var place []int
+	for i, v := range variants {
+		switch v.Kind {
+		case variant.Half:
+			list[i] = m
+		case variant.Recipe:
+			v.Engine = variant.HTP
+			recipes, place = append(recipes, v), append(place, i)
+		}
+	}
+	if len(recipes) == 0 {
+		return list, nil
+	}
+	ref, err := newReference(ctx, e.ort, m)
+	if err != nil {
+		return nil, err
+	}
+	run := &result.Run{Model: ref.describe(), Layers: ref.layers}
+	loader := dataset.Loader{Inputs: run.Model.Inputs, Description: input, Cache: dataset.NewCache(1 << 20)}
+	if set == nil {
+		values, err := seeded(run.Model.Inputs, 2)
+		if err != nil {
+			return nil, usage(err)
+		}
+		set = &dataset.Set{Sources: []dataset.Source{{Name: "seeded random input", Inputs: values[0]}, {Name: "seeded random input", Inputs: values[1]}}}
+	}
+	b := &build{r: e.ort, emulator: e.engine, ref: ref, spec: result.Spec{MemoryMiB: max(e.memory, 256)}, variants: recipes, progress: silent{}, run: run}
+	defer b.close()
+	if err := b.model(ctx, set, loader); err != nil {
+		return nil, err
+	}
+	for k, i := range place {
+		list[i] = typed(b.models[k], ref.types)
+	}
+	return list, nil
+}
+
+// estimate asks the compiler about a model that is whole. What the HTP refuses is left out and named.
+func (e *estimator) estimate(ctx context.Context, m *onnx.Model) (*result.Estimated, error) {
+	x := &result.Estimated{Covered: 1}
+	o := htp.EstimateOptions{SoC: e.soc}
+	c, err := e.engine.Estimate(ctx, m, o)
+	var refused *htp.RefusedError
+	if errors.As(err, &refused) || errors.Is(err, htp.ErrDivided) {
+		c, err = e.parts(ctx, m, o, x)
+	}
+	if err != nil {
+		return nil, err
+	}
+	x.Estimate = c
+	if x.MACs, err = e.macs(m); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// parts estimates what the HTP takes of a model.
+func (e *estimator) parts(ctx context.Context, m *onnx.Model, o htp.EstimateOptions, x *result.Estimated) (*cost.Estimate, error) {
+	parts, refused, err := e.engine.EstimateParts(ctx, m, o)
+	var still *htp.RefusedError
+	if errors.As(err, &still) {
+		o.Plain = true
+		parts, refused, err = e.engine.EstimateParts(ctx, m, o)
+	}
+	if errors.As(err, &still) {
+		return nil, nothingLeft(still.Refused)
+	}
+	if err != nil {
+		return nil, err
+	}
+	names := map[string]bool{}
+	for _, r := range refused {
+		if quantizer(r.Op) {
+			continue // it goes with its operator
+		}
+		x.Refused = append(x.Refused, fmt.Sprintf("%s (%s): %s", r.Node, r.Op, r.Reason))
+		names[r.Node] = true
+	}
+	if len(parts) == 0 {
+		return nil, nothingLeft(refused)
+	}
+	all, left := 0, 0
+	for _, n := range m.Graph().GetNode() {
+		switch op := n.GetOpType(); {
+		case quantizer(op) || op == "Constant":
+		case names[n.GetName()]:
+			all, left = all+1, left+1
+		default:
+			all++
+		}
+	}
+	x.Covered = 1 - float64(left)/float64(max(all, 1))
+	return cost.Join(parts), nil
+}
+
+// nothingLeft names the operators that keep a model from being estimated.
+func nothingLeft(refused []htp.Refusal) error {
+	const most = 5
+	var list []string
+	for i, r := range refused {
+		if i == most {
+			list = append(list, fmt.Sprintf("and %d more", len(refused)-most))
+			break
+		}
+		list = append(list, fmt.Sprintf("%s (%s): %s", r.Node, r.Op, r.Reason))
+	}
+	return fmt.Errorf("the HTP refuses %d operators, and nothing of the rest can be estimated: %s", len(refused), strings.Join(list, "; "))
+}
+
+// macs counts the multiply-adds of a model's nodes, as far as they are known.
+func (e *estimator) macs(m *onnx.Model) (map[string]int64, error) {
+	types, err := ort.Types(e.ort, m)
+	if err != nil {
+		return nil, err
+	}
+	x := onnx.NewIndex(m)
+	shapes := func(name string) ([]int64, bool) {
+		if t, ok := types[name]; ok && t.Tensor && t.Shape != nil {
+			return t.Shape, true
+		}
+		if t := x.Initializer[name]; t != nil {
+			return t.GetDims(), true
+		}
+		return nil, false
+	}
+	list := map[string]int64{}
+	for _, n := range x.Nodes {
+		if k := rewrite.MACs(n, shapes); k > 0 {
+			list[n.GetName()] = k
+		}
+	}
+	return list, nil
+}
+
+// container estimates a DLC as it is.
+func (e *estimator) container(ctx context.Context, path string) (*result.Estimated, error) {
+	v, err := InspectDLC(path, nil)
+	if err != nil {
+		return nil, err
+	}
+	e.progress.Phase("estimating", 1)
+	c, err := dlc.Estimate(ctx, dlc.Engine{Kit: e.engine.Kit}, e.soc, path, "")
+	if errors.Is(err, dlc.ErrNotDLC) || errors.Is(err, dlc.ErrOldVersion) {
+		return nil, usage(err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &result.Estimated{Path: path, Covered: 1, MACs: macsOf(v), Estimate: c}, nil
+}
+
+func macsOf(v *inspect.View) map[string]int64 {
+	list := map[string]int64{}
+	for _, l := range v.Layers {
+		if l.MACs > 0 {
+			list[l.Name] = l.MACs
+		}
+	}
+	return list
+}
+
+// remedies are the passes that may make the operators of a type faster.
+var remedies = map[string][]string{
+	"Slice": {"focus-to-conv", "split-concat-to-conv", "slice-to-conv"}, "Concat": {"focus-to-conv", "split-concat-to-conv"}, "Split": {"split-concat-to-conv"},
+	"SpaceToDepth": {"focus-to-conv"}, "Transpose": {"focus-to-conv"}, "Reshape": {"focus-to-conv"}, "Gather": {"swap-input-channels", "split-concat-to-conv"},
+	"Div": {"fuse-mul-add-before-conv", "fuse-mul-add-after-conv", "div-to-mul"}, "Mul": {"fuse-mul-add-before-conv", "fuse-mul-add-after-conv"},
+	"Add": {"fuse-mul-add-before-conv", "fuse-mul-add-after-conv"}, "Sub": {"fuse-mul-add-before-conv", "fuse-mul-add-after-conv"},
+	"MatMul": {"matmul-to-conv"}, "Conv": {"uniform-stride"}, "BatchNormalization": {"fold-batchnorm"},
+}
+
+// better is the share of the cycles that a pass has to save against one before it in the list, which changes less.
+const better = 0.1
+
+// worthwhile is the share of the cycles that a pass has to save to be advised.
+const worthwhile = 0.02
+
+// advise looks for the pass that helps most of those for the operators that cost most, and estimates what it makes. It is nil if
+// none helps.
+func (e *estimator) advise(ctx context.Context, m *onnx.Model, v variant.Spec, now *result.Estimated, set *dataset.Set, input dataset.Description) (*result.Advice, error) {
+	var passes []string
+	for i, g := range cost.Groups(now.Layers, cost.ByOp) {
+		if i == 3 || g.Share < 0.1 {
+			break
+		}
+		for _, name := range remedies[g.Name] {
+			if !slices.Contains(passes, name) {
+				passes = append(passes, name)
+			}
+		}
+	}
+	if len(passes) == 0 {
+		return nil, nil
+	}
+	o := &optimizer{ctx: ctx, engines: Engines{ORT: e.ort}, asked: true, result: &Optimized{}} // without samples it runs nothing
+	folded, _, _, err := ort.Fold(ctx, e.ort, m)
+	if err != nil {
+		return nil, err
+	}
+	if err := o.begin(folded); err != nil {
+		return nil, err
+	}
+	var best *result.Advice
+	for _, name := range passes {
+		p, err := rewrite.Find(name)
+		if err != nil {
+			return nil, err
+		}
+		r, err := p.Run(folded, o.env)
+		if err != nil {
+			return nil, err
+		}
+		if len(r.Changes) == 0 {
+			continue
+		}
+		x, err := e.form(ctx, r.Model, v, set, input)
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if err != nil { // then it is no advice
+			continue
+		}
+		if float64(x.Cycles) < (1-worthwhile)*float64(now.Cycles) && (best == nil || float64(x.Cycles) < (1-better)*float64(best.Cycles)) {
+			best = &result.Advice{Pass: name, Cycles: x.Cycles, Microseconds: x.Microseconds}
+		}
+	}
+	return best, nil
+}
+
+// form estimates one variant of a float model.
+func (e *estimator) form(ctx context.Context, m *onnx.Model, v variant.Spec, set *dataset.Set, input dataset.Description) (*result.Estimated, error) {
+	built, err := e.build(ctx, htp.Named(m), []variant.Spec{v}, set, input)
+	if err != nil {
+		return nil, err
+	}
+	return e.estimate(ctx, built[0])
+}

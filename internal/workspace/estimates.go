@@ -1,0 +1,133 @@
+package workspace
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"quantcheck/internal/cost"
+	"quantcheck/internal/result"
+)
+
+// mostTimeline bounds a timeline that is read.
+const mostTimeline = 256 << 20
+
+// AddEstimate stores an estimate with its timeline and gives it its number.
+func (s *Store) AddEstimate(ctx context.Context, e *result.Estimated) error {
+	if err := s.addEstimate(ctx, e); err != nil {
+		return fmt.Errorf("store the estimate in %s: %w", s.path, err)
+	}
+	return nil
+}
+
+func (s *Store) addEstimate(ctx context.Context, e *result.Estimated) error {
+	timeline, err := pack(e)
+	if err != nil {
+		return err
+	}
+	tx, err := s.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback() //nolint:errcheck // it only fails after a commit
+	w := &writer{ctx: ctx, tx: tx, tables: map[string]*rows{}}
+	rest := *e // the layers have rows of their own
+	figures := *e.Estimate
+	figures.Layers, rest.Estimate = []cost.Layer{}, &figures
+	id := w.one("estimates", "name, variant, path, started, tool, wheel, soc, base, cycles, lower, upper, us, us_lower, us_upper, input_fill_bytes, output_spill_bytes, missing, covered, result, timeline",
+		e.Name, e.Variant, e.Path, e.Started.UTC().Format("2006-01-02T15:04:05.000Z"), e.Tool, e.Wheel, e.SoC.Name, e.Base, e.Cycles, e.Lower, e.Upper,
+		e.Microseconds, e.LowerMicroseconds, e.UpperMicroseconds, e.InputFillBytes, e.OutputSpillBytes, e.Missing, e.Covered, w.json(&rest), timeline)
+	for i, l := range e.Layers {
+		w.insert("estimate_layers", "estimate, number, kind, node, raw, name, op, added, events, cycles, share, hmx, hvx, dma, scalar, dram_bytes",
+			id, i, string(l.Kind), l.Node, l.Raw, l.Name, l.Op, l.Added, l.Events, l.Cycles, l.Share, l.HMX, l.HVX, l.DMA, l.Scalar, l.DRAMBytes)
+	}
+	w.flush()
+	if w.err != nil {
+		return w.err
+	}
+	if err := tx.Commit(); err != nil {
+		return err
+	}
+	e.ID = id
+	return nil
+}
+
+// pack is the timeline as Chrome's JSON, compressed; nil if there is none.
+func pack(e *result.Estimated) ([]byte, error) {
+	if e.Timeline == nil {
+		return nil, nil
+	}
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	if err := cost.Chrome(z, e.Timeline, e.Names()); err != nil {
+		return nil, err
+	}
+	err := z.Close()
+	return b.Bytes(), err
+}
+
+func unpack(data []byte) (*cost.Timeline, error) {
+	z, err := gzip.NewReader(bytes.NewReader(data))
+	if err != nil {
+		return nil, err
+	}
+	text, err := io.ReadAll(io.LimitReader(z, mostTimeline))
+	if err != nil {
+		return nil, err
+	}
+	return cost.ReadTrace(text)
+}
+
+// Estimates reads all estimates with their timelines, oldest first.
+func (s *Store) Estimates(ctx context.Context) ([]*result.Estimated, error) {
+	var list []*result.Estimated
+	byID := map[int64]*result.Estimated{}
+	err := s.each(ctx, "SELECT id, result, timeline FROM estimates ORDER BY id", nil, func(scan func(...any) error) error {
+		e := &result.Estimated{}
+		var id int64
+		var text string
+		var timeline []byte
+		err := scan(&id, &text, &timeline)
+		if err == nil {
+			err = json.Unmarshal([]byte(text), e)
+		}
+		if err == nil && e.Estimate == nil {
+			err = errors.New("it has no figures")
+		}
+		if err == nil && timeline != nil {
+			e.Timeline, err = unpack(timeline)
+		}
+		if err != nil {
+			return fmt.Errorf("estimate %d is damaged: %w", id, err)
+		}
+		e.ID = id
+		byID[id] = e
+		list = append(list, e)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("estimates of %s: %w", s.path, err)
+	}
+	const query = "SELECT estimate, kind, node, raw, name, op, added, events, cycles, share, hmx, hvx, dma, scalar, dram_bytes FROM estimate_layers ORDER BY estimate, number"
+	err = s.each(ctx, query, nil, func(scan func(...any) error) error {
+		var id int64
+		var l cost.Layer
+		if err := scan(&id, &l.Kind, &l.Node, &l.Raw, &l.Name, &l.Op, &l.Added, &l.Events, &l.Cycles, &l.Share, &l.HMX, &l.HVX, &l.DMA, &l.Scalar, &l.DRAMBytes); err != nil {
+			return err
+		}
+		e := byID[id]
+		if e == nil {
+			return fmt.Errorf("the database is damaged: there is no estimate %d", id)
+		}
+		e.Layers = append(e.Layers, l)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("estimates of %s: %w", s.path, err)
+	}
+	return list, nil
+}
