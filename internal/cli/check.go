@@ -347,6 +347,12 @@ func store(con *console, folder workspace.Folder, stage *workspace.Stage, run *r
 	if err != nil {
 		return nil, err
 	}
+	for _, v := range run.Variants {
+		if v.Estimated != nil {
+			snapshot := *v.Estimated // its number is set meanwhile
+			content.Estimates = append(content.Estimates, &snapshot)
+		}
+	}
 	page := pageOf(run, content) // drawn while the database is written
 	files := []string{folder.Database()}
 	for i := range run.Variants {

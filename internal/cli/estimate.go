@@ -19,6 +19,7 @@ import (
 	"quantcheck/internal/report"
 	"quantcheck/internal/result"
 	"quantcheck/internal/variant"
+	"quantcheck/internal/web"
 	"quantcheck/internal/workspace"
 )
 
@@ -299,6 +300,18 @@ func (c *estimateCmd) write(con *console, list []*result.Estimated) ([]string, e
 			if err := db.AddEstimate(con.ctx, e); err != nil {
 				return nil, err
 			}
+		}
+		page, _, err := workspacePage(con, folder, db)
+		switch {
+		case errors.Is(err, web.ErrNotBuilt):
+			fmt.Fprintf(con.stderr, "quantcheck: %v\n", err)
+		case err != nil:
+			return nil, err
+		default:
+			if err := workspace.WriteFile(folder.Report(), page); err != nil {
+				return nil, err
+			}
+			files = append(files, folder.Report())
 		}
 		files = append(files, folder.Database())
 	}

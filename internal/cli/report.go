@@ -22,16 +22,16 @@ func (reportCmd) Help() string {
 
 func (c *reportCmd) Run(con *console) error {
 	folder := workspace.Folder(c.Workspace)
-	db, ids, err := openRuns(con, folder)
+	db, _, err := openRuns(con, folder)
 	if err != nil {
 		return err
 	}
 	defer db.Close()
-	page, problems, err := workspacePage(con, folder, db)
+	page, content, err := workspacePage(con, folder, db)
 	if err != nil {
 		return err
 	}
-	for _, p := range problems {
+	for _, p := range content.Problems {
 		fmt.Fprintf(con.stderr, "quantcheck: %s\n", report.Printable(p))
 	}
 	path := c.Output
@@ -41,26 +41,24 @@ func (c *reportCmd) Run(con *console) error {
 	if err := workspace.WriteFile(path, page); err != nil {
 		return err
 	}
-	evaluations, err := db.Evaluations(con.ctx)
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(con.stdout, "%s: %d runs, %d evaluations\n", report.Printable(path), len(ids), len(evaluations))
+	counts := fmt.Sprintf("%d runs, %d evaluations, %d estimates", len(content.Runs), len(content.Evaluations), len(content.Estimates))
+	_, err = fmt.Fprintf(con.stdout, "%s: %s\n", report.Printable(path), counts)
 	return err
 }
 
-// workspacePage draws everything that a workspace holds; problems are also on the page.
-func workspacePage(con *console, folder workspace.Folder, db *workspace.Store) (page []byte, problems []string, err error) {
+// workspacePage draws everything that a workspace holds, and gives what it has drawn.
+func workspacePage(con *console, folder workspace.Folder, db *workspace.Store) (page []byte, content web.Content, err error) {
 	ids, err := db.Runs(con.ctx)
 	if err != nil {
-		return nil, nil, err
+		return nil, content, err
 	}
 	var runs []*result.Run
+	var problems []string
 	for _, id := range ids {
 		run, err := db.Run(con.ctx, id)
 		switch {
 		case con.ctx.Err() != nil:
-			return nil, nil, con.ctx.Err()
+			return nil, content, con.ctx.Err()
 		case err != nil:
 			problems = append(problems, err.Error())
 		default:
@@ -71,13 +69,13 @@ func workspacePage(con *console, folder workspace.Folder, db *workspace.Store) (
 			runs = append(runs, run)
 		}
 	}
-	content, err := besideRuns(con, folder, db)
+	content, err = besideRuns(con, folder, db)
 	if err != nil {
-		return nil, nil, err
+		return nil, content, err
 	}
 	content.Runs, content.Problems = runs, append(problems, content.Problems...)
 	page, err = web.Build(content)
-	return page, content.Problems, err
+	return page, content, err
 }
 
 // besideRuns gathers what a workspace's page shows beside its runs.
@@ -95,7 +93,10 @@ func besideRuns(con *console, folder workspace.Folder, db *workspace.Store) (web
 		}
 	}
 	c.Cycles, c.Problems = folder.Cycles()
-	return c, nil
+	if c.Estimates, err = db.Estimates(con.ctx); err != nil && con.ctx.Err() == nil {
+		c.Estimates, c.Problems = nil, append(c.Problems, err.Error())
+	}
+	return c, con.ctx.Err()
 }
 
 // openRuns opens a workspace that is there already and lists its runs, oldest first. The caller closes the store.

@@ -49,7 +49,7 @@ func (c *statsCmd) Run(con *console) error {
 	if err != nil {
 		return err
 	}
-	page, pageProblems, err := workspacePage(con, folder, db)
+	page, content, err := workspacePage(con, folder, db)
 	if err != nil && !errors.Is(err, web.ErrNotBuilt) {
 		return err
 	}
@@ -59,7 +59,7 @@ func (c *statsCmd) Run(con *console) error {
 		}
 		files = append([]string{folder.Report()}, files...)
 	}
-	for _, p := range append(problems, pageProblems...) {
+	for _, p := range append(problems, content.Problems...) {
 		fmt.Fprintf(con.stderr, "quantcheck: %s\n", report.Printable(p))
 	}
 	if c.JSON {
@@ -129,7 +129,7 @@ func storeEvaluation(con *console, folder workspace.Folder, e *result.Evaluation
 	}
 	e.Warnings = append(e.Warnings, problems...)
 	files = append(append([]string{folder.Database()}, tables...), files...)
-	page, problems, err := workspacePage(con, folder, db)
+	page, content, err := workspacePage(con, folder, db)
 	switch {
 	case errors.Is(err, web.ErrNotBuilt):
 		e.Warnings = append(e.Warnings, err.Error())
@@ -141,7 +141,7 @@ func storeEvaluation(con *console, folder workspace.Folder, e *result.Evaluation
 		}
 		files = append([]string{folder.Report()}, files...)
 	}
-	e.Warnings = append(e.Warnings, problems...)
+	e.Warnings = append(e.Warnings, content.Problems...)
 	return files, nil
 }
 
