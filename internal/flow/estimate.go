@@ -407,7 +407,8 @@ const worthwhile = 0.02
 // none helps.
 func (e *estimator) advise(ctx context.Context, m *onnx.Model, v variant.Spec, now *result.Estimated, set *dataset.Set, input dataset.Description) (*result.Advice, error) {
 	var passes []string
-	for i, g := range cost.Groups(now.Layers, cost.ByOp) {
+	work := slices.DeleteFunc(slices.Clone(now.Layers), func(l cost.Layer) bool { return l.Kind != cost.Operator })
+	for i, g := range cost.Groups(work, cost.ByOp) {
 		if i == 3 || g.Share < 0.1 {
 			break
 		}
