@@ -49,24 +49,29 @@ func estimate(ctx context.Context, engines flow.Engines, dir string, m *onnx.Mod
 	return flow.Estimate(ctx, engines, flow.EstimateSpec{Model: path, Variants: variants, Input: dataset.Default(), MemoryMiB: 1024}, silent{})
 }
 
-func run(ctx context.Context, w io.Writer) error {
+// open finds what estimates are made with.
+func open() (flow.Engines, error) {
 	library, err := onnxruntime.Find("")
 	if err != nil {
-		return err
+		return flow.Engines{}, err
 	}
 	r, err := onnxruntime.Open(library, 2)
 	if err != nil {
-		return err
+		return flow.Engines{}, err
 	}
 	kit, err := qnn.Find("")
 	if err != nil {
-		return err
+		return flow.Engines{}, err
 	}
 	full, err := filepath.Abs(r.Path)
+	return flow.Engines{ORT: r, HTP: func() (htp.Engine, error) { return htp.Engine{Kit: kit, Library: full}, nil }}, err
+}
+
+func run(ctx context.Context, w io.Writer) error {
+	engines, err := open()
 	if err != nil {
 		return err
 	}
-	engines := flow.Engines{ORT: r, HTP: func() (htp.Engine, error) { return htp.Engine{Kit: kit, Library: full}, nil }}
 	dir, err := os.MkdirTemp("", "bench-*")
 	if err != nil {
 		return err
@@ -79,8 +84,14 @@ func run(ctx context.Context, w io.Writer) error {
 	return published(ctx, w, engines, dir)
 }
 
-// findings are what the seed's author found on a device, as variations of one network.
-func findings(ctx context.Context, w io.Writer, engines flow.Engines, dir string) error {
+// variation is one of the network of the seed's findings.
+type variation struct {
+	finding, name, variant string
+	model                  *onnx.Model
+}
+
+// variations are what the seed's author found on a device.
+func variations() []variation {
 	constant := func(op string, v float32) func(*net) {
 		return func(n *net) { n.op(op, []string{n.at, n.each(v, 3)}) }
 	}
@@ -98,10 +109,7 @@ func findings(ctx context.Context, w io.Writer, engines flow.Engines, dir string
 	}
 	gather := func(n *net) { n.op("Gather", []string{n.at, n.int64s(2, 1, 0)}, onnx.IntAttr("axis", 1)) }
 	plain := small(nil, [2]int64{}, nil, nil)
-	cases := []struct {
-		finding, name, variant string
-		model                  *onnx.Model
-	}{
+	return []variation{
 		{"", "the network, w8a8 per channel", "w8a8", plain},
 		{"1", "w8a8 per tensor", "w8a8,per-tensor", plain},
 		{"", "16-bit activations", "w8a16", plain},
@@ -117,9 +125,13 @@ func findings(ctx context.Context, w io.Writer, engines flow.Engines, dir string
 		{"6", "second convolution with stride (2,1)", "w8a8", small(nil, [2]int64{2, 1}, nil, nil)},
 		{"6", "the same as stride (1,1) and Slice", "w8a8", small(nil, [2]int64{1, 1}, func(n *net) { n.slice(n.at, 2, 0, 1<<30, 2) }, nil)},
 	}
+}
+
+// findings are the variations' estimates.
+func findings(ctx context.Context, w io.Writer, engines flow.Engines, dir string) error {
 	fmt.Fprintln(w, "| finding | case | cycles | ratio |\n|---|---|---:|---:|")
 	base := int64(0)
-	for _, c := range cases {
+	for _, c := range variations() {
 		list, err := estimate(ctx, engines, dir, c.model, c.variant)
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.name, err)

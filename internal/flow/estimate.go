@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"quantcheck/internal/cost"
@@ -262,7 +263,12 @@ func (e *estimator) build(ctx context.Context, m *onnx.Model, variants []variant
 func (e *estimator) estimate(ctx context.Context, m *onnx.Model) (*result.Estimated, error) {
 	x := &result.Estimated{Covered: 1}
 	o := htp.EstimateOptions{SoC: e.soc}
+	var counting sync.WaitGroup // beside the compiler, which is a process of its own
+	var macs map[string]int64
+	var macsErr error
+	counting.Go(func() { macs, macsErr = e.macs(m) })
 	c, err := e.engine.Estimate(ctx, m, o)
+	counting.Wait()
 	var refused *htp.RefusedError
 	if errors.As(err, &refused) || errors.Is(err, htp.ErrDivided) {
 		c, err = e.parts(ctx, m, o, x)
@@ -270,10 +276,10 @@ func (e *estimator) estimate(ctx context.Context, m *onnx.Model) (*result.Estima
 	if err != nil {
 		return nil, err
 	}
-	x.Estimate = c
-	if x.MACs, err = e.macs(m); err != nil {
-		return nil, err
+	if macsErr != nil {
+		return nil, macsErr
 	}
+	x.Estimate, x.MACs = c, macs
 	return x, nil
 }
 
@@ -401,7 +407,8 @@ const worthwhile = 0.02
 // none helps.
 func (e *estimator) advise(ctx context.Context, m *onnx.Model, v variant.Spec, now *result.Estimated, set *dataset.Set, input dataset.Description) (*result.Advice, error) {
 	var passes []string
-	for i, g := range cost.Groups(now.Layers, cost.ByOp) {
+	work := slices.DeleteFunc(slices.Clone(now.Layers), func(l cost.Layer) bool { return l.Kind != cost.Operator })
+	for i, g := range cost.Groups(work, cost.ByOp) {
 		if i == 3 || g.Share < 0.1 {
 			break
 		}
