@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"quantcheck/internal/cost"
 	"quantcheck/internal/dataset"
@@ -51,7 +50,7 @@ func (b *build) addTimes(ctx context.Context, engines Engines, calibrating *data
 			b.run.Warnings = append(b.run.Warnings, fmt.Sprintf("%s: there is no estimate of its time: %v", v.Spec.Name, err))
 			continue
 		}
-		x.Name, x.Variant, x.Spec, x.Started, x.Tool, x.Wheel = b.run.Name, v.Spec.Name, &v.Spec, time.Now().UTC().Truncate(time.Millisecond), machine.Version, qnn.Version
+		x.Name, x.Variant, x.Spec, x.Started, x.Tool, x.Wheel = b.run.Name, v.Spec.Name, &v.Spec, b.run.Started, machine.Version, qnn.Version
 		x.Path = absolute(x.Path)
 		join(v, x, nodeOf)
 		b.progress.Step(i + 1)
