@@ -245,7 +245,8 @@ func newMarks(w *guard) *marks {
 
 // script puts line between marks. It goes through sh, since the user's own shell may be another.
 func (m *marks) script(line string) string {
-	inner := "printf '\\036%s p%s.' " + m.mark[1:len(m.mark)-1] + " $$ >&2\n" +
+	inner := runVariable + "=" + Quote(runID()) + "; export " + runVariable + "\n" +
+		"printf '\\036%s p%s.' " + m.mark[1:len(m.mark)-1] + " $$ >&2\n" +
 		"( " + line + "\n)\n" +
 		"s=$?; printf '\\036%s s%s.' " + m.mark[1:len(m.mark)-1] + " $s >&2; exit $s"
 	return "exec sh -c " + Quote(inner)

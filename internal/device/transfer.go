@@ -156,8 +156,8 @@ func (c *counter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// Of the names, so many bytes go into one command: a single argument may have 128 KiB on Linux.
-const namesPerCommand = 32 << 10
+// Of the names, so many bytes go into one command: a single argument may have 128 KiB on Linux, a request to adb 64.
+const namesPerCommand = 16 << 10
 
 const sumScript = `for f in "$@"; do
 if [ -f "$f" ]; then n=$(wc -c < "$f") && s=$(sha256sum < "$f") || exit; echo "$n" "${s%% *}"

@@ -96,6 +96,7 @@ func (s *server) listen(t testing.TB, program, more string) int {
 	}
 	port := l.Addr().(*net.TCPAddr).Port
 	_ = l.Close() // Only its number was needed.
+	// With that SHLVL bash does not read the .bashrc of whoever runs the test.
 	config := fmt.Sprintf(`Port %d
 ListenAddress 127.0.0.1
 HostKey %[2]s/host
@@ -107,6 +108,7 @@ PasswordAuthentication no
 PermitRootLogin yes
 MaxStartups 200
 MaxSessions 100
+SetEnv SHLVL=9
 Subsystem sftp internal-sftp
 `+more, port, s.dir)
 	file := filepath.Join(s.dir, "sshd_config")
