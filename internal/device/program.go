@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
 	"os/exec"
 	"sync"
 	"syscall"
@@ -50,6 +51,11 @@ func Feed(w io.WriteCloser, r io.Reader) {
 	_ = w.Close()
 }
 
+// programError is how the program ended, which says that the connection is lost if it is not how the script did.
+type programError struct{ state *os.ProcessState }
+
+func (e programError) Error() string { return e.state.String() }
+
 type program struct {
 	cmd  *exec.Cmd
 	kill sync.Once
@@ -57,8 +63,8 @@ type program struct {
 
 func (p *program) Wait() error {
 	err := p.cmd.Wait()
-	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) && exit.Exited() {
-		return nil // The script told its status.
+	if exit := (*exec.ExitError)(nil); err == nil || errors.As(err, &exit) {
+		return programError{p.cmd.ProcessState}
 	}
 	return err
 }

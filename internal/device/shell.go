@@ -19,8 +19,8 @@ type Start func(ctx context.Context, script string, input io.Reader, stdout, std
 
 // Process is a script that runs.
 type Process interface {
-	// Wait waits until the script has ended and its output has been written, but not for its input. Its error matters only
-	// if the script did not tell its status: it is then why the connection is lost.
+	// Wait waits until the script has ended and its output has been written, but not for its input. Its error is why the
+	// connection is lost; a script's status is none.
 	Wait() error
 	// Abandon lets Wait return at once. The script may run on.
 	Abandon()
@@ -34,8 +34,7 @@ const (
 )
 
 // RunShell is a Device's Run on top of start. The script around the command tells its process number first and its exit status
-// last, on stderr, between marks that are taken out again: a status that was told is one that the command had, whatever the
-// connection makes of it.
+// last, on stderr, between marks that are taken out again: without a status the command has not ended as far as anybody knows.
 func RunShell(ctx context.Context, start Start, c Command) error {
 	line, err := c.script()
 	if err != nil {
@@ -65,18 +64,22 @@ func RunShell(ctx context.Context, start Start, c Command) error {
 	if last == "" {
 		last = out.String()
 	}
-	switch status, told := marks.status(); {
+	status, told := marks.status()
+	if ended := (programError{}); errors.As(err, &ended) && told && ended.state.ExitCode() == status {
+		err = nil
+	}
+	// A connection may break when the status has arrived, but not all of the output.
+	switch {
 	case ctx.Err() != nil:
 		return &RunError{c.Args[0], cause(ctx), last}
-	case told && status == 0:
-		return nil
-	case told:
-		return &ExitError{c.Args[0], status, last}
-	case err == nil || errors.Is(err, ErrLost):
-		return &RunError{c.Args[0], ErrLost, last}
-	default:
+	case err != nil && !errors.Is(err, ErrLost):
 		return &RunError{c.Args[0], fmt.Errorf("%w: %w", ErrLost, err), last}
+	case err != nil || !told:
+		return &RunError{c.Args[0], ErrLost, last}
+	case status != 0:
+		return &ExitError{c.Args[0], status, last}
 	}
+	return nil
 }
 
 // attend waits for p, and ends it when the context ends.

@@ -130,7 +130,10 @@ func open(t testing.TB, after int64) device.Device {
 func TestConformance(t *testing.T) {
 	devicetest.Run(t, devicetest.Harness{
 		Open: func(t testing.TB) device.Device { return open(t, -1) },
-		Cut:  open,
+		// When the stand-in has ended, so has the connection.
+		Cut: func(t testing.TB, after int64) (device.Device, func() bool) {
+			return open(t, after), func() bool { return true }
+		},
 	})
 }
 

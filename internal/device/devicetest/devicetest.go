@@ -3,8 +3,10 @@
 package devicetest
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,8 +19,8 @@ type Harness struct {
 	// Open connects; the test's end closes.
 	Open func(t testing.TB) device.Device
 	// Cut connects, and the connection breaks after so many more bytes, both directions together. It is nil where there is
-	// no connection that could.
-	Cut func(t testing.TB, after int64) device.Device
+	// no connection that could. Gone reports whether the other side has noticed.
+	Cut func(t testing.TB, after int64) (d device.Device, gone func() bool)
 }
 
 // Run runs the suite.
@@ -51,6 +53,27 @@ func left(t testing.TB, dir string) []string {
 		t.Fatal(err)
 	}
 	return names
+}
+
+// calm waits until nothing on the device works in a folder, some times in a row: a command may be about to begin.
+func calm(t testing.TB, dir string) {
+	t.Helper()
+	times := 0
+	eventually(t, "no command works in "+dir, func() bool {
+		if times++; mentioned(dir) {
+			times = 0
+		}
+		return times > 5
+	})
+}
+
+// mentioned reports whether a process has a folder in its arguments.
+func mentioned(dir string) bool {
+	files, _ := filepath.Glob("/proc/[0-9]*/cmdline") // The pattern is right.
+	return slices.ContainsFunc(files, func(name string) bool {
+		args, err := os.ReadFile(name)
+		return err == nil && bytes.Contains(args, []byte(dir))
+	})
 }
 
 // eventually waits until ok holds, which takes as long as the system takes to notice.

@@ -149,6 +149,17 @@ Subsystem sftp internal-sftp
 	return 0
 }
 
+// connected reports whether the server holds its end of the connection from a port.
+func (s *server) connected(t testing.TB, port int) bool {
+	t.Helper()
+	table, err := os.ReadFile("/proc/net/tcp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ends := fmt.Sprintf(" 0100007F:%04X 0100007F:%04X ", s.port, port)
+	return strings.Contains(string(table), ends+"01") || strings.Contains(string(table), ends+"08") // established, to be closed
+}
+
 func (s *server) target() device.Target {
 	return device.Target{Kind: device.SSH, Host: "127.0.0.1", Port: s.port}
 }
@@ -204,13 +215,17 @@ func TestConformance(t *testing.T) {
 	s := startServer(t)
 	devicetest.Run(t, devicetest.Harness{
 		Open: func(t testing.TB) device.Device { return open(t, s, s.options()) },
-		Cut: func(t testing.TB, after int64) device.Device {
+		Cut: func(t testing.TB, after int64) (device.Device, func() bool) {
 			o := s.options()
+			var port int
 			var armed atomic.Bool
 			var left atomic.Int64
 			left.Store(after)
 			o.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
 				conn, err := new(net.Dialer).DialContext(ctx, network, address)
+				if err == nil {
+					port = conn.LocalAddr().(*net.TCPAddr).Port
+				}
 				return cutting{conn, &armed, &left}, err
 			}
 			d, err := Open(t.Context(), s.target(), o)
@@ -219,7 +234,7 @@ func TestConformance(t *testing.T) {
 			}
 			t.Cleanup(func() { _ = d.Close() }) // It may be broken.
 			armed.Store(true)
-			return d
+			return d, func() bool { return !s.connected(t, port) }
 		},
 	})
 }
