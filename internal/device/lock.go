@@ -174,10 +174,15 @@ func Break(ctx context.Context, d Device, held *LockedError) error {
 // lastWait is how long giving back and cleaning up may take after the context has ended.
 const lastWait = 5 * time.Second
 
-// last gives a context for what has to be done even if ctx has ended.
-func last(ctx context.Context) (context.Context, context.CancelFunc) {
-	if ctx.Err() == nil {
-		return context.WithCancel(ctx)
+// last gives a context for what has to be done even if ctx has ended, or does meanwhile.
+func last(ctx context.Context) (context.Context, func()) {
+	lasting, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		late := time.AfterFunc(lastWait, func() { cancel(ErrTimeout) })
+		context.AfterFunc(lasting, func() { late.Stop() })
+	})
+	return lasting, func() {
+		stop()
+		cancel(nil)
 	}
-	return context.WithTimeout(context.WithoutCancel(ctx), lastWait)
 }

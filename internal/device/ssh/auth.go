@@ -33,10 +33,11 @@ type auth struct {
 	options Options
 	waiting *waiting
 
-	tried    bool
+	begun    bool // the server has asked who it is
 	log      []string
 	agent    net.Conn
-	password bool // it was used
+	password bool  // it was used
+	failure  error // why nobody answered
 }
 
 func (a *auth) methods() []ssh.AuthMethod {
@@ -46,7 +47,10 @@ func (a *auth) methods() []ssh.AuthMethod {
 		if a.options.Ask != nil {
 			tries = 3
 		}
-		list = append(list, ssh.RetryableAuthMethod(ssh.PasswordCallback(a.secret), tries), ssh.KeyboardInteractive(a.answer))
+		prompt := fmt.Sprintf("Password of %s@%s: ", a.host.user, a.host.host)
+		list = append(list,
+			ssh.RetryableAuthMethod(ssh.PasswordCallback(func() (string, error) { return a.secret(prompt) }), tries),
+			ssh.RetryableAuthMethod(ssh.KeyboardInteractive(a.answer), tries))
 	}
 	return list
 }
@@ -66,7 +70,7 @@ func (a *auth) said() string {
 
 // signers gives all keys. Those of files that cannot be read are named in the error of a login that fails.
 func (a *auth) signers() ([]ssh.Signer, error) {
-	a.tried = true
+	a.begun = true
 	var list []ssh.Signer
 	for _, path := range a.host.identities {
 		text, err := os.ReadFile(path)
@@ -112,37 +116,44 @@ func (a *auth) held() ([]ssh.Signer, error) {
 }
 
 // secret gives the password that was set, once, and then what somebody types.
-func (a *auth) secret() (string, error) {
-	a.tried = true
+func (a *auth) secret(prompt string) (string, error) {
 	if a.options.Password != "" && !a.password {
 		a.password = true
 		a.log = append(a.log, "the password that is set")
 		return a.options.Password, nil
 	}
+	return a.ask(prompt)
+}
+
+// ask asks somebody, if there is one.
+func (a *auth) ask(prompt string) (string, error) {
 	if a.options.Ask == nil {
 		return "", io.EOF // No more to offer.
 	}
 	a.waiting.begin()
 	defer a.waiting.end()
 	a.log = append(a.log, "a password that was asked for")
-	return a.options.Ask(fmt.Sprintf("Password of %s@%s: ", a.host.user, a.host.host))
+	text, err := a.options.Ask(prompt)
+	if err != nil {
+		a.failure = err
+	}
+	return text, err
 }
 
-// answer answers a server that asks for the password in words of its own.
+// answer answers a server that asks for the password in words of its own: with the one that is set, once, if it is the only
+// question, else with what somebody types.
 func (a *auth) answer(_, _ string, questions []string, _ []bool) ([]string, error) {
 	answers := make([]string, len(questions))
 	for i, q := range questions {
-		if a.options.Ask == nil || a.options.Password != "" && len(questions) == 1 {
-			answers[i] = a.options.Password
-			continue
+		var err error
+		if len(questions) == 1 {
+			answers[i], err = a.secret(q)
+		} else {
+			answers[i], err = a.ask(q)
 		}
-		a.waiting.begin()
-		text, err := a.options.Ask(q)
-		a.waiting.end()
 		if err != nil {
 			return nil, err
 		}
-		answers[i] = text
 	}
 	return answers, nil
 }

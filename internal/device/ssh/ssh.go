@@ -13,6 +13,7 @@ import (
 	"io"
 	"net"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -122,10 +123,17 @@ func connect(ctx context.Context, h host, o Options) (*ssh.Client, error) {
 		return nil, context.Cause(ctx)
 	case known.failure != nil:
 		return nil, known.failure
-	case a.tried:
+	// The library has no type for a refusal, and no one text.
+	case a.failure != nil || strings.Contains(err.Error(), "authenticat") || a.begun && !broken(err):
 		return nil, &AuthError{User: h.user, Tried: a.said(), Err: err}
 	}
 	return nil, fmt.Errorf("%w: %w", device.ErrLost, err)
+}
+
+// broken reports whether a handshake ended with the connection.
+func broken(err error) bool {
+	network := (*net.OpError)(nil)
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) || errors.As(err, &network)
 }
 
 // waiting stops the clock while somebody thinks.
