@@ -222,11 +222,11 @@ func faults(t *testing.T, h Harness) {
 	})
 	t.Run("a full disk", func(t *testing.T) {
 		dir := t.TempDir()
-		if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=256k"); err != nil {
+		if err := mountSmall(dir); err != nil {
 			t.Skipf("SKIPPED FOR WANT OF A MOUNT: %v", err)
 		}
 		t.Cleanup(func() {
-			if err := syscall.Unmount(dir, 0); err != nil {
+			if err := unmount(dir); err != nil {
 				t.Error(err)
 			}
 		})
