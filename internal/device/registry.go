@@ -1,0 +1,230 @@
+package device
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+// Registry knows what a run makes on a device, here and in a marker file there, so that it is removed at the end: by Clean, or,
+// if the connection is lost for good, by the next run's Sweep. Its methods may be called by several goroutines at once.
+type Registry struct {
+	base, marker string
+	mu           sync.Mutex
+	made         []string
+}
+
+// markerPrefix begins the name of a registry's file on the device.
+const markerPrefix = ".quantcheck-made-"
+
+// NewRegistry gives an empty one for files and folders below base, an absolute folder of the device.
+func NewRegistry(base string) (*Registry, error) {
+	if err := checkPath(base); err != nil {
+		return nil, err
+	}
+	return &Registry{base: base, marker: path.Join(base, markerPrefix+rand.Text())}, nil
+}
+
+// $1 folder, $2 marker, $3 owner, then pairs of a path and its line in the marker. It prints how many pairs come before each
+// path that is there already.
+const registerScript = `mkdir -p "$1" || exit 1
+m=$2
+[ -e "$m" ] || printf '%s\n' "$3" > "$m" || exit 1
+shift 3
+i=0
+while [ $# -gt 0 ]; do
+if [ -e "$1" ] || [ -L "$1" ]; then echo $i; else printf '%s\n' "$2" >> "$m" || exit 1; fi
+shift 2
+i=$((i+1))
+done`
+
+// Add says that paths below the registry's folder are about to be made. Those that are there already do not belong to this
+// run and will not be removed; it returns them.
+func (r *Registry) Add(ctx context.Context, d Device, paths ...string) (kept []string, err error) {
+	owner, err := json.Marshal(Me())
+	if err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	args := []string{r.base, r.marker, string(owner)}
+	for _, p := range paths {
+		if err := below(r.base, p); err != nil {
+			return nil, err
+		}
+		args = append(args, p, strconv.Quote(p))
+	}
+	var out bytes.Buffer
+	c := Shell(registerScript, args...)
+	c.Stdout = &out
+	if err := d.Run(ctx, c); err != nil {
+		return nil, fmt.Errorf("note what is made on the device: %w", err)
+	}
+	for i, p := range paths {
+		switch {
+		case slices.Contains(r.made, p):
+		case slices.Contains(strings.Fields(out.String()), strconv.Itoa(i)):
+			kept = append(kept, p)
+		default:
+			r.made = append(r.made, p)
+		}
+	}
+	return kept, nil
+}
+
+// Clean removes everything that was added, over any connection to the device, and within a few seconds even if ctx has ended.
+// After an error it can be called again.
+func (r *Registry) Clean(ctx context.Context, d Device) error {
+	ctx, cancel := last(ctx)
+	defer cancel()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := remove(ctx, d, append(slices.Clone(r.made), r.marker)); err != nil {
+		return fmt.Errorf("clean up on the device: %w", err)
+	}
+	r.made = nil
+	return nil
+}
+
+// remove removes files and folders, in order, in as many commands as their names need.
+func remove(ctx context.Context, d Device, paths []string) error {
+	for len(paths) > 0 {
+		n, bytes := 0, 0
+		for n < len(paths) && (n == 0 || bytes+len(paths[n]) < namesPerCommand) {
+			bytes += 3 + len(paths[n])
+			n++
+		}
+		if err := d.Run(ctx, Command{Args: append([]string{"rm", "-rf"}, paths[:n]...)}); err != nil {
+			return err
+		}
+		paths = paths[n:]
+	}
+	return nil
+}
+
+func below(base, p string) error {
+	if err := checkPath(p); err != nil {
+		return err
+	}
+	if !strings.HasPrefix(p, base+"/") {
+		return fmt.Errorf("%q is not below %q", p, base)
+	}
+	return nil
+}
+
+// Swept is what Sweep found and removed.
+type Swept struct {
+	// Runs are own runs that had ended without cleaning up, Paths what they had made.
+	Runs  []Owner
+	Paths []string
+	// Parts is how many files were there that had not arrived whole, Processes how many commands still ran.
+	Parts, Processes int
+}
+
+// $1 is the folder. A marker's last line may be cut off, hence the echo.
+const sweepListScript = `[ -d "$1" ] || exit 0
+for f in "$1"/` + markerPrefix + `*; do
+[ -f "$f" ] || continue
+printf 'marker %s\n' "${f##*/}"
+cat "$f" && echo
+done`
+
+const sweepPartsScript = `[ -d "$1" ] || exit 0
+find "$1" -name '` + partPrefix + `*' -type f -print -exec rm -f {} \; | grep -c '/` + partPrefix + `' || :`
+
+const sweepProcessesScript = `for f in $(grep -l ` + runVariable + `= /proc/[0-9]*/environ 2>/dev/null); do
+v=$(tr '\000' '\n' < "$f" 2>/dev/null | grep '^` + runVariable + `=') || continue
+p=${f#/proc/}
+printf '%s %s\n' "${p%/environ}" "$v"
+done`
+
+// Sweep removes what own runs that have ended left below base: what their markers name, parts of files of anyone, and commands
+// that still run. The caller holds the device's lock, so that nobody is just sending a file.
+func Sweep(ctx context.Context, d Device, base string) (Swept, error) {
+	var s Swept
+	if err := checkPath(base); err != nil {
+		return s, err
+	}
+	fail := func(err error) (Swept, error) {
+		return s, fmt.Errorf("clean up on the device after an earlier run: %w", err)
+	}
+	// The processes first: they might write on.
+	running, err := output(ctx, d, Shell(sweepProcessesScript))
+	if err != nil {
+		return fail(err)
+	}
+	kill := []string{"kill", "-KILL"}
+	for line := range strings.Lines(running) {
+		pid, id, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " "+runVariable+"=")
+		if o, ok := readID(id); ok && o.Dead() {
+			kill = append(kill, pid)
+		}
+	}
+	if s.Processes = len(kill) - 2; s.Processes > 0 {
+		var exit *ExitError // One of them may just have ended.
+		if err := d.Run(ctx, Command{Args: kill}); err != nil && !errors.As(err, &exit) {
+			return fail(err)
+		}
+	}
+	markers, err := output(ctx, d, Shell(sweepListScript, base))
+	if err != nil {
+		return fail(err)
+	}
+	var files []string
+	s.Runs, s.Paths, files = readMarkers(base, markers)
+	if err := remove(ctx, d, append(slices.Clone(s.Paths), files...)); err != nil {
+		return fail(err)
+	}
+	count, err := output(ctx, d, Shell(sweepPartsScript, base))
+	if err != nil {
+		return fail(err)
+	}
+	if count = strings.TrimSpace(count); count != "" {
+		if s.Parts, err = strconv.Atoi(count); err != nil {
+			return fail(err)
+		}
+	}
+	return s, nil
+}
+
+// readMarkers reads the list of markers and gives those of own runs that have ended: the runs, what they made, the markers.
+// A path that is not below base is none of ours, whatever the marker says.
+func readMarkers(base, text string) (runs []Owner, paths, files []string) {
+	var own, first bool
+	var name string
+	for line := range strings.Lines(text) {
+		line = strings.TrimSuffix(line, "\n")
+		switch rest, marker := strings.CutPrefix(line, "marker "); {
+		case marker:
+			name, own, first = rest, false, true
+		case first:
+			first = false
+			var o Owner
+			if json.Unmarshal([]byte(line), &o) == nil && o.Dead() {
+				own = true
+				runs = append(runs, o)
+				files = append(files, path.Join(base, name))
+			}
+		case own:
+			if p, err := strconv.Unquote(line); err == nil && below(base, p) == nil {
+				paths = append(paths, p)
+			}
+		}
+	}
+	return runs, paths, files
+}
+
+func output(ctx context.Context, d Device, c Command) (string, error) {
+	var out strings.Builder
+	c.Stdout = &out
+	err := d.Run(ctx, c)
+	return out.String(), err
+}

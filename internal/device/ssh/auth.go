@@ -1,0 +1,159 @@
+package ssh
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+
+	"golang.org/x/crypto/ssh"
+	"golang.org/x/crypto/ssh/agent"
+)
+
+// AuthError is a user whom the server did not let in.
+type AuthError struct {
+	User string
+	// Tried says what was offered, for people; no secret is in it.
+	Tried string
+	// Err is what the server or the library said.
+	Err error
+}
+
+func (e *AuthError) Error() string {
+	return fmt.Sprintf("%s was not let in with %s: %v", e.User, e.Tried, e.Err)
+}
+
+// Unwrap gives the library's error.
+func (e *AuthError) Unwrap() error { return e.Err }
+
+// auth offers what is there, in order: keys of files, keys of the agent, the password, an answer.
+type auth struct {
+	host    host
+	options Options
+	waiting *waiting
+
+	begun    bool // the server has asked who it is
+	log      []string
+	agent    net.Conn
+	password bool  // it was used
+	failure  error // why nobody answered
+}
+
+func (a *auth) methods() []ssh.AuthMethod {
+	list := []ssh.AuthMethod{ssh.PublicKeysCallback(a.signers)}
+	if a.options.Password != "" || a.options.Ask != nil {
+		tries := 1
+		if a.options.Ask != nil {
+			tries = 3
+		}
+		prompt := fmt.Sprintf("Password of %s@%s: ", a.host.user, a.host.host)
+		list = append(list,
+			ssh.RetryableAuthMethod(ssh.PasswordCallback(func() (string, error) { return a.secret(prompt) }), tries),
+			ssh.RetryableAuthMethod(ssh.KeyboardInteractive(a.answer), tries))
+	}
+	return list
+}
+
+func (a *auth) close() {
+	if a.agent != nil {
+		_ = a.agent.Close() // It was only asked.
+	}
+}
+
+func (a *auth) said() string {
+	if len(a.log) == 0 {
+		return "nothing: there is no key, no agent and no password"
+	}
+	return strings.Join(a.log, ", ")
+}
+
+// signers gives all keys. Those of files that cannot be read are named in the error of a login that fails.
+func (a *auth) signers() ([]ssh.Signer, error) {
+	a.begun = true
+	var list []ssh.Signer
+	for _, path := range a.host.identities {
+		text, err := os.ReadFile(path)
+		if os.IsNotExist(err) {
+			continue
+		}
+		if err == nil {
+			var s ssh.Signer
+			if s, err = ssh.ParsePrivateKey(text); err == nil {
+				list = append(list, s)
+				a.log = append(a.log, "the key "+path)
+				continue
+			}
+		}
+		a.log = append(a.log, fmt.Sprintf("not the key %s (%v)", path, err))
+	}
+	held, err := a.held()
+	if err != nil {
+		a.log = append(a.log, fmt.Sprintf("not the agent (%v)", err))
+	}
+	if len(held) > 0 {
+		a.log = append(a.log, fmt.Sprintf("%d keys of the agent", len(held)))
+	}
+	return append(list, held...), nil
+}
+
+// held gives the agent's keys.
+func (a *auth) held() ([]ssh.Signer, error) {
+	socket := a.options.Agent
+	if socket == "" {
+		socket = os.Getenv("SSH_AUTH_SOCK")
+	}
+	if socket == "" || socket == "none" {
+		return nil, nil
+	}
+	//nolint:noctx // A socket of this machine.
+	conn, err := net.Dial("unix", socket)
+	if err != nil {
+		return nil, err
+	}
+	a.agent = conn
+	return agent.NewClient(conn).Signers()
+}
+
+// secret gives the password that was set, once, and then what somebody types.
+func (a *auth) secret(prompt string) (string, error) {
+	if a.options.Password != "" && !a.password {
+		a.password = true
+		a.log = append(a.log, "the password that is set")
+		return a.options.Password, nil
+	}
+	return a.ask(prompt)
+}
+
+// ask asks somebody, if there is one.
+func (a *auth) ask(prompt string) (string, error) {
+	if a.options.Ask == nil {
+		return "", io.EOF // No more to offer.
+	}
+	a.waiting.begin()
+	defer a.waiting.end()
+	a.log = append(a.log, "a password that was asked for")
+	text, err := a.options.Ask(prompt)
+	if err != nil {
+		a.failure = err
+	}
+	return text, err
+}
+
+// answer answers a server that asks for the password in words of its own: with the one that is set, once, if it is the only
+// question, else with what somebody types.
+func (a *auth) answer(_, _ string, questions []string, _ []bool) ([]string, error) {
+	answers := make([]string, len(questions))
+	for i, q := range questions {
+		var err error
+		if len(questions) == 1 {
+			answers[i], err = a.secret(q)
+		} else {
+			answers[i], err = a.ask(q)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return answers, nil
+}

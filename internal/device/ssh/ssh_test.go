@@ -1,0 +1,498 @@
+package ssh
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+	"golang.org/x/crypto/ssh/agent"
+
+	"quantcheck/internal/device"
+	"quantcheck/internal/device/devicetest"
+)
+
+// server is an OpenSSH server on this machine, with keys of its own, for the one test that started it.
+type server struct {
+	port     int
+	hostKey  ssh.PublicKey
+	identity string // the user's private key
+	known    string // a known_hosts with the server's key
+	dir      string
+}
+
+// writeKey makes a private key and gives its public half.
+func writeKey(t testing.TB, path string) (ssh.PublicKey, ed25519.PrivateKey) {
+	t.Helper()
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, err := ssh.MarshalPrivateKey(private, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	key, err := ssh.NewPublicKey(public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key, private
+}
+
+func startServer(t testing.TB) *server {
+	t.Helper()
+	program, err := exec.LookPath("/usr/sbin/sshd")
+	if err != nil {
+		t.Skipf("SKIPPED FOR WANT OF sshd: %v; install openssh-server", err)
+	}
+	if os.Getuid() == 0 {
+		if err := os.MkdirAll("/run/sshd", 0o755); err != nil {
+			t.Skipf("SKIPPED FOR WANT OF sshd: %v", err)
+		}
+	}
+	dir := t.TempDir()
+	s := &server{dir: dir, identity: filepath.Join(dir, "id"), known: filepath.Join(dir, "known_hosts")}
+	s.hostKey, _ = writeKey(t, filepath.Join(dir, "host"))
+	user, _ := writeKey(t, s.identity)
+	if err := os.WriteFile(filepath.Join(dir, "authorized_keys"), ssh.MarshalAuthorizedKey(user), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	// Somebody else may take the free port in between; only OpenSSH 9.8 and later know of penalties.
+	for _, more := range []string{"PerSourcePenalties no\n", "", "", ""} {
+		if s.port = s.listen(t, program, more); s.port != 0 {
+			line := fmt.Sprintf("[127.0.0.1]:%d %s", s.port, ssh.MarshalAuthorizedKey(s.hostKey))
+			if err := os.WriteFile(s.known, []byte(line), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			return s
+		}
+	}
+	t.Fatal("sshd does not listen")
+	return nil
+}
+
+// listen starts the server on a free port; 0 if it did not come up.
+func (s *server) listen(t testing.TB, program, more string) int {
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := l.Addr().(*net.TCPAddr).Port
+	_ = l.Close() // Only its number was needed.
+	// With that SHLVL bash does not read the .bashrc of whoever runs the test.
+	config := fmt.Sprintf(`Port %d
+ListenAddress 127.0.0.1
+HostKey %[2]s/host
+AuthorizedKeysFile %[2]s/authorized_keys
+PidFile none
+StrictModes no
+UsePAM no
+PasswordAuthentication no
+PermitRootLogin yes
+MaxStartups 200
+MaxSessions 100
+SetEnv SHLVL=9
+Subsystem sftp internal-sftp
+`+more, port, s.dir)
+	file := filepath.Join(s.dir, "sshd_config")
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cmd := exec.CommandContext(ctx, program, "-D", "-e", "-f", file)
+	var log bytes.Buffer
+	cmd.Stderr = &log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		_ = cmd.Wait() // It is killed.
+		close(ended)
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-ended
+		if t.Failed() && testing.Verbose() {
+			t.Logf("sshd: %s", log.String())
+		}
+	})
+	for range 500 {
+		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err == nil {
+			_ = conn.Close() // It was only a question.
+			return port
+		}
+		select {
+		case <-ended:
+			return 0
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	return 0
+}
+
+// connected reports whether the server holds its end of the connection from a port.
+func (s *server) connected(t testing.TB, port int) bool {
+	t.Helper()
+	table, err := os.ReadFile("/proc/net/tcp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ends := fmt.Sprintf(" 0100007F:%04X 0100007F:%04X ", s.port, port)
+	return strings.Contains(string(table), ends+"01") || strings.Contains(string(table), ends+"08") // established, to be closed
+}
+
+func (s *server) target() device.Target {
+	return device.Target{Kind: device.SSH, Host: "127.0.0.1", Port: s.port}
+}
+
+func (s *server) options() Options {
+	return Options{
+		ConfigFile: filepath.Join(s.dir, "none"), KnownHosts: s.known, Identities: []string{s.identity}, Agent: "none",
+	}
+}
+
+func open(t testing.TB, s *server, o Options) *Device {
+	t.Helper()
+	d, err := Open(t.Context(), s.target(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return d
+}
+
+// cutting is a connection that breaks after so many more bytes, once armed.
+type cutting struct {
+	net.Conn
+	armed *atomic.Bool
+	left  *atomic.Int64
+}
+
+func (c cutting) cut(n int) bool { return c.armed.Load() && c.left.Add(-int64(n)) < 0 }
+
+func (c cutting) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if err == nil && c.cut(n) {
+		_ = c.Close() // This is the fault.
+		return 0, net.ErrClosed
+	}
+	return n, err
+}
+
+func (c cutting) Write(p []byte) (int, error) {
+	if !c.cut(len(p)) {
+		return c.Conn.Write(p)
+	}
+	n, _ := c.Conn.Write(p[:max(0, len(p)+int(c.left.Load()))])
+	_ = c.Close() // This is the fault.
+	return n, net.ErrClosed
+}
+
+func TestConformance(t *testing.T) {
+	s := startServer(t)
+	devicetest.Run(t, devicetest.Harness{
+		Open: func(t testing.TB) device.Device { return open(t, s, s.options()) },
+		Cut: func(t testing.TB, after int64) (device.Device, func() bool) {
+			o := s.options()
+			var port int
+			var armed atomic.Bool
+			var left atomic.Int64
+			left.Store(after)
+			o.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+				conn, err := new(net.Dialer).DialContext(ctx, network, address)
+				if err == nil {
+					port = conn.LocalAddr().(*net.TCPAddr).Port
+				}
+				return cutting{conn, &armed, &left}, err
+			}
+			d, err := Open(t.Context(), s.target(), o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = d.Close() }) // It may be broken.
+			armed.Store(true)
+			return d, func() bool { return !s.connected(t, port) }
+		},
+	})
+}
+
+func TestHostKeysAreChecked(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	other, _ := writeKey(t, filepath.Join(t.TempDir(), "other"))
+	stranger := fmt.Sprintf("[127.0.0.1]:%d %s", s.port, ssh.MarshalAuthorizedKey(other))
+	for _, row := range []struct {
+		name     string
+		known    string // "-" is no file
+		set      func(*Options)
+		accepted bool
+		changed  bool
+	}{
+		{"unknown", "-", func(*Options) {}, false, false},
+		{"unknown and refused by somebody", "-", func(o *Options) { o.Accept = func(HostKey) bool { return false } }, false, false},
+		{"unknown and accepted by somebody", "-", func(o *Options) {
+			o.Accept = func(k HostKey) bool {
+				return k.Fingerprint == ssh.FingerprintSHA256(s.hostKey) && k.Type == "ssh-ed25519"
+			}
+		}, true, false},
+		{"unknown and accepted for scripts", "# no line end", func(o *Options) { o.AcceptNew = true }, true, false},
+		{"changed", stranger, func(*Options) {}, false, true},
+		{"changed, and all who could accept would", stranger, func(o *Options) {
+			o.AcceptNew, o.Accept = true, func(HostKey) bool { return true }
+		}, false, true},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			o := s.options()
+			o.KnownHosts = filepath.Join(t.TempDir(), "new", "known_hosts")
+			if row.known != "-" {
+				if err := os.MkdirAll(filepath.Dir(o.KnownHosts), 0o700); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(o.KnownHosts, []byte(row.known), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			row.set(&o)
+			d, err := Open(t.Context(), s.target(), o)
+			text, _ := os.ReadFile(o.KnownHosts)
+			if row.accepted {
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer d.Close()
+				// The second time nobody is asked.
+				o.AcceptNew, o.Accept = false, nil
+				open(t, s, o)
+				return
+			}
+			var e *HostKeyError
+			if !errors.As(err, &e) || e.Changed != row.changed || e.Fingerprint != ssh.FingerprintSHA256(s.hostKey) || !strings.Contains(err.Error(), e.Fingerprint) {
+				t.Errorf("%v", err)
+			}
+			if row.known == "-" && len(text) > 0 || row.known != "-" && string(text) != row.known {
+				t.Errorf("known_hosts holds %q", text)
+			}
+		})
+	}
+}
+
+func TestWaysIn(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	t.Run("an alias", func(t *testing.T) {
+		t.Parallel()
+		o := s.options()
+		o.Identities = nil
+		o.ConfigFile = filepath.Join(t.TempDir(), "config")
+		text := fmt.Sprintf("Host board\n  HostName 127.0.0.1\n  Port %d\n  User root\n  IdentityFile %s\nHost jump\n  ProxyJump other\n", s.port, s.identity)
+		if err := os.WriteFile(o.ConfigFile, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		target, err := device.Parse("board")
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := Open(t.Context(), target, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer d.Close()
+		if want := "ssh://root@127.0.0.1:" + strconv.Itoa(s.port); d.Name() != want {
+			t.Errorf("%s, want %s", d.Name(), want)
+		}
+		if _, err := Open(t.Context(), device.Target{Kind: device.SSH, Host: "jump"}, o); err == nil || !strings.Contains(err.Error(), "ProxyJump") {
+			t.Errorf("a jump: %v", err)
+		}
+	})
+	t.Run("the agent", func(t *testing.T) {
+		t.Parallel()
+		text, err := os.ReadFile(s.identity)
+		if err != nil {
+			t.Fatal(err)
+		}
+		key, err := ssh.ParseRawPrivateKey(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ring := agent.NewKeyring()
+		if err := ring.Add(agent.AddedKey{PrivateKey: key}); err != nil {
+			t.Fatal(err)
+		}
+		o := s.options()
+		o.Identities = []string{}
+		o.Agent = filepath.Join(t.TempDir(), "agent")
+		l, err := new(net.ListenConfig).Listen(t.Context(), "unix", o.Agent)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		go func() {
+			for {
+				conn, err := l.Accept()
+				if err != nil {
+					return
+				}
+				go func() { _ = agent.ServeAgent(ring, conn) }() // It ends with the connection.
+			}
+		}()
+		open(t, s, o)
+	})
+	t.Run("nobody is let in without a key, and no secret is told", func(t *testing.T) {
+		t.Parallel()
+		o := s.options()
+		o.Identities, o.Password = []string{filepath.Join(s.dir, "sshd_config")}, "s3cret"
+		_, err := Open(t.Context(), s.target(), o)
+		var e *AuthError
+		if !errors.As(err, &e) || strings.Contains(err.Error(), "s3cret") || !strings.Contains(err.Error(), "sshd_config") {
+			t.Errorf("%v", err)
+		}
+	})
+	t.Run("no server", func(t *testing.T) {
+		t.Parallel()
+		_, err := Open(t.Context(), device.Target{Kind: device.SSH, Host: "127.0.0.1", Port: 1}, s.options())
+		if !errors.Is(err, device.ErrLost) {
+			t.Errorf("%v", err)
+		}
+	})
+}
+
+// silent accepts connections and says nothing.
+func TestAServerThatIsSilent(t *testing.T) {
+	t.Parallel()
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	target := device.Target{Kind: device.SSH, Host: "127.0.0.1", Port: l.Addr().(*net.TCPAddr).Port}
+	o := Options{ConfigFile: "/none", KnownHosts: filepath.Join(t.TempDir(), "k"), Agent: "none", Timeout: 300 * time.Millisecond}
+	if _, err := Open(t.Context(), target, o); !errors.Is(err, device.ErrLost) {
+		t.Errorf("%v", err)
+	}
+	o.Timeout = time.Minute
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	start := time.Now()
+	if _, err := Open(ctx, target, o); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) > time.Second {
+		t.Errorf("%v after %s", err, time.Since(start))
+	}
+}
+
+// A device that is unplugged sends nothing more, not even an end.
+func TestADeviceThatFallsSilent(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	o := s.options()
+	o.Timeout = time.Second
+	var deaf atomic.Bool
+	o.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, network, address)
+		return unplugged{conn, &deaf}, err
+	}
+	d := open(t, s, o)
+	deaf.Store(true)
+	ended := make(chan error, 1)
+	go func() { ended <- d.Run(t.Context(), device.Shell("sleep 60")) }()
+	select {
+	case err := <-ended:
+		if !errors.Is(err, device.ErrLost) {
+			t.Error(err)
+		}
+	case <-time.After(5 * time.Second):
+		t.Error("nobody noticed")
+	}
+}
+
+type unplugged struct {
+	net.Conn
+	deaf *atomic.Bool
+}
+
+func (u unplugged) Write(p []byte) (int, error) {
+	if u.deaf.Load() {
+		return len(p), nil
+	}
+	return u.Conn.Write(p)
+}
+
+func TestEnv(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		name, text string
+		want       Env
+		bad        bool
+	}{
+		{"the seed's", "HOSTNAME=10.0.0.2\nDEVICE_USER=root\nPASSWORD=a=b #c\n", Env{"10.0.0.2", "root", "a=b #c"}, false},
+		{"quotes, comments, others", "# x\n\nexport HOSTNAME = \"h\"\r\nPASSWORD=' p '\nOTHER=1", Env{Host: "h", Password: " p "}, false},
+		{"not an assignment", "HOSTNAME=h\ns3cret", Env{}, true},
+		{"an open quote", "PASSWORD='s3cret", Env{}, true},
+	} {
+		got, err := ParseEnv([]byte(row.text))
+		if got != row.want || (err != nil) != row.bad || err != nil && strings.Contains(err.Error(), "s3cret") {
+			t.Errorf("%s: %+v %v", row.name, got, err)
+		}
+	}
+}
+
+// BenchmarkTransfer moves 100 MB to the server and back, with Push, Pull and scp.
+func BenchmarkTransfer(b *testing.B) {
+	s := startServer(b)
+	d := open(b, s, s.options())
+	const size = 100 << 20
+	from := filepath.Join(b.TempDir(), "from")
+	data := make([]byte, size)
+	_, _ = rand.Read(data) // It never fails.
+	if err := os.WriteFile(from, data, 0o666); err != nil {
+		b.Fatal(err)
+	}
+	to := filepath.Join(b.TempDir(), "to")
+	scp := func(args ...string) func(context.Context) error {
+		return func(ctx context.Context) error {
+			args := append([]string{"-q", "-F", "none", "-P", strconv.Itoa(s.port), "-i", s.identity, "-o", "UserKnownHostsFile=" + s.known}, args...)
+			return exec.CommandContext(ctx, "scp", args...).Run()
+		}
+	}
+	for _, row := range []struct {
+		name string
+		move func(context.Context) error
+	}{
+		{"push", func(ctx context.Context) error { return device.Push(ctx, d, device.FromDisk(from, to)) }},
+		{"push-scp", scp(from, "127.0.0.1:"+to)},
+		{"pull", func(ctx context.Context) error { return device.PullFile(ctx, d, from, to) }},
+		{"pull-scp", scp("127.0.0.1:"+from, to)},
+		{"pull-nowhere", func(ctx context.Context) error { return device.Pull(ctx, d, from, io.Discard) }},
+	} {
+		b.Run(row.name, func(b *testing.B) {
+			b.SetBytes(size)
+			for b.Loop() {
+				if err := row.move(b.Context()); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

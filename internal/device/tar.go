@@ -1,0 +1,136 @@
+package device
+
+import (
+	"archive/tar"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"strings"
+)
+
+// Pulled is what PullTar saw.
+type Pulled struct {
+	Files int
+	Bytes int64
+	// Others names what is neither a file nor a folder and was passed over.
+	Others []string
+}
+
+// PullTar reads all files below a folder of the device as one stream, while tar writes it there: each gets a file's path
+// relative to dir, its size and its content, of which it reads what it needs before it returns. Nothing is kept on either
+// side. Every file is whole when each has read it to its end; that there are no more is only certain without an error, which
+// is ErrLost or ErrDamaged if the stream ends early. An error of each ends it.
+func PullTar(ctx context.Context, d Device, dir string, each func(name string, size int64, r io.Reader) error) (Pulled, error) {
+	if err := checkPath(dir); err != nil {
+		return Pulled{}, err
+	}
+	return ReadTar(ctx, d, Command{Args: []string{"tar", "-cf", "-", "."}, Dir: dir}, each)
+}
+
+// ReadTar is PullTar for the stream that a command of the caller's writes on its stdout, which is replaced.
+func ReadTar(ctx context.Context, d Device, c Command, each func(name string, size int64, r io.Reader) error) (Pulled, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	pr, pw := io.Pipe()
+	stop := context.AfterFunc(ctx, func() { _ = pw.CloseWithError(context.Cause(ctx)) }) // It always succeeds.
+	defer stop()
+	c.Stdout = pw
+	ran := make(chan error, 1)
+	go func() {
+		err := d.Run(ctx, c)
+		_ = pw.CloseWithError(err) // nil is the stream's end.
+		ran <- err
+	}()
+	p, mine, err := walkTar(pr, each)
+	if err != nil {
+		cancel(err)
+		_ = pr.CloseWithError(err) // The command cannot write any more.
+	}
+	end := <-ran
+	switch {
+	case mine: // each's error, which ended the command.
+		return p, err
+	case end != nil && (err == nil || !errors.Is(end, err) || errors.Is(err, end)): // It is not the end that err brought.
+		return p, fmt.Errorf("read files: %w", end)
+	case err != nil:
+		return p, fmt.Errorf("read files: %w: %w", ErrDamaged, err)
+	}
+	return p, nil
+}
+
+// walkTar reads a tar to its end. mine says that the error is each's.
+func walkTar(r io.Reader, each func(string, int64, io.Reader) error) (p Pulled, mine bool, err error) {
+	z := &zeros{r: r}
+	t := tar.NewReader(z)
+	for {
+		h, err := t.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return p, false, err
+		}
+		name := path.Clean(h.Name)
+		switch h.Typeflag {
+		case tar.TypeDir, tar.TypeXGlobalHeader:
+			continue
+		case tar.TypeReg:
+		default:
+			p.Others = append(p.Others, name)
+			continue
+		}
+		if path.IsAbs(name) || name == ".." || strings.HasPrefix(name, "../") {
+			return p, false, fmt.Errorf("%q leads out of the folder", h.Name)
+		}
+		content := &failing{r: t}
+		if err := each(name, h.Size, content); err != nil {
+			// An error of the stream that each only passed on is the stream's.
+			return p, content.err == nil, err
+		}
+		p.Files++
+		p.Bytes += h.Size
+	}
+	// A stream that ends between two files looks whole but for the two empty blocks that end a tar.
+	if _, err := io.Copy(io.Discard, z); err != nil {
+		return p, false, err
+	}
+	if z.n < 1024 {
+		return p, false, io.ErrUnexpectedEOF
+	}
+	return p, false, nil
+}
+
+// failing remembers the error that reading ended with.
+type failing struct {
+	r   io.Reader
+	err error
+}
+
+func (f *failing) Read(p []byte) (int, error) {
+	n, err := f.r.Read(p)
+	if err != nil && err != io.EOF {
+		f.err = err
+	}
+	return n, err
+}
+
+// zeros counts the zero bytes that were read last.
+type zeros struct {
+	r io.Reader
+	n int
+}
+
+func (z *zeros) Read(p []byte) (int, error) {
+	n, err := z.r.Read(p)
+	i := n
+	for i > 0 && p[i-1] == 0 {
+		i--
+	}
+	if i > 0 {
+		z.n = 0
+	}
+	z.n += n - i
+	return n, err
+}
