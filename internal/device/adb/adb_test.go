@@ -107,7 +107,10 @@ func program(t testing.TB, after int64) string {
 	name := filepath.Join(t.TempDir(), "adb")
 	// A program with the race detector sleeps for a second at its end, unless it is told not to.
 	text := fmt.Sprintf("#!/bin/sh\nGORACE=atexit_sleep_ms=0 %s=%d exec %s \"$@\"\n", standIn, after, device.Quote(self))
-	if err := os.WriteFile(name, []byte(text), 0o700); err != nil {
+	syscall.ForkLock.RLock() // A child of another test that held it open for writing would make it "text file busy".
+	err = os.WriteFile(name, []byte(text), 0o700)
+	syscall.ForkLock.RUnlock()
+	if err != nil {
 		t.Fatal(err)
 	}
 	return name

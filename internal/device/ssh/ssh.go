@@ -145,6 +145,9 @@ type waiting struct {
 func (w *waiting) begin() { w.timer.Stop() }
 func (w *waiting) end()   { w.timer.Reset(w.timeout) }
 
+// keepAlive is a request that servers answer, most by refusing it.
+const keepAlive = "keepalive@openssh.com"
+
 // watch asks the server for a sign of life, and gives it up if none comes.
 func (d *Device) watch(timeout time.Duration) {
 	tick := time.NewTicker(timeout / 3)
@@ -159,7 +162,7 @@ func (d *Device) watch(timeout time.Duration) {
 			d.close(fmt.Errorf("%w: the device has been silent for %s", device.ErrLost, timeout))
 			_ = d.client.Close() // It is given up.
 		})
-		_, _, err := d.client.SendRequest("keepalive@openssh.com", true, nil)
+		_, _, err := d.client.SendRequest(keepAlive, true, nil)
 		silent.Stop()
 		if err != nil {
 			return // The connection has ended, and its Wait tells it.
@@ -232,21 +235,29 @@ func (d *Device) begin(script string, input io.Reader, stdout, stderr io.Writer)
 	if input != nil {
 		go device.Feed(pipe, input)
 	}
-	return &process{s}, nil
+	return &process{s, d.client}, nil
 }
 
-type process struct{ s *ssh.Session }
+type process struct {
+	s      *ssh.Session
+	client *ssh.Client
+}
 
 func (p *process) Wait() error {
 	err := p.s.Wait()
 	_ = p.s.Close() // Most often the other side has closed it.
-	if exit := (*ssh.ExitError)(nil); errors.As(err, &exit) {
-		return nil // The script told its status.
-	}
-	if missing := (*ssh.ExitMissingError)(nil); errors.As(err, &missing) {
+	exit, missing := (*ssh.ExitError)(nil), (*ssh.ExitMissingError)(nil)
+	switch {
+	case errors.As(err, &missing):
 		return device.ErrLost
+	case err != nil && !errors.As(err, &exit): // The script told its status.
+		return err
 	}
-	return err
+	// A status may overtake output, and a broken connection ends output as its end does: what still answers has sent all.
+	if _, _, err := p.client.SendRequest(keepAlive, true, nil); err != nil {
+		return fmt.Errorf("%w: %w", device.ErrLost, err)
+	}
+	return nil
 }
 
 func (p *process) Abandon() { _ = p.s.Close() } // Nothing can be done about it.
