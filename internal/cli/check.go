@@ -304,9 +304,7 @@ func (c *checkCmd) Run(con *console) error {
 		err = report.JSON(con.stdout, run)
 	} else {
 		report.Terminal(con.stdout, run)
-		for i, f := range files {
-			fmt.Fprintf(con.stdout, "%-12s %s\n", map[bool]string{true: "results"}[i == 0], report.Printable(f))
-		}
+		listFiles(con.stdout, "results", files)
 	}
 	if err != nil {
 		return err

@@ -91,9 +91,7 @@ func (c *estimateCmd) Run(con *console) error {
 		return err
 	}
 	if !c.JSON {
-		for i, f := range files {
-			fmt.Fprintf(con.stdout, "%-12s %s\n", map[bool]string{true: "written"}[i == 0], report.Printable(f))
-		}
+		listFiles(con.stdout, "written", files)
 	}
 	return c.gate(con.stderr, list)
 }
@@ -157,7 +155,7 @@ func (c *estimateCmd) against(con *console, mine *result.Estimated, memory int) 
 		return fetch(con, other, mine)
 	case flow.IsContainer(other), strings.EqualFold(filepath.Ext(other), ".onnx"):
 		var variants []string
-		if mine.Spec != nil && mine.Spec.Kind != variant.File && mine.Spec.Kind != variant.Dumps && len(c.Variant) > 0 {
+		if mine.Spec != nil && mine.Spec.Kind != variant.File && !mine.Spec.OfDLC() && len(c.Variant) > 0 {
 			variants = c.Variant[:1]
 		}
 		list, err := c.estimate(con, other, variants, memory, false)
@@ -301,16 +299,13 @@ func (c *estimateCmd) write(con *console, list []*result.Estimated) ([]string, e
 				return nil, err
 			}
 		}
-		page, _, err := workspacePage(con, folder, db)
+		_, err = writePage(con, folder, db, folder.Report())
 		switch {
 		case errors.Is(err, web.ErrNotBuilt):
 			fmt.Fprintf(con.stderr, "quantcheck: %v\n", err)
 		case err != nil:
 			return nil, err
 		default:
-			if err := workspace.WriteFile(folder.Report(), page); err != nil {
-				return nil, err
-			}
 			files = append(files, folder.Report())
 		}
 		files = append(files, folder.Database())

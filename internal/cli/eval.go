@@ -149,9 +149,7 @@ func (c *evalCmd) Run(con *console) error {
 		err = report.JSON(con.stdout, e)
 	} else {
 		report.Evaluation(con.stdout, e)
-		for i, f := range files {
-			fmt.Fprintf(con.stdout, "%-12s %s\n", map[bool]string{true: "results"}[i == 0], report.Printable(f))
-		}
+		listFiles(con.stdout, "results", files)
 	}
 	return errors.Join(err, c.gate(con, e))
 }

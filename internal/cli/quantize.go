@@ -120,9 +120,7 @@ func (c *quantizeCmd) draw(w io.Writer, q *flow.Quantized, files []string) {
 	for _, n := range q.Run.Warnings {
 		fmt.Fprintf(w, "note         %s\n", report.Printable(n))
 	}
-	for i, f := range files {
-		fmt.Fprintf(w, "%-12s %s\n", map[bool]string{true: "written"}[i == 0], report.Printable(f))
-	}
+	listFiles(w, "written", files)
 	if c.Encodings != "" && c.EncodingsVersion == "0.6.1" {
 		fmt.Fprintf(w, "next         snpe-onnx-to-dlc -i %s --quantization_overrides %s, then snpe-dlc-quant --override_params\n", report.Printable(c.Model), report.Printable(c.Encodings))
 	}

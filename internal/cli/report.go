@@ -27,30 +27,27 @@ func (c *reportCmd) Run(con *console) error {
 		return err
 	}
 	defer db.Close()
-	page, content, err := workspacePage(con, folder, db)
+	path := c.Output
+	if path == "" {
+		path = folder.Report()
+	}
+	content, err := writePage(con, folder, db, path)
 	if err != nil {
 		return err
 	}
 	for _, p := range content.Problems {
 		fmt.Fprintf(con.stderr, "quantcheck: %s\n", report.Printable(p))
 	}
-	path := c.Output
-	if path == "" {
-		path = folder.Report()
-	}
-	if err := workspace.WriteFile(path, page); err != nil {
-		return err
-	}
 	counts := fmt.Sprintf("%d runs, %d evaluations, %d estimates", len(content.Runs), len(content.Evaluations), len(content.Estimates))
 	_, err = fmt.Fprintf(con.stdout, "%s: %s\n", report.Printable(path), counts)
 	return err
 }
 
-// workspacePage draws everything that a workspace holds, and gives what it has drawn.
-func workspacePage(con *console, folder workspace.Folder, db *workspace.Store) (page []byte, content web.Content, err error) {
+// writePage draws everything that a workspace holds into a file, and gives what it has drawn.
+func writePage(con *console, folder workspace.Folder, db *workspace.Store, path string) (web.Content, error) {
 	ids, err := db.Runs(con.ctx)
 	if err != nil {
-		return nil, content, err
+		return web.Content{}, err
 	}
 	var runs []*result.Run
 	var problems []string
@@ -58,7 +55,7 @@ func workspacePage(con *console, folder workspace.Folder, db *workspace.Store) (
 		run, err := db.Run(con.ctx, id)
 		switch {
 		case con.ctx.Err() != nil:
-			return nil, content, con.ctx.Err()
+			return web.Content{}, con.ctx.Err()
 		case err != nil:
 			problems = append(problems, err.Error())
 		default:
@@ -69,13 +66,16 @@ func workspacePage(con *console, folder workspace.Folder, db *workspace.Store) (
 			runs = append(runs, run)
 		}
 	}
-	content, err = besideRuns(con, folder, db)
+	content, err := besideRuns(con, folder, db)
 	if err != nil {
-		return nil, content, err
+		return web.Content{}, err
 	}
 	content.Runs, content.Problems = runs, append(problems, content.Problems...)
-	page, err = web.Build(content)
-	return page, content, err
+	page, err := web.Build(content)
+	if err != nil {
+		return content, err
+	}
+	return content, workspace.WriteFile(path, page)
 }
 
 // besideRuns gathers what a workspace's page shows beside its runs.

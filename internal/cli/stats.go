@@ -49,14 +49,11 @@ func (c *statsCmd) Run(con *console) error {
 	if err != nil {
 		return err
 	}
-	page, content, err := workspacePage(con, folder, db)
+	content, err := writePage(con, folder, db, folder.Report())
 	if err != nil && !errors.Is(err, web.ErrNotBuilt) {
 		return err
 	}
 	if err == nil {
-		if err := workspace.WriteFile(folder.Report(), page); err != nil {
-			return err
-		}
 		files = append([]string{folder.Report()}, files...)
 	}
 	for _, p := range append(problems, content.Problems...) {
@@ -66,9 +63,7 @@ func (c *statsCmd) Run(con *console) error {
 		return report.JSON(con.stdout, list)
 	}
 	report.Statistics(con.stdout, list)
-	for i, f := range files {
-		fmt.Fprintf(con.stdout, "%-12s %s\n", map[bool]string{true: "results"}[i == 0], report.Printable(f))
-	}
+	listFiles(con.stdout, "results", files)
 	return nil
 }
 
@@ -129,16 +124,13 @@ func storeEvaluation(con *console, folder workspace.Folder, e *result.Evaluation
 	}
 	e.Warnings = append(e.Warnings, problems...)
 	files = append(append([]string{folder.Database()}, tables...), files...)
-	page, content, err := workspacePage(con, folder, db)
+	content, err := writePage(con, folder, db, folder.Report())
 	switch {
 	case errors.Is(err, web.ErrNotBuilt):
 		e.Warnings = append(e.Warnings, err.Error())
 	case err != nil:
 		return nil, err
 	default:
-		if err := workspace.WriteFile(folder.Report(), page); err != nil {
-			return nil, err
-		}
 		files = append([]string{folder.Report()}, files...)
 	}
 	e.Warnings = append(e.Warnings, content.Problems...)

@@ -88,7 +88,7 @@ func (b *build) model(ctx context.Context, calibrating *dataset.Set, loader data
 	ready := make([]*onnx.Model, len(b.variants))
 	b.contained = make([]*contained, len(b.variants))
 	for i, v := range b.variants {
-		if v.Kind == variant.Dumps || v.Kind == variant.DLC {
+		if v.OfDLC() {
 			c, err := b.openContained(v)
 			if err != nil {
 				return err
@@ -318,7 +318,7 @@ func (b *build) surgeon(i int) *qdq.Surgeon {
 func (b *build) hand(out Output) error {
 	for i := range b.run.Variants {
 		v := &b.run.Variants[i]
-		if v.Spec.Kind == variant.File || v.Spec.Kind == variant.DLC || v.Spec.Kind == variant.Dumps || v.Spec.Kind == variant.Half && emulated(v.Spec) {
+		if v.Spec.Kind == variant.File || v.Spec.OfDLC() || v.Spec.Kind == variant.Half && emulated(v.Spec) {
 			continue
 		}
 		if !b.spec.SaveModel && b.spec.Encodings == "" {

@@ -66,7 +66,7 @@ func (b *build) timeOf(ctx context.Context, e *estimator, i int, calibrating *da
 		return []string{l.Node, l.Op + "_" + l.Name}
 	}
 	switch {
-	case v.Kind == variant.Dumps || v.Kind == variant.DLC:
+	case v.OfDLC():
 		view, err := InspectDLC(v.File, nil)
 		if err != nil {
 			return nil, nil, err

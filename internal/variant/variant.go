@@ -61,6 +61,9 @@ type Spec struct {
 	Dir        string     `json:"dir,omitempty"`  // of dumps
 }
 
+// OfDLC reports whether the variant's File is a DLC, run as it is here or elsewhere.
+func (s Spec) OfDLC() bool { return s.Kind == DLC || s.Kind == Dumps }
+
 // Error says where a variant could not be parsed.
 type Error struct {
 	Text    string
