@@ -157,6 +157,8 @@ func Describe(s variant.Spec) string {
 		return "the DLC " + s.File + " as it is"
 	case variant.Dumps:
 		return fmt.Sprintf("run elsewhere: %s, made by %s", s.Dir, s.File)
+	case variant.Device:
+		return fmt.Sprintf("the DLC %s on the device %s", s.File, s.Target)
 	}
 	granularity := "per channel"
 	if !s.PerChannel {
