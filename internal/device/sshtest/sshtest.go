@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -31,7 +32,7 @@ type Options struct {
 	Config []string
 }
 
-// Server is a server that runs until the test's end.
+// Server is a server that runs until the test's end. Its methods may be called by several goroutines at once.
 type Server struct {
 	// Target is the server, without a user: whoever runs the test is let in.
 	Target device.Target
@@ -44,9 +45,11 @@ type Server struct {
 	dir     string
 	program string
 	options Options
-	cmd     *exec.Cmd
-	ended   chan struct{}
 	log     string
+
+	mu    sync.Mutex // held while the server is started or stopped
+	cmd   *exec.Cmd
+	ended chan struct{}
 }
 
 // Start starts a server. Where there is no sshd the test is skipped, with a line that says so.
@@ -139,7 +142,9 @@ func (s *Server) KnownLine() string {
 
 // Restart stops the server if it runs and starts it at the same port, with the same keys and options.
 func (s *Server) Restart(ctx context.Context) error {
-	s.Stop()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stop()
 	// Only OpenSSH 9.8 and later know of penalties, and an older one ends at the word.
 	err := s.run(ctx, "PerSourcePenalties no")
 	if err != nil {
@@ -180,12 +185,12 @@ func (s *Server) run(ctx context.Context, more string) error {
 		case <-s.ended:
 			return fmt.Errorf("sshd ended; see %s", s.log)
 		case <-ctx.Done():
-			s.Stop()
+			s.stop()
 			return context.Cause(ctx)
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
-	s.Stop()
+	s.stop()
 	return fmt.Errorf("sshd does not listen at %s; see %s", address, s.log)
 }
 

@@ -11,6 +11,12 @@ import (
 // Stop is the power cut: it kills the server, its connections, and the commands that run in them. A server that does not run is
 // left alone.
 func (s *Server) Stop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stop()
+}
+
+func (s *Server) stop() {
 	if s.cmd == nil {
 		return
 	}
@@ -21,6 +27,8 @@ func (s *Server) Stop() {
 
 // Drop kills the connections and the commands that run in them. The server goes on and takes new ones.
 func (s *Server) Drop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.cmd != nil {
 		s.kill(false)
 	}
