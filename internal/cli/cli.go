@@ -12,6 +12,8 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"quantcheck/internal/connect"
+	"quantcheck/internal/device"
 	"quantcheck/internal/flow"
 	"quantcheck/internal/machine"
 	"quantcheck/internal/onnxruntime"
@@ -112,9 +114,10 @@ func status(ctx context.Context, err error, stderr io.Writer) int {
 	}
 	fmt.Fprintf(stderr, "quantcheck: %v\n", err)
 	switch {
-	case errors.Is(err, onnxruntime.ErrNoLibrary), errors.Is(err, qnn.ErrUnavailable):
+	case errors.Is(err, onnxruntime.ErrNoLibrary), errors.Is(err, qnn.ErrUnavailable), errors.Is(err, connect.ErrUnavailable),
+		errors.Is(err, device.ErrLost), errors.Is(err, device.ErrLocked):
 		return exitUnavailable
-	case errors.Is(err, flow.ErrUsage), errors.Is(err, errUsage):
+	case errors.Is(err, flow.ErrUsage), errors.Is(err, errUsage), errors.Is(err, connect.ErrUsage):
 		return exitUsage
 	}
 	return exitFailed

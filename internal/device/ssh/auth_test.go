@@ -2,6 +2,7 @@ package ssh
 
 import (
 	"context"
+	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/rsa"
 	"errors"
@@ -15,7 +16,17 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"quantcheck/internal/device"
+	"quantcheck/internal/device/sshtest"
 )
+
+func writeKey(t testing.TB, path string) (ssh.PublicKey, ed25519.PrivateKey) {
+	t.Helper()
+	key, private, err := sshtest.WriteKey(path, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key, private
+}
 
 // doorkeeper lets users in or not, with host keys of two types, and does nothing more. It stands where sshd would need an
 // account with a password.

@@ -1,11 +1,8 @@
 package ssh
 
 import (
-	"bytes"
 	"context"
-	"crypto/ed25519"
 	"crypto/rand"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -24,155 +21,18 @@ import (
 
 	"quantcheck/internal/device"
 	"quantcheck/internal/device/devicetest"
+	"quantcheck/internal/device/sshtest"
 )
 
-// server is an OpenSSH server on this machine, with keys of its own, for the one test that started it.
-type server struct {
-	port     int
-	hostKey  ssh.PublicKey
-	identity string // the user's private key
-	known    string // a known_hosts with the server's key
-	dir      string
-}
-
-// writeKey makes a private key and gives its public half.
-func writeKey(t testing.TB, path string) (ssh.PublicKey, ed25519.PrivateKey) {
-	t.Helper()
-	public, private, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	block, err := ssh.MarshalPrivateKey(private, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	key, err := ssh.NewPublicKey(public)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key, private
-}
-
-func startServer(t testing.TB) *server {
-	t.Helper()
-	program, err := exec.LookPath("/usr/sbin/sshd")
-	if err != nil {
-		t.Skipf("SKIPPED FOR WANT OF sshd: %v; install openssh-server", err)
-	}
-	if os.Getuid() == 0 {
-		if err := os.MkdirAll("/run/sshd", 0o755); err != nil {
-			t.Skipf("SKIPPED FOR WANT OF sshd: %v", err)
-		}
-	}
-	dir := t.TempDir()
-	s := &server{dir: dir, identity: filepath.Join(dir, "id"), known: filepath.Join(dir, "known_hosts")}
-	s.hostKey, _ = writeKey(t, filepath.Join(dir, "host"))
-	user, _ := writeKey(t, s.identity)
-	if err := os.WriteFile(filepath.Join(dir, "authorized_keys"), ssh.MarshalAuthorizedKey(user), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	// Somebody else may take the free port in between; only OpenSSH 9.8 and later know of penalties.
-	for _, more := range []string{"PerSourcePenalties no\n", "", "", ""} {
-		if s.port = s.listen(t, program, more); s.port != 0 {
-			line := fmt.Sprintf("[127.0.0.1]:%d %s", s.port, ssh.MarshalAuthorizedKey(s.hostKey))
-			if err := os.WriteFile(s.known, []byte(line), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			return s
-		}
-	}
-	t.Fatal("sshd does not listen")
-	return nil
-}
-
-// listen starts the server on a free port; 0 if it did not come up.
-func (s *server) listen(t testing.TB, program, more string) int {
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := l.Addr().(*net.TCPAddr).Port
-	_ = l.Close() // Only its number was needed.
-	// With that SHLVL bash does not read the .bashrc of whoever runs the test.
-	config := fmt.Sprintf(`Port %d
-ListenAddress 127.0.0.1
-HostKey %[2]s/host
-AuthorizedKeysFile %[2]s/authorized_keys
-PidFile none
-StrictModes no
-UsePAM no
-PasswordAuthentication no
-PermitRootLogin yes
-MaxStartups 200
-MaxSessions 100
-SetEnv SHLVL=9
-Subsystem sftp internal-sftp
-`+more, port, s.dir)
-	file := filepath.Join(s.dir, "sshd_config")
-	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, program, "-D", "-e", "-f", file)
-	var log bytes.Buffer
-	cmd.Stderr = &log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan struct{})
-	go func() {
-		_ = cmd.Wait() // It is killed.
-		close(ended)
-	}()
-	t.Cleanup(func() {
-		cancel()
-		<-ended
-		if t.Failed() && testing.Verbose() {
-			t.Logf("sshd: %s", log.String())
-		}
-	})
-	for range 500 {
-		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err == nil {
-			_ = conn.Close() // It was only a question.
-			return port
-		}
-		select {
-		case <-ended:
-			return 0
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
-	return 0
-}
-
-// connected reports whether the server holds its end of the connection from a port.
-func (s *server) connected(t testing.TB, port int) bool {
-	t.Helper()
-	table, err := os.ReadFile("/proc/net/tcp")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ends := fmt.Sprintf(" 0100007F:%04X 0100007F:%04X ", s.port, port)
-	return strings.Contains(string(table), ends+"01") || strings.Contains(string(table), ends+"08") // established, to be closed
-}
-
-func (s *server) target() device.Target {
-	return device.Target{Kind: device.SSH, Host: "127.0.0.1", Port: s.port}
-}
-
-func (s *server) options() Options {
+func options(s *sshtest.Server) Options {
 	return Options{
-		ConfigFile: filepath.Join(s.dir, "none"), KnownHosts: s.known, Identities: []string{s.identity}, Agent: "none",
+		ConfigFile: filepath.Join(filepath.Dir(s.Identity), "none"), KnownHosts: s.KnownHosts, Identities: []string{s.Identity}, Agent: "none",
 	}
 }
 
-func open(t testing.TB, s *server, o Options) *Device {
+func open(t testing.TB, s *sshtest.Server, o Options) *Device {
 	t.Helper()
-	d, err := Open(t.Context(), s.target(), o)
+	d, err := Open(t.Context(), s.Target, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,11 +72,11 @@ func (c cutting) Write(p []byte) (int, error) {
 }
 
 func TestConformance(t *testing.T) {
-	s := startServer(t)
+	s := sshtest.Start(t, sshtest.Options{})
 	devicetest.Run(t, devicetest.Harness{
-		Open: func(t testing.TB) device.Device { return open(t, s, s.options()) },
+		Open: func(t testing.TB) device.Device { return open(t, s, options(s)) },
 		Cut: func(t testing.TB, after int64) (device.Device, func() bool) {
-			o := s.options()
+			o := options(s)
 			var port int
 			var armed atomic.Bool
 			var left atomic.Int64
@@ -228,22 +88,28 @@ func TestConformance(t *testing.T) {
 				}
 				return cutting{conn, &armed, &left}, err
 			}
-			d, err := Open(t.Context(), s.target(), o)
+			d, err := Open(t.Context(), s.Target, o)
 			if err != nil {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = d.Close() }) // It may be broken.
 			armed.Store(true)
-			return d, func() bool { return !s.connected(t, port) }
+			return d, func() bool {
+				held, err := s.Connected(port)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return !held
+			}
 		},
 	})
 }
 
 func TestHostKeysAreChecked(t *testing.T) {
 	t.Parallel()
-	s := startServer(t)
+	s := sshtest.Start(t, sshtest.Options{})
 	other, _ := writeKey(t, filepath.Join(t.TempDir(), "other"))
-	stranger := fmt.Sprintf("[127.0.0.1]:%d %s", s.port, ssh.MarshalAuthorizedKey(other))
+	stranger := fmt.Sprintf("[127.0.0.1]:%d %s", s.Target.Port, ssh.MarshalAuthorizedKey(other))
 	for _, row := range []struct {
 		name     string
 		known    string // "-" is no file
@@ -255,7 +121,7 @@ func TestHostKeysAreChecked(t *testing.T) {
 		{"unknown and refused by somebody", "-", func(o *Options) { o.Accept = func(HostKey) bool { return false } }, false, false},
 		{"unknown and accepted by somebody", "-", func(o *Options) {
 			o.Accept = func(k HostKey) bool {
-				return k.Fingerprint == ssh.FingerprintSHA256(s.hostKey) && k.Type == "ssh-ed25519"
+				return k.Fingerprint == ssh.FingerprintSHA256(s.HostKey) && k.Type == "ssh-ed25519"
 			}
 		}, true, false},
 		{"unknown and accepted for scripts", "# no line end", func(o *Options) { o.AcceptNew = true }, true, false},
@@ -266,7 +132,7 @@ func TestHostKeysAreChecked(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
-			o := s.options()
+			o := options(s)
 			o.KnownHosts = filepath.Join(t.TempDir(), "new", "known_hosts")
 			if row.known != "-" {
 				if err := os.MkdirAll(filepath.Dir(o.KnownHosts), 0o700); err != nil {
@@ -277,7 +143,7 @@ func TestHostKeysAreChecked(t *testing.T) {
 				}
 			}
 			row.set(&o)
-			d, err := Open(t.Context(), s.target(), o)
+			d, err := Open(t.Context(), s.Target, o)
 			text, _ := os.ReadFile(o.KnownHosts)
 			if row.accepted {
 				if err != nil {
@@ -290,7 +156,7 @@ func TestHostKeysAreChecked(t *testing.T) {
 				return
 			}
 			var e *HostKeyError
-			if !errors.As(err, &e) || e.Changed != row.changed || e.Fingerprint != ssh.FingerprintSHA256(s.hostKey) || !strings.Contains(err.Error(), e.Fingerprint) {
+			if !errors.As(err, &e) || e.Changed != row.changed || e.Fingerprint != ssh.FingerprintSHA256(s.HostKey) || !strings.Contains(err.Error(), e.Fingerprint) {
 				t.Errorf("%v", err)
 			}
 			if row.known == "-" && len(text) > 0 || row.known != "-" && string(text) != row.known {
@@ -302,13 +168,13 @@ func TestHostKeysAreChecked(t *testing.T) {
 
 func TestWaysIn(t *testing.T) {
 	t.Parallel()
-	s := startServer(t)
+	s := sshtest.Start(t, sshtest.Options{})
 	t.Run("an alias", func(t *testing.T) {
 		t.Parallel()
-		o := s.options()
+		o := options(s)
 		o.Identities = nil
 		o.ConfigFile = filepath.Join(t.TempDir(), "config")
-		text := fmt.Sprintf("Host board\n  HostName 127.0.0.1\n  Port %d\n  User root\n  IdentityFile %s\nHost jump\n  ProxyJump other\n", s.port, s.identity)
+		text := fmt.Sprintf("Host board\n  HostName 127.0.0.1\n  Port %d\n  User root\n  IdentityFile %s\nHost jump\n  ProxyJump other\n", s.Target.Port, s.Identity)
 		if err := os.WriteFile(o.ConfigFile, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -321,7 +187,7 @@ func TestWaysIn(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer d.Close()
-		if want := "ssh://root@127.0.0.1:" + strconv.Itoa(s.port); d.Name() != want {
+		if want := "ssh://root@127.0.0.1:" + strconv.Itoa(s.Target.Port); d.Name() != want {
 			t.Errorf("%s, want %s", d.Name(), want)
 		}
 		if _, err := Open(t.Context(), device.Target{Kind: device.SSH, Host: "jump"}, o); err == nil || !strings.Contains(err.Error(), "ProxyJump") {
@@ -330,7 +196,7 @@ func TestWaysIn(t *testing.T) {
 	})
 	t.Run("the agent", func(t *testing.T) {
 		t.Parallel()
-		text, err := os.ReadFile(s.identity)
+		text, err := os.ReadFile(s.Identity)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -342,7 +208,7 @@ func TestWaysIn(t *testing.T) {
 		if err := ring.Add(agent.AddedKey{PrivateKey: key}); err != nil {
 			t.Fatal(err)
 		}
-		o := s.options()
+		o := options(s)
 		o.Identities = []string{}
 		o.Agent = filepath.Join(t.TempDir(), "agent")
 		l, err := new(net.ListenConfig).Listen(t.Context(), "unix", o.Agent)
@@ -363,9 +229,9 @@ func TestWaysIn(t *testing.T) {
 	})
 	t.Run("nobody is let in without a key, and no secret is told", func(t *testing.T) {
 		t.Parallel()
-		o := s.options()
-		o.Identities, o.Password = []string{filepath.Join(s.dir, "sshd_config")}, "s3cret"
-		_, err := Open(t.Context(), s.target(), o)
+		o := options(s)
+		o.Identities, o.Password = []string{filepath.Join(filepath.Dir(s.Identity), "sshd_config")}, "s3cret"
+		_, err := Open(t.Context(), s.Target, o)
 		var e *AuthError
 		if !errors.As(err, &e) || strings.Contains(err.Error(), "s3cret") || !strings.Contains(err.Error(), "sshd_config") {
 			t.Errorf("%v", err)
@@ -373,7 +239,7 @@ func TestWaysIn(t *testing.T) {
 	})
 	t.Run("no server", func(t *testing.T) {
 		t.Parallel()
-		_, err := Open(t.Context(), device.Target{Kind: device.SSH, Host: "127.0.0.1", Port: 1}, s.options())
+		_, err := Open(t.Context(), device.Target{Kind: device.SSH, Host: "127.0.0.1", Port: 1}, options(s))
 		if !errors.Is(err, device.ErrLost) {
 			t.Errorf("%v", err)
 		}
@@ -405,8 +271,8 @@ func TestAServerThatIsSilent(t *testing.T) {
 // A device that is unplugged sends nothing more, not even an end.
 func TestADeviceThatFallsSilent(t *testing.T) {
 	t.Parallel()
-	s := startServer(t)
-	o := s.options()
+	s := sshtest.Start(t, sshtest.Options{})
+	o := options(s)
 	o.Timeout = time.Second
 	var deaf atomic.Bool
 	o.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -460,8 +326,8 @@ func TestEnv(t *testing.T) {
 
 // BenchmarkTransfer moves 100 MB to the server and back, with Push, Pull and scp.
 func BenchmarkTransfer(b *testing.B) {
-	s := startServer(b)
-	d := open(b, s, s.options())
+	s := sshtest.Start(b, sshtest.Options{})
+	d := open(b, s, options(s))
 	const size = 100 << 20
 	from := filepath.Join(b.TempDir(), "from")
 	data := make([]byte, size)
@@ -472,7 +338,7 @@ func BenchmarkTransfer(b *testing.B) {
 	to := filepath.Join(b.TempDir(), "to")
 	scp := func(args ...string) func(context.Context) error {
 		return func(ctx context.Context) error {
-			args := append([]string{"-q", "-F", "none", "-P", strconv.Itoa(s.port), "-i", s.identity, "-o", "UserKnownHostsFile=" + s.known}, args...)
+			args := append([]string{"-q", "-F", "none", "-P", strconv.Itoa(s.Target.Port), "-i", s.Identity, "-o", "UserKnownHostsFile=" + s.KnownHosts}, args...)
 			return exec.CommandContext(ctx, "scp", args...).Run()
 		}
 	}

@@ -1,0 +1,38 @@
+package cli
+
+import (
+	"path"
+
+	"quantcheck/internal/connect"
+	"quantcheck/internal/device/again"
+)
+
+// deviceFlags are those of all commands that work on a device. No secret is among them.
+type deviceFlags struct {
+	Device string `placeholder:"TARGET" help:"The device: ssh://user@host[:port], a host of ~/.ssh/config, adb:[serial] or local (the HOSTNAME of .env)."`
+	connectFlags
+}
+
+// connectFlags say how the device is reached and where we work on it.
+type connectFlags struct {
+	DeviceDir        string   `default:"/data/tests" placeholder:"DIR" help:"The folder of the device in which we work (/data/tests)."`
+	EnvFile          string   `placeholder:"FILE" help:"A file with HOSTNAME, DEVICE_USER and PASSWORD (.env, if it is there)."`
+	AcceptNewHostKey bool     `help:"Take the key of a device that is not known yet without asking. A changed key is refused always."`
+	Identity         []string `sep:"none" placeholder:"FILE" help:"A private key to log in with, besides those of ~/.ssh/config."`
+}
+
+// open connects to the device. It asks on the terminal, if stdin is one.
+func (f *connectFlags) open(con *console, target string) (*again.Device, error) {
+	if !path.IsAbs(f.DeviceDir) || path.Clean(f.DeviceDir) != f.DeviceDir || f.DeviceDir == "/" {
+		return nil, usagef("--device-dir %q is not the plain, absolute path of a folder", f.DeviceDir)
+	}
+	return connect.Open(con.ctx, connect.Options{
+		Target: target, EnvFile: f.EnvFile, AcceptNewHostKey: f.AcceptNewHostKey, Identities: f.Identity,
+		Asker: connect.Terminal(con.stdin, con.stderr),
+	})
+}
+
+// open connects to the device.
+func (f *deviceFlags) open(con *console) (*again.Device, error) {
+	return f.connectFlags.open(con, f.Device)
+}
