@@ -1,0 +1,210 @@
+package main
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"quantcheck/internal/standin/control"
+)
+
+// key names the results by all that they depend on: the DLC's bytes, the inputs' bytes, and what is written how.
+func (r *netRunning) key() (string, error) {
+	h := sha256.New()
+	spec := r.spec
+	dlc, err := sumOf(spec.Container)
+	if err != nil {
+		return "", err
+	}
+	spec.Container, spec.InputList, spec.OutputDir = dlc, "", ""
+	list := *r.list
+	if err := json.NewEncoder(h).Encode([]any{spec, list.Layers, list.Tensors}); err != nil {
+		return "", err
+	}
+	planted, err := r.plantedList()
+	if err != nil {
+		return "", err
+	}
+	for _, line := range planted.Inferences {
+		for _, item := range line.Items {
+			sum, err := sumOf(item.Path)
+			if err != nil {
+				return "", err
+			}
+			fmt.Fprintf(h, "%q %s\n", item.Name, sum)
+		}
+		fmt.Fprintln(h)
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16]), nil
+}
+
+// sumOf is the sha256 of a file.
+func sumOf(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// deliver puts results into the output folder, one after the other, and shows the faults of files.
+func (r *netRunning) deliver(kept string) error {
+	stop := r.Fault(control.Killed, control.Signal, control.Hung, control.Full)
+	var unwritten []string
+	for i := range r.list.Inferences {
+		from := i
+		if r.Fault(control.Disorder) != nil {
+			from = max(i-1, 0)
+		}
+		files, err := filesBelow(filepath.Join(kept, fmt.Sprintf("Result_%d", from)))
+		if err != nil {
+			return err
+		}
+		to := filepath.Join(r.out, fmt.Sprintf("Result_%d", i))
+		if stop != nil && i >= stop.After {
+			return r.stopAt(stop, filepath.Join(kept, fmt.Sprintf("Result_%d", from), files[0]), filepath.Join(to, files[0]))
+		}
+		for k, name := range files {
+			missed, err := r.put(filepath.Join(kept, fmt.Sprintf("Result_%d", from), name), filepath.Join(to, name), r.fileFault(i, name, k == len(files)-1))
+			if err != nil {
+				return err
+			}
+			if missed {
+				unwritten = append(unwritten, filepath.Join(to, name))
+			}
+		}
+	}
+	if len(unwritten) == 0 {
+		return nil
+	}
+	for _, path := range unwritten {
+		fmt.Fprintf(r.stderr, "Failed to write data to: %s\n", path)
+	}
+	return statusError(1)
+}
+
+// stopAt leaves the first half of a file behind and ends as the fault says.
+func (r *netRunning) stopAt(f *control.Fault, from, to string) error {
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return err
+	}
+	if err := half(from, to); err != nil {
+		return err
+	}
+	if f.Kind == control.Full {
+		fmt.Fprintf(r.stderr, "%s: No space left on device\n", to)
+		return statusError(1)
+	}
+	return statusError(r.end(f))
+}
+
+// fileFault is the fault of a result's file, nil if it has none. Without a layer it is that of the result's last file.
+func (r *netRunning) fileFault(result int, name string, last bool) *control.Fault {
+	for i, f := range r.Faults {
+		switch f.Kind {
+		case control.Truncated, control.Resized, control.Lost:
+			if f.Result == result && (f.Layer == "" && last || strings.TrimLeft(f.Layer, "/")+".raw" == name) {
+				return &r.Faults[i]
+			}
+		case control.Unwritten:
+			return &r.Faults[i]
+		}
+	}
+	return nil
+}
+
+// put puts one file into its place. missed means that there was no folder for it.
+func (r *netRunning) put(from, to string, f *control.Fault) (missed bool, err error) {
+	if f != nil && f.Kind == control.Unwritten {
+		result := filepath.Join(r.out, strings.SplitN(strings.TrimPrefix(to, r.out+"/"), "/", 2)[0])
+		if err := os.MkdirAll(result, 0o755); err != nil {
+			return false, err
+		}
+		if _, err := os.Stat(filepath.Dir(to)); errors.Is(err, fs.ErrNotExist) {
+			return true, nil
+		}
+	}
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return false, err
+	}
+	switch {
+	case f == nil || f.Kind == control.Unwritten:
+		return false, linked(from, to)
+	case f.Kind == control.Truncated:
+		return false, half(from, to)
+	case f.Kind == control.Lost:
+		return false, gone(to)
+	}
+	data, err := os.ReadFile(from)
+	if err != nil {
+		return false, err
+	}
+	return false, rewritten(to, append(data, 0, 0, 0, 0))
+}
+
+// gone removes a file that may be there.
+func gone(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// linked makes a file the same as another one, which nobody may write into.
+func linked(from, to string) error {
+	if err := gone(to); err != nil {
+		return err
+	}
+	if os.Link(from, to) == nil {
+		return nil
+	}
+	data, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, data, 0o600)
+}
+
+// rewritten writes a file anew: what stood there may be a link.
+func rewritten(path string, data []byte) error {
+	if err := gone(path); err != nil {
+		return err
+	}
+	return os.WriteFile(path, data, 0o600)
+}
+
+func half(from, to string) error {
+	data, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return rewritten(to, data[:len(data)/2])
+}
+
+// filesBelow lists the files of a folder, by their paths in it.
+func filesBelow(dir string) (files []string, err error) {
+	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		name, err := filepath.Rel(dir, path)
+		files = append(files, name)
+		return err
+	})
+	if err == nil && len(files) == 0 {
+		err = fmt.Errorf("%s holds no results", dir)
+	}
+	return files, err
+}
