@@ -95,11 +95,13 @@ func worstLayers(w io.Writer, run *result.Run, v *result.Variant) {
 		return
 	}
 	t := NewTable(w)
-	t.AppendHeader(table.Row{"", "worst layers", "op", "SQNR dB", "alone dB", "share", "cosine", "max steps", "emu↔sim dB", "worst sample"})
-	t.SetColumnConfigs(right("", "SQNR dB", "alone dB", "share", "cosine", "max steps", "emu↔sim dB"))
-	if v.Twin < 0 {
-		t.SetColumnConfigs(append(right("", "SQNR dB", "alone dB", "share", "cosine", "max steps"), table.ColumnConfig{Name: "emu↔sim dB", Hidden: true}))
+	apart := "emu↔sim dB"
+	if v.Spec.Kind == variant.Device {
+		apart = "device↔emu dB"
 	}
+	t.AppendHeader(table.Row{"", "worst layers", "op", "SQNR dB", "alone dB", "share", "cosine", "max steps", apart, "worst sample"})
+	t.SetColumnConfigs(append(right("", "SQNR dB", "alone dB", "share", "cosine", "max steps"),
+		table.ColumnConfig{Name: apart, Align: text.AlignRight, AlignHeader: text.AlignRight, Hidden: v.Twin < 0}))
 	for _, k := range worst {
 		l := &v.Layers[k]
 		sample, alone, share, twin := "", "–", "–", "–"
