@@ -296,7 +296,12 @@ func (b *benchmark) expect(ctx context.Context, c *result.DeviceCycles) error {
 	}
 	c.SoC, c.Estimated = x.SoC.Name, map[string]float64{}
 	for _, l := range x.Layers {
-		if l.Kind == cost.Operator && l.Name != "" {
+		switch {
+		case l.Kind == cost.Input:
+			c.Estimated[snpe.InputRow] += l.Cycles
+		case l.Kind == cost.Output:
+			c.Estimated[snpe.OutputRow] += l.Cycles
+		case l.Kind == cost.Operator && l.Name != "":
 			c.Estimated[l.Name] += l.Cycles
 		}
 	}

@@ -111,7 +111,9 @@ func OperatorTimes(rows []DeviceRow) []OperatorTime {
 		}
 		list = append(list, t)
 	}
-	slices.SortFunc(list, func(a, b OperatorTime) int { return cmp.Or(cmp.Compare(b.Measured, a.Measured), cmp.Compare(a.Op, b.Op)) })
+	slices.SortFunc(list, func(a, b OperatorTime) int {
+		return cmp.Or(cmp.Compare(b.Measured, a.Measured), cmp.Compare(a.Op, b.Op))
+	})
 	return list
 }
 
@@ -219,7 +221,9 @@ func Benchmark(w io.Writer, b *result.Benchmark, run *result.Run) {
 	}
 }
 
-func rate(v float64) string { return strconv.FormatFloat(v, 'f', max(0, 2-int(math.Log10(max(v, 1)))/3), 64) }
+func rate(v float64) string {
+	return strconv.FormatFloat(v, 'f', max(0, 2-int(math.Log10(max(v, 1)))/3), 64)
+}
 
 // measuredEarlier tells of a comparison that is done, in short.
 func measuredEarlier(w io.Writer, b *result.Benchmark) {
