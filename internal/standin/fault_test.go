@@ -125,7 +125,9 @@ func TestAHungToolCanBeKilled(t *testing.T) {
 		if err := cmd.Process.Signal(os.Interrupt); err != nil {
 			t.Fatal(err)
 		}
-		<-ended
+		if err := <-ended; err == nil {
+			t.Error("it ended well")
+		}
 		for began := time.Now(); len(p.board.Running()) > 0; time.Sleep(10 * time.Millisecond) {
 			if time.Since(began) > 5*time.Second {
 				t.Fatalf("processes %v still run", p.board.Running())

@@ -24,11 +24,11 @@ import (
 	"quantcheck/internal/standin/control"
 )
 
-// Fault is something that goes wrong at a call; Call is a call.
-type (
-	Fault = control.Fault
-	Call  = control.Call
-)
+// Fault is something that goes wrong at a call.
+type Fault = control.Fault
+
+// Call is how a tool was called.
+type Call = control.Call
 
 // Kinds of faults; package control says what each is.
 const (

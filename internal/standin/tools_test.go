@@ -163,7 +163,7 @@ func TestWrongUseIsRefused(t *testing.T) {
 	p.write(t, "wrong.txt", []byte("nothing:=image_a.raw\n"))
 	run := "snpe-net-run --use_dsp --container "
 	for line, says := range map[string]string{
-		"snpe-net-run --no_such_flag":                                         "unrecognized option '--no_such_flag'",
+		"snpe-net-run --no_such_flag":                                         "option '--no_such_flag'",
 		"snpe-net-run m.dlc":                                                  "unexpected argument 'm.dlc'",
 		"snpe-net-run --container":                                            "option '--container' requires an argument",
 		"snpe-net-run --debug=1":                                              "option '--debug' doesn't allow an argument",
@@ -221,7 +221,7 @@ func TestNothingElseIsWritten(t *testing.T) {
 	if err := os.Mkdir(tmp, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	r := p.sh(t, "export TMPDIR="+tmp+"; "+debugRun+" --output_dir out && snpe-diagview --input_log out/SNPEDiag.log && "+rateRun)
+	r := p.sh(t, "export TMPDIR="+tmp+"; env -i PATH=\"$PATH\" "+debugRun+" --output_dir out && snpe-diagview --input_log out/SNPEDiag.log && "+rateRun)
 	if r.status != 0 {
 		t.Fatalf("%+v", r)
 	}
