@@ -40,6 +40,7 @@ func build(t testing.TB, dir, path string) (err error) {
 	built := filepath.Join(dir, "board")
 	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", built, "quantcheck/internal/standin/board")
 	cmd.Dir = fixture.Root()
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // with the race detector, too: it is another process
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("%w: %s", err, out)
 	}

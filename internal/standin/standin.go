@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -23,11 +24,11 @@ import (
 	"quantcheck/internal/standin/control"
 )
 
-// Fault is something that goes wrong at a call; Call is a call.
-type (
-	Fault = control.Fault
-	Call  = control.Call
-)
+// Fault is something that goes wrong at a call.
+type Fault = control.Fault
+
+// Call is how a tool was called.
+type Call = control.Call
 
 // Kinds of faults; package control says what each is.
 const (
@@ -155,6 +156,25 @@ func (b *Board) Next(tool string) int {
 		}
 	}
 	return next
+}
+
+// Running lists the processes of the board that are still there, its tools' and their workers'.
+func (b *Board) Running() (pids []int) {
+	paths, err := filepath.Glob("/proc/[0-9]*/exe")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for _, path := range paths {
+		// One that ended meanwhile has no link any more.
+		if program, err := os.Readlink(path); err == nil && program == b.program() {
+			pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+			if err != nil {
+				b.t.Fatal(err)
+			}
+			pids = append(pids, pid)
+		}
+	}
+	return pids
 }
 
 // Path is a PATH on which the tools stand first.

@@ -141,8 +141,8 @@ const (
 
 func TestTheBoardWritesWhatTheEmulatorComputes(t *testing.T) {
 	for _, elem := range [][]string{{"qnn", "zoo_w8a8_per_channel.dlc"}, {"qnn", "zoo_w8a16_per_channel.dlc"}, {"dlc", "pose_landmark_lite_quantized.dlc"}} {
-		for what, cache := range map[string]string{"": "", " with a cache": t.TempDir()} {
-			t.Run(elem[1]+what, func(t *testing.T) {
+		for what, cache := range map[string]string{"computed": "", "kept": t.TempDir()} {
+			t.Run(elem[1]+" "+what, func(t *testing.T) {
 				p := on(t, Install(t, Options{Cache: cache}), 2, elem...)
 				for k, line := range []string{debugRun + " --output_dir out0", nativeRun + " --output_dir=out1"} {
 					out := "out" + string(rune('0'+k))

@@ -64,20 +64,19 @@ func (r *netRunning) deliver(kept string) error {
 	stop := r.Fault(control.Killed, control.Signal, control.Hung, control.Full)
 	var unwritten []string
 	for i := range r.list.Inferences {
-		from := i
-		if r.Fault(control.Disorder) != nil {
-			from = max(i-1, 0)
+		from, to := filepath.Join(kept, fmt.Sprintf("Result_%d", i)), filepath.Join(r.out, fmt.Sprintf("Result_%d", i))
+		if i > 0 && r.Fault(control.Disorder) != nil {
+			from = filepath.Join(kept, fmt.Sprintf("Result_%d", i-1))
 		}
-		files, err := filesBelow(filepath.Join(kept, fmt.Sprintf("Result_%d", from)))
+		files, err := filesBelow(from)
 		if err != nil {
 			return err
 		}
-		to := filepath.Join(r.out, fmt.Sprintf("Result_%d", i))
 		if stop != nil && i >= stop.After {
-			return r.stopAt(stop, filepath.Join(kept, fmt.Sprintf("Result_%d", from), files[0]), filepath.Join(to, files[0]))
+			return r.stopAt(stop, filepath.Join(from, files[0]), filepath.Join(to, files[0]))
 		}
 		for k, name := range files {
-			missed, err := r.put(filepath.Join(kept, fmt.Sprintf("Result_%d", from), name), filepath.Join(to, name), r.fileFault(i, name, k == len(files)-1))
+			missed, err := r.put(from, to, name, r.fileFault(i, name, k == len(files)-1))
 			if err != nil {
 				return err
 			}
@@ -86,13 +85,16 @@ func (r *netRunning) deliver(kept string) error {
 			}
 		}
 	}
-	if len(unwritten) == 0 {
-		return nil
+	if stop != nil && stop.Kind != control.Full {
+		return statusError(r.end(stop))
 	}
 	for _, path := range unwritten {
 		fmt.Fprintf(r.stderr, "Failed to write data to: %s\n", path)
 	}
-	return statusError(1)
+	if len(unwritten) > 0 {
+		return statusError(1)
+	}
+	return nil
 }
 
 // stopAt leaves the first half of a file behind and ends as the fault says.
@@ -125,18 +127,16 @@ func (r *netRunning) fileFault(result int, name string, last bool) *control.Faul
 	return nil
 }
 
-// put puts one file into its place. missed means that there was no folder for it.
-func (r *netRunning) put(from, to string, f *control.Fault) (missed bool, err error) {
+// put puts one file of a result into its place. missed means that there was no folder for it.
+func (r *netRunning) put(fromDir, toDir, name string, f *control.Fault) (missed bool, err error) {
+	from, to := filepath.Join(fromDir, name), filepath.Join(toDir, name)
+	folder := filepath.Dir(to)
 	if f != nil && f.Kind == control.Unwritten {
-		result := filepath.Join(r.out, strings.SplitN(strings.TrimPrefix(to, r.out+"/"), "/", 2)[0])
-		if err := os.MkdirAll(result, 0o755); err != nil {
-			return false, err
-		}
-		if _, err := os.Stat(filepath.Dir(to)); errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Stat(folder); errors.Is(err, fs.ErrNotExist) && folder != toDir {
 			return true, nil
 		}
 	}
-	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return false, err
 	}
 	switch {

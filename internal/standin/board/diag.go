@@ -5,7 +5,6 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
-	"hash/fnv"
 	"math"
 	"os"
 	"path/filepath"
@@ -41,7 +40,11 @@ func (r *netRunning) writeLog(m model, took time.Duration) error {
 	if r.Fault(control.EmptyLog) != nil {
 		data = nil
 	}
-	return rewritten(filepath.Join(r.out, "SNPEDiag.log"), data)
+	path := filepath.Join(r.out, "SNPEDiag.log")
+	if err := gone(path); err != nil {
+		return err
+	}
+	return r.writeOutput(path, data)
 }
 
 // diagview is snpe-diagview.
@@ -89,10 +92,7 @@ func (c *call) writeOutput(path string, data []byte) error {
 
 // wobble is what a layer takes in one inference: its cycles, and up to two in a hundred more or less, always the same.
 func (l *diagLog) wobble(cycles float64, layer, inference int) int64 {
-	h := fnv.New64a()
-	fmt.Fprintf(h, "%s %d %d %d", l.Model, l.Call, layer, inference)
-	x := float64(h.Sum64()>>11) / (1 << 53)
-	return int64(math.Round(cycles * (1 + 0.04*(x-0.5))))
+	return int64(math.Round(cycles * (1 + 0.04*(chance(l.Model, l.Call, layer, inference)-0.5))))
 }
 
 // listed are the layers of an estimate that a profile lists: those of which something is known by a name.

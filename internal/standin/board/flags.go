@@ -48,7 +48,7 @@ func parse(tool string, flags []flag, args []string) (given, error) {
 		name, value, inline := strings.Cut(args[i], "=")
 		k := slices.IndexFunc(flags, func(f flag) bool { return name == "--"+f.name || f.short != "" && name == "-"+f.short })
 		if k < 0 {
-			what := "unrecognized option"
+			what := "unrecognized option" //nolint:misspell // getopt's spelling
 			if !strings.HasPrefix(name, "-") {
 				what = "unexpected argument"
 			}

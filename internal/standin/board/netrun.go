@@ -88,12 +88,11 @@ func (*call) failure(err error) error {
 // netRunning is one call of snpe-net-run.
 type netRunning struct {
 	*call
-	spec   flow.NetRunSpec
-	out    string
-	list   *snpe.InputList
-	begun  int // inferences
-	graph  string
-	banner bool
+	spec  flow.NetRunSpec
+	out   string
+	list  *snpe.InputList
+	begun int // inferences
+	graph string
 }
 
 // read makes the spec of the flags.

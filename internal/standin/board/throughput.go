@@ -1,8 +1,9 @@
 package main
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
-	"hash/fnv"
 	"math"
 	"os"
 	"strconv"
@@ -60,7 +61,11 @@ func throughput(c *call) error {
 
 // unsteady changes a rate by up to one in two hundred, otherwise at each call.
 func (c *call) unsteady(rate float64, sum string) float64 {
-	h := fnv.New64a()
-	fmt.Fprintf(h, "%s %d", sum, c.Number)
-	return rate * (1 + 0.01*(float64(h.Sum64()>>11)/(1<<53)-0.5))
+	return rate * (1 + 0.01*(chance(sum, c.Number)-0.5))
+}
+
+// chance is a number between 0 and 1 that is always the same for the same things.
+func chance(things ...any) float64 {
+	sum := sha256.Sum256(fmt.Append(nil, things...))
+	return float64(binary.LittleEndian.Uint64(sum[:])>>11) / (1 << 53)
 }
