@@ -140,59 +140,98 @@ done`
 const sweepPartsScript = `[ -d "$1" ] || exit 0
 find "$1" -name '` + partPrefix + `*' -type f -print -exec rm -f {} \; | grep -c '/` + partPrefix + `' || :`
 
+const countPartsScript = `[ -d "$1" ] || exit 0
+find "$1" -name '` + partPrefix + `*' -type f -print | grep -c '/` + partPrefix + `' || :`
+
 const sweepProcessesScript = `for f in $(grep -l ` + runVariable + `= /proc/[0-9]*/environ 2>/dev/null); do
 v=$(tr '\000' '\n' < "$f" 2>/dev/null | grep '^` + runVariable + `=') || continue
 p=${f#/proc/}
 printf '%s %s\n' "${p%/environ}" "$v"
 done`
 
-// Sweep removes what own runs that have ended left below base: what their markers name, parts of files of anyone, and commands
-// that still run. The caller holds the device's lock, so that nobody is just sending a file.
-func Sweep(ctx context.Context, d Device, base string) (Swept, error) {
-	var s Swept
+// found is what an own run that has ended left.
+type found struct {
+	Swept
+	pids, markers []string
+}
+
+// look finds it, but for the parts.
+func look(ctx context.Context, d Device, base string) (found, error) {
+	var f found
 	if err := checkPath(base); err != nil {
-		return s, err
+		return f, err
 	}
-	fail := func(err error) (Swept, error) {
-		return s, fmt.Errorf("clean up on the device after an earlier run: %w", err)
-	}
-	// The processes first: they might write on.
 	running, err := output(ctx, d, Shell(sweepProcessesScript))
 	if err != nil {
-		return fail(err)
+		return f, err
 	}
-	kill := []string{"kill", "-KILL"}
 	for line := range strings.Lines(running) {
 		pid, id, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " "+runVariable+"=")
 		if o, ok := readID(id); ok && o.Dead() {
-			kill = append(kill, pid)
+			f.pids = append(f.pids, pid)
 		}
 	}
-	if s.Processes = len(kill) - 2; s.Processes > 0 {
-		var exit *ExitError // One of them may just have ended.
-		if err := d.Run(ctx, Command{Args: kill}); err != nil && !errors.As(err, &exit) {
-			return fail(err)
-		}
-	}
+	f.Processes = len(f.pids)
 	markers, err := output(ctx, d, Shell(sweepListScript, base))
 	if err != nil {
-		return fail(err)
+		return f, err
 	}
-	var files []string
-	s.Runs, s.Paths, files = readMarkers(base, markers)
-	if err := remove(ctx, d, append(slices.Clone(s.Paths), files...)); err != nil {
-		return fail(err)
+	f.Runs, f.Paths, f.markers = readMarkers(base, markers)
+	return f, nil
+}
+
+// count reads what grep -c printed; nothing is 0.
+func count(text string) (int, error) {
+	if text = strings.TrimSpace(text); text == "" {
+		return 0, nil
 	}
-	count, err := output(ctx, d, Shell(sweepPartsScript, base))
+	return strconv.Atoi(text)
+}
+
+// Leftovers tells what Sweep would remove, and removes nothing. Paths need not be there any more; the parts may be files that
+// somebody is just sending.
+func Leftovers(ctx context.Context, d Device, base string) (Swept, error) {
+	f, err := look(ctx, d, base)
+	if err == nil {
+		var text string
+		if text, err = output(ctx, d, Shell(countPartsScript, base)); err == nil {
+			f.Parts, err = count(text)
+		}
+	}
+	if err != nil {
+		return f.Swept, fmt.Errorf("look for what an earlier run left on the device: %w", err)
+	}
+	return f.Swept, nil
+}
+
+// Sweep removes what own runs that have ended left below base: what their markers name, parts of files of anyone, and commands
+// that still run. The caller holds the device's lock, so that nobody is just sending a file.
+func Sweep(ctx context.Context, d Device, base string) (Swept, error) {
+	f, err := look(ctx, d, base)
+	fail := func(err error) (Swept, error) {
+		return f.Swept, fmt.Errorf("clean up on the device after an earlier run: %w", err)
+	}
 	if err != nil {
 		return fail(err)
 	}
-	if count = strings.TrimSpace(count); count != "" {
-		if s.Parts, err = strconv.Atoi(count); err != nil {
+	// The processes first: they might write on.
+	if len(f.pids) > 0 {
+		var exit *ExitError // One of them may just have ended.
+		if err := d.Run(ctx, Command{Args: append([]string{"kill", "-KILL"}, f.pids...)}); err != nil && !errors.As(err, &exit) {
 			return fail(err)
 		}
 	}
-	return s, nil
+	if err := remove(ctx, d, append(slices.Clone(f.Paths), f.markers...)); err != nil {
+		return fail(err)
+	}
+	text, err := output(ctx, d, Shell(sweepPartsScript, base))
+	if err != nil {
+		return fail(err)
+	}
+	if f.Parts, err = count(text); err != nil {
+		return fail(err)
+	}
+	return f.Swept, nil
 }
 
 // readMarkers reads the list of markers and gives those of own runs that have ended: the runs, what they made, the markers.

@@ -214,6 +214,9 @@ func swept(t *testing.T, d device.Device) {
 		running <- d.Run(t.Context(), c)
 	}()
 	<-began.c
+	if s, err := device.Leftovers(t.Context(), d, base); err != nil || !slices.Equal(s.Runs, []device.Owner{gone}) || s.Parts != 1 || s.Processes < 1 || len(s.Paths) != 2 {
+		t.Errorf("before: %+v %v", s, err)
+	}
 	s, err := device.Sweep(t.Context(), d, base)
 	if err != nil || !slices.Equal(s.Runs, []device.Owner{gone}) || s.Parts != 1 || s.Processes < 1 {
 		t.Errorf("%+v %v", s, err)
