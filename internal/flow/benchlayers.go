@@ -78,7 +78,7 @@ func (b *benchmark) layers(ctx context.Context) error {
 	run.Command = "benchmark"
 	b.notes = append(b.notes, results.Notes...)
 	run.Warnings = append(run.Warnings, b.notes...)
-	if v := snpe.Version(results.Text); v != "" {
+	if v, ok := snpe.Version(results.Text); ok {
 		b.done.SNPE = v
 	}
 	if err := b.file(run); err != nil {

@@ -73,7 +73,7 @@ func (b *benchmark) cycles(ctx context.Context) error {
 		return err
 	}
 	b.notes = append(b.notes, results.Notes...)
-	if v := snpe.Version(results.Text); v != "" {
+	if v, ok := snpe.Version(results.Text); ok {
 		b.done.SNPE = v
 	}
 	if err := replaceFolder(incoming, b.folder.RawOutputs(name)); err != nil {

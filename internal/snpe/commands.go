@@ -10,9 +10,6 @@ const (
 	DLCInfoTool    = "snpe-dlc-info"
 )
 
-// Runtimes are where SNPE runs a model, by the word behind --use_.
-var Runtimes = []string{"dsp", "gpu", "cpu", "aip"}
-
 // PerfProfiles are the names that --perf_profile takes (SNPE 2.x).
 var PerfProfiles = []string{
 	"balanced", "burst", "default", "extreme_power_saver", "high_performance", "high_power_saver", "low_balanced", "low_power_saver",
@@ -21,7 +18,7 @@ var PerfProfiles = []string{
 
 // On is where and how a model is run.
 type On struct {
-	Runtime string // of Runtimes
+	Runtime string // the word behind --use_: dsp, gpu, cpu, aip
 	Profile string // of PerfProfiles
 }
 

@@ -35,14 +35,3 @@ func ToolError(text []byte) string {
 	m := all[len(all)-1]
 	return "SNPE error " + string(m[1]) + " in " + strings.TrimSpace(string(m[3])) + ": " + string(m[2])
 }
-
-// Version is the SNPE that a tool says it is of, "v2.22.6.240515184619_92920"; "" if it does not say.
-func Version(text []byte) string {
-	m := version.FindSubmatch(text)
-	if m == nil {
-		return ""
-	}
-	return string(m[1])
-}
-
-var version = regexp.MustCompile(`(?m)^\s*SNPE (v\d+\.\d[\w.]*)`)
