@@ -137,10 +137,15 @@ func TestAHungToolCanBeKilled(t *testing.T) {
 }
 
 func TestSlowOutputComesLineByLine(t *testing.T) {
-	p := on(t, Install(t, Options{}), 1, "qnn", "zoo_w8a8_per_channel.dlc")
-	p.board.Inject(Fault{Kind: Slow, Pause: 30 * time.Millisecond})
+	p := on(t, Install(t, Options{Cache: t.TempDir()}), 3, "qnn", "zoo_w8a8_per_channel.dlc")
+	if r := p.sh(t, debugRun); r.status != 0 {
+		t.Fatalf("%+v", r)
+	}
+	p.board.Inject(Fault{Kind: Slow, Pause: 20 * time.Millisecond})
 	began := time.Now()
-	if r := p.sh(t, rateRun); r.status != 0 || time.Since(began) < 60*time.Millisecond {
+	// The first result is there before the last one begins.
+	r := p.sh(t, debugRun+` --output_dir slow | while read line; do case "$line" in image_c.raw) ls slow;; esac; done`)
+	if r.status != 0 || time.Since(began) < 13*20*time.Millisecond || !strings.HasPrefix(r.stdout, "Result_0\nResult_1\n") {
 		t.Errorf("%+v after %v", r, time.Since(began))
 	}
 }
