@@ -136,10 +136,15 @@ func (b *Board) Inject(faults ...Fault) {
 	}
 	for _, tool := range tools {
 		gone := slices.ContainsFunc(faults, func(f Fault) bool { return f.Kind == Missing && f.Call == 0 && (f.Tool == tool || f.Tool == "") })
-		if !gone {
+		path := filepath.Join(b.Bin, tool)
+		_, err := os.Stat(path)
+		switch there := err == nil; {
+		case gone && there:
+			if err := os.Remove(path); err != nil {
+				b.t.Fatal(err)
+			}
+		case !gone && !there: // one that is there may be starting just now
 			b.put(tool)
-		} else if err := os.Remove(filepath.Join(b.Bin, tool)); err != nil && !os.IsNotExist(err) {
-			b.t.Fatal(err)
 		}
 	}
 }
