@@ -5,6 +5,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -74,6 +75,9 @@ func TestLowerRoomsDoNotImportHigherOnes(t *testing.T) {
 			if other := slices.Index(rooms, imported); other >= rank {
 				t.Errorf("%s (room %s) imports the higher room %s", path, room, imported)
 			}
+			if slices.Contains(forTests, imported) {
+				t.Errorf("%s (room %s) imports %s, which is for tests only", path, room, imported)
+			}
 		}
 		return nil
 	})
@@ -84,5 +88,25 @@ func TestLowerRoomsDoNotImportHigherOnes(t *testing.T) {
 		if !seen[room] {
 			t.Errorf("room %s is listed but not there", room)
 		}
+	}
+}
+
+func TestTheProgramHoldsNothingThatIsForTests(t *testing.T) {
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-deps", "./cmd/...")
+	cmd.Dir = fixture.Root()
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := false
+	for name := range strings.FieldsSeq(string(out)) {
+		room, ours := strings.CutPrefix(name, "quantcheck/internal/")
+		seen = seen || room == "cli"
+		if ours && slices.Contains(forTests, room) || name == "testing" {
+			t.Errorf("it holds %s", name)
+		}
+	}
+	if !seen {
+		t.Errorf("the list of what it holds is not understood: %.100s", out)
 	}
 }

@@ -128,19 +128,51 @@ func TestAHungToolCanBeKilled(t *testing.T) {
 		if err := <-ended; err == nil {
 			t.Error("it ended well")
 		}
-		for began := time.Now(); len(p.board.Running()) > 0; time.Sleep(10 * time.Millisecond) {
-			if time.Since(began) > 5*time.Second {
-				t.Fatalf("processes %v still run", p.board.Running())
-			}
+		p.calm(t)
+	}
+}
+
+// calm waits until no process of the board runs.
+func (p place) calm(t testing.TB) {
+	t.Helper()
+	for began := time.Now(); len(p.board.Running()) > 0; time.Sleep(10 * time.Millisecond) {
+		if time.Since(began) > 10*time.Second {
+			t.Fatalf("processes %v still run", p.board.Running())
 		}
 	}
 }
 
+func TestAToolThatIsKilledLeavesNoWorker(t *testing.T) {
+	p := on(t, Install(t, Options{}), 2, "dlc", "pose_landmark_lite_quantized.dlc")
+	cmd := exec.CommandContext(t.Context(), filepath.Join(p.board.Bin, "snpe-net-run"), strings.Fields(debugRun)[1:]...)
+	cmd.Dir = p.dir
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for began := time.Now(); len(p.board.Running()) < 2; time.Sleep(time.Millisecond) {
+		if time.Since(began) > 20*time.Second {
+			t.Fatal("no worker was started")
+		}
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err == nil {
+		t.Error("it ended well")
+	}
+	p.calm(t)
+}
+
 func TestSlowOutputComesLineByLine(t *testing.T) {
-	p := on(t, Install(t, Options{}), 1, "qnn", "zoo_w8a8_per_channel.dlc")
-	p.board.Inject(Fault{Kind: Slow, Pause: 30 * time.Millisecond})
+	p := on(t, Install(t, Options{Cache: t.TempDir()}), 3, "qnn", "zoo_w8a8_per_channel.dlc")
+	if r := p.sh(t, debugRun); r.status != 0 {
+		t.Fatalf("%+v", r)
+	}
+	p.board.Inject(Fault{Kind: Slow, Pause: 20 * time.Millisecond})
 	began := time.Now()
-	if r := p.sh(t, rateRun); r.status != 0 || time.Since(began) < 60*time.Millisecond {
+	// The first result is there before the last one begins.
+	r := p.sh(t, debugRun+` --output_dir slow | while read line; do case "$line" in image_c.raw) ls slow;; esac; done`)
+	if r.status != 0 || time.Since(began) < 13*20*time.Millisecond || !strings.HasPrefix(r.stdout, "Result_0\nResult_1\n") {
 		t.Errorf("%+v after %v", r, time.Since(began))
 	}
 }

@@ -7,6 +7,13 @@
 //  2. Inject tells the tools what goes wrong at which of their calls.
 //  3. Calls lists how they were called.
 //
+// An sshd that plays the device gets the tools by "SetEnv PATH=…" of Path in its configuration, this machine by its environment.
+//
+// What it cannot show: the real tools' words for a missing file or an unknown flag, which are in no public sample, and the form
+// of their SNPEDiag.log; runtimes other than the DSP; power and temperature. A planted fault reaches the following layers as
+// the emulator computes them. Where the DSP fuses an operator with the next one (a convolution and its Relu6), the first one's
+// tensor shows a clipped range, and what follows does not, since it is not computed from it.
+//
 // It is for tests only and linked into no program that people get.
 package standin
 
@@ -129,10 +136,15 @@ func (b *Board) Inject(faults ...Fault) {
 	}
 	for _, tool := range tools {
 		gone := slices.ContainsFunc(faults, func(f Fault) bool { return f.Kind == Missing && f.Call == 0 && (f.Tool == tool || f.Tool == "") })
-		if !gone {
+		path := filepath.Join(b.Bin, tool)
+		_, err := os.Stat(path)
+		switch there := err == nil; {
+		case gone && there:
+			if err := os.Remove(path); err != nil {
+				b.t.Fatal(err)
+			}
+		case !gone && !there: // one that is there may be starting just now
 			b.put(tool)
-		} else if err := os.Remove(filepath.Join(b.Bin, tool)); err != nil && !os.IsNotExist(err) {
-			b.t.Fatal(err)
 		}
 	}
 }

@@ -142,6 +142,9 @@ const (
 func TestTheBoardWritesWhatTheEmulatorComputes(t *testing.T) {
 	for _, elem := range [][]string{{"qnn", "zoo_w8a8_per_channel.dlc"}, {"qnn", "zoo_w8a16_per_channel.dlc"}, {"dlc", "pose_landmark_lite_quantized.dlc"}} {
 		for what, cache := range map[string]string{"computed": "", "kept": t.TempDir()} {
+			if elem[0] == "dlc" && cache == "" { // many files: once is enough
+				continue
+			}
 			t.Run(elem[1]+" "+what, func(t *testing.T) {
 				p := on(t, Install(t, Options{Cache: cache}), 2, elem...)
 				for k, line := range []string{debugRun + " --output_dir out0", nativeRun + " --output_dir=out1"} {

@@ -64,6 +64,7 @@ func (r *netRunning) deliver(kept string) error {
 	stop := r.Fault(control.Killed, control.Signal, control.Hung, control.Full)
 	var unwritten []string
 	for i := range r.list.Inferences {
+		r.Begins(nil)
 		from, to := filepath.Join(kept, fmt.Sprintf("Result_%d", i)), filepath.Join(r.out, fmt.Sprintf("Result_%d", i))
 		if i > 0 && r.Fault(control.Disorder) != nil {
 			from = filepath.Join(kept, fmt.Sprintf("Result_%d", i-1))

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -153,11 +152,17 @@ func (r *netRunning) fileTypes() (in, out flow.FileType) {
 }
 
 // emulate runs the DLC on the emulator.
-func (r *netRunning) emulate(ctx context.Context, out string) (*flow.Ran, error) {
+func (r *netRunning) emulate(out string, watch flow.NetRunWatcher) (*flow.Ran, error) {
 	spec := r.spec
 	spec.OutputDir = out
-	return flow.NetRun(ctx, r.kit, spec, r)
+	return flow.NetRun(r.ctx, r.kit, spec, watch)
 }
+
+// unwatched is for runs of which nothing is told before they are done.
+type unwatched struct{}
+
+func (unwatched) Opened(*flow.Ran) {}
+func (unwatched) Begins([]string)  {}
 
 func (c *call) kit() (qnn.Kit, error) { return qnn.Find(c.config.Libraries) }
 
@@ -188,13 +193,18 @@ var fileFaults = []control.Kind{
 // compute runs the emulator and puts the results into the output folder.
 func (r *netRunning) compute() error {
 	if r.config.Cache == "" && r.Fault(fileFaults...) == nil {
-		_, err := r.emulate(r.ctx, r.out)
+		_, err := r.emulate(r.out, r)
 		return err
 	}
 	kept, err := r.kept()
 	if err != nil {
 		return err
 	}
+	graph, err := os.ReadFile(filepath.Join(kept, "graph"))
+	if err != nil {
+		return err
+	}
+	r.opened(string(graph))
 	return r.deliver(kept)
 }
 
@@ -209,11 +219,7 @@ func (r *netRunning) kept() (string, error) {
 		dir = r.folder.Path("tmp")
 	}
 	kept := filepath.Join(dir, "run-"+key)
-	if graph, err := os.ReadFile(filepath.Join(kept, "graph")); err == nil {
-		r.opened(string(graph))
-		for range r.list.Inferences {
-			r.Begins(nil)
-		}
+	if _, err := os.Stat(kept); err == nil {
 		return kept, nil
 	}
 	fresh, err := os.MkdirTemp(dir, "fresh-*")
@@ -221,7 +227,7 @@ func (r *netRunning) kept() (string, error) {
 		return "", err
 	}
 	defer os.RemoveAll(fresh) // what is left of it
-	ran, err := r.emulate(r.ctx, fresh)
+	ran, err := r.emulate(fresh, unwatched{})
 	if err != nil {
 		return "", err
 	}
