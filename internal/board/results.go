@@ -196,8 +196,9 @@ func (e *sizeError) Error() string {
 var errFolders = errors.New("it failed to write")
 
 // $1 output folder, $2 how many folders are to be made in it, those, "early" if results may be handed over before the end, the
-// command. A result is whole when the next one is begun, or all are when the tool ends well; each is handed over as a tar with an
-// empty file behind it, and removed; at the end what the tool printed, its profile and its status.
+// command. A result is whole when the one after the next is begun (files may still be written beside the next), or all are when the
+// tool ends well; each is handed over as a tar with an empty file behind it, and removed; at the end what the tool printed, its
+// profile and its status.
 const streamScript = `out=$1 n=$2
 shift 2
 rm -rf "$out" "$out.log" "$out.status" || exit 1
@@ -209,7 +210,7 @@ shift
 i=0 over= all=
 while :; do
 if [ -s "$out.status" ]; then over=1; read -r all < "$out.status"; fi
-while { [ -n "$early" ] && [ -d "Result_$((i+1))" ]; } || { [ "$all" = 0 ] && [ -d "Result_$i" ]; }; do
+while { [ -n "$early" ] && [ -d "Result_$((i+2))" ]; } || { [ "$all" = 0 ] && [ -d "Result_$i" ]; }; do
 tar -cf - "Result_$i" done || exit 1
 rm -rf "Result_$i"
 i=$((i+1))
