@@ -48,6 +48,7 @@ type program struct {
 	Lint     lintCmd     `cmd:"" help:"Find what costs accuracy or speed on the DSP, each with its fix."`
 	Quantize quantizeCmd `cmd:"" help:"Write a model quantized: QDQ ONNX, encodings, DLC."`
 	NetRun   netRunCmd   `cmd:"" name:"net-run" help:"Run a DLC as it is on the HTP's emulator, as snpe-net-run does on a board."`
+	Device   deviceCmd   `cmd:"" help:"Show, watch, unlock or clean up a device."`
 	Doctor   doctorCmd   `cmd:"" help:"List what is there and what is missing, with the command that brings it."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
 }

@@ -136,8 +136,8 @@ func TestAdvice(t *testing.T) {
 		stops bool
 	}{
 		{"nothing is missing", func(*Facts) {}, "", false},
-		{"a needed tool", func(f *Facts) { f.Tools[0].Path = "" }, "snpe-net-run is missing", true},
-		{"a tool to do without", func(f *Facts) { f.Tools[2].Path = "" }, "snpe-diagview is missing", false},
+		{"a needed tool", func(f *Facts) { f.Tools[0].Path = "" }, "missing: snpe-net-run", true},
+		{"a tool to do without", func(f *Facts) { f.Tools[2].Path = "" }, "without: snpe-diagview", false},
 		{"no DSP", func(f *Facts) { f.Runtimes = []snpe.Runtime{{Name: "DSP", Supported: of(false)}} }, "DSP is not supported", false},
 		{"a folder that cannot be written to", func(f *Facts) { f.DirState = ReadOnly }, "not writable", true},
 		{"a full disk", func(f *Facts) { f.DiskFree = of(int64(5e6)) }, "only 5 MB are free", false},

@@ -166,6 +166,27 @@ func TestHostKeysAreChecked(t *testing.T) {
 	}
 }
 
+// serveAgent gives the socket of an agent.
+func serveAgent(t *testing.T, ring agent.Agent) string {
+	t.Helper()
+	socket := filepath.Join(t.TempDir(), "agent")
+	l, err := new(net.ListenConfig).Listen(t.Context(), "unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() { _ = agent.ServeAgent(ring, conn) }() // It ends with the connection.
+		}
+	}()
+	return socket
+}
+
 func TestWaysIn(t *testing.T) {
 	t.Parallel()
 	s := sshtest.Start(t, sshtest.Options{})
@@ -174,7 +195,7 @@ func TestWaysIn(t *testing.T) {
 		o := options(s)
 		o.Identities = nil
 		o.ConfigFile = filepath.Join(t.TempDir(), "config")
-		text := fmt.Sprintf("Host board\n  HostName 127.0.0.1\n  Port %d\n  User root\n  IdentityFile %s\nHost jump\n  ProxyJump other\n", s.Target.Port, s.Identity)
+		text := fmt.Sprintf("Host board\n  HostName 127.0.0.1\n  Port %d\n  User root\n  IdentityFile %s\nHost jump\n  ProxyCommand other\n", s.Target.Port, s.Identity)
 		if err := os.WriteFile(o.ConfigFile, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -190,8 +211,8 @@ func TestWaysIn(t *testing.T) {
 		if want := "ssh://root@127.0.0.1:" + strconv.Itoa(s.Target.Port); d.Name() != want {
 			t.Errorf("%s, want %s", d.Name(), want)
 		}
-		if _, err := Open(t.Context(), device.Target{Kind: device.SSH, Host: "jump"}, o); err == nil || !strings.Contains(err.Error(), "ProxyJump") {
-			t.Errorf("a jump: %v", err)
+		if _, err := Open(t.Context(), device.Target{Kind: device.SSH, Host: "jump"}, o); err == nil || !strings.Contains(err.Error(), "ProxyCommand") {
+			t.Errorf("a command: %v", err)
 		}
 	})
 	t.Run("the agent", func(t *testing.T) {
@@ -210,21 +231,7 @@ func TestWaysIn(t *testing.T) {
 		}
 		o := options(s)
 		o.Identities = []string{}
-		o.Agent = filepath.Join(t.TempDir(), "agent")
-		l, err := new(net.ListenConfig).Listen(t.Context(), "unix", o.Agent)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		go func() {
-			for {
-				conn, err := l.Accept()
-				if err != nil {
-					return
-				}
-				go func() { _ = agent.ServeAgent(ring, conn) }() // It ends with the connection.
-			}
-		}()
+		o.Agent = serveAgent(t, ring)
 		open(t, s, o)
 	})
 	t.Run("nobody is let in without a key, and no secret is told", func(t *testing.T) {
