@@ -18,7 +18,7 @@ type connectFlags struct {
 	DeviceDir        string   `default:"/data/tests" placeholder:"DIR" help:"The folder of the device in which we work (/data/tests)."`
 	EnvFile          string   `placeholder:"FILE" help:"A file with HOSTNAME, DEVICE_USER and PASSWORD (.env, if it is there)."`
 	AcceptNewHostKey bool     `help:"Take the key of a device that is not known yet without asking. A changed key is refused always."`
-	Identity         []string `sep:"none" placeholder:"FILE" help:"A private key to log in with, besides those of ~/.ssh/config."`
+	Identity         []string `sep:"none" placeholder:"FILE" help:"A private key to log in with, before those of ~/.ssh/config."`
 }
 
 // open connects to the device. It asks on the terminal, if stdin is one.

@@ -35,7 +35,7 @@ type Options struct {
 	EnvFile string
 	// AcceptNewHostKey takes the key of an SSH server that is not known, without asking. A changed key is refused always.
 	AcceptNewHostKey bool
-	// Identities are files of private SSH keys, instead of the usual ones; those of ~/.ssh/config go before.
+	// Identities are files of private SSH keys, tried before those of ~/.ssh/config and instead of the usual ones.
 	Identities []string
 	// Asker is asked for passwords and about unknown host keys; nil is nobody.
 	Asker Asker

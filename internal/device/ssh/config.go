@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -108,7 +109,7 @@ func (h *host) configure(path, home, alias string) error {
 		identities = append(identities, strings.NewReplacer("%d", home, "%h", h.host, "%r", h.user, "%%", "%").Replace(file))
 	}
 	if identities != nil {
-		h.identities = identities
+		h.identities = append(slices.Clone(h.identities), identities...)
 	}
 	return nil
 }

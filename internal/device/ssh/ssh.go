@@ -32,8 +32,8 @@ type Options struct {
 	AcceptNew bool
 	Accept    func(HostKey) bool
 
-	// Identities are files of private keys, tried if the configuration names none; nil stands for ~/.ssh/id_ed25519,
-	// id_ecdsa and id_rsa. Those that are not there are passed over; Ask is asked for the passphrase of one that the server
+	// Identities are files of private keys, tried before those that the configuration names; where it names none, nil stands
+	// for ~/.ssh/id_ed25519, id_ecdsa and id_rsa. Those that are not there are passed over; Ask is asked for the passphrase of one that the server
 	// would take and the agent does not hold.
 	Identities []string
 	// Agent is the agent's socket; "" is $SSH_AUTH_SOCK, "none" is no agent.

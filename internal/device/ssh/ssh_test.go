@@ -2,13 +2,10 @@ package ssh
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -193,7 +190,7 @@ func TestWaysIn(t *testing.T) {
 	t.Run("an alias", func(t *testing.T) {
 		t.Parallel()
 		o := options(s)
-		o.Identities = nil
+		o.Identities = []string{filepath.Join(t.TempDir(), "is not there")}
 		o.ConfigFile = filepath.Join(t.TempDir(), "config")
 		text := fmt.Sprintf("Host board\n  HostName 127.0.0.1\n  Port %d\n  User root\n  IdentityFile %s\nHost jump\n  ProxyCommand other\n", s.Target.Port, s.Identity)
 		if err := os.WriteFile(o.ConfigFile, []byte(text), 0o600); err != nil {
@@ -328,44 +325,5 @@ func TestEnv(t *testing.T) {
 		if got != row.want || (err != nil) != row.bad || err != nil && strings.Contains(err.Error(), "s3cret") {
 			t.Errorf("%s: %+v %v", row.name, got, err)
 		}
-	}
-}
-
-// BenchmarkTransfer moves 100 MB to the server and back, with Push, Pull and scp.
-func BenchmarkTransfer(b *testing.B) {
-	s := sshtest.Start(b, sshtest.Options{})
-	d := open(b, s, options(s))
-	const size = 100 << 20
-	from := filepath.Join(b.TempDir(), "from")
-	data := make([]byte, size)
-	_, _ = rand.Read(data) // It never fails.
-	if err := os.WriteFile(from, data, 0o666); err != nil {
-		b.Fatal(err)
-	}
-	to := filepath.Join(b.TempDir(), "to")
-	scp := func(args ...string) func(context.Context) error {
-		return func(ctx context.Context) error {
-			args := append([]string{"-q", "-F", "none", "-P", strconv.Itoa(s.Target.Port), "-i", s.Identity, "-o", "UserKnownHostsFile=" + s.KnownHosts}, args...)
-			return exec.CommandContext(ctx, "scp", args...).Run()
-		}
-	}
-	for _, row := range []struct {
-		name string
-		move func(context.Context) error
-	}{
-		{"push", func(ctx context.Context) error { return device.Push(ctx, d, device.FromDisk(from, to)) }},
-		{"push-scp", scp(from, "127.0.0.1:"+to)},
-		{"pull", func(ctx context.Context) error { return device.PullFile(ctx, d, from, to) }},
-		{"pull-scp", scp("127.0.0.1:"+from, to)},
-		{"pull-nowhere", func(ctx context.Context) error { return device.Pull(ctx, d, from, io.Discard) }},
-	} {
-		b.Run(row.name, func(b *testing.B) {
-			b.SetBytes(size)
-			for b.Loop() {
-				if err := row.move(b.Context()); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
 	}
 }
