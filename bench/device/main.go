@@ -92,14 +92,14 @@ func run(ctx context.Context, w io.Writer) error {
 // rates are in MB/s; ratio is ours to scp's, round by round.
 type rates struct{ ours, scp, ratio, least, most float64 }
 
-// compare runs both in turns, a warming round first. clear makes both begin alike.
-func compare(ours, scp, clear func() error) (rates, error) {
+// compare runs both in turns, a warming round first. remove makes both begin alike.
+func compare(ours, scp, remove func() error) (rates, error) {
 	var a, b, ratios []float64
 	for n := range rounds + 1 {
 		var seconds [2]float64
 		order := []int{n % 2, 1 - n%2}
 		for _, i := range order {
-			if err := clear(); err != nil {
+			if err := remove(); err != nil {
 				return rates{}, err
 			}
 			began := time.Now()

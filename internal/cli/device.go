@@ -117,18 +117,13 @@ func deviceRows(f *facts.Facts) [][2]string {
 		{"system", known(f.OS, f.Kernel, f.Arch)}, {"processor", known(cores, memory)}, {"folder", folder}, {"SNPE", known(f.SNPE)},
 	}
 	for _, r := range f.Runtimes {
-		text := r.Name + ": not known"
+		verdict := "not known"
 		if r.Supported != nil && *r.Supported {
-			text = r.Name + ": supported"
+			verdict = "supported"
 		} else if r.Supported != nil {
-			text = r.Name + ": not supported"
+			verdict = "not supported"
 		}
-		for _, more := range append([]string{r.Core, r.Library}, r.Errors...) {
-			if more != "" {
-				text += "; " + more
-			}
-		}
-		rows = append(rows, [2]string{"runtime", text})
+		rows = append(rows, [2]string{"runtime", r.Name + ": " + known(append([]string{verdict, r.Core, r.Library}, r.Errors...)...)})
 	}
 	for _, t := range f.Tools {
 		if t.Path != "" {

@@ -2,6 +2,7 @@ package ssh
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -44,7 +45,7 @@ func parseJump(word string) (device.Target, error) {
 	if strings.Contains(word, "://") {
 		t, err := device.Parse(word)
 		if err == nil && t.Kind != device.SSH {
-			err = fmt.Errorf("that is no SSH server")
+			err = errors.New("that is no SSH server")
 		}
 		return t, err
 	}
