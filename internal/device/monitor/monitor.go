@@ -76,7 +76,8 @@ func watch(ctx context.Context, d device.Device, root string, interval time.Dura
 		return fmt.Errorf("watch %s every %s: that is too often", d.Name(), interval)
 	}
 	b := &blocks{take: take}
-	c := device.Shell(script, root, strconv.FormatFloat(interval.Seconds(), 'f', 3, 64), strconv.Itoa(int(max(1, interval.Round(time.Second)/time.Second))))
+	rest := interval % time.Second
+	c := device.Shell(script, root, strconv.FormatFloat(rest.Seconds(), 'f', 3, 64), strconv.Itoa(int(interval/time.Second)))
 	c.Stdout = b
 	err := d.Run(ctx, c)
 	if err == nil {
