@@ -199,6 +199,25 @@ func TestOpen(t *testing.T) {
 	})
 }
 
+// A password that was not even needed goes nowhere: it is in no name and not on the device.
+func TestThePasswordIsNotOnTheDevice(t *testing.T) {
+	t.Parallel()
+	s := sshtest.Start(t, sshtest.Options{})
+	o := options(s)
+	o.EnvFile = envFileOf(t, "PASSWORD=s3cret-word")
+	d, err := Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	var out bytes.Buffer
+	c := device.Shell("env; cat /proc/$$/cmdline /proc/$PPID/cmdline; ps ax 2>/dev/null || :")
+	c.Stdout = &out
+	if err := d.Run(t.Context(), c); err != nil || out.Len() == 0 || strings.Contains(out.String()+d.Name(), "s3cret") {
+		t.Errorf("%v, %d bytes", err, out.Len())
+	}
+}
+
 func TestAnswersAreRememberedForANewConnection(t *testing.T) {
 	t.Parallel()
 	s := sshtest.Start(t, sshtest.Options{})

@@ -205,3 +205,15 @@ func TestKeysWithAPassphrase(t *testing.T) {
 		open(t, s, o)
 	})
 }
+
+func FuzzSettings(f *testing.F) {
+	f.Add("HOSTNAME=h\nexport DEVICE_USER='u'\nPASSWORD=\"p\"\n# x\n", "u@h:22")
+	f.Fuzz(func(t *testing.T, text, jump string) {
+		if e, err := ParseEnv([]byte(text)); err != nil && e != (Env{}) {
+			t.Errorf("%+v beside %v", e, err)
+		}
+		if to, err := parseJump(jump); err == nil && (to.Kind != device.SSH || to.Host == "") {
+			t.Errorf("%q: %+v", jump, to)
+		}
+	})
+}
