@@ -352,6 +352,27 @@ func store(con *console, folder workspace.Folder, stage *workspace.Stage, run *r
 		}
 	}
 	page := pageOf(run, content) // drawn while the database is written
+	files, err := addRun(con, db, folder, stage, run)
+	if err != nil {
+		return nil, err
+	}
+	html, err := page()
+	switch {
+	case errors.Is(err, web.ErrNotBuilt):
+		run.Warnings = append(run.Warnings, err.Error())
+	case err != nil:
+		return nil, err
+	default:
+		if err := workspace.WriteFile(folder.Report(), html); err != nil {
+			return nil, err
+		}
+		files = append([]string{folder.Report()}, files...)
+	}
+	return files, nil
+}
+
+// addRun puts a run into the database, with its files beside it.
+func addRun(con *console, db *workspace.Store, folder workspace.Folder, stage *workspace.Stage, run *result.Run) ([]string, error) {
 	files := []string{folder.Database()}
 	for i := range run.Variants {
 		v := &run.Variants[i]
@@ -375,18 +396,6 @@ func store(con *console, folder workspace.Folder, stage *workspace.Stage, run *r
 		if err := db.AddEstimate(con.ctx, v.Estimated); err != nil {
 			return nil, err
 		}
-	}
-	html, err := page()
-	switch {
-	case errors.Is(err, web.ErrNotBuilt):
-		run.Warnings = append(run.Warnings, err.Error())
-	case err != nil:
-		return nil, err
-	default:
-		if err := workspace.WriteFile(folder.Report(), html); err != nil {
-			return nil, err
-		}
-		files = append([]string{folder.Report()}, files...)
 	}
 	return append(files, saved...), nil
 }

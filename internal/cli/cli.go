@@ -35,22 +35,23 @@ const description = `Shows what quantization does to a neural network, layer by 
 Exit status: 0 done, 1 failed, 2 wrong usage or input, 3 done but a threshold says no, 4 engine or device unavailable, 130 interrupted.`
 
 type program struct {
-	Check    checkCmd    `cmd:"" help:"Compare a float ONNX model with quantized variants of it, layer by layer."`
-	Report   reportCmd   `cmd:"" help:"Write one page with all runs of a workspace."`
-	Optimize optimizeCmd `cmd:"" help:"Rewrite a model so that the DSP runs it better, with every pass proved on samples."`
-	Estimate estimateCmd `cmd:"" help:"Estimate how long the DSP takes, layer by layer, without a board."`
-	Diff     diffCmd     `cmd:"" help:"Hold the encodings of a DLC against what was asked for."`
-	Info     infoCmd     `cmd:"" help:"Show what a DLC or an ONNX model holds, without any SDK."`
-	Eval     evalCmd     `cmd:"" help:"Score a model and its variants on a data set: what quantization costs in accuracy."`
-	Stats    statsCmd    `cmd:"" help:"Put all evaluations of a workspace side by side."`
-	Raw      rawCmd      `cmd:"" help:"Turn pictures into raw files, as a device's tools take them."`
-	Layers   layersCmd   `cmd:"" help:"Show the same layer over all variants and models of a workspace."`
-	Lint     lintCmd     `cmd:"" help:"Find what costs accuracy or speed on the DSP, each with its fix."`
-	Quantize quantizeCmd `cmd:"" help:"Write a model quantized: QDQ ONNX, encodings, DLC."`
-	NetRun   netRunCmd   `cmd:"" name:"net-run" help:"Run a DLC as it is on the HTP's emulator, as snpe-net-run does on a board."`
-	Device   deviceCmd   `cmd:"" help:"Show, watch, unlock or clean up a device."`
-	Doctor   doctorCmd   `cmd:"" help:"List what is there and what is missing, with the command that brings it."`
-	Version  versionCmd  `cmd:"" help:"Print the version."`
+	Check     checkCmd     `cmd:"" help:"Compare a float ONNX model with quantized variants of it, layer by layer."`
+	Report    reportCmd    `cmd:"" help:"Write one page with all runs of a workspace."`
+	Optimize  optimizeCmd  `cmd:"" help:"Rewrite a model so that the DSP runs it better, with every pass proved on samples."`
+	Estimate  estimateCmd  `cmd:"" help:"Estimate how long the DSP takes, layer by layer, without a board."`
+	Diff      diffCmd      `cmd:"" help:"Hold the encodings of a DLC against what was asked for."`
+	Info      infoCmd      `cmd:"" help:"Show what a DLC or an ONNX model holds, without any SDK."`
+	Eval      evalCmd      `cmd:"" help:"Score a model and its variants on a data set: what quantization costs in accuracy."`
+	Stats     statsCmd     `cmd:"" help:"Put all evaluations of a workspace side by side."`
+	Raw       rawCmd       `cmd:"" help:"Turn pictures into raw files, as a device's tools take them."`
+	Layers    layersCmd    `cmd:"" help:"Show the same layer over all variants and models of a workspace."`
+	Lint      lintCmd      `cmd:"" help:"Find what costs accuracy or speed on the DSP, each with its fix."`
+	Quantize  quantizeCmd  `cmd:"" help:"Write a model quantized: QDQ ONNX, encodings, DLC."`
+	NetRun    netRunCmd    `cmd:"" name:"net-run" help:"Run a DLC as it is on the HTP's emulator, as snpe-net-run does on a board."`
+	Benchmark benchmarkCmd `cmd:"" help:"Measure a DLC on a device: layers, throughput, cycles, beside float model and emulator."`
+	Device    deviceCmd    `cmd:"" help:"Show, watch, unlock or clean up a device."`
+	Doctor    doctorCmd    `cmd:"" help:"List what is there and what is missing, with the command that brings it."`
+	Version   versionCmd   `cmd:"" help:"Print the version."`
 }
 
 // console is where a command reads and writes. Stdout is for results, stderr for people.

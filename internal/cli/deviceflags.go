@@ -18,6 +18,7 @@ type connectFlags struct {
 	DeviceDir        string   `default:"/data/tests" placeholder:"DIR" help:"The folder of the device in which we work (/data/tests)."`
 	EnvFile          string   `placeholder:"FILE" help:"A file with HOSTNAME, DEVICE_USER and PASSWORD (.env, if it is there)."`
 	AcceptNewHostKey bool     `help:"Take the key of a device that is not known yet without asking. A changed key is refused always."`
+	KnownHosts       string   `placeholder:"FILE" help:"The file of known host keys (~/.ssh/known_hosts)."`
 	Identity         []string `sep:"none" placeholder:"FILE" help:"A private key to log in with, before those of ~/.ssh/config."`
 }
 
@@ -27,7 +28,7 @@ func (f *connectFlags) open(con *console, target string) (*again.Device, error) 
 		return nil, usagef("--device-dir %q is not the plain, absolute path of a folder", f.DeviceDir)
 	}
 	return connect.Open(con.ctx, connect.Options{
-		Target: target, EnvFile: f.EnvFile, AcceptNewHostKey: f.AcceptNewHostKey, Identities: f.Identity,
+		Target: target, EnvFile: f.EnvFile, AcceptNewHostKey: f.AcceptNewHostKey, Identities: f.Identity, KnownHosts: f.KnownHosts,
 		Asker: connect.Terminal(con.stdin, con.stderr),
 	})
 }

@@ -1,11 +1,9 @@
 package cli
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -18,7 +16,6 @@ import (
 	"quantcheck/internal/flow"
 	"quantcheck/internal/inspect"
 	"quantcheck/internal/report"
-	"quantcheck/internal/snpe"
 	"quantcheck/internal/workspace"
 )
 
@@ -73,7 +70,7 @@ func (c *infoCmd) store(con *console, v *inspect.View) (written []string, err er
 	name := workspace.ModelName(c.Name, c.Model)
 	if flow.IsContainer(c.Model) {
 		if _, err := flow.InspectDLC(c.Model, func(v *inspect.View, f *dlc.File) error {
-			written, err = writeSeedFiles(folder.ModelDLC(name), name, v, f)
+			written, err = flow.WriteSeedFiles(folder.ModelDLC(name), name, v, f, nil)
 			return err
 		}); err != nil {
 			return written, err
@@ -85,48 +82,6 @@ func (c *infoCmd) store(con *console, v *inspect.View) (written []string, err er
 	}
 	defer db.Close()
 	return append(written, folder.Database()), db.PutModel(con.ctx, v.File(name, time.Now()))
-}
-
-// writeSeedFiles writes what the seed tool made of snpe-dlc-info's output.
-func writeSeedFiles(dir, name string, v *inspect.View, f *dlc.File) (written []string, err error) {
-	fps := -1.0
-	if text, err := os.ReadFile(filepath.Join(dir, "throughput.txt")); err == nil {
-		if n, ok := snpe.Throughput(text); ok {
-			fps = n
-		}
-	}
-	shapes, err := report.GraphConfig(&f.Graphs[0])
-	if err != nil {
-		return nil, err
-	}
-	var listing bytes.Buffer
-	err = snpe.WriteListing(&listing, f, snpe.Figures{
-		Path: v.Path, Memory: v.Memory, MACs: func(i int) int64 { return v.Layers[i].MACs },
-		Parameters: func(i int) int64 {
-			if strings.HasPrefix(v.Layers[i].Op, "Elt") || strings.HasPrefix(v.Layers[i].Op, "ElementWise") { // constants, not parameters
-				return 0
-			}
-			return v.Layers[i].Parameters
-		},
-	})
-	if err != nil {
-		return nil, err
-	}
-	for _, file := range []struct {
-		name  string
-		write func(path string) error
-	}{
-		{"info.json", func(path string) error { return workspace.WriteJSON(path, report.Seed(f, name, fps)) }},
-		{"graph_config.json", func(path string) error { return workspace.WriteJSON(path, shapes) }},
-		{"dlc-info-graph.txt", func(path string) error { return workspace.WriteFile(path, listing.Bytes()) }},
-	} {
-		path := filepath.Join(dir, file.name)
-		if err := file.write(path); err != nil {
-			return written, err
-		}
-		written = append(written, path)
-	}
-	return written, nil
 }
 
 func (c *infoCmd) view(con *console) (*inspect.View, error) {

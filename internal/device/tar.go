@@ -2,6 +2,7 @@ package device
 
 import (
 	"archive/tar"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -29,7 +30,8 @@ func PullTar(ctx context.Context, d Device, dir string, each func(name string, s
 	return ReadTar(ctx, d, Command{Args: []string{"tar", "-cf", "-", "."}, Dir: dir}, each)
 }
 
-// ReadTar is PullTar for the stream that a command of the caller's writes on its stdout, which is replaced.
+// ReadTar is PullTar for the stream that a command of the caller's writes on its stdout, which is replaced: a tar, or several,
+// one behind the other, as a command writes them that hands out what it has before it has all.
 func ReadTar(ctx context.Context, d Device, c Command, each func(name string, size int64, r io.Reader) error) (Pulled, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -60,17 +62,53 @@ func ReadTar(ctx context.Context, d Device, c Command, each func(name string, si
 	return p, nil
 }
 
-// walkTar reads a tar to its end. mine says that the error is each's.
+// walkTar reads a tar to its end, or several, one behind the other. mine says that the error is each's.
 func walkTar(r io.Reader, each func(string, int64, io.Reader) error) (p Pulled, mine bool, err error) {
 	z := &zeros{r: r}
-	t := tar.NewReader(z)
+	for rest := io.Reader(z); rest != nil; {
+		if mine, err := p.walk(rest, each); err != nil {
+			return p, mine, err
+		}
+		// A stream that ends between two files looks whole but for the two empty blocks that end a tar.
+		if z.n < 1024 {
+			return p, false, io.ErrUnexpectedEOF
+		}
+		if rest, err = another(z); err != nil {
+			return p, false, err
+		}
+	}
+	return p, false, nil
+}
+
+// another skips the empty blocks behind a tar's end; nil: nothing follows.
+func another(r io.Reader) (io.Reader, error) {
+	block := make([]byte, 512)
+	for {
+		n, err := io.ReadFull(r, block)
+		for _, b := range block[:n] {
+			if b != 0 {
+				return io.MultiReader(bytes.NewReader(block[:n]), r), nil
+			}
+		}
+		switch {
+		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+			return nil, nil
+		case err != nil:
+			return nil, err
+		}
+	}
+}
+
+// walk reads one tar up to the blocks that end it.
+func (p *Pulled) walk(r io.Reader, each func(string, int64, io.Reader) error) (mine bool, err error) {
+	t := tar.NewReader(r)
 	for {
 		h, err := t.Next()
 		if errors.Is(err, io.EOF) {
-			break
+			return false, nil
 		}
 		if err != nil {
-			return p, false, err
+			return false, err
 		}
 		name := path.Clean(h.Name)
 		switch h.Typeflag {
@@ -82,24 +120,16 @@ func walkTar(r io.Reader, each func(string, int64, io.Reader) error) (p Pulled, 
 			continue
 		}
 		if path.IsAbs(name) || name == ".." || strings.HasPrefix(name, "../") {
-			return p, false, fmt.Errorf("%q leads out of the folder", h.Name)
+			return false, fmt.Errorf("%q leads out of the folder", h.Name)
 		}
 		content := &failing{r: t}
 		if err := each(name, h.Size, content); err != nil {
 			// An error of the stream that each only passed on is the stream's.
-			return p, content.err == nil, err
+			return content.err == nil, err
 		}
 		p.Files++
 		p.Bytes += h.Size
 	}
-	// A stream that ends between two files looks whole but for the two empty blocks that end a tar.
-	if _, err := io.Copy(io.Discard, z); err != nil {
-		return p, false, err
-	}
-	if z.n < 1024 {
-		return p, false, io.ErrUnexpectedEOF
-	}
-	return p, false, nil
 }
 
 // failing remembers the error that reading ended with.

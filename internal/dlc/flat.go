@@ -103,6 +103,13 @@ func (f *flat) u32(at int64) uint32 {
 	return 0
 }
 
+func (f *flat) u64(at int64) uint64 {
+	if b := f.at(at, 8); b != nil {
+		return binary.LittleEndian.Uint64(b)
+	}
+	return 0
+}
+
 // table is a flatbuffer table. The zero table has no fields.
 type table struct {
 	f    *flat
@@ -156,9 +163,7 @@ func (t table) f32(offset int) float32 { return math.Float32frombits(t.u32(offse
 
 func (t table) u64(offset int) uint64 {
 	if at, ok := t.field(offset); ok {
-		if b := t.f.at(at, 8); b != nil {
-			return binary.LittleEndian.Uint64(b)
-		}
+		return t.f.u64(at)
 	}
 	return 0
 }
@@ -198,6 +203,23 @@ func (t table) vector(offset, width int) (int64, int) {
 		return 0, 0
 	}
 	return at + 4, int(n)
+}
+
+// bytes64 gives the position and the length of a vector of bytes whose offset and length are numbers of 64 bits.
+func (t table) bytes64(offset int) (at, n int64) {
+	at, ok := t.field(offset)
+	if !ok {
+		return 0, 0
+	}
+	to := t.f.u64(at)
+	if to <= uint64(t.f.size()) {
+		at += int64(to)
+		if length := t.f.u64(at); t.f.err == nil && length <= uint64(t.f.size()) && at <= t.f.size()-8-int64(length) {
+			return at + 8, int64(length)
+		}
+	}
+	t.f.fail(errDamaged)
+	return 0, 0
 }
 
 func (t table) tables(offset int) []table {

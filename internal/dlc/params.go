@@ -76,8 +76,8 @@ func (f *File) readParams() error {
 	case "NETP":
 	case "NR64":
 		for _, b := range root.tables(4) {
-			at, n := b.vector(4, 1)
-			buffers = append(buffers, span{"model.params", header + at, int64(n)})
+			at, n := b.bytes64(4)
+			buffers = append(buffers, span{"model.params", header + at, n})
 		}
 		at, n := root.vector(6, 1)
 		if flat.err != nil {

@@ -33,6 +33,9 @@ type build struct {
 	progress Progress
 	run      *result.Run
 
+	device    DeviceRunner
+	compared  *dataset.Set
+	loader    dataset.Loader
 	samples   int                              // that are compared
 	skipped   []string                         // what was said of samples that could not be read
 	floats    []map[string]*onnxpb.TensorProto // per variant: float originals of its constants

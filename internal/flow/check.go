@@ -10,11 +10,14 @@ import (
 	"slices"
 	"time"
 
+	"quantcheck/internal/align"
 	"quantcheck/internal/dataset"
+	"quantcheck/internal/dlc"
 	"quantcheck/internal/machine"
 	"quantcheck/internal/metric"
 	"quantcheck/internal/onnxruntime"
 	"quantcheck/internal/result"
+	"quantcheck/internal/runner/dump"
 	"quantcheck/internal/runner/htp"
 	"quantcheck/internal/variant"
 )
@@ -57,6 +60,22 @@ type Engines struct {
 	ORT *onnxruntime.Runtime
 	// HTP looks for the emulator; it is asked when a variant wants it.
 	HTP func() (htp.Engine, error)
+	// Device runs variants on a device; nil: there is none.
+	Device DeviceRunner
+}
+
+// DeviceRunner starts a DLC on a device on all samples, and gives its results as they arrive. They are taken in the order of
+// the samples; the run ends with ctx.
+type DeviceRunner func(ctx context.Context, work DeviceWork) (dump.Source, error)
+
+// DeviceWork is what a device is asked to run.
+type DeviceWork struct {
+	Variant variant.Spec
+	Graph   *dlc.Graph
+	Inputs  []align.Tap // the DLC's inputs, by the names of the float model's
+	Taps    []align.Tap // the tensors that are wanted
+	Samples *dataset.Set
+	Loader  dataset.Loader
 }
 
 // Check compares a float model with its variants, tensor by tensor.
@@ -102,7 +121,7 @@ func Check(ctx context.Context, engines Engines, spec result.Spec, progress Prog
 		run.Warnings = append(run.Warnings, "the compared samples are also those that calibrate; give others with --calib for numbers that hold on unseen pictures")
 	}
 
-	b := &build{r: r, emulator: emulator, ref: ref, spec: spec, variants: variants, samples: len(compared.Sources), progress: progress, run: run}
+	b := &build{r: r, emulator: emulator, ref: ref, spec: spec, variants: variants, device: engines.Device, compared: compared, loader: loader, samples: len(compared.Sources), progress: progress, run: run}
 	defer b.close()
 	if err := b.prepare(ctx, calibrating, loader); err != nil {
 		return nil, err

@@ -2,6 +2,7 @@ package flow
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -32,10 +33,13 @@ func running(r runner.Runner) player {
 type contained struct {
 	file   *dlc.File
 	held   *align.Container
-	folder *dump.Folder // nil: it is run here
-	inputs []align.Tap  // what is put in then
+	folder *dump.Folder // of dumps
+	inputs []align.Tap  // what is put in, where it is run
 	r      *container.Runner
 }
+
+// runs says whether a variant of a DLC is run now, here or on a device.
+func runs(v variant.Spec) bool { return v.Kind == variant.DLC || v.Kind == variant.Device }
 
 // openContained reads what a variant of a DLC names, before long work begins.
 func (b *build) openContained(v variant.Spec) (*contained, error) {
@@ -55,6 +59,9 @@ func (b *build) openContained(v variant.Spec) (*contained, error) {
 	if c.file, err = openContainer(v.File); err != nil {
 		return fail(err)
 	}
+	if v.Kind == variant.Device && b.device == nil {
+		return fail(errors.New("a device is compared by quantcheck benchmark"))
+	}
 	if v.Kind == variant.DLC {
 		if err := c.runnable(v.File); err != nil {
 			return fail(err)
@@ -66,7 +73,7 @@ func (b *build) openContained(v variant.Spec) (*contained, error) {
 	if len(c.held.Inputs) == 0 && len(c.held.Pairs) == 0 {
 		return fail(fmt.Errorf("%s has no tensor that belongs to this model: is it another model's?", v.File))
 	}
-	if v.Kind == variant.DLC {
+	if runs(v) {
 		if c.inputs, err = b.entries(c); err != nil {
 			return fail(err)
 		}
@@ -118,10 +125,15 @@ func (b *build) addContained(v variant.Spec, r *contained, samples int) {
 		rv.Layers[k] = matchHeld(l.Name, r.held, quantized)
 	}
 	rv.Container = describeContainer(r)
-	if r.folder == nil {
+	switch v.Kind {
+	case variant.DLC:
 		b.describeEmulated(&rv, r)
-	} else if n := r.folder.Samples(); n != samples {
-		b.run.Warnings = append(b.run.Warnings, fmt.Sprintf("%s: %s has results for %d samples, %d are compared", v.Name, v.Dir, n, samples))
+	case variant.Device:
+		rv.Twin = counterpart(b.variants, v, g)
+	default:
+		if n := r.folder.Samples(); n != samples {
+			b.run.Warnings = append(b.run.Warnings, fmt.Sprintf("%s: %s has results for %d samples, %d are compared", v.Name, v.Dir, n, samples))
+		}
 	}
 	for _, note := range r.file.Notes {
 		b.run.Warnings = append(b.run.Warnings, v.Name+": "+note)
@@ -211,12 +223,19 @@ func (b *build) play(ctx context.Context, i int, c *contained, segments [][]stri
 	groups := b.tapsOf(i, c, segments, entrances)
 	b.entrances, b.emulated = append(b.entrances, entrances), append(b.emulated, nil)
 	if b.spec.LocalSamples > 0 {
-		b.locals = append(b.locals, notAlone(b.ref.layers, c.folder == nil))
+		b.locals = append(b.locals, notAlone(b.ref.layers, runs(b.variants[i])))
 	}
-	if c.folder == nil {
+	var source dump.Source = c.folder
+	switch v := b.variants[i]; v.Kind {
+	case variant.DLC:
 		return b.perform(ctx, i, c, groups)
+	case variant.Device:
+		var err error
+		if source, err = b.device(ctx, DeviceWork{Variant: v, Graph: c.held.Graph, Inputs: c.inputs, Taps: slices.Concat(groups...), Samples: b.compared, Loader: b.loader}); err != nil {
+			return fmt.Errorf("variant %s: %w", v.Name, err)
+		}
 	}
-	d := dump.New(c.folder, groups)
+	d := dump.New(source, groups)
 	b.players = append(b.players, player{func(number int, _ map[string]tensor.Tensor) runner.Inference { return d.Replay(number) }, func() { c.file.Close() }})
 	return nil
 }

@@ -162,6 +162,14 @@ func recipeOf(variants []variant.Spec, g *dlc.Graph) int {
 	return best
 }
 
+// counterpart finds the variant that a device should compute the same as: the very DLC on the emulator, else its recipe.
+func counterpart(variants []variant.Spec, v variant.Spec, g *dlc.Graph) int {
+	if i := slices.IndexFunc(variants, func(o variant.Spec) bool { return o.Kind == variant.DLC && o.File == v.File }); i >= 0 {
+		return i
+	}
+	return recipeOf(variants, g)
+}
+
 // actBits is the width that most of a DLC's quantized activations have, 0 if there are none.
 func actBits(g *dlc.Graph) int {
 	count := map[int]int{}

@@ -168,7 +168,7 @@ func (e *estimator) variants(ctx context.Context, spec EstimateSpec, m *onnx.Mod
 	for i, v := range variants {
 		var x *result.Estimated
 		switch v.Kind {
-		case variant.Dumps, variant.DLC:
+		case variant.Dumps, variant.DLC, variant.Device:
 			if x, err = e.container(ctx, v.File); err != nil {
 				return nil, fmt.Errorf("variant %s: %w", v.Name, err)
 			}

@@ -28,7 +28,7 @@ func (b *build) addTimes(ctx context.Context, engines Engines, calibrating *data
 	var e *estimator
 	for i := range b.run.Variants {
 		v := &b.run.Variants[i]
-		if !asked && !emulated(v.Spec) && v.Spec.Kind != variant.Dumps {
+		if !asked && !emulated(v.Spec) && !v.Spec.Elsewhere() {
 			continue
 		}
 		if e == nil {

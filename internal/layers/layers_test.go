@@ -5,6 +5,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -19,7 +20,7 @@ import (
 var rooms = []string{
 	"file", "spell", "tensor", "machine", "variant", "onnx/onnxpb", "abi", "dlc", "snpe", "cost",
 	"quant", "metric", "coco", "jpeg", "onnx", "onnxruntime", "qnn", "qnn/compose", "dataset",
-	"device", "device/local", "device/ssh", "device/adb", "device/again", "device/monitor", "device/facts", "connect", "archive",
+	"device", "device/local", "device/ssh", "device/adb", "device/again", "device/monitor", "device/facts", "connect", "board", "archive",
 	"runner", "runner/ort", "runner/worker",
 	"truth", "calib", "qdq", "rewrite", "decode", "runner/htp", "runner/dlc",
 	"result", "align", "runner/dump", "runner/container", "eval", "encodings", "inspect", "lint",
@@ -32,7 +33,7 @@ var rooms = []string{
 var unsafeRooms = []string{"abi", "onnxruntime", "qnn/compose"}
 
 // forTests are packages that only tests import.
-var forTests = []string{"fixture", "layers", "device/devicetest", "device/sshtest"}
+var forTests = []string{"fixture", "layers", "device/devicetest", "standin", "standin/control", "standin/board", "device/sshtest"}
 
 func TestLowerRoomsDoNotImportHigherOnes(t *testing.T) {
 	root := filepath.Join(fixture.Root(), "internal")
@@ -74,6 +75,9 @@ func TestLowerRoomsDoNotImportHigherOnes(t *testing.T) {
 			if other := slices.Index(rooms, imported); other >= rank {
 				t.Errorf("%s (room %s) imports the higher room %s", path, room, imported)
 			}
+			if slices.Contains(forTests, imported) {
+				t.Errorf("%s (room %s) imports %s, which is for tests only", path, room, imported)
+			}
 		}
 		return nil
 	})
@@ -84,5 +88,25 @@ func TestLowerRoomsDoNotImportHigherOnes(t *testing.T) {
 		if !seen[room] {
 			t.Errorf("room %s is listed but not there", room)
 		}
+	}
+}
+
+func TestTheProgramHoldsNothingThatIsForTests(t *testing.T) {
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-deps", "./cmd/...")
+	cmd.Dir = fixture.Root()
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := false
+	for name := range strings.FieldsSeq(string(out)) {
+		room, ours := strings.CutPrefix(name, "quantcheck/internal/")
+		seen = seen || room == "cli"
+		if ours && slices.Contains(forTests, room) || name == "testing" {
+			t.Errorf("it holds %s", name)
+		}
+	}
+	if !seen {
+		t.Errorf("the list of what it holds is not understood: %.100s", out)
 	}
 }

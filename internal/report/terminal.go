@@ -95,11 +95,13 @@ func worstLayers(w io.Writer, run *result.Run, v *result.Variant) {
 		return
 	}
 	t := NewTable(w)
-	t.AppendHeader(table.Row{"", "worst layers", "op", "SQNR dB", "alone dB", "share", "cosine", "max steps", "emu↔sim dB", "worst sample"})
-	t.SetColumnConfigs(right("", "SQNR dB", "alone dB", "share", "cosine", "max steps", "emu↔sim dB"))
-	if v.Twin < 0 {
-		t.SetColumnConfigs(append(right("", "SQNR dB", "alone dB", "share", "cosine", "max steps"), table.ColumnConfig{Name: "emu↔sim dB", Hidden: true}))
+	apart := "emu↔sim dB"
+	if v.Spec.Kind == variant.Device {
+		apart = "device↔emu dB"
 	}
+	t.AppendHeader(table.Row{"", "worst layers", "op", "SQNR dB", "alone dB", "share", "cosine", "max steps", apart, "worst sample"})
+	t.SetColumnConfigs(append(right("", "SQNR dB", "alone dB", "share", "cosine", "max steps"),
+		table.ColumnConfig{Name: apart, Align: text.AlignRight, AlignHeader: text.AlignRight, Hidden: v.Twin < 0}))
 	for _, k := range worst {
 		l := &v.Layers[k]
 		sample, alone, share, twin := "", "–", "–", "–"
@@ -157,6 +159,8 @@ func Describe(s variant.Spec) string {
 		return "the DLC " + s.File + " as it is"
 	case variant.Dumps:
 		return fmt.Sprintf("run elsewhere: %s, made by %s", s.Dir, s.File)
+	case variant.Device:
+		return fmt.Sprintf("the DLC %s on the device %s", s.File, s.Target)
 	}
 	granularity := "per channel"
 	if !s.PerChannel {

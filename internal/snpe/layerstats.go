@@ -69,11 +69,22 @@ func ReadLayerStats(data []byte) ([]LayerStat, error) {
 
 var errNoRows = errors.New("it has no rows")
 
-// LayerName takes from a profile's name what profilers add: "name:OpId_12 (cycles)".
+// LayerName takes from a profile's name what profilers add: "name:OpId_12 (cycles)", "Input OpId_2 (cycles)".
 func LayerName(name string) string {
 	name = strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(name), "(cycles)"))
 	if i := strings.LastIndex(name, ":OpId_"); i > 0 {
 		return name[:i]
 	}
+	for _, end := range []string{InputRow, OutputRow} {
+		if strings.HasPrefix(name, end+" OpId_") {
+			return end
+		}
+	}
 	return name
 }
+
+// The rows of a profile in which inputs and outputs are moved.
+const (
+	InputRow  = "Input"
+	OutputRow = "Output"
+)

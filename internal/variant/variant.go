@@ -1,6 +1,6 @@
 // Package variant is the little language in which people say how a model is to be quantized: w8a8, fp16,
 // w4a16,per-tensor,percentile:99.99, or NAME=file.onnx; @htp behind it runs it on the HTP's emulator. NAME=M.dlc@htp runs a
-// DLC as it is; NAME=dumps:DIR@M.dlc compares what a DLC computed elsewhere.
+// DLC as it is; NAME=dumps:DIR@M.dlc compares what a DLC computed elsewhere, NAME=device:TARGET@M.dlc what it computes on a device.
 package variant
 
 import (
@@ -21,8 +21,9 @@ const (
 	Recipe Kind = "recipe"
 	Half   Kind = "fp16"
 	File   Kind = "file"
-	DLC    Kind = "dlc"   // as a converter wrote it, on the emulator
-	Dumps  Kind = "dumps" // tensors that a DLC computed elsewhere, in a folder
+	DLC    Kind = "dlc"    // as a converter wrote it, on the emulator
+	Dumps  Kind = "dumps"  // tensors that a DLC computed elsewhere, in a folder
+	Device Kind = "device" // a DLC on a device
 )
 
 // Engine says what computes a variant.
@@ -57,12 +58,16 @@ type Spec struct {
 	Calibrator Calibrator `json:"calibrator,omitempty"`
 	Percentile float64    `json:"percentile,omitempty"`
 	BiasBits   int        `json:"bias_bits,omitempty"`
-	File       string     `json:"file,omitempty"` // of a ready model or a DLC, or the DLC of dumps
-	Dir        string     `json:"dir,omitempty"`  // of dumps
+	File       string     `json:"file,omitempty"`   // of a ready model or a DLC, or the DLC of dumps or of a device
+	Dir        string     `json:"dir,omitempty"`    // of dumps
+	Target     string     `json:"target,omitempty"` // the device, as device.Parse reads it
 }
 
 // OfDLC reports whether the variant's File is a DLC, run as it is here or elsewhere.
-func (s Spec) OfDLC() bool { return s.Kind == DLC || s.Kind == Dumps }
+func (s Spec) OfDLC() bool { return s.Kind == DLC || s.Elsewhere() }
+
+// Elsewhere reports whether the variant's tensors come from elsewhere.
+func (s Spec) Elsewhere() bool { return s.Kind == Dumps || s.Kind == Device }
 
 // Error says where a variant could not be parsed.
 type Error struct {
@@ -99,7 +104,10 @@ var options = []struct {
 	{"bias32", "bias", func(s *Spec) { s.BiasBits = 32 }},
 }
 
-const dumpsPrefix = "dumps:"
+const (
+	dumpsPrefix  = "dumps:"
+	devicePrefix = "device:"
+)
 
 const grammar = "a variant is w{4|8|16}a{8|16} or fp16, with options after commas, or NAME=file.onnx, or NAME=MODEL.dlc@htp, or NAME=dumps:FOLDER@MODEL.dlc; @htp behind it runs it on the emulator"
 
@@ -121,8 +129,8 @@ func Parse(text string) (Spec, error) {
 	if errors.As(err, &e) {
 		e.Text = text
 	}
-	if err == nil && s.Kind == Dumps && engine != CPU {
-		return Spec{}, &Error{Text: text, At: len(base), Message: "dumps were computed elsewhere: they run on no engine"}
+	if err == nil && s.Elsewhere() && engine != CPU {
+		return Spec{}, &Error{Text: text, At: len(base), Message: string(s.Kind) + " is computed elsewhere: it runs on no engine"}
 	}
 	if err == nil && s.Kind == DLC && engine != HTP {
 		return Spec{}, &Error{Text: text, At: len(base), Message: "a DLC runs on the emulator only: write NAME=MODEL.dlc@htp (raw outputs of a board are NAME=dumps:FOLDER@MODEL.dlc)"}
@@ -151,6 +159,12 @@ func parse(text string) (Spec, error) {
 				return fail(len(name)+1, "dumps are written dumps:FOLDER@MODEL.dlc: the folder of raw outputs, and the DLC that made them")
 			}
 			return Spec{Name: name, Kind: Dumps, Dir: file[len(dumpsPrefix):at], File: file[at+1:]}, nil
+		case strings.HasPrefix(file, devicePrefix):
+			at := strings.LastIndexByte(file, '@')
+			if at <= len(devicePrefix) || at == len(file)-1 {
+				return fail(len(name)+1, "a device is written device:TARGET@MODEL.dlc")
+			}
+			return Spec{Name: name, Kind: Device, Target: file[len(devicePrefix):at], File: file[at+1:]}, nil
 		case strings.EqualFold(filepath.Ext(file), ".dlc"):
 			return Spec{Name: name, Kind: DLC, File: file}, nil
 		case !strings.EqualFold(filepath.Ext(file), ".onnx"):

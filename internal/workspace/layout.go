@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 
@@ -53,6 +54,14 @@ func ModelName(asked, path string) string {
 func WriteFile(path string, data []byte) error {
 	return file.Write(path, func(f *os.File) error {
 		_, err := f.Write(data)
+		return err
+	})
+}
+
+// WriteFrom is WriteFile for content that is read.
+func WriteFrom(path string, r io.Reader) error {
+	return file.Write(path, func(f *os.File) error {
+		_, err := io.Copy(f, r)
 		return err
 	})
 }

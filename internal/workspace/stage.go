@@ -19,6 +19,9 @@ import (
 // Stage collects a run's by-products in a folder of its own, so that nothing of them is seen before the run is done.
 // It implements the check's output.
 type Stage struct {
+	// OnDevice is the variant whose tensors a device made: they lie with the DLC, models_dlc/<name>, as the seed has it.
+	OnDevice string
+
 	folder Folder
 	spec   result.Spec
 	dir    string   // temporary, "" until something is written
@@ -60,6 +63,9 @@ func (s *Stage) write(path string, data []byte) error {
 // Tensor stages a layer's values as the seed writes them: float32, little-endian, one file per layer.
 func (s *Stage) Tensor(variant string, layer result.Layer, values []float32, shape []int64) error {
 	dir := s.folder.ModelONNX(s.spec.Name, variant)
+	if variant != "" && variant == s.OnDevice {
+		dir = s.folder.ModelDLC(s.spec.Name)
+	}
 	raw := make([]byte, 4*len(values))
 	for i, v := range values {
 		binary.LittleEndian.PutUint32(raw[4*i:], math.Float32bits(v))

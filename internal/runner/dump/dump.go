@@ -1,7 +1,8 @@
 // Package dump replays inferences that were made elsewhere: folders of raw tensors as snpe-net-run writes them, one per
-// sample, read with what a DLC says of types, shapes and encodings.
+// sample, read with what a DLC says of types, shapes and encodings. They lie there already, or arrive from a device.
 //
-//  1. Open looks through the folder: Result_0, Result_1, … below it or below its folder "output", or one sample's files.
+//  1. Open looks through the folder: Result_0, Result_1, … below it or below its folder "output", or one sample's files. A
+//     device is another Source.
 //  2. New says which tensor stands for which layer, and in which order of axes.
 //  3. Replay gives a sample's tensors, in the model's own order of axes, as float32.
 package dump
@@ -92,14 +93,28 @@ func rawFiles(dir string) (map[string]string, error) {
 // Samples is for how many samples there is a place.
 func (f *Folder) Samples() int { return len(f.results) }
 
-// Runner replays a folder of results.
+// Source gives results by sample.
+type Source interface {
+	// Result gives the folder of a sample's files, and waits for it if it is on its way. done is called when they have been read.
+	Result(ctx context.Context, number int) (dir string, done func(), err error)
+}
+
+// Result implements Source.
+func (f *Folder) Result(_ context.Context, number int) (dir string, done func(), err error) {
+	if number >= len(f.results) || f.results[number] == "" {
+		return "", nil, fmt.Errorf("%w: %s has no Result_%d", runner.ErrSample, f.Path, number)
+	}
+	return f.results[number], func() {}, nil
+}
+
+// Runner replays results.
 type Runner struct {
-	folder *Folder
+	source Source
 	groups [][]align.Tap
 }
 
 // New makes a runner that gives the taps in groups, one per segment.
-func New(f *Folder, groups [][]align.Tap) *Runner { return &Runner{f, groups} }
+func New(s Source, groups [][]align.Tap) *Runner { return &Runner{s, groups} }
 
 // Replay begins to read a sample's results.
 func (r *Runner) Replay(number int) runner.Inference {
@@ -112,19 +127,26 @@ type inference struct {
 	next   int
 	files  map[string]string // by name
 	clean  map[string][]string
+	done   func() // gives the files back
 }
 
 // Close implements runner.Inference.
-func (f *inference) Close() {}
+func (f *inference) Close() {
+	if f.done != nil {
+		f.done()
+	}
+}
 
 // Next implements runner.Inference: it reads the next group's files. A file that is missing or of a wrong size is that
 // tap's problem.
 func (f *inference) Next(ctx context.Context) (*runner.Batch, error) {
 	if f.files == nil {
-		if f.number >= len(f.r.folder.results) || f.r.folder.results[f.number] == "" {
-			return nil, fmt.Errorf("%w: %s has no Result_%d", runner.ErrSample, f.r.folder.Path, f.number)
+		dir, done, err := f.r.source.Result(ctx, f.number)
+		if err != nil {
+			return nil, err
 		}
-		files, err := rawFiles(f.r.folder.results[f.number])
+		f.done = done
+		files, err := rawFiles(dir)
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", runner.ErrSample, err)
 		}

@@ -1,0 +1,486 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml"
+
+	"quantcheck/internal/board"
+	"quantcheck/internal/connect"
+	"quantcheck/internal/device"
+	"quantcheck/internal/device/again"
+	"quantcheck/internal/device/monitor"
+	"quantcheck/internal/flow"
+	"quantcheck/internal/report"
+	"quantcheck/internal/result"
+	"quantcheck/internal/snpe"
+	"quantcheck/internal/variant"
+	"quantcheck/internal/workspace"
+)
+
+type benchmarkCmd struct {
+	DLC   string `name:"dlc" placeholder:"M.dlc" help:"The DLC, as the converter wrote it."`
+	ONNX  string `name:"onnx" placeholder:"O.onnx" help:"The float model that the DLC was made from: modelconverter's intermediate_outputs/<name>-modified.onnx, not the one it was given."`
+	Name  string `help:"Name of the model in the results (the DLC's file name)."`
+	Image string `placeholder:"FILE" help:"The picture whose layers are kept."`
+
+	Images string   `placeholder:"PATH" help:"Pictures to compare and profile on: a folder, a text file that names them, .npy or .raw files, an SNPE input list."`
+	Data   string   `placeholder:"DIR" help:"Raw files in the DLC's own types, with inputs_raw.txt, to profile on (quantcheck raw writes them); without it the pictures are encoded."`
+	Calib  string   `placeholder:"PATH" help:"Pictures that calibrate the variants (the compared ones)."`
+	Limit  int      `placeholder:"N" help:"Take the first N pictures."`
+	File   string   `placeholder:"models.yaml" help:"Several models: a list 'models' of dlc, onnx, name, image, images, data, calib, model-config, variants. Paths are relative to the file; flags stand for what a model does not say."`
+	Steps  []string `placeholder:"STEP,..." help:"Only these: layers, throughput, cycles, info (all)."`
+	Again  bool     `help:"Run steps that are done already."`
+	Keep   bool     `help:"Leave the DLC and the inputs on the device, so that the next run sends only what changed."`
+	NoWait bool     `help:"Fail if somebody else works on the device, instead of waiting."`
+	Out    string   `default:"." placeholder:"DIR" help:"Workspace that the results go to (the working folder)."`
+
+	Variant      []string `sep:"none" placeholder:"SPEC" help:"What stands beside the device in the comparison, as in quantcheck check: w8a8, w8a8@htp, NAME=file.onnx. Repeatable."`
+	Emulate      bool     `negatable:"" default:"true" help:"Run the very DLC on the HTP emulator too, and say where device and emulator part (yes, where the emulator is installed)."`
+	SaveTensors  bool     `negatable:"" default:"true" help:"Write every layer of the first picture to models_dlc/<name>/output and models_onnx/<name>/output, as the seed tool does (yes)."`
+	LocalSamples int      `default:"4" placeholder:"N" help:"Pictures on which the error that each layer makes alone is measured, for variants (4)."`
+	DivergeUnder float64  `default:"20" placeholder:"DB" help:"A layer diverges when its SQNR is under this (20)."`
+	Memory       string   `default:"2GiB" placeholder:"SIZE" help:"Bound for the tensors that are held at once (2GiB)."`
+	JSON         bool     `name:"json" help:"Print the whole result as JSON instead of the summary."`
+
+	Connect deviceFlags `embed:"" group:"Device:"`
+	Tools   toolFlags   `embed:"" group:"Tools:"`
+	Input   inputFlags  `embed:"" group:"Input:"`
+	Engine  engineFlags `embed:"" group:"Engine:"`
+	HTP     htpFlags    `embed:"" group:"Emulator:"`
+}
+
+// toolFlags say how SNPE's tools are run.
+type toolFlags struct {
+	Runtime     string        `enum:"dsp,gpu,cpu,aip" default:"dsp" help:"Where the model runs: dsp, gpu, cpu or aip (dsp)."`
+	PerfProfile string        `default:"balanced" placeholder:"balanced" help:"SNPE's --perf_profile (balanced)."`
+	Duration    int           `default:"60" placeholder:"S" help:"Seconds of a throughput run (60)."`
+	Repeats     int           `default:"3" placeholder:"N" help:"How often the throughput is measured (3)."`
+	Profiled    int           `default:"16" placeholder:"N" help:"Pictures that are profiled at most; 0: all (16)."`
+	Timeout     time.Duration `default:"5m" placeholder:"5m" help:"How long a tool may be silent (5m)."`
+	Interval    time.Duration `default:"1s" placeholder:"1s" help:"How often power, temperature, memory and load are read; 0: never (1s)."`
+}
+
+// Help documents the command.
+func (benchmarkCmd) Help() string {
+	return `Measures a DLC on a device, over SSH, over ADB or on the board itself: every layer against the float model and against the emulator, throughput, cycles per layer, in the seed tool's folders and files. Steps that are done are not run again; what is made on the device is removed.
+
+    quantcheck benchmark --dlc M.dlc --onnx O.onnx --images DIR --device ssh://root@192.168.1.5`
+}
+
+// benchModel is a model of --file.
+type benchModel struct {
+	DLC         string   `yaml:"dlc"`
+	ONNX        string   `yaml:"onnx"`
+	Name        string   `yaml:"name"`
+	Image       string   `yaml:"image"`
+	Images      string   `yaml:"images"`
+	Data        string   `yaml:"data"`
+	Calib       string   `yaml:"calib"`
+	ModelConfig string   `yaml:"model-config"`
+	Variants    []string `yaml:"variants"`
+}
+
+const mostModelsFile = 1 << 20
+
+// readModels reads a YAML file of models.
+func readModels(path string) (models []benchModel, err error) {
+	data, err := os.ReadFile(path)
+	if err == nil && len(data) > mostModelsFile {
+		err = fmt.Errorf("%s has %d bytes, too many for a list of models", path, len(data))
+	}
+	if err != nil {
+		return nil, usageError{err}
+	}
+	defer func() { // the YAML library has panicked on hostile input
+		if p := recover(); p != nil {
+			err = usagef("%s: YAML not understood: %v", path, p)
+		}
+	}()
+	var list struct {
+		Models []benchModel `yaml:"models"`
+	}
+	if err := yaml.UnmarshalWithOptions(data, &list, yaml.Strict()); err != nil {
+		return nil, usagef("%s: %s", path, strings.TrimSpace(yaml.FormatError(err, false, true)))
+	}
+	if len(list.Models) == 0 {
+		return nil, usagef("%s names no models: it holds a list 'models', each with dlc and onnx", path)
+	}
+	for i := range list.Models {
+		m := &list.Models[i]
+		for _, p := range []*string{&m.DLC, &m.ONNX, &m.Image, &m.Images, &m.Data, &m.Calib, &m.ModelConfig} {
+			if *p != "" && !filepath.IsAbs(*p) {
+				*p = filepath.Join(filepath.Dir(path), *p)
+			}
+		}
+		for j, v := range m.Variants { // a file's path in them, too
+			if name, file, ok := strings.Cut(v, "="); ok && !filepath.IsAbs(file) {
+				m.Variants[j] = name + "=" + filepath.Join(filepath.Dir(path), file)
+			}
+		}
+	}
+	return list.Models, nil
+}
+
+// models are those that are to be measured.
+func (c *benchmarkCmd) models() ([]benchModel, error) {
+	own := benchModel{DLC: c.DLC, ONNX: c.ONNX, Name: c.Name, Image: c.Image, Images: c.Images, Data: c.Data, Calib: c.Calib, ModelConfig: c.Input.ModelConfig, Variants: c.Variant}
+	if c.File == "" {
+		if c.DLC == "" {
+			return nil, usagef("which model? --dlc M.dlc --onnx O.onnx, or several with --file models.yaml")
+		}
+		return []benchModel{own}, nil
+	}
+	if c.DLC != "" || c.ONNX != "" || c.Name != "" {
+		return nil, usagef("--file names the models: --dlc, --onnx and --name go without it")
+	}
+	list, err := readModels(c.File)
+	if err != nil {
+		return nil, err
+	}
+	named := map[string]bool{}
+	for i := range list {
+		m := &list[i]
+		for _, p := range []struct{ to, from *string }{{&m.Image, &own.Image}, {&m.Images, &own.Images}, {&m.Data, &own.Data}, {&m.Calib, &own.Calib}, {&m.ModelConfig, &own.ModelConfig}} {
+			if *p.to == "" {
+				*p.to = *p.from
+			}
+		}
+		if m.Variants == nil {
+			m.Variants = own.Variants
+		}
+		if m.DLC == "" {
+			return nil, usagef("%s: model %d has no dlc", c.File, i+1)
+		}
+		name := workspace.ModelName(m.Name, m.DLC)
+		if named[name] {
+			return nil, usagef("%s: two models are called %s; give them names", c.File, name)
+		}
+		named[name] = true
+	}
+	return list, nil
+}
+
+func (c *benchmarkCmd) Run(con *console) error {
+	models, err := c.models()
+	if err != nil {
+		return err
+	}
+	specs := make([]flow.BenchmarkSpec, len(models))
+	for i, m := range models {
+		if specs[i], err = c.spec(m); err != nil {
+			if len(models) > 1 {
+				return fmt.Errorf("model %d, %s: %w", i+1, m.DLC, err)
+			}
+			return err
+		}
+	}
+	if err := checkOut(c.Out); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(c.Out, 0o777); err != nil {
+		return err
+	}
+	var failed error
+	for i, spec := range specs {
+		if len(specs) > 1 && !c.JSON {
+			fmt.Fprintf(con.stdout, "\n%d of %d: %s\n", i+1, len(specs), spec.Check.Name)
+		}
+		err := c.one(con, spec)
+		switch {
+		case err == nil:
+		case len(specs) == 1 || con.ctx.Err() != nil:
+			return err
+		default: // the others may well be measured
+			failed = fmt.Errorf("%s: %w", spec.Check.Name, err)
+			fmt.Fprintf(con.stderr, "quantcheck: %v\n", failed)
+		}
+	}
+	return failed
+}
+
+// spec turns a model and the flags into what is asked for.
+func (c *benchmarkCmd) spec(m benchModel) (flow.BenchmarkSpec, error) {
+	steps, err := c.steps()
+	if err != nil {
+		return flow.BenchmarkSpec{}, err
+	}
+	check, err := c.check(m, steps)
+	if err != nil {
+		return flow.BenchmarkSpec{}, err
+	}
+	switch t := c.Tools; {
+	case !slices.Contains(snpe.PerfProfiles, t.PerfProfile):
+		return flow.BenchmarkSpec{}, usagef("--perf-profile %q; there are %s", t.PerfProfile, strings.Join(snpe.PerfProfiles, ", "))
+	case t.Duration < 1 || t.Duration > 24*3600:
+		return flow.BenchmarkSpec{}, usagef("--duration %d: seconds, from 1", t.Duration)
+	case t.Repeats < 1 || t.Repeats > 1000:
+		return flow.BenchmarkSpec{}, usagef("--repeats %d", t.Repeats)
+	case t.Profiled < 0 || t.Timeout <= 0 || t.Interval < 0 || t.Interval > 0 && t.Interval < 10*time.Millisecond:
+		return flow.BenchmarkSpec{}, usagef("--profiled %d, --timeout %s, --interval %s", t.Profiled, t.Timeout, t.Interval)
+	}
+	return flow.BenchmarkSpec{
+		DLC: m.DLC, Data: m.Data, Base: c.Connect.DeviceDir, On: snpe.On{Runtime: c.Tools.Runtime, Profile: c.Tools.PerfProfile}, Steps: steps,
+		Seconds: c.Tools.Duration, Repeats: c.Tools.Repeats, Profile: c.Tools.Profiled, Keep: c.Keep, Again: c.Again, Emulate: c.Emulate, Check: check,
+	}, nil
+}
+
+func (c *benchmarkCmd) steps() ([]result.Step, error) {
+	if len(c.Steps) == 0 {
+		return result.Steps, nil
+	}
+	var steps []result.Step
+	for _, text := range c.Steps {
+		if !slices.Contains(result.Steps, result.Step(text)) {
+			return nil, usagef("--steps %s: there are layers, throughput, cycles, info", text)
+		}
+		steps = append(steps, result.Step(text))
+	}
+	return steps, nil
+}
+
+// check is the comparison's spec.
+func (c *benchmarkCmd) check(m benchModel, steps []result.Step) (result.Spec, error) {
+	name := workspace.ModelName(m.Name, m.DLC)
+	spec := result.Spec{
+		Model: m.ONNX, Images: m.Images, Calib: m.Calib, Limit: c.Limit, Variants: m.Variants, Out: c.Out, Name: name, Threads: c.Engine.threads(),
+		SaveTensors: c.SaveTensors, LocalSamples: c.LocalSamples, DivergeUnder: c.DivergeUnder, SoC: c.HTP.SocModel, HTPArch: c.HTP.HtpArch,
+		HTPFallback: c.HTP.HtpFallback, DLCLayouts: c.HTP.DlcLayout, AnyVersion: c.HTP.AnyVersion,
+	}
+	pictures := slices.Contains(steps, result.StepLayers) || slices.Contains(steps, result.StepCycles) && m.Data == ""
+	switch {
+	case pictures && m.ONNX == "":
+		return spec, usagef("%s: with which float model is it compared? --onnx O.onnx", m.DLC)
+	case pictures && m.Image == "" && m.Images == "":
+		return spec, usagef("%s: on which pictures? --image FILE or --images DIR", m.DLC)
+	case c.Limit < 0 || c.LocalSamples < 0 || c.LocalSamples > 1<<16:
+		return spec, usagef("--limit %d, --local-samples %d", c.Limit, c.LocalSamples)
+	}
+	variants, err := variant.ParseAll(m.Variants)
+	if err != nil && len(m.Variants) > 0 {
+		return spec, usageError{err}
+	}
+	for _, v := range variants {
+		if v.Kind == variant.Device {
+			return spec, usagef("--variant %s: the device is --device", v.Name)
+		}
+	}
+	if spec.MemoryMiB, err = parseMemory(c.Memory); err != nil {
+		return spec, err
+	}
+	if m.ONNX == "" {
+		return spec, nil
+	}
+	input := c.Input
+	input.ModelConfig = m.ModelConfig
+	if spec.Input, err = input.description(m.ONNX); err != nil {
+		return spec, err
+	}
+	if pictures && m.Image != "" {
+		spec.Images, err = c.pictureFirst(m, name)
+	}
+	return spec, err
+}
+
+// pictureFirst gives a list of the picture whose layers are kept and of the others.
+func (c *benchmarkCmd) pictureFirst(m benchModel, name string) (string, error) {
+	if m.Images == "" {
+		return m.Image, nil
+	}
+	list, err := flow.PictureFirst(m.Image, m.Images)
+	if err != nil {
+		return "", usageError{err}
+	}
+	path := filepath.Join(workspace.Folder(c.Out).RawInputs(name), "images.txt")
+	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, list) { // its time says that nothing changed
+		return path, nil
+	}
+	return path, workspace.WriteFile(path, list)
+}
+
+// one measures one model and draws what came out.
+func (c *benchmarkCmd) one(con *console, spec flow.BenchmarkSpec) error {
+	r, err := c.Engine.open()
+	if err != nil {
+		return err
+	}
+	progress := newProgress(con.stderr)
+	defer progress.clear()
+	folder := workspace.Folder(spec.Check.Out)
+	target, err := connect.Target(connect.Options{Target: c.Connect.Device, EnvFile: c.Connect.EnvFile})
+	if err != nil {
+		return err
+	}
+	spec.Target = target.String()
+	var saved []string
+	bench := flow.Bench{Engines: c.HTP.engines(r), Progress: progress, HostTool: hostTool}
+	bench.Keep = func(run *result.Run, stage *workspace.Stage) error {
+		saved, err = c.keep(con, folder, stage, run)
+		return err
+	}
+	c.reach(con, &bench)
+	found, run, err := flow.Benchmark(con.ctx, bench, spec)
+	if err != nil {
+		return err
+	}
+	progress.Phase("writing", 1)
+	files, err := c.write(con, folder, found, run)
+	if err != nil {
+		return err
+	}
+	progress.clear()
+	if c.JSON {
+		return report.JSON(con.stdout, found)
+	}
+	report.Benchmark(con.stdout, found, run)
+	listFiles(con.stdout, "results", append(files, saved...))
+	return nil
+}
+
+// reach says how the device is connected to, waited for and watched.
+func (c *benchmarkCmd) reach(con *console, bench *flow.Bench) {
+	say := func(text string) { fmt.Fprintf(con.stderr, "\r\x1b[Kquantcheck: %s\n", report.Printable(text)) }
+	if p, ok := bench.Progress.(*progress); !ok || !p.on {
+		say = func(text string) { fmt.Fprintf(con.stderr, "quantcheck: %s\n", report.Printable(text)) }
+	}
+	var open *again.Device
+	bench.Open = func(context.Context) (device.Device, error) {
+		d, err := c.Connect.open(con)
+		if err != nil {
+			return nil, err
+		}
+		open = d
+		return d, nil
+	}
+	told := false
+	bench.Board = board.Options{Idle: c.Tools.Timeout}
+	if !c.NoWait {
+		bench.Board.Wait = func(held *device.LockedError) bool {
+			if !told {
+				say(held.Error() + "; waiting. If nobody works there any more: quantcheck device unlock " + c.Connect.Device)
+			}
+			told = true
+			return true
+		}
+	}
+	const attempts = 3
+	bench.Board.Again = func(ctx context.Context, what string, f func(context.Context) error) error {
+		return open.Retry(ctx, what, attempts, func(n again.Notice) { say(n.String()) }, f)
+	}
+	if c.Tools.Interval > 0 {
+		bench.Watch = func(ctx context.Context, d device.Device, see func(result.Condition)) error {
+			return monitor.Watch(ctx, d, c.Tools.Interval, func(s monitor.Sample) { see(condition(s)) })
+		}
+	}
+}
+
+// condition is a sample in the results' terms.
+func condition(s monitor.Sample) result.Condition {
+	var c result.Condition
+	if s.MemTotal != nil && s.MemAvailable != nil {
+		used := float64(*s.MemTotal-*s.MemAvailable) / (1 << 20)
+		c.Memory = &used
+	}
+	for _, t := range s.Temps {
+		if c.Hot == nil || t.Celsius > *c.Hot {
+			c.Hot = &t.Celsius
+		}
+	}
+	for _, p := range s.Power { // the first: a board's sum, or its only sensor
+		c.Power = &p.Watts
+		break
+	}
+	part := func(percent *float64) *float64 {
+		if percent == nil {
+			return nil
+		}
+		v := *percent / 100
+		return &v
+	}
+	c.CPU, c.DSP = part(s.CPU), part(s.DSP)
+	return c
+}
+
+// hostTool runs a program of this machine.
+func hostTool(ctx context.Context, dir string, args []string) ([]byte, error) {
+	path, err := exec.LookPath(args[0])
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", args[0], device.ErrToolMissing)
+	}
+	cmd := exec.CommandContext(ctx, path, args[1:]...)
+	cmd.Dir = dir
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return out, fmt.Errorf("%s: %w; it said: %s", args[0], err, report.Printable(string(out[max(len(out)-500, 0):])))
+	}
+	return out, nil
+}
+
+// keep stores a comparison when it is made.
+func (c *benchmarkCmd) keep(con *console, folder workspace.Folder, stage *workspace.Stage, run *result.Run) ([]string, error) {
+	db, err := workspace.OpenStore(con.ctx, folder)
+	if err != nil {
+		return nil, err
+	}
+	defer db.Close()
+	files, err := addRun(con, db, folder, stage, run)
+	if err != nil {
+		return nil, err
+	}
+	for i := range run.Variants {
+		v := &run.Variants[i]
+		if v.Spec.Kind != variant.Device {
+			continue
+		}
+		text := report.Similarities(run, v)
+		for _, path := range []string{folder.Results(filepath.Join("similarities", run.Name+".csv")), filepath.Join(folder.ModelDLC(run.Name), "similarity.csv")} {
+			if err := workspace.WriteFile(path, text); err != nil {
+				return nil, err
+			}
+			files = append(files, path)
+		}
+	}
+	return files, nil
+}
+
+// write writes what is made of all steps, and the page.
+func (c *benchmarkCmd) write(con *console, folder workspace.Folder, b *result.Benchmark, run *result.Run) ([]string, error) {
+	files := []string{folder.Benchmark(b.Name)}
+	if b.Cycles != nil {
+		path := folder.Results(filepath.Join("speeds", b.Name+".csv"))
+		if err := workspace.WriteFile(path, report.Speeds(b)); err != nil {
+			return nil, err
+		}
+		files = append(files, path)
+	}
+	db, err := workspace.OpenStore(con.ctx, folder)
+	if err != nil {
+		return nil, err
+	}
+	defer db.Close()
+	content, err := besideRuns(con, folder, db)
+	if err != nil {
+		return nil, err
+	}
+	var html []byte
+	if run != nil {
+		html, err = pageOf(run, content)()
+	} else {
+		_, err = writePage(con, folder, db, folder.Report())
+	}
+	if err == nil && html != nil {
+		err = workspace.WriteFile(folder.Report(), html)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return append([]string{folder.Report()}, files...), nil
+}

@@ -1,0 +1,359 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"quantcheck/internal/device/sshtest"
+	"quantcheck/internal/fixture"
+	"quantcheck/internal/result"
+	"quantcheck/internal/standin"
+)
+
+// bench is a device that is none: this machine behind sshd, with the stand-in board's tools.
+type bench struct {
+	board  *standin.Board
+	server *sshtest.Server
+	dir    string // of the device
+	out    string // the workspace
+	model  []string
+}
+
+func newBench(t *testing.T, model string, dlc ...string) *bench {
+	t.Helper()
+	return newBenchCached(t, "", model, dlc...)
+}
+
+// newBenchCached keeps the board's inferences in a folder that several may share.
+func newBenchCached(t *testing.T, cache, model string, dlc ...string) *bench {
+	t.Helper()
+	b := &bench{board: standin.Install(t, standin.Options{Cache: cache}), dir: filepath.Join(t.TempDir(), "tests"), out: t.TempDir()}
+	b.server = sshtest.Start(t, sshtest.Options{Env: map[string]string{"PATH": b.board.Path()}})
+	b.model = []string{"--dlc", fixture.Path(t, dlc...), "--onnx", fixture.Path(t, "qnn", model), "--images", fixture.Path(t, "coco", "val")}
+	return b
+}
+
+// run runs the command on the device.
+func (b *bench) run(t *testing.T, args ...string) (status int, stdout, stderr string) {
+	t.Helper()
+	return run(t, b.args(args...)...)
+}
+
+func (b *bench) args(more ...string) []string {
+	all := append([]string{"benchmark", "--device", b.server.Target.String(), "--device-dir", b.dir, "--known-hosts", b.server.KnownHosts, "--identity", b.server.Identity, "--out", b.out}, b.model...)
+	return append(all, more...)
+}
+
+// found is what the last run found.
+func (b *bench) found(t *testing.T, name string) *result.Benchmark {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(b.out, "models_dlc", name, "benchmark.json"))
+	found := &result.Benchmark{}
+	if err == nil {
+		err = json.Unmarshal(data, found)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// left lists what is on the device.
+func (b *bench) left(t *testing.T) []string {
+	t.Helper()
+	var list []string
+	err := filepath.WalkDir(b.dir, func(path string, d os.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			list = append(list, strings.TrimPrefix(path, b.dir))
+		}
+		return err
+	})
+	if err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	return list
+}
+
+var zooInput = []string{"--limit", "3", "--mean", "127", "--scale", "64", "--repeats", "3", "--duration", "2"}
+
+func TestABenchmarkOverSSH(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, "zoo.onnx", "qnn", "zoo_w8a8_per_channel.dlc")
+	status, stdout, stderr := b.run(t, append(zooInput, "--variant", "w8a8", "--name", "zoo")...)
+	t.Log(stdout, stderr)
+	if status != 0 {
+		t.Fatalf("%d %s", status, stderr)
+	}
+	found := b.found(t, "zoo")
+	if l := found.Layers; l == nil || l.Parts != "" || l.Against != "emulated@htp" || len(l.Rows) < 20 {
+		t.Errorf("%+v", l)
+	}
+	if left := b.left(t); len(left) > 0 {
+		t.Errorf("left on the device: %v", left)
+	}
+}
+
+func TestABenchmarkGoesOnWhereItEnded(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, "zoo.onnx", "qnn", "zoo_w8a8_per_channel.dlc")
+	args := append([]string{"--name", "zoo", "--no-emulate"}, zooInput...)
+	calls := func() (list []string) {
+		for _, c := range b.board.Calls() {
+			list = append(list, c.Tool)
+		}
+		return list
+	}
+	b.board.Inject(standin.Fault{Kind: standin.Error, Tool: "snpe-diagview", Text: "no profile today"})
+	status, _, stderr := b.run(t, args...)
+	if status != 1 || !strings.Contains(stderr, "step cycles: SNPE error") || !strings.Contains(stderr, "no profile today") {
+		t.Fatalf("%d %s", status, stderr)
+	}
+	for _, row := range []struct {
+		name  string
+		args  []string
+		tools []string
+	}{
+		{"the step that failed, and those behind it", nil, []string{"snpe-net-run", "snpe-diagview", "snpe-dlc-info"}},
+		{"nothing is left to do", nil, nil},
+		{"another duration", []string{"--duration", "3"}, []string{"snpe-throughput-net-run", "snpe-throughput-net-run", "snpe-throughput-net-run", "snpe-dlc-info"}},
+		{"one step again", []string{"--duration", "3", "--steps", "cycles", "--again"}, []string{"snpe-net-run", "snpe-diagview"}},
+		{"fewer pictures", []string{"--duration", "3", "--limit", "2"}, []string{"snpe-net-run", "snpe-net-run", "snpe-diagview"}},
+	} {
+		b.board.Inject()
+		before := len(calls())
+		status, stdout, stderr := b.run(t, append(args, row.args...)...)
+		if got := calls()[before:]; status != 0 || !slices.Equal(got, row.tools) {
+			t.Errorf("%s: %d %v %s", row.name, status, got, stderr)
+		}
+		if !strings.Contains(stdout, "throughput") || !strings.Contains(stdout, "slowest layers") {
+			t.Errorf("%s: %s", row.name, stdout)
+		}
+	}
+	if left := b.left(t); len(left) > 0 {
+		t.Errorf("left on the device: %v", left)
+	}
+	for _, path := range []string{
+		"models_dlc/zoo/zoo.dlc", "models_dlc/zoo/info.json", "models_dlc/zoo/all_model_info.json", "models_dlc/zoo/graph_config.json", "models_dlc/zoo/dlc-info-graph.txt",
+		"models_dlc/zoo/throughput.txt", "models_dlc/zoo/layer_stats.csv", "models_dlc/zoo/similarity.csv", "models_dlc/zoo/config.json", "models_dlc/zoo/output/grid.raw",
+		"models_onnx/zoo/zoo.onnx", "models_onnx/zoo/zoo-all-layers.onnx", "models_onnx/zoo/config.json", "models_onnx/zoo/output/grid.raw",
+		"data_raw/zoo/inputs_raw.txt", "results/similarities/zoo.csv", "results/speeds/zoo.csv", "results/report.html", "raw_outputs/raw_outputs_zoo/Result_1/grid.raw",
+	} {
+		if info, err := os.Stat(filepath.Join(b.out, path)); err != nil || info.Size() == 0 {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	var info struct{ FPS float64 }
+	if data, err := os.ReadFile(filepath.Join(b.out, "models_dlc/zoo/info.json")); err != nil || json.Unmarshal(data, &info) != nil || info.FPS < 1000 {
+		t.Errorf("%v %v", info, err)
+	}
+}
+
+func TestAPlantedFaultIsWhereTheDevicePartsFromTheEmulator(t *testing.T) {
+	t.Parallel()
+	const layer = "/conv2/Conv_output_0"
+	for _, row := range []struct {
+		fault standin.Fault
+		parts string
+		says  string
+	}{
+		{standin.Fault{Kind: standin.Clipped, Layer: layer + "_QuantizeLinear"}, layer, "DEVICE AND EMULATED@HTP PART at " + layer},
+		{standin.Fault{Kind: standin.Zeroed, Layer: layer + "_QuantizeLinear", Channel: 1}, layer, "DEVICE AND EMULATED@HTP PART at " + layer},
+		{standin.Fault{Kind: standin.Swapped}, "/relu1/Relu_output_0", "red and blue swapped"},
+	} {
+		t.Run(string(row.fault.Kind), func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, "zoo.onnx", "qnn", "zoo_w8a8_per_channel.dlc")
+			b.board.Inject(row.fault)
+			status, stdout, stderr := b.run(t, append([]string{"--name", "zoo", "--steps", "layers"}, zooInput...)...)
+			if status != 0 || !strings.Contains(stdout, row.says) {
+				t.Errorf("%d %s %s", status, stdout, stderr)
+			}
+			if l := b.found(t, "zoo").Layers; l == nil || l.Parts != row.parts {
+				t.Errorf("they part at %+v", l.Parts)
+			}
+		})
+	}
+}
+
+func TestFaultsOfADevice(t *testing.T) {
+	t.Parallel()
+	const net, layer = "snpe-net-run", "/conv2/Conv_output_0_QuantizeLinear"
+	cache := t.TempDir()
+	for _, row := range []struct {
+		name   string
+		fault  standin.Fault
+		status int
+		says   string // on stderr, or, when it ends well, in the results
+	}{
+		{"killed for want of memory", standin.Fault{Kind: standin.Killed, Tool: net, After: 1}, 1, "killed, as the system does when memory is short"},
+		{"killed once, with all at once", standin.Fault{Kind: standin.Killed, Tool: net, Call: 1, After: 1}, 0, "it was run again with 1 inputs at a time"},
+		{"an error of SNPE", standin.Fault{Kind: standin.Error, Tool: net, Text: "the graph is too large"}, 1, "the graph is too large"},
+		{"a tool that is not there", standin.Fault{Kind: standin.Missing, Tool: net}, 1, "snpe-net-run"},
+		{"no throughput tool", standin.Fault{Kind: standin.Missing, Tool: "snpe-throughput-net-run"}, 1, "snpe-throughput-net-run is not on the device's PATH"},
+		{"no listing tool", standin.Fault{Kind: standin.Missing, Tool: "snpe-dlc-info"}, 0, "throughput"},
+		{"neither diagview there nor here", standin.Fault{Kind: standin.Missing, Tool: "snpe-diagview"}, 1, "neither on the device nor on this machine"},
+		{"silent", standin.Fault{Kind: standin.Silent, Tool: net}, 1, "does not say that it executed successfully"},
+		{"a silent throughput tool", standin.Fault{Kind: standin.Silent, Tool: "snpe-throughput-net-run"}, 1, "printed nothing"},
+		{"a silent diagview", standin.Fault{Kind: standin.Silent, Tool: "snpe-diagview"}, 1, "left no CSV"},
+		{"hung", standin.Fault{Kind: standin.Hung, Tool: net, After: 1}, 1, "gave nothing for 3s"},
+		{"a full disk", standin.Fault{Kind: standin.Full, Tool: net, After: 1}, 1, "disk is full"},
+		{"a bad status after success", standin.Fault{Kind: standin.BadExit, Tool: net}, 1, "exit status 1"},
+		{"no line of success", standin.Fault{Kind: standin.NoSuccess, Tool: net}, 1, "does not say that it executed successfully"},
+		{"half a file, once", standin.Fault{Kind: standin.Truncated, Tool: net, Call: 1, Result: 1, Layer: layer}, 0, "it was run again"},
+		{"half a file, always", standin.Fault{Kind: standin.Truncated, Tool: net, Result: 1, Layer: layer}, 0, "1 of 3 samples have no value"},
+		{"a file too long", standin.Fault{Kind: standin.Resized, Tool: net, Call: 1, Result: 1, Layer: layer}, 0, "it was run again"},
+		{"a layer that is not written", standin.Fault{Kind: standin.Lost, Tool: net, Result: 1, Layer: layer}, 0, "there is no file of it"},
+		{"folders that are not made", standin.Fault{Kind: standin.Unwritten, Tool: net}, 0, "they were made for it"},
+		{"another runtime", standin.Fault{Kind: standin.OnCPU}, 1, "label is cpu_float32 where dsp was asked for"},
+		{"an integer", standin.Fault{Kind: standin.Integer}, 0, "inferences a second on the DSP"},
+		{"an exponent", standin.Fault{Kind: standin.Exponent}, 0, "1000000 inferences a second"},
+		{"an empty log", standin.Fault{Kind: standin.EmptyLog}, 1, "is no log, or a damaged one"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			b := newBenchCached(t, cache, "zoo.onnx", "qnn", "zoo_w8a8_per_channel.dlc")
+			b.board.Inject(row.fault)
+			status, stdout, stderr := b.run(t, append([]string{"--name", "zoo", "--no-emulate", "--timeout", "3s"}, zooInput...)...)
+			said := stderr
+			if status == 0 {
+				said = stdout + strings.Join(b.reasons(t), "\n")
+			}
+			if status != row.status || !strings.Contains(said, row.says) {
+				t.Errorf("%d %s\n%s", status, stdout, stderr)
+			}
+			if left := b.left(t); len(left) > 0 {
+				t.Errorf("left on the device: %v", left)
+			}
+			if running := b.board.Running(); len(running) > 0 {
+				t.Errorf("still running: %v", running)
+			}
+		})
+	}
+}
+
+// reasons are those of the device's layers that have no numbers, or not on all pictures.
+func (b *bench) reasons(t *testing.T) []string {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(b.out, "results/similarities/zoo.csv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []string{string(data)}
+}
+
+func TestABenchmarkThatIsInterruptedLeavesNothing(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, "zoo.onnx", "qnn", "zoo_w8a8_per_channel.dlc")
+	b.board.Inject(standin.Fault{Kind: standin.Hung, Tool: "snpe-net-run", After: 1})
+	ctx, cancel := context.WithCancel(t.Context())
+	var stdout, stderr bytes.Buffer
+	ended := make(chan int, 1)
+	go func() {
+		ended <- Run(ctx, append(b.args("--name", "zoo", "--no-emulate"), zooInput...), strings.NewReader(""), &stdout, &stderr)
+	}()
+	for len(b.board.Calls()) == 0 {
+		select {
+		case status := <-ended:
+			t.Fatalf("%d %s", status, stderr.String())
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	cancel()
+	began := time.Now()
+	if status := <-ended; status != 130 || time.Since(began) > 4*time.Second {
+		t.Errorf("%d after %v: %s", status, time.Since(began), stderr.String())
+	}
+	if left := b.left(t); len(left) > 0 {
+		t.Errorf("left on the device: %v", left)
+	}
+	if running := b.board.Running(); len(running) > 0 {
+		t.Errorf("still running: %v", running)
+	}
+}
+
+func TestABenchmarkSurvivesALostConnection(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, "zoo.onnx", "qnn", "zoo_w8a8_per_channel.dlc")
+	b.board.Inject(standin.Fault{Kind: standin.Hung, Tool: "snpe-net-run", After: 1, Call: 1})
+	var stdout, stderr bytes.Buffer
+	ended := make(chan int, 1)
+	go func() {
+		ended <- Run(t.Context(), append(b.args("--name", "zoo"), zooInput...), strings.NewReader(""), &stdout, &stderr)
+	}()
+	for len(b.board.Calls()) == 0 {
+		time.Sleep(20 * time.Millisecond)
+	}
+	time.Sleep(300 * time.Millisecond)
+	b.server.Stop()
+	if err := b.server.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if status := <-ended; status != 0 {
+		t.Fatalf("%d %s", status, stderr.String())
+	}
+	if l := b.found(t, "zoo").Layers; l.Parts != "" || l.Against == "" || l.Images != 3 {
+		t.Errorf("%+v", l)
+	}
+	if left := b.left(t); len(left) > 0 {
+		t.Errorf("left on the device: %v", left)
+	}
+}
+
+func TestABenchmarkOfSeveralModels(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, "zoo.onnx", "qnn", "zoo_w8a8_per_channel.dlc")
+	dir := t.TempDir()
+	text := fmt.Sprintf("models:\n- {dlc: %s, name: one}\n- {dlc: nowhere.dlc, name: two}\n- {dlc: %s, name: three}\n", fixture.Path(t, "qnn", "zoo_w8a8_per_tensor.dlc"), fixture.Path(t, "qnn", "zoo_w8a16_per_channel.dlc"))
+	file := filepath.Join(dir, "models.yaml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b.model = nil
+	status, stdout, stderr := b.run(t, append([]string{"--file", file, "--no-emulate", "--steps", "throughput,info"}, zooInput...)...)
+	if status != 2 || !strings.Contains(stderr, "two: open "+filepath.Join(dir, "nowhere.dlc")) || strings.Count(stdout, "throughput   ") != 2 {
+		t.Errorf("%d %s %s", status, stdout, stderr)
+	}
+	for _, name := range []string{"one", "three"} {
+		if found := b.found(t, name); found.Throughput == nil || found.Layers != nil {
+			t.Errorf("%s: %+v", name, found)
+		}
+	}
+}
+
+func TestWhatABenchmarkRefuses(t *testing.T) {
+	t.Parallel()
+	dlc, onnx, images := fixture.Path(t, "qnn", "zoo_w8a8_per_channel.dlc"), fixture.Path(t, "qnn", "zoo.onnx"), fixture.Path(t, "coco", "val")
+	list := filepath.Join(t.TempDir(), "models.yaml")
+	if err := os.WriteFile(list, []byte("models:\n- {dlc: a.dlc, colour: red}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []struct {
+		args []string
+		says string
+	}{
+		{nil, "which model?"},
+		{[]string{"--dlc", dlc, "--images", images}, "with which float model"},
+		{[]string{"--dlc", dlc, "--onnx", onnx}, "on which pictures?"},
+		{[]string{"--dlc", dlc, "--onnx", onnx, "--images", images, "--steps", "power"}, "there are layers, throughput, cycles, info"},
+		{[]string{"--dlc", dlc, "--onnx", onnx, "--images", images, "--perf-profile", "fast"}, "sustained_high_performance"},
+		{[]string{"--dlc", dlc, "--onnx", onnx, "--images", images, "--repeats", "0"}, "--repeats 0"},
+		{[]string{"--dlc", dlc, "--onnx", onnx, "--images", images, "--variant", "d=device:adb:x@m.dlc"}, "the device is --device"},
+		{[]string{"--dlc", onnx, "--onnx", onnx, "--images", images}, "zoo.onnx"},
+		{[]string{"--dlc", fixture.Path(t, "snpe", "dlc-info_yolov5s_quantized.txt"), "--onnx", onnx, "--images", images}, "is a listing of a DLC"},
+		{[]string{"--file", list}, "colour"},
+		{[]string{"--file", list, "--dlc", dlc}, "--file names the models"},
+	} {
+		status, _, stderr := run(t, append([]string{"benchmark", "--device", "local", "--device-dir", t.TempDir(), "--out", t.TempDir()}, row.args...)...)
+		if status != 2 || !strings.Contains(stderr, row.says) {
+			t.Errorf("%v: %d %s", row.args, status, stderr)
+		}
+	}
+}

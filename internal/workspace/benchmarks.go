@@ -1,0 +1,75 @@
+package workspace
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"quantcheck/internal/result"
+)
+
+// Benchmark is the path of what a benchmark of a model found.
+func (f Folder) Benchmark(name string) string {
+	return filepath.Join(f.ModelDLC(name), "benchmark.json")
+}
+
+// RawInputs is the folder of a model's inputs as raw files: data_raw/<name>.
+func (f Folder) RawInputs(name string) string { return filepath.Join(string(f), "data_raw", name) }
+
+// RawOutputs is the folder of a model's outputs on a device: raw_outputs/raw_outputs_<name>.
+func (f Folder) RawOutputs(name string) string {
+	return filepath.Join(string(f), "raw_outputs", "raw_outputs_"+name)
+}
+
+// mostBenchmark bounds a file that is read.
+const mostBenchmark = 256 << 20
+
+// ReadBenchmark reads what earlier runs found; nil: there is nothing.
+func (f Folder) ReadBenchmark(name string) (*result.Benchmark, error) {
+	path := f.Benchmark(name)
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err == nil && info.Size() > mostBenchmark {
+		err = errors.New("too large")
+	}
+	var data []byte
+	if err == nil {
+		data, err = os.ReadFile(path)
+	}
+	b := &result.Benchmark{}
+	if err == nil {
+		err = json.Unmarshal(data, b)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w; remove it to begin anew", path, err)
+	}
+	if b.Steps == nil {
+		b.Steps = map[result.Step]*result.StepDone{}
+	}
+	return b, nil
+}
+
+// Benchmarks reads all of a workspace; problems names those that cannot be read.
+func (f Folder) Benchmarks() (list []*result.Benchmark, problems []string) {
+	paths, err := filepath.Glob(filepath.Join(string(f), "models_dlc", "*", "benchmark.json"))
+	if err != nil {
+		return nil, []string{err.Error()}
+	}
+	slices.Sort(paths)
+	for _, path := range paths {
+		b, err := f.ReadBenchmark(filepath.Base(filepath.Dir(path)))
+		switch {
+		case err != nil:
+			problems = append(problems, err.Error())
+		case b != nil:
+			list = append(list, b)
+		}
+	}
+	return list, problems
+}
