@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"strings"
 	"time"
 
+	"quantcheck/internal/board"
 	"quantcheck/internal/connect"
 	"quantcheck/internal/device"
 	"quantcheck/internal/device/again"
@@ -20,6 +22,9 @@ type deviceCmd struct {
 	Unlock deviceUnlockCmd `cmd:"" help:"Break a lock that nobody needs any more."`
 	Clean  deviceCleanCmd  `cmd:"" help:"Remove what earlier runs of yours left there."`
 }
+
+// lockFile is the lock of who works in a folder of a device.
+func lockFile(dir string) string { return path.Join(dir, board.LockName) }
 
 // deviceTarget is the device as an argument.
 type deviceTarget struct {
@@ -52,7 +57,7 @@ func (c *deviceShowCmd) Run(con *console) error {
 		return err
 	}
 	defer done()
-	f, err := facts.Describe(con.ctx, d, c.DeviceDir, connect.LockFile(c.DeviceDir))
+	f, err := facts.Describe(con.ctx, d, c.DeviceDir, lockFile(c.DeviceDir))
 	if err != nil {
 		return err
 	}
@@ -167,7 +172,7 @@ func (c *deviceUnlockCmd) Run(con *console) error {
 		return err
 	}
 	defer done()
-	held, err := device.Holder(con.ctx, d, connect.LockFile(c.DeviceDir))
+	held, err := device.Holder(con.ctx, d, lockFile(c.DeviceDir))
 	if err != nil {
 		return err
 	}
@@ -226,7 +231,7 @@ func (c *deviceCleanCmd) Run(con *console) (err error) {
 		fmt.Fprintln(con.stdout, "Nothing of yours was left there.")
 		return nil
 	}
-	lock, err := device.Lock(con.ctx, d, connect.LockFile(c.DeviceDir), nil)
+	lock, err := device.Lock(con.ctx, d, lockFile(c.DeviceDir), nil)
 	if err != nil {
 		return err
 	}

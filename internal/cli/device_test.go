@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"quantcheck/internal/connect"
 	"quantcheck/internal/device"
 	"quantcheck/internal/device/facts"
 	"quantcheck/internal/device/local"
@@ -143,7 +142,7 @@ func TestDeviceLocks(t *testing.T) {
 	}
 	d := local.Open()
 	defer d.Close()
-	lock := connect.LockFile(dir)
+	lock := lockFile(dir)
 	if text := run(exitDone, "unlock"); !strings.Contains(text, "Nobody") {
 		t.Errorf("%s", text)
 	}

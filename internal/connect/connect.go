@@ -9,7 +9,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path"
 	"time"
 
 	"quantcheck/internal/device"
@@ -55,9 +54,6 @@ type Asker interface {
 	// Confirm asks a question that is answered with yes or no.
 	Confirm(ctx context.Context, question string) (bool, error)
 }
-
-// LockFile is the lock of who works in a folder of a device.
-func LockFile(dir string) string { return path.Join(dir, ".quantcheck-lock") }
 
 // Open connects to the device. The error is ErrUsage or ErrUnavailable, and says what to do; no secret is in it.
 func Open(ctx context.Context, o Options) (*again.Device, error) {
