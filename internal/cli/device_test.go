@@ -17,6 +17,7 @@ import (
 	"quantcheck/internal/device/local"
 	"quantcheck/internal/device/monitor"
 	"quantcheck/internal/device/sshtest"
+	"quantcheck/internal/standin"
 )
 
 // atHome lets what is read from the user's folder be the test's: known_hosts, keys, configuration.
@@ -225,5 +226,39 @@ func TestWatchLines(t *testing.T) {
 	s := monitor.Sample{Time: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), CPU: of(50)}
 	if err := newWatchView(&out, false)(&s); err != nil || out.String() != "03:04:05  CPU  50 %\n" {
 		t.Errorf("%q %v", out.String(), err)
+	}
+}
+
+// With the stand-in board's tools: their version and verdicts are read, and the DSP's load.
+func TestDeviceOfTheStandInBoard(t *testing.T) {
+	t.Parallel()
+	b := standin.Install(t, standin.Options{})
+	s := sshtest.Start(t, sshtest.Options{Env: map[string]string{"PATH": b.Path()}})
+	run := func(args ...string) string {
+		t.Helper()
+		var out, errs bytes.Buffer
+		args = append(append([]string{"device"}, args...), "--known-hosts", s.KnownHosts, "--identity", s.Identity, "--device-dir", t.TempDir())
+		if status := Run(t.Context(), args, strings.NewReader(""), &out, &errs); status != exitDone {
+			t.Errorf("%q: status %d %s", args, status, errs.String())
+		}
+		return out.String()
+	}
+	text := run("show", s.Target.String())
+	for _, want := range []string{"SNPE        2.22.6", "DSP: supported, Hexagon", filepath.Join(b.Bin, "snpe-net-run"), "left there  nothing"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is not in\n%s", want, text)
+		}
+	}
+	if strings.Contains(text, "needed") || strings.Contains(text, "DSP: not") {
+		t.Errorf("%s", text)
+	}
+	lines := strings.Split(strings.TrimSpace(run("watch", s.Target.String(), "--json", "--interval", "100ms", "--for", "900ms")), "\n")
+	var last monitor.Sample
+	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &last); err != nil || last.DSP == nil {
+		t.Errorf("%v %s", err, lines[len(lines)-1])
+	}
+	b.Inject(standin.Fault{Kind: standin.Unsupported})
+	if text := run("show", s.Target.String()); !strings.Contains(text, "DSP: not supported, -2") || !strings.Contains(text, "ADSP_LIBRARY_PATH") {
+		t.Errorf("%s", text)
 	}
 }
