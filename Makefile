@@ -45,6 +45,7 @@ bench: build bench/.venv/done
 	go test ./internal/metric -run '^$$' -bench 'Kernel|MemoryRead' -benchtime 0.3s
 	go run ./bench
 	go run ./bench/estimates
+	go run ./bench/device
 
 # What the benchmark is compared with lives in an environment of its own.
 bench/.venv/done:

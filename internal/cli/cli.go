@@ -49,6 +49,7 @@ type program struct {
 	Quantize  quantizeCmd  `cmd:"" help:"Write a model quantized: QDQ ONNX, encodings, DLC."`
 	NetRun    netRunCmd    `cmd:"" name:"net-run" help:"Run a DLC as it is on the HTP's emulator, as snpe-net-run does on a board."`
 	Benchmark benchmarkCmd `cmd:"" help:"Measure a DLC on a device: layers, throughput, cycles, beside float model and emulator."`
+	Device    deviceCmd    `cmd:"" help:"Show, watch, unlock or clean up a device."`
 	Doctor    doctorCmd    `cmd:"" help:"List what is there and what is missing, with the command that brings it."`
 	Version   versionCmd   `cmd:"" help:"Print the version."`
 }

@@ -19,7 +19,7 @@ type connectFlags struct {
 	EnvFile          string   `placeholder:"FILE" help:"A file with HOSTNAME, DEVICE_USER and PASSWORD (.env, if it is there)."`
 	AcceptNewHostKey bool     `help:"Take the key of a device that is not known yet without asking. A changed key is refused always."`
 	KnownHosts       string   `placeholder:"FILE" help:"The file of known host keys (~/.ssh/known_hosts)."`
-	Identity         []string `sep:"none" placeholder:"FILE" help:"A private key to log in with, besides those of ~/.ssh/config."`
+	Identity         []string `sep:"none" placeholder:"FILE" help:"A private key to log in with, before those of ~/.ssh/config."`
 }
 
 // open connects to the device. It asks on the terminal, if stdin is one.

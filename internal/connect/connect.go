@@ -9,7 +9,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path"
 	"time"
 
 	"quantcheck/internal/device"
@@ -35,7 +34,7 @@ type Options struct {
 	EnvFile string
 	// AcceptNewHostKey takes the key of an SSH server that is not known, without asking. A changed key is refused always.
 	AcceptNewHostKey bool
-	// Identities are files of private SSH keys, instead of the usual ones; those of ~/.ssh/config go before.
+	// Identities are files of private SSH keys, tried before those of ~/.ssh/config and instead of the usual ones.
 	Identities []string
 	// Asker is asked for passwords and about unknown host keys; nil is nobody.
 	Asker Asker
@@ -55,9 +54,6 @@ type Asker interface {
 	// Confirm asks a question that is answered with yes or no.
 	Confirm(ctx context.Context, question string) (bool, error)
 }
-
-// LockFile is the lock of who works in a folder of a device.
-func LockFile(dir string) string { return path.Join(dir, ".quantcheck-lock") }
 
 // Open connects to the device. The error is ErrUsage or ErrUnavailable, and says what to do; no secret is in it.
 func Open(ctx context.Context, o Options) (*again.Device, error) {

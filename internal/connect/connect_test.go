@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 
@@ -196,4 +197,83 @@ func TestOpen(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 	})
+}
+
+// A password that was not even needed goes nowhere: it is in no name and not on the device.
+func TestThePasswordIsNotOnTheDevice(t *testing.T) {
+	t.Parallel()
+	s := sshtest.Start(t, sshtest.Options{})
+	o := options(s)
+	o.EnvFile = envFileOf(t, "PASSWORD=s3cret-word")
+	d, err := Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	var out bytes.Buffer
+	c := device.Shell("env; cat /proc/$$/cmdline /proc/$PPID/cmdline; ps ax 2>/dev/null || :")
+	c.Stdout = &out
+	if err := d.Run(t.Context(), c); err != nil || out.Len() == 0 || strings.Contains(out.String()+d.Name(), "s3cret") {
+		t.Errorf("%v, %d bytes", err, out.Len())
+	}
+}
+
+func TestAnswersAreRememberedForANewConnection(t *testing.T) {
+	t.Parallel()
+	s := sshtest.Start(t, sshtest.Options{})
+	path := filepath.Join(t.TempDir(), "id")
+	public, _, err := sshtest.WriteKey(path, "s3cret")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Admit(public); err != nil {
+		t.Fatal(err)
+	}
+	o := options(s)
+	a := &asked{secrets: []string{"mistyped", "s3cret"}}
+	o.Identities, o.Asker = []string{path}, a
+	o.Retry.Delay = 10 * time.Millisecond
+	d, err := Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	for range 2 {
+		s.Drop()
+		if err := d.Reconnect(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.Run(t.Context(), device.Shell("true")); err != nil {
+			t.Error(err)
+		}
+	}
+	if len(a.questions) != 2 {
+		t.Errorf("asked %q", a.questions)
+	}
+}
+
+// A device whose key is another one after it was lost is refused, and not waited for.
+func TestAnotherDeviceInItsPlace(t *testing.T) {
+	t.Parallel()
+	s := sshtest.Start(t, sshtest.Options{})
+	o := options(s)
+	o.AcceptNewHostKey = true
+	d, err := Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	other, _, err := sshtest.WriteKey(filepath.Join(t.TempDir(), "k"), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	line := fmt.Sprintf("[127.0.0.1]:%d %s", s.Target.Port, ssh.MarshalAuthorizedKey(other))
+	if err := os.WriteFile(s.KnownHosts, []byte(line), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.Drop()
+	err = d.Retry(t.Context(), "step", 3, nil, func(ctx context.Context) error { return d.Run(ctx, device.Shell("true")) })
+	if !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), s.KnownHosts+":1") {
+		t.Errorf("%v", err)
+	}
 }

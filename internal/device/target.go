@@ -2,9 +2,11 @@ package device
 
 import (
 	"fmt"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // Kind is how a device is reached.
@@ -77,16 +79,25 @@ func Parse(text string) (Target, error) {
 }
 
 func (t Target) checked(bad func(string) (Target, error)) (Target, error) {
+	// What stands before the @ may hold a password: it is not repeated.
+	if strings.Contains(t.User, ":") {
+		return bad("a user's name has no colon")
+	}
 	for _, s := range []string{t.Host, t.User} {
 		if strings.HasPrefix(s, "-") || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
-			return bad(fmt.Sprintf("%q is no name", s))
+			return bad("a name begins with - or has blanks in it")
 		}
 	}
 	if t.Host == "" {
 		return bad("there is no host")
 	}
-	if strings.Contains(t.User, ":") {
-		return bad("a user's name has no colon")
+	if strings.ContainsFunc(t.Host, func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("-._:%", r)
+	}) {
+		return bad(fmt.Sprintf("%q is no host", t.Host))
+	}
+	if _, err := netip.ParseAddr(t.Host); err != nil && strings.ContainsAny(t.Host, ":%") {
+		return bad(fmt.Sprintf("%q is no host", t.Host))
 	}
 	return t, nil
 }

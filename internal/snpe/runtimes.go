@@ -38,6 +38,9 @@ var (
 	versions  = regexp.MustCompile(`^(Library|Core) Version of the runtime (\w+): (.+)$`)
 )
 
+// notQueried is what stands in a version's place that was not asked for or is not known.
+const notQueried = "Not Queried"
+
 // runtimeLines is how many lines of a validator are read at most.
 const runtimeLines = 10000
 
@@ -68,7 +71,7 @@ func Runtimes(text []byte) []Runtime {
 		} else if m := supported.FindStringSubmatch(line); m != nil {
 			ok := m[1] == ""
 			find(m[2]).Supported = &ok
-		} else if m := versions.FindStringSubmatch(line); m != nil {
+		} else if m := versions.FindStringSubmatch(line); m != nil && m[3] != notQueried {
 			r := find(m[2])
 			if m[1] == "Core" {
 				r.Core = m[3]

@@ -39,7 +39,7 @@ func TestRealRuntimes(t *testing.T) {
 func TestRuntimesWithVersions(t *testing.T) {
 	t.Parallel()
 	yes := true
-	got := Runtimes([]byte("Unit Test on the runtime GPU: Passed.\r\nSNPE is supported for runtime GPU on the device.\n\x00Library Version of the runtime GPU: OpenCL 3.0\nCore Version of the runtime GPU: Adreno(TM) 730\n"))
+	got := Runtimes([]byte("Unit Test on the runtime GPU: Passed.\r\nSNPE is supported for runtime GPU on the device.\n\x00Library Version of the runtime GPU: OpenCL 3.0\nCore Version of the runtime GPU: Adreno(TM) 730\nLibrary Version of the runtime DSP: Not Queried\n"))
 	if diff := cmp.Diff([]Runtime{{Name: "GPU", Supported: &yes, UnitTest: &yes, Library: "OpenCL 3.0", Core: "Adreno(TM) 730"}}, got); diff != "" {
 		t.Error(diff)
 	}

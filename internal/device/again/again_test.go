@@ -102,7 +102,7 @@ func TestRetry(t *testing.T) {
 			}
 			defer d.Close()
 			tries, notices := 0, 0
-			err = d.Retry(t.Context(), "step", row.attempts, func(n Notice) { notices++ }, func(ctx context.Context) error {
+			err = d.Retry(t.Context(), "step", row.attempts, func(Notice) { notices++ }, func(ctx context.Context) error {
 				tries++
 				if row.step != nil {
 					if err := row.step(tries); err != nil {

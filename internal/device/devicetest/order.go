@@ -214,11 +214,11 @@ func swept(t *testing.T, d device.Device) {
 		running <- d.Run(t.Context(), c)
 	}()
 	<-began.c
-	if s, err := device.Leftovers(t.Context(), d, base); err != nil || !slices.Equal(s.Runs, []device.Owner{gone}) || s.Parts != 1 || s.Processes < 1 || len(s.Paths) != 2 {
+	if s, err := device.Leftovers(t.Context(), d, base); err != nil || !slices.Equal(s.Runs, []device.Owner{gone}) || s.Parts != 1 || len(s.Paths) != 2 {
 		t.Errorf("before: %+v %v", s, err)
 	}
 	s, err := device.Sweep(t.Context(), d, base)
-	if err != nil || !slices.Equal(s.Runs, []device.Owner{gone}) || s.Parts != 1 || s.Processes < 1 {
+	if err != nil || !slices.Equal(s.Runs, []device.Owner{gone}) || s.Parts != 1 {
 		t.Errorf("%+v %v", s, err)
 	}
 	if want := []string{base + "/mine", base + "/never made"}; !slices.Equal(s.Paths, want) {
@@ -230,6 +230,7 @@ func swept(t *testing.T, d device.Device) {
 	if _, err := os.Stat(outside); err != nil {
 		t.Errorf("what is outside: %v", err)
 	}
+	// It may be the suite of another connection that has ended it: commands are those of the whole machine.
 	if err := <-running; err == nil || strings.Contains(err.Error(), "not killed") {
 		t.Errorf("the command that was left: %v", err)
 	}

@@ -1,6 +1,9 @@
 package facts
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Advice is something that is missing or in the way, and what to do.
 type Advice struct {
@@ -17,18 +20,7 @@ const spaceLow = 1 << 30
 func (f *Facts) Advise() []Advice {
 	var list []Advice
 	add := func(stops bool, what, do string) { list = append(list, Advice{what, do, stops}) }
-	snpe := "unpack the bin and lib folders of Qualcomm's SDK for this board's system into folders of its PATH and LD_LIBRARY_PATH"
-	for _, t := range f.Tools {
-		switch {
-		case t.Path != "":
-		case t.Name == "sysMonApp":
-			add(false, "sysMonApp is missing, for the DSP's load", "update the board's system; everything else is watched without it")
-		case t.Name == "sha256sum" || t.Name == "tar":
-			add(true, t.Name+" is missing, for "+t.For, "install busybox or toybox there")
-		default:
-			add(t.Needed, t.Name+" is missing, for "+t.For, snpe)
-		}
-	}
+	f.adviseTools(add)
 	for _, r := range f.Runtimes {
 		if r.Supported != nil && !*r.Supported {
 			do := "have the board's ADSP_LIBRARY_PATH name the folder with the libraries for its DSP"
@@ -56,4 +48,30 @@ func (f *Facts) Advise() []Advice {
 		add(false, "earlier runs of yours left something", "quantcheck device clean removes it, and so does the next benchmark")
 	}
 	return list
+}
+
+// adviseTools names the programs that are missing: those of SNPE together, since they come together.
+func (f *Facts) adviseTools(add func(stops bool, what, do string)) {
+	var needed, more []string
+	for _, t := range f.Tools {
+		text := fmt.Sprintf("%s (%s)", t.Name, t.For)
+		switch {
+		case t.Path != "":
+		case t.Name == "sysMonApp":
+			add(false, text+" is missing", "update the board's system; everything else is watched without it")
+		case t.Name == "sha256sum" || t.Name == "tar":
+			add(true, text+" is missing", "install busybox or toybox there")
+		case t.Needed:
+			needed = append(needed, text)
+		default:
+			more = append(more, text)
+		}
+	}
+	const do = "unpack the programs and libraries of Qualcomm's SDK for that system into folders of the device's PATH and LD_LIBRARY_PATH"
+	if needed != nil {
+		add(true, "missing: "+strings.Join(needed, ", "), do)
+	}
+	if more != nil {
+		add(false, "missing, and can be done without: "+strings.Join(more, ", "), do)
+	}
 }

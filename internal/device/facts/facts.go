@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"quantcheck/internal/device"
@@ -183,10 +184,14 @@ func (f *Facts) runtimes(ctx context.Context, d device.Device) error {
 	}
 	var errs []error
 	for _, name := range []string{"dsp", "gpu"} {
-		text, err := says(ctx, d, path, "--runtime", name, "--coreVersion", "--libVersion", "--testRuntime")
-		list := snpe.Runtimes(text)
-		f.Runtimes = append(f.Runtimes, list...)
-		if len(list) > 0 {
+		text, err := says(ctx, d, path, "--runtime", name, "--coreVersion", "--libVersion", "--testRuntime", "--debug")
+		answered := false
+		for _, r := range snpe.Runtimes(text) {
+			if strings.EqualFold(r.Name, name) { // Of others it was not asked.
+				f.Runtimes, answered = append(f.Runtimes, r), true
+			}
+		}
+		if answered {
 			continue
 		}
 		if err == nil {

@@ -65,6 +65,7 @@ func TestDescribe(t *testing.T) {
 		t.Errorf("%+v", f.Tools)
 	}
 	f.DiskFree, f.DiskTotal, f.Kernel, f.Tools = nil, nil, "", nil
+	f.Left.Processes = 0 // Other tests of this machine have some.
 	want := Facts{
 		Target: d.Name(), Dir: dir, SoC: SoC{"QCS8550", "Snapdragon", "603"}, Model: "Some Board 'v1' $(x)",
 		Compatible: []string{"maker,board", "qcom,kalama"}, OS: "Board OS 1.18 (kirkstone)", Arch: f.Arch, Cores: of(2),
@@ -95,6 +96,7 @@ func TestLocksAndLeftovers(t *testing.T) {
 	}
 	put(t, dir, ".quantcheck-part-X", "x", 0o666)
 	f, err := Describe(t.Context(), d, dir, lock)
+	f.Left.Processes = 0 // Other tests of this machine have some.
 	if err != nil || f.Lock == nil || f.Lock.Owner != device.Me() || f.Lock.Gone || f.Left != (Left{Parts: 1}) || f.DirState != Writable {
 		t.Errorf("%+v %+v %v", f.Lock, f.Left, err)
 	}
@@ -136,8 +138,8 @@ func TestAdvice(t *testing.T) {
 		stops bool
 	}{
 		{"nothing is missing", func(*Facts) {}, "", false},
-		{"a needed tool", func(f *Facts) { f.Tools[0].Path = "" }, "snpe-net-run is missing", true},
-		{"a tool to do without", func(f *Facts) { f.Tools[2].Path = "" }, "snpe-diagview is missing", false},
+		{"a needed tool", func(f *Facts) { f.Tools[0].Path = "" }, "missing: snpe-net-run", true},
+		{"a tool to do without", func(f *Facts) { f.Tools[2].Path = "" }, "without: snpe-diagview", false},
 		{"no DSP", func(f *Facts) { f.Runtimes = []snpe.Runtime{{Name: "DSP", Supported: of(false)}} }, "DSP is not supported", false},
 		{"a folder that cannot be written to", func(f *Facts) { f.DirState = ReadOnly }, "not writable", true},
 		{"a full disk", func(f *Facts) { f.DiskFree = of(int64(5e6)) }, "only 5 MB are free", false},

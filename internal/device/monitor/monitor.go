@@ -76,16 +76,17 @@ func watch(ctx context.Context, d device.Device, root string, interval time.Dura
 		return fmt.Errorf("watch %s every %s: that is too often", d.Name(), interval)
 	}
 	b := &blocks{take: take}
-	c := device.Shell(script, root, strconv.FormatFloat(interval.Seconds(), 'f', 3, 64), strconv.Itoa(int(max(1, interval.Round(time.Second)/time.Second))))
+	rest := interval % time.Second
+	c := device.Shell(script, root, strconv.FormatFloat(rest.Seconds(), 'f', 3, 64), strconv.Itoa(int(interval/time.Second)))
 	c.Stdout = b
 	err := d.Run(ctx, c)
-	switch {
-	case ctx.Err() != nil:
-		return nil
-	case err == nil:
+	if err == nil {
 		err = errors.New("the script ended by itself")
 	}
-	return fmt.Errorf("watch %s: %w", d.Name(), err)
+	if ctx.Err() == nil { // Else it is how watching ends.
+		return fmt.Errorf("watch %s: %w", d.Name(), err)
+	}
+	return nil
 }
 
 // blockLimit is how many bytes a sample may have: hundreds of sensors take a tenth.

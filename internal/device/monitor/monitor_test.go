@@ -149,15 +149,15 @@ func TestTheEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, d := range map[string]device.Device{"local": local.Open(), "ssh": over} {
+		// The pause is this test's mark in the list of processes.
+		pause := time.Duration(os.Getpid()%999+60_001) * time.Millisecond
+		if name == "ssh" {
+			pause += 10 * time.Second
+		}
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			var ended time.Time
-			// The pause is this test's mark in the list of processes.
-			pause := time.Duration(os.Getpid()%1000+60_000) * time.Millisecond
-			if name == "ssh" {
-				pause += time.Second
-			}
 			err := Watch(ctx, d, pause, func(s Sample) {
 				if s.Uptime == nil || s.Load == nil || s.MemTotal == nil || s.MemAvailable == nil {
 					t.Errorf("%+v", s)
@@ -168,21 +168,28 @@ func TestTheEnd(t *testing.T) {
 			if err != nil || time.Since(ended) > time.Second {
 				t.Errorf("%v after %s", err, time.Since(ended))
 			}
-			mark := []byte(fmt.Sprintf("\x00%.3f\x00", pause.Seconds()))
-			for range 100 {
-				if !running(mark) {
-					return
-				}
-				time.Sleep(10 * time.Millisecond)
-			}
-			t.Error("something still runs")
+			gone(t, pause, time.Second)
 		})
 		t.Run(name+", closed", func(t *testing.T) {
-			err := Watch(t.Context(), d, time.Minute, func(Sample) { go d.Close() })
+			pause := pause + time.Second
+			err := Watch(t.Context(), d, pause, func(Sample) { go d.Close() })
 			if !errors.Is(err, device.ErrLost) {
 				t.Errorf("%v", err)
 			}
+			gone(t, pause, 5*time.Second)
 		})
+	}
+}
+
+// gone waits until nothing runs that was started for a pause.
+func gone(t *testing.T, pause, limit time.Duration) {
+	t.Helper()
+	mark := fmt.Appendf(nil, "\x00%.3f\x00%d\x00", (pause % time.Second).Seconds(), pause/time.Second)
+	for end := time.Now().Add(limit); running(mark); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Error("something still runs")
+			return
+		}
 	}
 }
 

@@ -3,7 +3,8 @@ package monitor
 // script prints a block per sample, which begins with an empty line and ends with end, each line a keyword with a name without blanks and a value, what people call it last. Nearly
 // everything is done by the shell itself, so that the watching costs little.
 //
-// $1 goes before /proc and /sys, $2 is the pause in seconds, $3 the same for a sleep that knows whole seconds only.
+// $1 goes before /proc and /sys. The pause is $3 seconds, one by one, and then $2 of a second; an empty line in between notices that
+// nobody reads any more, so that nothing is left when the connection is lost.
 const script = `r=$1
 mon=
 for m in sysMonApp "$r/usr/bin/sysMonApp" "$r/vendor/bin/sysMonApp" "$r/data/local/tmp/sysMonApp"; do
@@ -53,5 +54,7 @@ failed=$((failed+1))
 fi
 fi
 echo end || exit
-sleep "$2" 2>/dev/null || sleep "$3" || exit
+n=0
+while [ $n -lt "$3" ]; do sleep 1; echo || exit; n=$((n+1)); done
+[ "$2" = 0.000 ] || sleep "$2" 2>/dev/null || sleep 1 || exit
 done`

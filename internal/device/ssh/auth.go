@@ -72,6 +72,7 @@ func (a *auth) said() string {
 func (a *auth) signers() ([]ssh.Signer, error) {
 	a.begun = true
 	var list []ssh.Signer
+	held, heldErr := a.held()
 	for _, path := range a.host.identities {
 		text, err := os.ReadFile(path)
 		if os.IsNotExist(err) {
@@ -84,12 +85,18 @@ func (a *auth) signers() ([]ssh.Signer, error) {
 				a.log = append(a.log, "the key "+path)
 				continue
 			}
+			if locked := a.locked(path, text, err); locked != nil && a.options.Ask != nil {
+				if !holds(held, locked.public) { // The agent's needs no passphrase.
+					list = append(list, locked)
+					a.log = append(a.log, "the key "+path+", which has a passphrase")
+				}
+				continue
+			}
 		}
 		a.log = append(a.log, fmt.Sprintf("not the key %s (%v)", path, err))
 	}
-	held, err := a.held()
-	if err != nil {
-		a.log = append(a.log, fmt.Sprintf("not the agent (%v)", err))
+	if heldErr != nil {
+		a.log = append(a.log, fmt.Sprintf("not the agent (%v)", heldErr))
 	}
 	if len(held) > 0 {
 		a.log = append(a.log, fmt.Sprintf("%d keys of the agent", len(held)))

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -20,10 +21,11 @@ type host struct {
 	host, user string
 	port       int
 	identities []string
+	jumps      string // what ProxyJump says
 }
 
-// resolve asks ~/.ssh/config what is meant by the target: HostName, User, Port and IdentityFile. What the target itself says
-// goes before.
+// resolve asks ~/.ssh/config what is meant by the target: HostName, User, Port, IdentityFile and ProxyJump. What the target
+// itself says goes before.
 func resolve(t device.Target, o Options) (host, error) {
 	h := host{host: t.Host, user: t.User, port: t.Port, identities: o.Identities}
 	home, err := os.UserHomeDir()
@@ -75,10 +77,11 @@ func (h *host) configure(path, home, alias string) error {
 		return value
 	}
 	name, as, port := get("HostName"), get("User"), get("Port")
-	for _, key := range []string{"ProxyJump", "ProxyCommand"} {
-		if v := get(key); v != "" && v != "none" {
-			return fmt.Errorf("%s is set for %s, which is not supported; forward a port with ssh -L and connect to that", key, alias)
-		}
+	if v := get("ProxyJump"); v != "none" {
+		h.jumps = v
+	}
+	if v := get("ProxyCommand"); v != "" && v != "none" && h.jumps == "" {
+		return fmt.Errorf("ProxyCommand is set for %s, which is not supported; name a ProxyJump, or forward a port with ssh -L and connect to that", alias)
 	}
 	files, e := c.GetAll(alias, "IdentityFile")
 	if err == nil {
@@ -106,7 +109,7 @@ func (h *host) configure(path, home, alias string) error {
 		identities = append(identities, strings.NewReplacer("%d", home, "%h", h.host, "%r", h.user, "%%", "%").Replace(file))
 	}
 	if identities != nil {
-		h.identities = identities
+		h.identities = append(slices.Clone(h.identities), identities...)
 	}
 	return nil
 }

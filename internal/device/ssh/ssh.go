@@ -3,7 +3,8 @@
 //  1. ~/.ssh/config says what is meant by the target's host (config.go).
 //  2. The server's key has to be in known_hosts (hostkey.go).
 //  3. Keys of the agent and of files are tried, then a password (auth.go).
-//  4. Every command is a session of the one connection; a server that is silent for too long is given up.
+//  4. A device behind other servers is reached through them (jump.go).
+//  5. Every command is a session of the one connection; a server that is silent for too long is given up.
 package ssh
 
 import (
@@ -31,8 +32,9 @@ type Options struct {
 	AcceptNew bool
 	Accept    func(HostKey) bool
 
-	// Identities are files of private keys, tried if the configuration names none; nil stands for ~/.ssh/id_ed25519,
-	// id_ecdsa and id_rsa. Those that are not there or need a passphrase are left to the agent.
+	// Identities are files of private keys, tried before those that the configuration names; where it names none, nil stands
+	// for ~/.ssh/id_ed25519, id_ecdsa and id_rsa. Those that are not there are passed over; Ask is asked for the passphrase of one that the server
+	// would take and the agent does not hold.
 	Identities []string
 	// Agent is the agent's socket; "" is $SSH_AUTH_SOCK, "none" is no agent.
 	Agent string
@@ -64,14 +66,17 @@ func Open(ctx context.Context, target device.Target, o Options) (*Device, error)
 	if err != nil {
 		return nil, err
 	}
-	name := device.Target{Kind: device.SSH, User: h.user, Host: h.host, Port: h.port}.String()
-	d := &Device{name: name}
+	d := &Device{name: h.target().String()}
 	d.ctx, d.close = context.WithCancelCause(context.Background())
-	if d.client, err = connect(ctx, h, o); err != nil {
-		return nil, fmt.Errorf("connect to %s: %w", name, err)
+	clients, err := reach(ctx, h, o)
+	if err != nil {
+		return nil, fmt.Errorf("connect to %s: %w", d.name, err)
 	}
+	way := clients[:len(clients)-1]
+	d.client = clients[len(way)]
 	go func() {
 		err := d.client.Wait()
+		closeAll(way)
 		if err == nil || errors.Is(err, io.EOF) {
 			d.close(device.ErrLost)
 		} else {
@@ -80,6 +85,10 @@ func Open(ctx context.Context, target device.Target, o Options) (*Device, error)
 	}()
 	go d.watch(o.Timeout)
 	return d, nil
+}
+
+func (h host) target() device.Target {
+	return device.Target{Kind: device.SSH, User: h.user, Host: h.host, Port: h.port}
 }
 
 // connect dials, checks the server and logs in, all of it within the time-out and the context.

@@ -2,13 +2,10 @@ package ssh
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -166,15 +163,36 @@ func TestHostKeysAreChecked(t *testing.T) {
 	}
 }
 
+// serveAgent gives the socket of an agent.
+func serveAgent(t *testing.T, ring agent.Agent) string {
+	t.Helper()
+	socket := filepath.Join(t.TempDir(), "agent")
+	l, err := new(net.ListenConfig).Listen(t.Context(), "unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() { _ = agent.ServeAgent(ring, conn) }() // It ends with the connection.
+		}
+	}()
+	return socket
+}
+
 func TestWaysIn(t *testing.T) {
 	t.Parallel()
 	s := sshtest.Start(t, sshtest.Options{})
 	t.Run("an alias", func(t *testing.T) {
 		t.Parallel()
 		o := options(s)
-		o.Identities = nil
+		o.Identities = []string{filepath.Join(t.TempDir(), "is not there")}
 		o.ConfigFile = filepath.Join(t.TempDir(), "config")
-		text := fmt.Sprintf("Host board\n  HostName 127.0.0.1\n  Port %d\n  User root\n  IdentityFile %s\nHost jump\n  ProxyJump other\n", s.Target.Port, s.Identity)
+		text := fmt.Sprintf("Host board\n  HostName 127.0.0.1\n  Port %d\n  User root\n  IdentityFile %s\nHost jump\n  ProxyCommand other\n", s.Target.Port, s.Identity)
 		if err := os.WriteFile(o.ConfigFile, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -190,8 +208,8 @@ func TestWaysIn(t *testing.T) {
 		if want := "ssh://root@127.0.0.1:" + strconv.Itoa(s.Target.Port); d.Name() != want {
 			t.Errorf("%s, want %s", d.Name(), want)
 		}
-		if _, err := Open(t.Context(), device.Target{Kind: device.SSH, Host: "jump"}, o); err == nil || !strings.Contains(err.Error(), "ProxyJump") {
-			t.Errorf("a jump: %v", err)
+		if _, err := Open(t.Context(), device.Target{Kind: device.SSH, Host: "jump"}, o); err == nil || !strings.Contains(err.Error(), "ProxyCommand") {
+			t.Errorf("a command: %v", err)
 		}
 	})
 	t.Run("the agent", func(t *testing.T) {
@@ -210,21 +228,7 @@ func TestWaysIn(t *testing.T) {
 		}
 		o := options(s)
 		o.Identities = []string{}
-		o.Agent = filepath.Join(t.TempDir(), "agent")
-		l, err := new(net.ListenConfig).Listen(t.Context(), "unix", o.Agent)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		go func() {
-			for {
-				conn, err := l.Accept()
-				if err != nil {
-					return
-				}
-				go func() { _ = agent.ServeAgent(ring, conn) }() // It ends with the connection.
-			}
-		}()
+		o.Agent = serveAgent(t, ring)
 		open(t, s, o)
 	})
 	t.Run("nobody is let in without a key, and no secret is told", func(t *testing.T) {
@@ -321,44 +325,5 @@ func TestEnv(t *testing.T) {
 		if got != row.want || (err != nil) != row.bad || err != nil && strings.Contains(err.Error(), "s3cret") {
 			t.Errorf("%s: %+v %v", row.name, got, err)
 		}
-	}
-}
-
-// BenchmarkTransfer moves 100 MB to the server and back, with Push, Pull and scp.
-func BenchmarkTransfer(b *testing.B) {
-	s := sshtest.Start(b, sshtest.Options{})
-	d := open(b, s, options(s))
-	const size = 100 << 20
-	from := filepath.Join(b.TempDir(), "from")
-	data := make([]byte, size)
-	_, _ = rand.Read(data) // It never fails.
-	if err := os.WriteFile(from, data, 0o666); err != nil {
-		b.Fatal(err)
-	}
-	to := filepath.Join(b.TempDir(), "to")
-	scp := func(args ...string) func(context.Context) error {
-		return func(ctx context.Context) error {
-			args := append([]string{"-q", "-F", "none", "-P", strconv.Itoa(s.Target.Port), "-i", s.Identity, "-o", "UserKnownHostsFile=" + s.KnownHosts}, args...)
-			return exec.CommandContext(ctx, "scp", args...).Run()
-		}
-	}
-	for _, row := range []struct {
-		name string
-		move func(context.Context) error
-	}{
-		{"push", func(ctx context.Context) error { return device.Push(ctx, d, device.FromDisk(from, to)) }},
-		{"push-scp", scp(from, "127.0.0.1:"+to)},
-		{"pull", func(ctx context.Context) error { return device.PullFile(ctx, d, from, to) }},
-		{"pull-scp", scp("127.0.0.1:"+from, to)},
-		{"pull-nowhere", func(ctx context.Context) error { return device.Pull(ctx, d, from, io.Discard) }},
-	} {
-		b.Run(row.name, func(b *testing.B) {
-			b.SetBytes(size)
-			for b.Loop() {
-				if err := row.move(b.Context()); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
 	}
 }

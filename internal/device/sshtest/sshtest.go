@@ -196,9 +196,9 @@ func (s *Server) run(ctx context.Context, more string) error {
 
 func (s *Server) config(more string) string {
 	// With that SHLVL bash does not read the .bashrc of whoever runs the test.
-	env := "SetEnv SHLVL=9"
+	env := []string{"SetEnv SHLVL=9"}
 	for _, name := range slices.Sorted(maps.Keys(s.options.Env)) {
-		env += fmt.Sprintf(" \"%s=%s\"", name, s.options.Env[name])
+		env = append(env, fmt.Sprintf("\"%s=%s\"", name, s.options.Env[name]))
 	}
 	return fmt.Sprintf(`Port %d
 ListenAddress %s
@@ -214,7 +214,7 @@ MaxSessions 100
 %s
 Subsystem sftp internal-sftp
 %s
-`, s.Target.Port, s.Target.Host, s.dir, env, strings.Join(append(slices.Clone(s.options.Config), more), "\n"))
+`, s.Target.Port, s.Target.Host, s.dir, strings.Join(env, " "), strings.Join(append(slices.Clone(s.options.Config), more), "\n"))
 }
 
 // Connected reports whether the server holds its end of the connection from a port of this machine.
