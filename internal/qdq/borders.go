@@ -114,8 +114,19 @@ func (b *builder) pair(name, from, to string) {
 	e, _ := b.encoding(name)
 	if p, made := b.x.Producer[name]; made && b.widths[p] > e.Bits && b.spec.Engine != variant.CPU {
 		wide := b.unique(name + unconverted)
-		b.round(wide, from, wide, widen(e))
+		b.round(wide, from, wide, fixed(b.x.Nodes[p].GetOpType(), widen(e)))
 		from = wide
 	}
 	b.round(name, from, to, e)
+}
+
+// fixed is the 16-bit encoding that an operator of this type has on the HTP whatever its range, else e.
+func fixed(op string, e quant.Encoding) quant.Encoding {
+	switch op {
+	case "Sigmoid":
+		return quant.FromScale(16, false, 1.0/65536, 0)
+	case "Tanh":
+		return quant.FromScale(16, false, 1.0/32768, -32768)
+	}
+	return e
 }

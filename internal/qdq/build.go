@@ -122,6 +122,9 @@ func (b *builder) encodeActivations(activation func(string) (quant.Encoding, boo
 		switch place := b.p.Tensors[name]; place.Role {
 		case Own:
 			if e, ok := activation(name); ok {
+				if p, made := b.x.Producer[name]; made && e.Bits == 16 {
+					e = fixed(b.x.Nodes[p].GetOpType(), e)
+				}
 				b.built.Encodings[name] = e
 			} else {
 				b.built.Float[name] = "no finite value was seen in calibration"

@@ -164,3 +164,25 @@ func oneWidth(t *testing.T, m *onnx.Model) {
 		}
 	}
 }
+
+func TestSigmoidHasTheHTPsFixedEncodingAt16Bits(t *testing.T) {
+	t.Parallel()
+	m := mixed(t)
+	p := qdq.Find(m, allFloat)
+	stats := calib.NewStatistics(false)
+	for _, name := range p.Order {
+		stats.Observe(name, tensor.Floats([]float32{0, 0.25}, 2))
+	}
+	for name, choices := range map[string]variant.Choices{"w8a8": nil, "w8a16": nil, "mixed": {"sigmoid": {Bits: 16}}} {
+		spec, _ := variant.Parse(strings.Replace(name, "mixed", "w8a8", 1))
+		spec.Choices = choices
+		b, err := qdq.Build(m, p, spec, stats.Activation)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := b.Encodings["sigmoid"]
+		if is := e.Bits == 16 && e.Scale == 1.0/65536 && e.Offset == 0; is != (name != "w8a8") {
+			t.Errorf("%s: %+v", name, e)
+		}
+	}
+}
