@@ -2,6 +2,7 @@ package sensitivity_test
 
 import (
 	"bytes"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 
 	"quantcheck/internal/dlc"
 	"quantcheck/internal/fixture"
+	"quantcheck/internal/metric"
 	"quantcheck/internal/onnxruntime"
 	"quantcheck/internal/qdq"
 	"quantcheck/internal/runner/htp"
@@ -137,5 +139,41 @@ func TestAMixedModelBecomesADLCOfItsWidths(t *testing.T) {
 		if widths[name] == 0 {
 			t.Errorf("no activation of type %s: %v", name, widths)
 		}
+	}
+}
+
+func TestEveryTensorOfAMixedModelCanBeRead(t *testing.T) {
+	t.Parallel()
+	e := emulator(t)
+	m, samples := toy(t)
+	b := prepare(t, m, samples)
+	v, _ := variant.Parse("w8a8")
+	v.Engine, v.Choices = variant.HTP, variant.Choices{"c1": {Bits: 16}, "y3": {Bits: 16}, "s4": {Bits: 16}, "y7": {Float: true}}
+	built, err := qdq.Build(b.m, b.p, v, b.stats.Activation)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := htp.New(t.Context(), e, built.Model, htp.Options{Groups: [][]string{slices.Sorted(maps.Values(built.Taps))}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	f := r.Start(samples[0])
+	defer f.Close()
+	batch, err := f.Next(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer batch.Release()
+	for _, tap := range batch.Taps {
+		x := b.run(t, built.Model, samples[0], tap.Name)[tap.Name]
+		simulated, _ := x.AsFloat32()
+		emulated, ok := tap.Tensor.AsFloat32()
+		if pair, err := metric.Measure(simulated, emulated); !ok || err != nil || pair.Values(0)[metric.SQNR].V < 15 {
+			t.Errorf("%s: %v dB against the simulation, %v", tap.Name, pair.Values(0)[metric.SQNR], err)
+		}
+	}
+	if len(batch.Taps) < 25 {
+		t.Errorf("%d tensors", len(batch.Taps))
 	}
 }
