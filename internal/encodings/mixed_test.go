@@ -32,8 +32,8 @@ func TestMixedWidthsAreListedTensorByTensor(t *testing.T) {
 			t.Fatal(err)
 		}
 		var compact strings.Builder
-		var any json.RawMessage
-		if err := json.Unmarshal(data, &any); err != nil {
+		var whole json.RawMessage
+		if err := json.Unmarshal(data, &whole); err != nil {
 			t.Fatal(err)
 		}
 		for line := range strings.Lines(string(data)) {
