@@ -61,6 +61,8 @@ type Spec struct {
 	File       string     `json:"file,omitempty"`   // of a ready model or a DLC, or the DLC of dumps or of a device
 	Dir        string     `json:"dir,omitempty"`    // of dumps
 	Target     string     `json:"target,omitempty"` // the device, as device.Parse reads it
+	// Choices are the activations that differ from the recipe; Name does not tell of them.
+	Choices Choices `json:"choices,omitempty"`
 }
 
 // OfDLC reports whether the variant's File is a DLC, run as it is here or elsewhere.
