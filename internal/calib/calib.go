@@ -29,9 +29,18 @@ func NewStatistics(histograms bool) *Statistics {
 	return &Statistics{histograms: histograms, tensors: map[string]*observed{}}
 }
 
-// NeedsHistogram says whether a variant's calibrator looks at more than the range.
+// NeedsHistogram says whether a calibrator of a variant looks at more than the range.
 func NeedsHistogram(s variant.Spec) bool {
-	return s.Calibrator == variant.Enhanced || s.Calibrator == variant.Percentile || s.Calibrator == variant.MSE
+	for _, c := range s.Choices {
+		if looksCloser(c.Calibrator) {
+			return true
+		}
+	}
+	return looksCloser(s.Calibrator)
+}
+
+func looksCloser(c variant.Calibrator) bool {
+	return c == variant.Enhanced || c == variant.Percentile || c == variant.MSE
 }
 
 func (s *Statistics) of(name string) *observed {

@@ -15,7 +15,6 @@ import (
 	"quantcheck/internal/onnxruntime"
 	"quantcheck/internal/qdq"
 	"quantcheck/internal/qnn"
-	"quantcheck/internal/quant"
 	"quantcheck/internal/result"
 	"quantcheck/internal/runner"
 	"quantcheck/internal/runner/htp"
@@ -180,7 +179,7 @@ func (b *build) addVariant(v variant.Spec, ready *onnx.Model, stats *calib.Stati
 		if v.Kind == variant.Half {
 			built, err = qdq.BuildHalf(b.ref.toRun, b.ref.placement)
 		} else {
-			built, err = qdq.Build(b.ref.toRun, b.ref.placement, v, func(t string) (quant.Encoding, bool) { return stats.Activation(t, v) })
+			built, err = qdq.Build(b.ref.toRun, b.ref.placement, v, stats.Activation)
 		}
 		if err != nil {
 			return err
@@ -216,7 +215,7 @@ func (b *build) addVariant(v variant.Spec, ready *onnx.Model, stats *calib.Stati
 		rv.Twin = slices.IndexFunc(b.variants, func(o variant.Spec) bool {
 			cpu := !emulated(o)
 			o.Engine, o.Name = v.Engine, v.Name
-			return cpu && o == v
+			return cpu && o.Equal(v)
 		})
 	}
 	b.run.Variants = append(b.run.Variants, rv)

@@ -38,6 +38,7 @@ func Quantize(ctx context.Context, engines Engines, spec result.Spec, dlc bool, 
 			return nil, err
 		}
 	}
+	variants[0].Choices = spec.Choices
 	variants[0].Engine = variant.HTP // a device takes no float tensor between two operators
 	run, ref, loader, err := begin(ctx, "quantize", engines.ORT, spec, started)
 	if err != nil {

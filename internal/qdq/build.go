@@ -1,8 +1,6 @@
 package qdq
 
 import (
-	"slices"
-
 	"google.golang.org/protobuf/proto"
 
 	"quantcheck/internal/onnx"
@@ -42,15 +40,24 @@ const (
 	preSuffix        = "_QuantizeLinear_Input"
 )
 
-// Build writes the simulation of a recipe. activation gives the encoding of a tensor's observed range; its ok is false
-// if nothing was observed.
-func Build(m *onnx.Model, p *Placement, spec variant.Spec, activation func(tensor string) (quant.Encoding, bool)) (*Built, error) {
+// Observed gives the encoding of a tensor's observed range by a recipe without choices; its ok is false if nothing was
+// observed.
+type Observed func(tensor string, recipe variant.Spec) (quant.Encoding, bool)
+
+// Build writes the simulation of a recipe and of its choices for single activations.
+func Build(m *onnx.Model, p *Placement, spec variant.Spec, observed Observed) (*Built, error) {
 	b := newBuilder(m, p)
+	var err error
 	b.spec = spec
+	if b.spec.Choices, err = p.Spread(spec.Choices); err != nil {
+		return nil, err
+	}
+	activation := func(name string) (quant.Encoding, bool) { return observed(name, b.spec.For(name)) }
 	b.encodeActivations(activation)
 	if spec.Engine != variant.CPU {
 		b.everywhere(activation)
 	}
+	b.findWidths()
 	if err := b.quantizeParams(); err != nil {
 		return nil, err
 	}
@@ -70,7 +77,7 @@ type builder struct {
 	spec  variant.Spec
 	built *Built
 
-	taken   map[string]bool              // tensor names in use
+	names   map[string]bool              // tensor names in use
 	nodes   []*onnxpb.NodeProto          // of the new graph
 	inits   []*onnxpb.TensorProto        // added to it
 	params  map[[2]int]string            // node, input → tensor that replaces the constant
@@ -79,48 +86,39 @@ type builder struct {
 	reuse   map[string]string            // constant and manner → dequantized constant
 	inner   map[string]quant.Encoding    // tensors within fused operators, which need one on a device
 	extra   []Param                      // constants that are quantized besides the placement's
+	widths  []int                        // per node: in which it computes, 0 if that is not known
+
+	converted map[conversion]string // activation in the encoding of an operator's width → tensor
 }
 
 func newBuilder(m *onnx.Model, p *Placement) *builder {
 	b := &builder{
-		m: m, x: onnx.NewIndex(m), p: p, taken: map[string]bool{},
-		params: map[[2]int]string{}, dequant: map[string]*onnxpb.NodeProto{}, weights: map[string][]quant.Encoding{}, reuse: map[string]string{},
+		m: m, x: onnx.NewIndex(m), p: p, names: map[string]bool{},
+		params: map[[2]int]string{}, dequant: map[string]*onnxpb.NodeProto{}, weights: map[string][]quant.Encoding{}, reuse: map[string]string{}, converted: map[conversion]string{},
 		built: &Built{Taps: map[string]string{}, Encodings: map[string]quant.Encoding{}, Float: map[string]string{}, Floats: map[string]*onnxpb.TensorProto{}},
 	}
 	for name := range b.x.Producer {
-		b.taken[name] = true
+		b.names[name] = true
 	}
 	for name := range b.x.Initializer {
-		b.taken[name] = true
+		b.names[name] = true
 	}
 	for name := range b.x.Input {
-		b.taken[name] = true
+		b.names[name] = true
 	}
 	return b
 }
 
 func (b *builder) unique(name string) string {
-	for b.taken[name] {
+	for b.names[name] {
 		name += "_"
 	}
-	b.taken[name] = true
+	b.names[name] = true
 	return name
 }
 
-// order lists the tensors that have a place: graph inputs first, then as nodes make them.
-func (b *builder) order() []string {
-	var names []string
-	for _, in := range b.m.Inputs() {
-		names = append(names, in.GetName())
-	}
-	for _, n := range b.x.Nodes {
-		names = append(names, n.GetOutput()...)
-	}
-	return slices.DeleteFunc(names, func(name string) bool { _, ok := b.p.Tensors[name]; return !ok })
-}
-
 func (b *builder) encodeActivations(activation func(string) (quant.Encoding, bool)) {
-	for _, name := range b.order() {
+	for _, name := range b.p.Order {
 		switch place := b.p.Tensors[name]; place.Role {
 		case Own:
 			if e, ok := activation(name); ok {
@@ -135,7 +133,7 @@ func (b *builder) encodeActivations(activation func(string) (quant.Encoding, boo
 				b.built.Float[name] = b.built.Float[place.Of]
 			}
 		case Union:
-			if e, ok := b.union(place.Joins, activation); ok {
+			if e, ok := b.union(name, place.Joins, activation); ok {
 				b.built.Encodings[name] = e
 			} else if e, ok := activation(name); ok {
 				b.built.Encodings[name] = e
@@ -193,23 +191,23 @@ func (b *builder) everywhere(activation func(string) (quant.Encoding, bool)) {
 }
 
 // union is the encoding of all joined ranges; ok is false if one of them is not known.
-func (b *builder) union(joins []string, activation func(string) (quant.Encoding, bool)) (quant.Encoding, bool) {
+func (b *builder) union(name string, joins []string, activation func(string) (quant.Encoding, bool)) (quant.Encoding, bool) {
 	var r quant.Range
-	for _, name := range joins {
-		e, ok := b.built.Encodings[name]
+	for _, join := range joins {
+		e, ok := b.built.Encodings[join]
 		if !ok {
-			if e, ok = activation(name); !ok {
+			if e, ok = activation(join); !ok {
 				return quant.Encoding{}, false
 			}
 		}
 		r.Add(e.Min, e.Max)
 	}
-	return quant.MinMax(r, b.spec.ActBits, b.spec.Calibrator == variant.Symmetric), r.Seen
+	v := b.spec.For(name)
+	return quant.MinMax(r, v.ActBits, v.Calibrator == variant.Symmetric), r.Seen
 }
 
-// pair adds QuantizeLinear and DequantizeLinear for an activation.
-func (b *builder) pair(name, from, to string) {
-	e, _ := b.encoding(name)
+// round adds QuantizeLinear and DequantizeLinear between two tensors, called after name.
+func (b *builder) round(name, from, to string, e quant.Encoding) {
 	d := storage(e.Bits, false)
 	zero := tensor.Tensor{DType: d, Raw: make([]byte, tensor.ByteSize(d, 1))}
 	putInt(zero, 0, e.ZeroPoint(false))
@@ -258,7 +256,7 @@ func (b *builder) insert(wanted func(name string) (suffix string, ok bool), roun
 				}
 				c.Input[k] = p
 			} else if to, ok := current[in]; ok {
-				c.Input[k] = to
+				c.Input[k] = b.convert(i, in, to)
 			}
 		}
 		b.nodes = append(b.nodes, c)

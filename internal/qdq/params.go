@@ -32,9 +32,9 @@ func (b *builder) quantizeParams() error {
 			if err != nil {
 				return err
 			}
-			replaced = b.weight(name, values, q.Axis, least)
+			replaced = b.weight(name, values, q, least)
 		case Operand:
-			replaced = b.operand(name, values)
+			replaced = b.operand(name, values, b.actBits(q.Node))
 		case Bias:
 			replaced = b.bias(name, values, n, q.Node)
 		}
@@ -52,14 +52,15 @@ func (b *builder) quantizeParams() error {
 //
 // least are scales, one per output channel or none, below which the bias would not fit 32 bits; a weight's scale is
 // widened to them, as ONNX Runtime's quantizer does.
-func (b *builder) weight(name string, values tensor.Tensor, axis int, least []float64) string {
-	symmetric := b.spec.WeightBits != 8 || b.spec.ActBits != 8
+func (b *builder) weight(name string, values tensor.Tensor, q Param, least []float64) string {
+	axis := q.Axis
+	symmetric := b.spec.WeightBits != 8 || b.actBits(q.Node) != 8
 	if !b.spec.PerChannel || axis < 0 || axis >= len(values.Shape) {
 		axis = -1
 	} else {
 		symmetric = true
 	}
-	key := fmt.Sprintf("%s\x00weight\x00%d\x00%v", name, axis, least)
+	key := fmt.Sprintf("%s\x00weight\x00%d\x00%v\x00%v", name, axis, symmetric, least)
 	if done, ok := b.reuse[key]; ok {
 		return done
 	}
@@ -94,7 +95,7 @@ func (b *builder) biasScale(node int) ([]float64, error) {
 	if b.spec.BiasBits != 32 || len(n.GetInput()) < 3 || b.x.Initializer[n.GetInput()[2]] == nil {
 		return nil, nil
 	}
-	in, ok := b.built.Encodings[n.GetInput()[0]]
+	in, ok := b.taken(node, n.GetInput()[0])
 	if !ok {
 		return nil, nil
 	}
@@ -119,12 +120,12 @@ func leastScale(least []float64, channel, channels int) float64 {
 	return 0
 }
 
-func (b *builder) operand(name string, values tensor.Tensor) string {
-	key := name + "\x00operand"
+func (b *builder) operand(name string, values tensor.Tensor, bits int) string {
+	key := fmt.Sprintf("%s\x00operand\x00%d", name, bits)
 	if done, ok := b.reuse[key]; ok {
 		return done
 	}
-	b.reuse[key] = b.constant(name, values, -1, []quant.Encoding{calib.Parameter(values.F32, b.spec.ActBits, false, b.spec)})
+	b.reuse[key] = b.constant(name, values, -1, []quant.Encoding{calib.Parameter(values.F32, bits, false, b.spec)})
 	return b.reuse[key]
 }
 
@@ -138,7 +139,7 @@ func (b *builder) bias(name string, values tensor.Tensor, n *onnxpb.NodeProto, n
 		}
 		return b.reuse[key]
 	}
-	in, ok := b.built.Encodings[n.GetInput()[0]]
+	in, ok := b.taken(node, n.GetInput()[0])
 	weights := b.weights[b.params[[2]int{node, 1}]]
 	plain := onnx.AttrFloat(n, "alpha", 1) == 1 && onnx.AttrFloat(n, "beta", 1) == 1
 	if !ok || len(weights) == 0 || !plain || (len(weights) > 1 && len(weights) != len(values.F32)) {

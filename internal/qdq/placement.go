@@ -57,6 +57,7 @@ type Param struct {
 // Placement says for a whole model where it is quantized.
 type Placement struct {
 	Tensors map[string]Place // float graph inputs and float outputs of nodes
+	Order   []string         // their names: graph inputs, then as nodes make them
 	Params  []Param
 }
 
@@ -94,12 +95,14 @@ func Find(m *onnx.Model, isFloat func(tensor string) bool) *Placement {
 	for _, in := range m.Inputs() {
 		if d, _, ok := onnx.TypeOf(in); ok && d.IsFloat() {
 			p.Tensors[in.GetName()] = Place{Role: Own}
+			p.Order = append(p.Order, in.GetName())
 		}
 	}
 	for i, n := range x.Nodes {
 		for _, out := range n.GetOutput() {
 			if out != "" && isFloat(out) {
 				p.Tensors[out] = p.output(x, n, out)
+				p.Order = append(p.Order, out)
 			}
 		}
 		p.Params = append(p.Params, params(x, i, n)...)

@@ -15,7 +15,6 @@ import (
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/onnx/onnxpb"
 	"quantcheck/internal/qdq"
-	"quantcheck/internal/quant"
 	"quantcheck/internal/runner/ort"
 	"quantcheck/internal/tensor"
 	"quantcheck/internal/variant"
@@ -143,7 +142,7 @@ func TestTheSimulationComputesWhatTheEncodingsSay(t *testing.T) {
 				stats.Observe(name, tensor.Floats(values, int64(len(values))))
 			}
 			p := qdq.Find(m, allFloat)
-			b, err := qdq.Build(m, p, spec, func(name string) (quant.Encoding, bool) { return stats.Activation(name, spec) })
+			b, err := qdq.Build(m, p, spec, stats.Activation)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -77,6 +77,15 @@ func (f *Found) quantizer(m *onnx.Model, n *onnxpb.NodeProto) error {
 			continue
 		}
 		from, to := n.GetInput()[0], dq.GetOutput()[0]
+		if strings.HasSuffix(from, unconverted) { // it was found with the pair before it
+			return nil
+		}
+		if k, sole := x.SoleConsumer(to); sole && strings.HasSuffix(to, unconverted) && x.Nodes[k].GetOpType() == "QuantizeLinear" {
+			n = x.Nodes[k]
+			if k, sole = x.SoleConsumer(n.GetOutput()[0]); sole && x.Nodes[k].GetOpType() == "DequantizeLinear" {
+				to = x.Nodes[k].GetOutput()[0]
+			}
+		}
 		list, _, err := encodings(m, x, n, tensor.Uint8)
 		if err != nil {
 			return err

@@ -39,6 +39,7 @@ type Spec struct {
 	Calib        string              `json:"calib,omitempty"` // "": the samples of Images calibrate
 	Limit        int                 `json:"limit,omitempty"`
 	Variants     []string            `json:"variants"`
+	Choices      variant.Choices     `json:"choices,omitempty"` // of quantize: the activations that differ from its recipe
 	Out          string              `json:"out"`
 	Name         string              `json:"name"`
 	Input        dataset.Description `json:"input"`

@@ -59,6 +59,8 @@ type Spec struct {
 	BiasBits   int        `json:"bias_bits,omitempty"`
 	File       string     `json:"file,omitempty"` // of a ready model or a DLC, or the DLC of dumps
 	Dir        string     `json:"dir,omitempty"`  // of dumps
+	// Choices are the activations that differ from the recipe; Name does not tell of them.
+	Choices Choices `json:"choices,omitempty"`
 }
 
 // OfDLC reports whether the variant's File is a DLC, run as it is here or elsewhere.
