@@ -53,7 +53,7 @@ func aimet100(layers []result.Layer, v *result.Variant) ([]byte, error) {
 		switch {
 		case l.Encoding != nil:
 			f.Activations = append(f.Activations, integer(layers[k].Name, -1, *l.Encoding))
-		case v.Spec.Kind == variant.Half && l.Status == result.Compared:
+		case half(v, layers[k].Name, l):
 			f.Activations = append(f.Activations, entry{Name: layers[k].Name, Type: "PER_TENSOR", DType: "FLOAT", Bits: 16})
 		}
 	}
@@ -61,6 +61,11 @@ func aimet100(layers []result.Layer, v *result.Variant) ([]byte, error) {
 		f.Params = append(f.Params, integer(p.Tensor, p.Axis, p.Encodings...))
 	}
 	return marshal(f)
+}
+
+// half says whether a layer is computed in half precision: as every one of the variant, or by choice.
+func half(v *result.Variant, layer string, l result.LayerResult) bool {
+	return v.Spec.Kind == variant.Half && l.Status == result.Compared || v.Spec.Choices[layer].Float && l.Status == result.NotQuantized
 }
 
 func marshal(f any) ([]byte, error) {

@@ -6,7 +6,6 @@ import (
 
 	"quantcheck/internal/quant"
 	"quantcheck/internal/result"
-	"quantcheck/internal/variant"
 )
 
 // file061 is AIMET's JSON 0.6.1, the one that SNPE's converters read.
@@ -50,7 +49,7 @@ func aimet061(layers []result.Layer, v *result.Variant) ([]byte, error) {
 		switch {
 		case l.Encoding != nil:
 			f.Activations[layers[k].Name] = integer061(*l.Encoding)
-		case v.Spec.Kind == variant.Half && l.Status == result.Compared:
+		case half(v, layers[k].Name, l):
 			f.Activations[layers[k].Name] = []entry061{{Bits: 16, DType: "float"}}
 		}
 	}

@@ -185,7 +185,7 @@ func (b *build) addVariant(v variant.Spec, ready *onnx.Model, stats *calib.Stati
 			return err
 		}
 		match = func(layer string) align.Match { return align.Built(layer, b.ref.placement, built, b.ref.folded) }
-		params = built.Params
+		params, rv.Spec.Choices = built.Params, built.Choices
 		b.floats = append(b.floats, built.Floats)
 		for _, in := range b.run.Model.Inputs {
 			if e, ok := built.Encodings[in.Name]; ok {

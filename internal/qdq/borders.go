@@ -1,6 +1,7 @@
 package qdq
 
 import (
+	"quantcheck/internal/onnx"
 	"quantcheck/internal/quant"
 	"quantcheck/internal/variant"
 )
@@ -43,20 +44,23 @@ func (b *builder) findWidths() {
 		place := b.p.Tensors[n.GetOutput()[0]]
 		if k, ok := b.x.SoleConsumer(n.GetOutput()[0]); ok && place.Role == Fused {
 			root[i] = root[k]
-		} else if e, ok := b.built.Encodings[n.GetOutput()[0]]; ok {
+		} else if e, ok := b.encoding(n.GetOutput()[0]); ok {
 			b.widths[i] = e.Bits
 		}
 		if place.Role == Union || place.Role == Shares || b.widths[root[i]] == 0 {
 			continue
 		}
 		for _, in := range n.GetInput() {
-			if e, ok := b.built.Encodings[in]; ok {
+			if e, ok := b.encoding(in); ok && b.p.Tensors[in].Role != Fused {
 				b.widths[root[i]] = max(b.widths[root[i]], e.Bits)
 			}
 		}
 	}
 	for i := range root {
-		b.widths[i] = b.widths[root[i]]
+		if b.widths[i] = b.widths[root[i]]; b.half[i] {
+			b.widths[i] = 0
+			continue
+		}
 		for _, out := range b.x.Nodes[i].GetOutput() {
 			if e, ok := b.inner[out]; ok && e.Bits < b.widths[i] {
 				b.inner[out] = widen(e)
@@ -114,8 +118,24 @@ func (b *builder) pair(name, from, to string) {
 	e, _ := b.encoding(name)
 	if p, made := b.x.Producer[name]; made && b.widths[p] > e.Bits && b.spec.Engine != variant.CPU {
 		wide := b.unique(name + unconverted)
-		b.round(wide, from, wide, widen(e))
+		b.round(wide, from, wide, fixed(b.x, name, widen(e)))
 		from = wide
 	}
 	b.round(name, from, to, e)
+}
+
+// fixed is the 16-bit encoding that the HTP gives what some operators make, whatever its range; else e. With another one
+// its Sigmoid is hundreds of steps off.
+func fixed(x *onnx.Index, name string, e quant.Encoding) quant.Encoding {
+	p, made := x.Producer[name]
+	if !made {
+		return e
+	}
+	switch x.Nodes[p].GetOpType() {
+	case "Sigmoid":
+		return quant.FromScale(16, false, 1.0/65536, 0)
+	case "Tanh":
+		return quant.FromScale(16, false, 1.0/32768, -32768)
+	}
+	return e
 }

@@ -23,6 +23,7 @@ type Built struct {
 	Floats map[string]*onnxpb.TensorProto
 	// Float names the tensors that stay float, with the reason.
 	Float    map[string]string
+	Choices  variant.Choices // by every tensor of the quantizers that they were made for
 	Warnings []string
 }
 
@@ -52,19 +53,26 @@ func Build(m *onnx.Model, p *Placement, spec variant.Spec, observed Observed) (*
 	if b.spec.Choices, err = p.Spread(spec.Choices); err != nil {
 		return nil, err
 	}
+	b.built.Choices = b.spec.Choices
 	activation := func(name string) (quant.Encoding, bool) { return observed(name, b.spec.For(name)) }
 	b.encodeActivations(activation)
 	if spec.Engine != variant.CPU {
 		b.everywhere(activation)
 	}
+	if err := b.floats(); err != nil {
+		return nil, err
+	}
 	b.findWidths()
 	if err := b.quantizeParams(); err != nil {
 		return nil, err
 	}
-	b.insert(func(name string) (string, bool) {
+	err = b.insert(func(name string) (string, bool) {
 		_, ok := b.encoding(name)
 		return dequantizeSuffix, ok && (spec.Engine != variant.CPU || b.p.Tensors[name].Role != Shares)
 	}, b.pair)
+	if err != nil {
+		return nil, err
+	}
 	b.finish()
 	b.built.Model = b.built.Model.WithDomain(domain, 1)
 	return b.built, nil
@@ -84,17 +92,20 @@ type builder struct {
 	dequant map[string]*onnxpb.NodeProto // dequantized constant → its node, inserted before the first use
 	weights map[string][]quant.Encoding  // dequantized weight → encodings
 	reuse   map[string]string            // constant and manner → dequantized constant
-	inner   map[string]quant.Encoding    // tensors within fused operators, which need one on a device
+	inner   map[string]quant.Encoding    // tensors within fused operators, which need one on a device; those that were chosen float
 	extra   []Param                      // constants that are quantized besides the placement's
 	widths  []int                        // per node: in which it computes, 0 if that is not known
+	half    []bool                       // per node: it computes in half precision among quantized ones
 
+	halves    map[string]string     // tensor → its half-precision form
 	converted map[conversion]string // activation in the encoding of an operator's width → tensor
 }
 
 func newBuilder(m *onnx.Model, p *Placement) *builder {
+	x := onnx.NewIndex(m)
 	b := &builder{
-		m: m, x: onnx.NewIndex(m), p: p, names: map[string]bool{},
-		params: map[[2]int]string{}, dequant: map[string]*onnxpb.NodeProto{}, weights: map[string][]quant.Encoding{}, reuse: map[string]string{}, converted: map[conversion]string{},
+		m: m, x: x, p: p, half: make([]bool, len(x.Nodes)), names: map[string]bool{},
+		params: map[[2]int]string{}, dequant: map[string]*onnxpb.NodeProto{}, weights: map[string][]quant.Encoding{}, reuse: map[string]string{}, inner: map[string]quant.Encoding{}, converted: map[conversion]string{}, halves: map[string]string{},
 		built: &Built{Taps: map[string]string{}, Encodings: map[string]quant.Encoding{}, Float: map[string]string{}, Floats: map[string]*onnxpb.TensorProto{}},
 	}
 	for name := range b.x.Producer {
@@ -119,29 +130,35 @@ func (b *builder) unique(name string) string {
 
 func (b *builder) encodeActivations(activation func(string) (quant.Encoding, bool)) {
 	for _, name := range b.p.Order {
-		switch place := b.p.Tensors[name]; place.Role {
+		place := b.p.Tensors[name]
+		var e quant.Encoding
+		var ok bool
+		reason := "no finite value was seen in calibration"
+		switch place.Role {
 		case Own:
-			if e, ok := activation(name); ok {
-				b.built.Encodings[name] = e
-			} else {
-				b.built.Float[name] = "no finite value was seen in calibration"
+			if e, ok = activation(name); ok && e.Bits == 16 {
+				e = fixed(b.x, name, e)
 			}
 		case Shares:
-			if e, ok := b.built.Encodings[place.Of]; ok {
-				b.built.Encodings[name] = e
-			} else {
-				b.built.Float[name] = b.built.Float[place.Of]
+			if e, ok = b.encoding(place.Of); !ok {
+				reason = b.built.Float[place.Of]
 			}
 		case Union:
-			if e, ok := b.union(name, place.Joins, activation); ok {
-				b.built.Encodings[name] = e
-			} else if e, ok := activation(name); ok {
-				b.built.Encodings[name] = e
-			} else {
-				b.built.Float[name] = "no finite value was seen in calibration"
+			if e, ok = b.union(name, place.Joins, activation); !ok {
+				e, ok = activation(name)
 			}
+		case Fused:
+			continue
 		case None:
-			b.built.Float[name] = place.Reason
+			reason = place.Reason
+		}
+		switch {
+		case !ok:
+			b.built.Float[name] = reason
+		case b.spec.Choices[name].Float:
+			b.inner[name], b.built.Float[name] = e, floatReason
+		default:
+			b.built.Encodings[name] = e
 		}
 	}
 }
@@ -159,11 +176,10 @@ func (b *builder) encoding(name string) (quant.Encoding, bool) {
 // what it fuses is recognized by equal encodings. Before an activation that only clamps, the encoding behind it clamps
 // the same values; a product whose bias is added by an operator of its own has its own range.
 func (b *builder) everywhere(activation func(string) (quant.Encoding, bool)) {
-	b.inner = map[string]quant.Encoding{}
 	for i, n := range b.x.Nodes {
 		for _, out := range n.GetOutput() {
 			place, ok := b.p.Tensors[out]
-			if !ok || place.Role != Fused {
+			if !ok || place.Role != Fused || b.spec.Choices[out].Float {
 				continue
 			}
 			k, _ := b.x.SoleConsumer(out)
@@ -225,7 +241,7 @@ func (b *builder) round(name, from, to string, e quant.Encoding) {
 
 // insert copies the graph and puts a rounding, made by round, behind every tensor for which wanted is true. The rounded
 // tensor is called after the original with the suffix; a graph output keeps its name on the rounded side.
-func (b *builder) insert(wanted func(name string) (suffix string, ok bool), round func(name, from, to string)) {
+func (b *builder) insert(wanted func(name string) (suffix string, ok bool), round func(name, from, to string)) error {
 	current := map[string]string{} // original tensor → what its consumers take now
 	add := func(name, from string) {
 		suffix, ok := wanted(name)
@@ -247,6 +263,12 @@ func (b *builder) insert(wanted func(name string) (suffix string, ok bool), roun
 	}
 	done := map[string]bool{}
 	for i, n := range b.x.Nodes {
+		if b.half[i] {
+			if err := b.halfNode(n, current); err != nil {
+				return err
+			}
+			continue
+		}
 		c := proto.CloneOf(n)
 		for k, in := range n.GetInput() {
 			if p, ok := b.params[[2]int{i, k}]; ok {
@@ -273,6 +295,7 @@ func (b *builder) insert(wanted func(name string) (suffix string, ok bool), roun
 			}
 		}
 	}
+	return nil
 }
 
 // finish makes the model: the nodes, and the constants that they use.

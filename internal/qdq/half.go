@@ -46,21 +46,26 @@ func BuildHalf(m *onnx.Model, p *Placement) (*Built, error) {
 	if overflown > 0 {
 		b.built.Warnings = append(b.built.Warnings, fmt.Sprintf("%d constants are too large for half precision", overflown))
 	}
-	b.insert(func(name string) (string, bool) {
+	err := b.insert(func(name string) (string, bool) {
 		role := p.Tensors[name].Role
 		return halfSuffix, role == Own || role == Union
 	}, b.castPair)
+	if err != nil {
+		return nil, err
+	}
 	b.finish()
 	return b.built, nil
 }
 
 func (b *builder) castPair(name, from, to string) {
 	half := b.unique(name + "_fp16")
-	node := func(in, out string, d tensor.DType) *onnxpb.NodeProto {
-		return &onnxpb.NodeProto{
-			OpType: proto.String("Cast"), Name: proto.String(out), Input: []string{in}, Output: []string{out},
-			Attribute: []*onnxpb.AttributeProto{onnx.IntAttr("to", int64(d))},
-		}
-	}
-	b.nodes = append(b.nodes, node(from, half, tensor.Float16), node(half, to, tensor.Float32))
+	b.cast(from, half, tensor.Float16)
+	b.cast(half, to, tensor.Float32)
+}
+
+func (b *builder) cast(from, to string, d tensor.DType) {
+	b.nodes = append(b.nodes, &onnxpb.NodeProto{
+		OpType: proto.String("Cast"), Name: proto.String(to), Input: []string{from}, Output: []string{to},
+		Attribute: []*onnxpb.AttributeProto{onnx.IntAttr("to", int64(d))},
+	})
 }

@@ -58,6 +58,7 @@ func TestChoicesThatCannotBeAreRefused(t *testing.T) {
 		"an unknown calibrator":         {variant.Choices{"relu": {Calibrator: "best"}}, "no calibrator"},
 		"a percentile out of its range": {variant.Choices{"relu": {Calibrator: variant.Percentile, Percentile: 20}}, "from 50 to 100"},
 		"a percentile of another":       {variant.Choices{"relu": {Percentile: 99}}, "a percentile goes with"},
+		"a float input":                 {variant.Choices{"x": {Float: true}}, "is not computed"},
 	} {
 		spec, _ := variant.Parse("w8a8")
 		spec.Choices = row.choices
@@ -85,6 +86,10 @@ func TestWidthsMeetInConversionsThatChangeNothing(t *testing.T) {
 		"the input":                  {"x": {Bits: 16}},
 		"all but the input":          {"relu": {Bits: 16}, "sigmoid": {Bits: 16}, "swish": {Bits: 16}, "scaled": {Bits: 16}, "cat": {Bits: 16}},
 		"a calibrator, no other bit": {"swish": {Calibrator: variant.Percentile, Percentile: 99}},
+		"a float product":            {"swish": {Float: true}},
+		"a float convolution":        {"relu": {Float: true}},
+		"floats that are joined":     {"relu": {Float: true}, "scaled": {Float: true}, "cat": {Float: true}},
+		"float beside 16 bits":       {"sigmoid": {Float: true}, "swish": {Bits: 16}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			spec, _ := variant.Parse("w8a8")
@@ -110,6 +115,9 @@ func TestWidthsMeetInConversionsThatChangeNothing(t *testing.T) {
 				if f := found.Encodings[tensor]; f.Bits != e.Bits || f.Offset != e.Offset {
 					t.Errorf("%s: read back %+v, want %+v", tensor, f, e)
 				}
+				if choices[tensor].Float {
+					t.Errorf("%s was chosen to stay float and has an encoding", tensor)
+				}
 				if bits := choices[tensor].Bits; bits != 0 && e.Bits != bits {
 					t.Errorf("%s has %d bits", tensor, e.Bits)
 				}
@@ -118,7 +126,7 @@ func TestWidthsMeetInConversionsThatChangeNothing(t *testing.T) {
 				a, b := run(t, simulated.Model, out)[out], run(t, device.Model, out)[out]
 				apart := 0
 				for i := range a {
-					step := device.Encodings[out].Scale
+					step := max(device.Encodings[out].Scale, 1e-3*math.Abs(float64(a[i])))
 					if d := math.Abs(float64(a[i] - b[i])); d > 2.5*step {
 						t.Fatalf("%s[%d]: %g simulated, %g as for the device", out, i, a[i], b[i])
 					} else if d > 0.5*step {
@@ -161,6 +169,28 @@ func oneWidth(t *testing.T, m *onnx.Model) {
 		}
 		if len(slices.Compact(widths)) > 1 {
 			t.Errorf("%s: widths %v", n.GetOpType(), widths)
+		}
+	}
+}
+
+func TestSigmoidHasTheHTPsFixedEncodingAt16Bits(t *testing.T) {
+	t.Parallel()
+	m := mixed(t)
+	p := qdq.Find(m, allFloat)
+	stats := calib.NewStatistics(false)
+	for _, name := range p.Order {
+		stats.Observe(name, tensor.Floats([]float32{0, 0.25}, 2))
+	}
+	for name, choices := range map[string]variant.Choices{"w8a8": nil, "w8a16": nil, "mixed": {"sigmoid": {Bits: 16}}} {
+		spec, _ := variant.Parse(strings.Replace(name, "mixed", "w8a8", 1))
+		spec.Choices = choices
+		b, err := qdq.Build(m, p, spec, stats.Activation)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := b.Encodings["sigmoid"]
+		if is := e.Bits == 16 && e.Scale == 1.0/65536 && e.Offset == 0; is != (name != "w8a8") {
+			t.Errorf("%s: %+v", name, e)
 		}
 	}
 }

@@ -17,6 +17,9 @@ import (
 func (b *builder) quantizeParams() error {
 	for _, q := range slices.Concat(b.p.Params, b.extra) {
 		n := b.x.Nodes[q.Node]
+		if b.half[q.Node] {
+			continue
+		}
 		name := n.GetInput()[q.Input]
 		values, err := b.m.Tensor(b.x.Initializer[name])
 		if err != nil {
