@@ -22,7 +22,7 @@ var rooms = []string{
 	"device", "device/local", "device/ssh", "device/adb", "archive",
 	"runner", "runner/ort", "runner/worker",
 	"truth", "calib", "qdq", "rewrite", "decode", "runner/htp", "runner/dlc",
-	"result", "align", "runner/dump", "runner/container", "eval", "encodings", "inspect", "lint",
+	"sensitivity", "result", "align", "runner/dump", "runner/container", "eval", "encodings", "inspect", "lint",
 	"workspace", "report", "web",
 	"flow",
 	"cli",

@@ -99,6 +99,7 @@ const (
 	createSessionOptions           = 10
 	setSessionLogSeverityLevel     = 22
 	setSessionGraphOptimizationLvl = 23
+	setIntraOpNumThreads           = 24
 	sessionGetOutputTypeInfo       = 34
 	createRunOptions               = 39
 	runOptionsSetTerminate         = 46

@@ -15,6 +15,8 @@ type Options struct {
 	// Rewrite lets the library rewrite the graph, as it does where nobody says otherwise. Off is the reference for a simulation:
 	// every operator in float as it stands.
 	Rewrite bool
+	// OneThread has every run stay on the thread that calls it: for callers that make several runs beside each other.
+	OneThread bool
 	// ExternalDir is the folder that external tensor data is relative to.
 	ExternalDir string
 	Provider    *Provider // nil: the CPU
@@ -86,7 +88,7 @@ func (r *Runtime) NewSession(model []byte, inputs, outputs []string, o Options) 
 	steps := []error{
 		r.call(setSessionGraphOptimizationLvl, opts, level),
 		r.call(setSessionLogSeverityLevel, opts, map[Talk]uintptr{Silent: severityFatal, Warnings: severityWarning, Everything: severityVerbose}[o.Talk]),
-		r.call(disablePerSessionThreads, opts),
+		threads(r, opts, o.OneThread),
 		// Many sessions run in turn: memory that one keeps in an arena is lost to the others. The system's allocator keeps
 		// small blocks warm and gives large ones back.
 		r.call(disableMemPattern, opts),
@@ -122,6 +124,14 @@ func (r *Runtime) NewSession(model []byte, inputs, outputs []string, o Options) 
 		return nil, err
 	}
 	return s, nil
+}
+
+// threads has a session use the library's shared threads, or none.
+func threads(r *Runtime, opts uintptr, one bool) error {
+	if one {
+		return r.call(setIntraOpNumThreads, opts, 1)
+	}
+	return r.call(disablePerSessionThreads, opts)
 }
 
 // Close frees the session; it must not be running.

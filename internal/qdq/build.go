@@ -21,6 +21,8 @@ type Built struct {
 	Params    []ParamEncoding
 	// Floats gives, for each constant that the model holds dequantized or rounded, its float original.
 	Floats map[string]*onnxpb.TensorProto
+	// Replaced gives, for a node of the original graph and one of its inputs, the tensor that takes a constant's place.
+	Replaced map[[2]int]string
 	// Float names the tensors that stay float, with the reason.
 	Float    map[string]string
 	Choices  variant.Choices // by every tensor of the quantizers that they were made for
@@ -74,7 +76,7 @@ func Build(m *onnx.Model, p *Placement, spec variant.Spec, observed Observed) (*
 		return nil, err
 	}
 	b.finish()
-	b.built.Model = b.built.Model.WithDomain(domain, 1)
+	b.built.Model, b.built.Replaced = b.built.Model.WithDomain(domain, 1), b.params
 	return b.built, nil
 }
 

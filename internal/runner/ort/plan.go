@@ -42,6 +42,10 @@ func Types(r *onnxruntime.Runtime, m *onnx.Model) (map[string]onnxruntime.Type, 
 }
 
 func compile(r *onnxruntime.Runtime, m *onnx.Model, from, to int, inputs []*onnxpb.ValueInfoProto, outputs []string) (*onnxruntime.Session, error) {
+	return compileAs(r, m, from, to, inputs, outputs, onnxruntime.Options{})
+}
+
+func compileAs(r *onnxruntime.Runtime, m *onnx.Model, from, to int, inputs []*onnxpb.ValueInfoProto, outputs []string, o onnxruntime.Options) (*onnxruntime.Session, error) {
 	infos := make([]*onnxpb.ValueInfoProto, len(outputs))
 	for i, name := range outputs {
 		infos[i] = onnx.Untyped(name)
@@ -54,7 +58,8 @@ func compile(r *onnxruntime.Runtime, m *onnx.Model, from, to int, inputs []*onnx
 	if err != nil {
 		return nil, err
 	}
-	session, err := r.NewSession(data, inputNames, outputs, onnxruntime.Options{ExternalDir: m.Dir()})
+	o.ExternalDir = m.Dir()
+	session, err := r.NewSession(data, inputNames, outputs, o)
 	if err != nil {
 		return nil, fmt.Errorf("ONNX Runtime does not take the model: %w", err)
 	}
