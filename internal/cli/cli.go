@@ -44,6 +44,7 @@ type program struct {
 	Raw      rawCmd      `cmd:"" help:"Turn pictures into raw files, as a device's tools take them."`
 	Layers   layersCmd   `cmd:"" help:"Show the same layer over all variants and models of a workspace."`
 	Lint     lintCmd     `cmd:"" help:"Find what costs accuracy or speed on the DSP, each with its fix."`
+	Explore  exploreCmd  `cmd:"" help:"Find the few layers that need more bits: where the score is lost, the smallest cure, what it costs."`
 	Quantize quantizeCmd `cmd:"" help:"Write a model quantized: QDQ ONNX, encodings, DLC."`
 	NetRun   netRunCmd   `cmd:"" name:"net-run" help:"Run a DLC as it is on the HTP's emulator, as snpe-net-run does on a board."`
 	Doctor   doctorCmd   `cmd:"" help:"List what is there and what is missing, with the command that brings it."`

@@ -1,7 +1,7 @@
 // Package search finds the least set of changes that brings a score to a target, and the front of score against price. It
 // knows nothing of networks: a Landscape scores sets of changes, which are numbers.
 //
-//  1. Climb walks a ranking: how many of its first changes reach the target, by doubling and bisection.
+//  1. Climb walks a ranking: how many of its first changes reach the target, by growing steps and bisection.
 //  2. Prune drops what is not needed, in ever smaller chunks, the least worthy changes first.
 //  3. Exchange gives up dear changes for cheap ones further down the ranking.
 //  4. Front keeps, of all sets that were scored, those that no other beats in score and price.
@@ -137,8 +137,9 @@ func (s *Search) Best() (best Point, ok bool) {
 	return best, ok
 }
 
-// Climb adds a ranking's first changes to a set until the target is reached, and gives the smallest such set that it found.
-// reached is false if even all of them do not.
+// Climb adds a ranking's first changes to a set until the target is reached, a third more each time, and gives the smallest such
+// set that it found. reached is false if even all of them do not. Where scores are noisy, the small steps find small sets that
+// doubling would jump over.
 func (s *Search) Climb(ctx context.Context, from Set, ranking []int) (set Set, reached bool, err error) {
 	prefix := func(n int) Set { return from.With(ranking[:n]...) }
 	low, high := -1, 0 // low changes do not reach it
@@ -153,7 +154,7 @@ func (s *Search) Climb(ctx context.Context, from Set, ranking []int) (set Set, r
 		if low = high; high == len(ranking) {
 			return prefix(high), false, nil
 		}
-		high = min(max(2*high, 1), len(ranking))
+		high = min(high+1+high/3, len(ranking))
 	}
 	for high-low > 1 {
 		middle := (low + high) / 2

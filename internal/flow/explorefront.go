@@ -1,0 +1,202 @@
+package flow
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	"quantcheck/internal/result"
+	"quantcheck/internal/search"
+	"quantcheck/internal/variant"
+)
+
+// mostPoints is how many points of the search are scored on the held-out pictures.
+const mostPoints = 6
+
+// front chooses the points: of the sets that the engine that has the last word scored, those that no other beats by what their
+// changes are thought to cost. Each is scored on all pictures and priced whole, which decides.
+func (x *explorer) front(ctx context.Context) error {
+	changes, byHarm := x.changes()
+	var points []search.Point
+	var list []search.Priced
+	for _, p := range x.points {
+		if p.Score.Partial {
+			continue
+		}
+		sum := 0.0
+		for _, c := range p.Set {
+			sum += changes[c].Price
+		}
+		points, list = append(points, p), append(list, search.Priced{Score: p.Score.Value, Price: sum})
+	}
+	chosen := search.Thin(search.Front(list), list, mostPoints, func(i int) bool { return list[i].Score >= x.spec.Target })
+	x.progress.Phase("scoring the front", len(chosen)+2)
+	added := map[string]bool{search.Set{}.Key(): x.recipe.Name == x.asked.Name && x.recipe.Calibrator == x.asked.Calibrator}
+	add := func(set search.Set) error {
+		if added[set.Key()] {
+			return nil
+		}
+		added[set.Key()] = true
+		title := fmt.Sprintf("%d of %d quantizers at 16 bits", len(set), len(x.groups))
+		if len(set) == 0 {
+			title = "the best recipe"
+		}
+		return x.addPoint(ctx, title, x.recipe, x.choices(set))
+	}
+	for i, k := range chosen {
+		if err := add(points[k].Set); err != nil {
+			return err
+		}
+		x.progress.Step(i + 1)
+	}
+	wide := x.recipe
+	wide.ActBits = 16
+	if x.recipe.ActBits < 16 {
+		if err := x.addPoint(ctx, "all activations at 16 bits", wide, nil); err != nil {
+			return err
+		}
+	}
+	if err := x.reachOut(ctx, byHarm, points, list, add); err != nil {
+		return err
+	}
+	x.rank()
+	return nil
+}
+
+// reachOut adds changes to the best set of the search until the target holds on all pictures too, where it did only on those of
+// the search.
+func (x *explorer) reachOut(ctx context.Context, byHarm []int, points []search.Point, list []search.Priced, add func(search.Set) error) error {
+	good := func() bool {
+		return slices.ContainsFunc(x.found.Points, func(p result.ExplorePoint) bool { return len(p.Changed) > 0 && x.holds(&p) })
+	}
+	best := -1
+	for i := range points {
+		if list[i].Score >= x.spec.Target && (best < 0 || list[i].Price < list[best].Price) {
+			best = i
+		}
+	}
+	for n := 1; best >= 0 && n <= 16 && !good(); n *= 2 {
+		if x.left(0) <= 0 {
+			x.found.Budget = true
+			return nil
+		}
+		set := points[best].Set
+		for _, c := range byHarm {
+			if len(set) >= len(points[best].Set)+n {
+				break
+			}
+			set = set.With(c)
+		}
+		if err := add(set); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// holds says whether a point has the target, on all pictures and within the spread on those held out.
+func (x *explorer) holds(p *result.ExplorePoint) bool {
+	return x.reaches(&trial{Scored: p.Scored, Whole: true})
+}
+
+// rank orders the points by price, marks the front, and finds the cheapest one that has the target.
+func (x *explorer) rank() {
+	f := x.found
+	start := f.Points[f.Start]
+	slices.SortStableFunc(f.Points, func(a, b result.ExplorePoint) int {
+		return cmp.Or(cmp.Compare(order(a), order(b)), cmp.Compare(b.Scored.Share.V, a.Scored.Share.V))
+	})
+	f.Start = slices.IndexFunc(f.Points, func(p result.ExplorePoint) bool { return p.Title == start.Title })
+	list := make([]search.Priced, len(f.Points))
+	for i, p := range f.Points {
+		list[i] = search.Priced{Score: p.Scored.Share.V, Price: order(p)}
+	}
+	for _, i := range search.Front(list) {
+		f.Points[i].OnFront = true
+	}
+	f.Best = slices.IndexFunc(f.Points, func(p result.ExplorePoint) bool { return x.holds(&p) })
+	f.Reached = f.Best >= 0
+	if !f.Reached { // the best of what is less than everything at 16 bits, if it gains at all
+		for i, p := range f.Points {
+			if f.Best < 0 || p.Scored.Share.V > f.Points[f.Best].Scored.Share.V {
+				f.Best = i
+			}
+		}
+	}
+	switch best := f.Points[f.Best]; {
+	case !f.Reached:
+		f.Verdict = result.OutOfReach
+	case f.Best == f.Start:
+		f.Verdict = result.AlreadyGood
+	case len(best.Changed) == 0 && best.Recipe.ActBits == x.asked.ActBits:
+		f.Verdict = result.RecipeHeals
+	default:
+		f.Verdict = result.BitsHeal
+	}
+}
+
+// order is what points are sorted by: those without a price by their wide activations, behind the others.
+func order(p result.ExplorePoint) float64 {
+	if p.Price.OK {
+		return p.Price.V
+	}
+	return 1e300 + float64(p.Wide)*1e290
+}
+
+// conclude says what the figures say.
+func (x *explorer) conclude(ctx context.Context) error {
+	f := x.found
+	f.Tries, f.Resumed = x.trials.tried, x.trials.again
+	f.Budget = f.Budget || x.left(0) <= 0
+	if f.Best >= 0 {
+		wide := map[string]bool{}
+		for _, c := range f.Points[f.Best].Changed {
+			wide[c.Tensor] = true
+		}
+		for i := range f.Layers {
+			if wide[f.Layers[i].Tensor] {
+				f.Layers[i].Bits = 16
+			}
+		}
+	}
+	if f.Verdict == result.OutOfReach {
+		x.limits()
+	}
+	f.Story = story(f)
+	if f.Best < 0 {
+		return nil
+	}
+	return x.makeFix(ctx)
+}
+
+// limits says what keeps the target out of reach.
+func (x *explorer) limits() {
+	f := x.found
+	for _, o := range f.Origins {
+		switch {
+		case o.Kind == "part" && o.Name == string(weightsPart) && o.Share.OK && o.Share.V < x.spec.Target:
+			f.Limits = append(f.Limits, fmt.Sprintf("with float activations the quantized weights alone keep %.1f %%: wider activations cannot heal that; try per-channel weights, w16, or equalize", 100*o.Share.V))
+		case o.Kind == "width" && o.Share.OK && o.Share.V < x.spec.Target:
+			f.Limits = append(f.Limits, fmt.Sprintf("with all activations at 16 bits the simulation keeps %.1f %%", 100*o.Share.V))
+		}
+	}
+	for _, p := range f.Points {
+		if p.Recipe.ActBits == 16 && len(p.Changed) == 0 && !x.holds(&p) {
+			f.Limits = append(f.Limits, fmt.Sprintf("with all activations at 16 bits %s keeps %.1f %%", engineName(x.spec.Engine), 100*p.Scored.Share.V))
+		}
+	}
+	if f.Budget {
+		f.Limits = append(f.Limits, "the budget was spent before the search was done; a larger --budget goes on where this one ended")
+	}
+	if len(f.Limits) == 0 {
+		f.Limits = append(f.Limits, "no set of wider activations that was tried reaches it on the held-out pictures, too")
+	}
+}
+
+func engineName(e variant.Engine) string {
+	if e == variant.HTP {
+		return "the emulator"
+	}
+	return "the simulation"
+}
