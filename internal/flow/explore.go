@@ -70,10 +70,12 @@ type explorer struct {
 	trials *trials
 	pricer *candidatePricer
 	found  *result.Explored
-	asked  variant.Spec   // the recipe
-	recipe variant.Spec   // that the search starts from
-	groups [][]string     // of quantizers
-	sqnr   []metric.Value // of each quantizer alone
+	asked  variant.Spec    // the recipe
+	recipe variant.Spec    // that the search starts from
+	groups [][]string      // of quantizers
+	sqnr   []metric.Value  // of each quantizer alone
+	known  []search.Change // of each quantizer; nil: not asked for yet
+	byHarm []int
 	points []search.Point // that the engine that has the last word scored
 	fix    *Fix
 }

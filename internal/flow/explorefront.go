@@ -17,7 +17,10 @@ const mostPoints = 6
 // front chooses the points: of the sets that the engine that has the last word scored, those that no other beats by what their
 // changes are thought to cost. Each is scored on all pictures and priced whole, which decides.
 func (x *explorer) front(ctx context.Context) error {
-	changes, byHarm := x.changes()
+	changes, byHarm, err := x.changes(ctx)
+	if err != nil {
+		return err
+	}
 	var points []search.Point
 	var list []search.Priced
 	for _, p := range x.points {
@@ -38,13 +41,34 @@ func (x *explorer) front(ctx context.Context) error {
 			return nil
 		}
 		added[set.Key()] = true
-		title := fmt.Sprintf("%d of %d quantizers at 16 bits", len(set), len(x.groups))
+		title := fmt.Sprintf("%d of %d quantizers changed", len(x.choices(set)), len(x.groups))
+		if !slices.ContainsFunc(set, func(c int) bool { return c >= len(x.groups) }) {
+			title = fmt.Sprintf("%d of %d quantizers at 16 bits", len(set), len(x.groups))
+		}
 		if len(set) == 0 {
 			title = "the best recipe"
 		}
 		return x.addPoint(ctx, title, x.recipe, x.choices(set))
 	}
+	// First what reaches the target, the cheapest before the others; then what leads there, the best first. The budget ends it.
+	slices.SortStableFunc(chosen, func(a, b int) int {
+		p, q := list[a], list[b]
+		switch there, other := p.Score >= x.spec.Target, q.Score >= x.spec.Target; {
+		case there && other:
+			return cmp.Compare(p.Price, q.Price)
+		case there != other && there:
+			return -1
+		case there != other:
+			return 1
+		}
+		return cmp.Compare(q.Score, p.Score)
+	})
 	for i, k := range chosen {
+		if i > 0 && x.left(2*x.trials.slowest) <= 0 { // one more, and all at 16 bits
+			x.found.Budget = true
+			x.warn("the budget was spent before %d points of the front were scored on the held-out pictures; they are left out", len(chosen)-i)
+			break
+		}
 		if err := add(points[k].Set); err != nil {
 			return err
 		}
@@ -52,7 +76,7 @@ func (x *explorer) front(ctx context.Context) error {
 	}
 	wide := x.recipe
 	wide.ActBits = 16
-	if x.recipe.ActBits < 16 {
+	if x.recipe.ActBits < 16 && x.left(x.trials.slowest) > 0 {
 		if err := x.addPoint(ctx, "all activations at 16 bits", wide, nil); err != nil {
 			return err
 		}
@@ -152,7 +176,7 @@ func (x *explorer) conclude(ctx context.Context) error {
 	if f.Best >= 0 {
 		wide := map[string]bool{}
 		for _, c := range f.Points[f.Best].Changed {
-			wide[c.Tensor] = true
+			wide[c.Tensor] = c.Choice.Bits == 16
 		}
 		for i := range f.Layers {
 			if wide[f.Layers[i].Tensor] {

@@ -8,13 +8,15 @@ import (
 	"slices"
 	"time"
 
+	"quantcheck/internal/metric"
 	"quantcheck/internal/onnx"
+	"quantcheck/internal/runner/htp"
 	"quantcheck/internal/search"
 	"quantcheck/internal/tensor"
 	"quantcheck/internal/variant"
 )
 
-// landscape scores sets of changes on one engine. Change i takes 16 bits for the quantizer of group i.
+// landscape scores sets of changes on one engine.
 type landscape struct {
 	x       *explorer
 	engine  variant.Engine
@@ -28,6 +30,10 @@ func (l *landscape) Score(ctx context.Context, set search.Set, floor float64) (s
 		return search.Score{}, search.ErrBudget
 	}
 	t, err := l.x.trials.onSearch(ctx, l.x.of(l.x.recipe, l.x.choices(set)).on(l.engine), floor)
+	var refused *htp.RefusedError
+	if errors.As(err, &refused) { // half precision, where the HTP has none
+		return search.Score{Partial: true}, nil
+	}
 	if err != nil {
 		return search.Score{}, err
 	}
@@ -35,24 +41,57 @@ func (l *landscape) Score(ctx context.Context, set search.Set, floor float64) (s
 	return search.Score{Value: t.Scored.Share.V, Partial: t.Partial || !t.Scored.Share.OK}, nil
 }
 
+// kinds are what may be changed of a quantizer: change k·groups + i is kind k of group i. The first is 16 bits.
+func (x *explorer) kinds() []variant.Choice {
+	list := []variant.Choice{{Bits: 16}}
+	for _, c := range []variant.Choice{
+		{Calibrator: variant.Percentile, Percentile: 99.9}, {Calibrator: variant.Percentile, Percentile: 99.99}, {Calibrator: variant.Enhanced},
+		{Calibrator: variant.MSE}, {Calibrator: variant.TF}, {Calibrator: variant.Percentile, Percentile: 99},
+	} {
+		if c.Calibrator != x.recipe.Calibrator || c.Percentile != x.recipe.Percentile {
+			list = append(list, c)
+		}
+	}
+	return append(list, variant.Choice{Float: true})
+}
+
 // choices are what a set of changes means.
 func (x *explorer) choices(set search.Set) variant.Choices {
 	if len(set) == 0 {
 		return nil
 	}
-	choices := variant.Choices{}
+	choices, kinds := variant.Choices{}, x.kinds()
 	for _, c := range set {
-		choices[x.groups[c][0]] = variant.Choice{Bits: 16}
+		name := x.groups[c%len(x.groups)][0]
+		choice, kind := choices[name], kinds[c/len(x.groups)]
+		choice.Float = choice.Float || kind.Float
+		choice.Bits = max(choice.Bits, kind.Bits)
+		if kind.Calibrator != "" {
+			choice.Calibrator, choice.Percentile = kind.Calibrator, kind.Percentile
+		}
+		choices[name] = choice
 	}
 	return choices
 }
 
+// alternatives are the other kinds of a change: another calibrator costs nothing, half precision may cost less.
+func (x *explorer) alternatives(change int) [][]int {
+	var list [][]int
+	for k := 1; k < len(x.kinds()) && change < len(x.groups); k++ {
+		list = append(list, []int{k*len(x.groups) + change})
+	}
+	return list
+}
+
 // search looks for the least set on the CPU, and corrects it on the emulator where that has the last word.
 func (x *explorer) search(ctx context.Context) error {
-	changes, byHarm := x.changes()
+	changes, byHarm, err := x.changes(ctx)
+	if err != nil {
+		return err
+	}
 	cpu := search.New(&landscape{x: x, engine: variant.CPU, reserve: x.reserve(variant.CPU)}, changes, x.spec.Target)
 	x.progress.Phase("searching", 0)
-	set, err := x.least(ctx, cpu, nil, changes, [][]int{byHarm, byWorth(changes), x.headFirst(byHarm)})
+	set, err := x.least(ctx, cpu, nil, changes, [][]int{byHarm, byWorth(changes, len(x.groups)), x.headFirst(byHarm)}, math.MaxInt)
 	if err != nil {
 		return err
 	}
@@ -64,8 +103,8 @@ func (x *explorer) search(ctx context.Context) error {
 }
 
 // least climbs the rankings from a set on, and prunes and exchanges what the cheapest of them reaches. Later rankings are followed
-// as far as they are cheaper than what is found. The budget ends it.
-func (x *explorer) least(ctx context.Context, s *search.Search, from search.Set, changes []search.Change, rankings [][]int) (search.Set, error) {
+// as far as they are cheaper than what is found, and not at all if that is so few changes as to be enough. The budget ends it.
+func (x *explorer) least(ctx context.Context, s *search.Search, from search.Set, changes []search.Change, rankings [][]int, enough int) (search.Set, error) {
 	var best search.Set
 	found := false
 	price := func(set search.Set) (sum float64) {
@@ -75,6 +114,9 @@ func (x *explorer) least(ctx context.Context, s *search.Search, from search.Set,
 		return sum
 	}
 	for _, r := range rankings {
+		if found && len(best) <= enough {
+			break
+		}
 		if found { // only what is cheaper
 			n := 0
 			for n < len(r) && price(from.With(r[:n+1]...)) < price(best) {
@@ -103,7 +145,7 @@ func (x *explorer) least(ctx context.Context, s *search.Search, from search.Set,
 		return best, nil
 	}
 	const tries = 4
-	set, err := s.Exchange(ctx, best, rankings[0], tries)
+	set, err := s.Exchange(ctx, best, rankings[0], tries, x.alternatives)
 	if err == nil {
 		set, err = s.Prune(ctx, set)
 	}
@@ -113,8 +155,15 @@ func (x *explorer) least(ctx context.Context, s *search.Search, from search.Set,
 	return set, nil
 }
 
-// changes are what is known of each quantizer before the search, and their order by the harm that each does alone.
-func (x *explorer) changes() (list []search.Change, byHarm []int) {
+// mostSingles is how many of the most harmful quantizers are priced one by one before the search.
+const mostSingles = 16
+
+// changes are what is known of each quantizer before the search, and their order by the harm that each does alone. The most
+// harmful are priced in the whole model; of the others the price is thought to grow with the size of the tensors.
+func (x *explorer) changes(ctx context.Context) (list []search.Change, byHarm []int, err error) {
+	if x.known != nil {
+		return x.known, x.byHarm, nil
+	}
 	for i, g := range x.groups {
 		c := search.Change{Price: 1}
 		if v := x.sqnr[i]; v.OK {
@@ -131,12 +180,81 @@ func (x *explorer) changes() (list []search.Change, byHarm []int) {
 		byHarm = append(byHarm, i)
 	}
 	slices.SortStableFunc(byHarm, func(a, b int) int { return cmp.Compare(list[b].Gain, list[a].Gain) })
-	return list, byHarm
+	if err := x.priceSingles(ctx, list, byHarm); err != nil {
+		return nil, nil, err
+	}
+	for k, kind := range x.kinds()[1:] {
+		for i := range x.groups {
+			c := list[i]
+			if !kind.Float {
+				c.Price = 0
+			} else if p := x.halfPrice(ctx, i, k+1, byHarm); p.OK {
+				c.Price = p.V
+			}
+			list = append(list, c)
+		}
+	}
+	x.known, x.byHarm = list, byHarm
+	return list, byHarm, nil
+}
+
+// halfPrice is what half precision of one of the most harmful quantizers costs; no value for the others.
+func (x *explorer) halfPrice(ctx context.Context, group, kind int, byHarm []int) metric.Value {
+	const most = 4
+	if x.pricer.estimator == nil || slices.Index(byHarm, group) >= most {
+		return metric.Value{}
+	}
+	base, err := x.pricer.price(ctx, x.of(x.recipe, nil))
+	if err != nil {
+		return metric.Value{}
+	}
+	p, err := x.pricer.price(ctx, x.of(x.recipe, x.choices(search.Set{kind*len(x.groups) + group})))
+	if err != nil || p.Refused > base.Refused {
+		return metric.Value{}
+	}
+	return metric.Defined(max(p.Price.V-base.Price.V, 1))
+}
+
+// priceSingles replaces thought prices by those of the compiler's estimate, as long as that takes a tenth of the budget at most.
+func (x *explorer) priceSingles(ctx context.Context, list []search.Change, byHarm []int) error {
+	if x.pricer.estimator == nil {
+		return nil
+	}
+	base, err := x.pricer.price(ctx, x.of(x.recipe, nil))
+	if err != nil || !base.Price.OK {
+		return ctx.Err() // without a price nothing is dearer than its size; the points say why there is none
+	}
+	until := time.Now().Add(time.Duration(0.1 * x.spec.Seconds * float64(time.Second)))
+	x.progress.Phase("pricing", mostSingles)
+	priced, size := 0.0, 0.0
+	single := map[int]float64{}
+	for n, i := range byHarm[:min(mostSingles, len(byHarm))] {
+		if time.Now().After(until) {
+			break
+		}
+		p, err := x.pricer.price(ctx, x.of(x.recipe, x.choices(search.Set{i})))
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err == nil && p.Price.OK {
+			single[i] = max(p.Price.V-base.Price.V, 1)
+			priced, size = priced+single[i], size+list[i].Price
+		}
+		x.progress.Step(n + 1)
+	}
+	for i := range list {
+		if v, ok := single[i]; ok {
+			list[i].Price = v
+		} else if size > 0 {
+			list[i].Price *= priced / size
+		}
+	}
+	return nil
 }
 
 // byWorth orders changes by harm for their price.
-func byWorth(changes []search.Change) []int {
-	order := make([]int, len(changes))
+func byWorth(changes []search.Change, groups int) []int {
+	order := make([]int, groups)
 	for i := range order {
 		order[i] = i
 	}
@@ -203,7 +321,7 @@ func (x *explorer) correct(ctx context.Context, set search.Set, changes []search
 	}
 	corrected := slices.Clone(changes)
 	for i := range corrected {
-		if v := x.found.Layers[i].Emulated; v.OK {
+		if v := x.found.Layers[i%len(x.groups)].Emulated; v.OK {
 			corrected[i].Gain = max(corrected[i].Gain, math.Pow(10, -v.V/10))
 		}
 	}
@@ -211,10 +329,13 @@ func (x *explorer) correct(ctx context.Context, set search.Set, changes []search
 	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(corrected[b].Gain, corrected[a].Gain) })
 	s := search.New(&landscape{x: x, engine: variant.HTP, reserve: x.reserve(variant.HTP)}, corrected, x.spec.Target)
 	x.progress.Phase("searching on the emulator", 0)
-	_, err := x.least(ctx, s, set, corrected, [][]int{order, byWorth(corrected), x.headFirst(order)})
+	_, err := x.least(ctx, s, set, corrected, [][]int{order, x.headFirst(order), byWorth(corrected, len(x.groups))}, few)
 	x.points = s.Points()
 	return err
 }
+
+// few changes are not worth another ranking on the emulator, whose answers take long.
+const few = 6
 
 // mostPartings is how many layers that the emulator computes otherwise than the simulation are examined on it.
 const mostPartings = 24

@@ -2,6 +2,7 @@ package flow
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"quantcheck/internal/result"
@@ -63,7 +64,11 @@ func cure(f *result.Explored, best result.ExplorePoint) string {
 		if n := len(best.Changed) - len(names); n > 0 {
 			more = fmt.Sprintf(" and %d more", n)
 		}
-		what += fmt.Sprintf("16 bits for %d of %d quantizers (%s%s)", len(best.Changed), len(f.Layers), strings.Join(names, ", "), more)
+		kind := "16 bits"
+		if slices.ContainsFunc(best.Changed, func(c result.ChangedLayer) bool { return c.Choice.Bits != 16 }) {
+			kind = "another width or calibrator"
+		}
+		what += fmt.Sprintf("%s for %d of %d quantizers (%s%s)", kind, len(best.Changed), len(f.Layers), strings.Join(names, ", "), more)
 	}
 	if what == "" && best.Recipe.ActBits == 16 {
 		what = "16 bits for all activations"

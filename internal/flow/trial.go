@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"quantcheck/internal/decode"
 	"quantcheck/internal/eval"
@@ -45,6 +46,8 @@ type trials struct {
 	open   []openTally // of candidates whose held-out pictures may follow, latest last
 	tried  int
 	again  int // of them found in the ledger
+	// slowest is how long a candidate took that was scored on all pictures from the first one on.
+	slowest time.Duration
 }
 
 type openTally struct {
@@ -164,7 +167,7 @@ func (t *trials) score(ctx context.Context, key string, c candidate, upto int, f
 	if err != nil {
 		return nil, err
 	}
-	from := len(tally.images)
+	from, started := len(tally.images), time.Now()
 	probe := 0
 	if floor > 0 && from == 0 {
 		probe = max(t.s.searched/4, leastProbe)
@@ -198,6 +201,9 @@ func (t *trials) score(ctx context.Context, key string, c candidate, upto int, f
 	got.Engine = c.spec.Engine
 	x.Scored, x.Float, x.Column, x.Reading, x.Classes = got, float, e.Columns[t.s.column], e.Reading, e.Classes
 	x.Whole = !x.Partial && upto == len(t.s.shots)
+	if x.Whole && from == 0 {
+		t.slowest = max(t.slowest, time.Since(started))
+	}
 	if !x.Whole && !x.Partial {
 		if t.open = append(t.open, openTally{key, tally}); len(t.open) > mostOpen {
 			t.open = slices.Delete(t.open, 0, 1)

@@ -201,13 +201,17 @@ func (s *Search) Prune(ctx context.Context, set Set) (Set, error) {
 	return set, nil
 }
 
-// Exchange tries to give up each of a set's dearest changes for cheaper ones: the next one, two and four of the ranking that
-// are not in the set and together cost less. What it gives reaches the target, as the set did, and is thought to cost no more.
-// tries bounds for how many changes it is tried.
-func (s *Search) Exchange(ctx context.Context, set Set, ranking []int, tries int) (Set, error) {
+// Exchange tries to give up each of a set's dearest changes: for one of the alternatives to it that cost less, in their order, or
+// for the next one, two and four changes of the ranking that are not in the set and together cost less. What it gives reaches the
+// target, as the set did, and is thought to cost no more. tries bounds for how many changes it is tried.
+func (s *Search) Exchange(ctx context.Context, set Set, ranking []int, tries int, alternatives func(change int) [][]int) (Set, error) {
 	dear := slices.Clone([]int(set))
 	slices.SortStableFunc(dear, func(a, b int) int { return cmp.Compare(s.changes[b].Price, s.changes[a].Price) })
 	for _, c := range dear[:min(tries, len(dear))] {
+		var instead [][]int
+		if alternatives != nil {
+			instead = alternatives(c)
+		}
 		var cheap []int
 		for _, r := range ranking {
 			if !set.Has(r) && s.changes[r].Price < s.changes[c].Price {
@@ -215,10 +219,13 @@ func (s *Search) Exchange(ctx context.Context, set Set, ranking []int, tries int
 			}
 		}
 		for n := 1; n <= 4 && n <= len(cheap); n *= 2 {
-			if s.price(cheap[:n]) >= s.changes[c].Price {
-				break
+			instead = append(instead, cheap[:n])
+		}
+		for _, others := range instead {
+			if s.price(others) >= s.changes[c].Price {
+				continue
 			}
-			other := set.Without(c).With(cheap[:n]...)
+			other := set.Without(c).With(others...)
 			ok, err := s.Reaches(ctx, other)
 			if err != nil {
 				return set, err

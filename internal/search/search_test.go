@@ -127,9 +127,16 @@ func TestDearChangesAreGivenUpForCheapOnes(t *testing.T) {
 	t.Parallel()
 	gains, prices := []float64{10, 6, 5, 1}, []float64{20, 1, 1, 1}
 	s := search.New(&landscape{score: additive(gains)}, changes(gains, prices), 10)
-	set, err := s.Exchange(t.Context(), search.Set{0}, ranked(gains), 3)
+	set, err := s.Exchange(t.Context(), search.Set{0}, ranked(gains), 3, nil)
 	if err != nil || !slices.Equal(set, search.Set{1, 2}) {
 		t.Errorf("%v %v, want [1 2]", set, err)
+	}
+	// An alternative of its own comes first; one that costs more is not tried.
+	gains, prices = append(gains, 10, 30), append(prices, 0.5, 40)
+	s = search.New(&landscape{score: additive(gains)}, changes(gains, prices), 10)
+	set, err = s.Exchange(t.Context(), search.Set{0}, ranked(gains)[2:], 3, func(int) [][]int { return [][]int{{5}, {4}} })
+	if err != nil || !slices.Equal(set, search.Set{4}) {
+		t.Errorf("%v %v, want [4]", set, err)
 	}
 }
 
