@@ -29,7 +29,7 @@ func (x *explorer) makeFix(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	x.found.Converts = slices.Compact(slices.Sorted(slices.Values(borders(m))))
+	x.found.Converts = append([]string{}, slices.Compact(slices.Sorted(slices.Values(borders(m))))...)
 	run := &result.Run{Model: s.b.run.Model, Layers: s.b.ref.layers}
 	b := &build{r: s.b.r, emulator: s.b.emulator, ref: s.b.ref, spec: s.b.spec, variants: []variant.Spec{spec}, run: run}
 	if err := b.addVariant(spec, nil, s.stats); err != nil {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	"quantcheck/internal/result"
@@ -84,8 +85,83 @@ func (x *explorer) front(ctx context.Context) error {
 	if err := x.reachOut(ctx, byHarm, points, list, add); err != nil {
 		return err
 	}
+	if err := x.smooth(ctx); err != nil {
+		return err
+	}
 	x.rank()
 	return nil
+}
+
+// smooth makes the cheapest point that has the target cheaper: a neighbour of a wide quantizer that is made wide, too, may save the
+// conversions between them. Of what the estimate says is cheaper the score is asked.
+func (x *explorer) smooth(ctx context.Context) error {
+	if x.pricer.estimator == nil {
+		return nil
+	}
+	best := -1
+	for i := range x.found.Points {
+		p := &x.found.Points[i]
+		if len(p.Changed) > 0 && x.holds(p) && p.Price.OK && (best < 0 || p.Price.V < x.found.Points[best].Price.V) {
+			best = i
+		}
+	}
+	if best < 0 || x.left(2*x.trials.slowest) <= 0 {
+		return nil
+	}
+	choices, price := maps.Clone(x.found.Points[best].Recipe.Choices), x.found.Points[best].Price.V
+	changed := false
+	for _, name := range x.neighbours(choices) {
+		if x.left(2*x.trials.slowest) <= 0 {
+			break
+		}
+		wider := maps.Clone(choices)
+		wider[name] = variant.Choice{Bits: 16}
+		p, err := x.pricer.price(ctx, x.of(x.recipe, wider))
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err == nil && p.Price.OK && p.Price.V < price {
+			choices, price, changed = wider, p.Price.V, true
+		}
+	}
+	if !changed {
+		return nil
+	}
+	return x.addPoint(ctx, fmt.Sprintf("%d of %d, fewer conversions", len(choices), len(x.groups)), x.recipe, choices)
+}
+
+// neighbours are the quantizers of what the operators around the changed ones take and make, in the graph's order.
+func (x *explorer) neighbours(choices variant.Choices) []string {
+	index, placement := x.stage.b.ref.index, x.stage.b.ref.placement
+	near := map[string]bool{}
+	mark := func(names []string) {
+		for _, name := range names {
+			if head, ok := placement.Head(name); ok {
+				near[head] = true
+			}
+		}
+	}
+	for _, g := range x.groups {
+		if choices[g[0]].Bits != 16 {
+			continue
+		}
+		for _, name := range g {
+			if p, made := index.Producer[name]; made {
+				mark(index.Nodes[p].GetInput())
+			}
+			for _, k := range index.Consumers[name] {
+				mark(index.Nodes[k].GetOutput())
+				mark(index.Nodes[k].GetInput())
+			}
+		}
+	}
+	var list []string
+	for _, g := range x.groups {
+		if _, chosen := choices[g[0]]; near[g[0]] && !chosen {
+			list = append(list, g[0])
+		}
+	}
+	return list
 }
 
 // reachOut adds changes to the best set of the search until the target holds on all pictures too, where it did only on those of

@@ -21,7 +21,27 @@ type landscape struct {
 	x       *explorer
 	engine  variant.Engine
 	reserve time.Duration
-	floor   float64 // 0: what the search asks for
+	// sound is the SQNR of the outputs, in dB, under which a score that reaches the target is luck: a score moves by chance with
+	// every rounding, the SQNR hardly. No value: it is not known.
+	sound metric.Value
+}
+
+// sounder is by how many dB the outputs of a sound candidate may be worse than those with all activations at 16 bits.
+const sounder = 3
+
+// soundness is the SQNR that candidates of an engine have to keep.
+func (x *explorer) soundness(ctx context.Context, e variant.Engine) (metric.Value, error) {
+	wide := x.recipe
+	wide.ActBits = 16
+	try := x.trials.onSearch
+	if e == x.spec.Engine { // it is a point of the front, too
+		try = func(ctx context.Context, c candidate, _ float64) (*trial, error) { return x.trials.onAll(ctx, c) }
+	}
+	t, err := try(ctx, x.of(wide, nil).on(e), 0)
+	if err != nil || !t.Scored.SQNR.OK {
+		return metric.Value{}, err
+	}
+	return metric.Defined(t.Scored.SQNR.V - sounder), nil
 }
 
 // Score implements search.Landscape.
@@ -38,7 +58,8 @@ func (l *landscape) Score(ctx context.Context, set search.Set, floor float64) (s
 		return search.Score{}, err
 	}
 	l.x.progress.Step(l.x.trials.tried)
-	return search.Score{Value: t.Scored.Share.V, Partial: t.Partial || !t.Scored.Share.OK}, nil
+	luck := l.sound.OK && t.Scored.SQNR.OK && t.Scored.SQNR.V < l.sound.V
+	return search.Score{Value: t.Scored.Share.V, Partial: t.Partial || !t.Scored.Share.OK || luck && t.Scored.Share.V >= floor}, nil
 }
 
 // kinds are what may be changed of a quantizer: change k·groups + i is kind k of group i. The first is 16 bits.
@@ -89,9 +110,13 @@ func (x *explorer) search(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	cpu := search.New(&landscape{x: x, engine: variant.CPU, reserve: x.reserve(variant.CPU)}, changes, x.spec.Target)
+	sound, err := x.soundness(ctx, variant.CPU)
+	if err != nil {
+		return err
+	}
+	cpu := search.New(&landscape{x: x, engine: variant.CPU, reserve: x.reserve(variant.CPU), sound: sound}, changes, x.spec.Target)
 	x.progress.Phase("searching", 0)
-	set, err := x.least(ctx, cpu, nil, changes, [][]int{byHarm, byWorth(changes, len(x.groups)), x.headFirst(byHarm)}, math.MaxInt)
+	set, err := x.least(ctx, cpu, changes, [][]int{byHarm, byWorth(changes, len(x.groups)), x.headFirst(byHarm)})
 	if err != nil {
 		return err
 	}
@@ -102,9 +127,9 @@ func (x *explorer) search(ctx context.Context) error {
 	return x.correct(ctx, set, changes, byHarm)
 }
 
-// least climbs the rankings from a set on, and prunes and exchanges what the cheapest of them reaches. Later rankings are followed
-// as far as they are cheaper than what is found, and not at all if that is so few changes as to be enough. The budget ends it.
-func (x *explorer) least(ctx context.Context, s *search.Search, from search.Set, changes []search.Change, rankings [][]int, enough int) (search.Set, error) {
+// least climbs the rankings, and prunes and exchanges what the cheapest of them reaches. Later rankings are followed
+// as far as they are cheaper than what is found. The budget ends it.
+func (x *explorer) least(ctx context.Context, s *search.Search, changes []search.Change, rankings [][]int) (search.Set, error) {
 	var best search.Set
 	found := false
 	price := func(set search.Set) (sum float64) {
@@ -114,17 +139,14 @@ func (x *explorer) least(ctx context.Context, s *search.Search, from search.Set,
 		return sum
 	}
 	for _, r := range rankings {
-		if found && len(best) <= enough {
-			break
-		}
 		if found { // only what is cheaper
 			n := 0
-			for n < len(r) && price(from.With(r[:n+1]...)) < price(best) {
+			for n < len(r) && price(search.NewSet(r[:n+1]...)) < price(best) {
 				n++
 			}
 			r = r[:n]
 		}
-		set, reached, err := s.Climb(ctx, from, r)
+		set, reached, err := s.Climb(ctx, nil, r)
 		if reached && err == nil {
 			set, err = s.Prune(ctx, set)
 		}
@@ -327,15 +349,51 @@ func (x *explorer) correct(ctx context.Context, set search.Set, changes []search
 	}
 	order := slices.Clone(byHarm)
 	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(corrected[b].Gain, corrected[a].Gain) })
-	s := search.New(&landscape{x: x, engine: variant.HTP, reserve: x.reserve(variant.HTP)}, corrected, x.spec.Target)
+	sound, err := x.soundness(ctx, variant.HTP)
+	if err != nil {
+		return err
+	}
+	s := search.New(&landscape{x: x, engine: variant.HTP, reserve: x.reserve(variant.HTP), sound: sound}, corrected, x.spec.Target)
 	x.progress.Phase("searching on the emulator", 0)
-	_, err := x.least(ctx, s, set, corrected, [][]int{order, x.headFirst(order), byWorth(corrected, len(x.groups))}, few)
+	err = x.leastEmulated(ctx, s, set, order)
 	x.points = s.Points()
 	return err
 }
 
-// few changes are not worth another ranking on the emulator, whose answers take long.
-const few = 6
+// leastEmulated adds blocks to what the simulation takes for enough: the next few by harm, the output head, and more by harm. Then
+// it drops what is not needed and exchanges the dearest changes, as far as the budget goes.
+func (x *explorer) leastEmulated(ctx context.Context, s *search.Search, set search.Set, order []int) error {
+	var head, rest []int
+	isHead := x.head()
+	for _, i := range order {
+		switch {
+		case set.Has(i):
+		case isHead[i]:
+			head = append(head, i)
+		default:
+			rest = append(rest, i)
+		}
+	}
+	next := func(n int) []int {
+		n = min(n, len(rest))
+		block := rest[:n]
+		rest = rest[n:]
+		return block
+	}
+	blocks := [][]int{next(3), head, next(5), next(10), next(20), next(40)}
+	found, reached, err := s.Blocks(ctx, set, blocks)
+	if err == nil && reached {
+		found, err = s.Prune(ctx, found)
+	}
+	if err == nil && reached {
+		const tries = 2
+		_, err = s.Exchange(ctx, found, order, tries, x.alternatives)
+	}
+	if errors.Is(err, search.ErrBudget) {
+		err = nil
+	}
+	return err
+}
 
 // mostPartings is how many layers that the emulator computes otherwise than the simulation are examined on it.
 const mostPartings = 24

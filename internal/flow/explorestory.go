@@ -70,15 +70,18 @@ func cure(f *result.Explored, best result.ExplorePoint) string {
 		}
 		what += fmt.Sprintf("%s for %d of %d quantizers (%s%s)", kind, len(best.Changed), len(f.Layers), strings.Join(names, ", "), more)
 	}
-	if what == "" && best.Recipe.ActBits == 16 {
-		what = "16 bits for all activations"
+	if best.Recipe.ActBits > f.Points[f.Start].Recipe.ActBits {
+		what = fmt.Sprintf("%d bits for all activations", best.Recipe.ActBits)
 	}
 	if what == "" {
 		return "Nothing that was tried is better than the recipe as it is."
 	}
 	verb := "bring"
+	if len(best.Changed) == 0 && best.Recipe.ActBits == f.Points[f.Start].Recipe.ActBits {
+		verb = "brings"
+	}
 	if !f.Reached {
-		verb = "come nearest and bring"
+		verb = "at best " + verb
 	}
 	text := fmt.Sprintf("%s %s it to %s, %.1f %% of float's on all pictures", what, verb, text(best.Scored.All), 100*best.Scored.Share.V)
 	if best.Scored.HeldShare.OK {

@@ -43,7 +43,7 @@ func Explored(w io.Writer, x *result.Explored) {
 	if x.Resumed > 0 {
 		resumed = fmt.Sprintf(", %d of them known from before", x.Resumed)
 	}
-	line("time", "%.0f s (%.0f s of processor time); %d candidates scored%s", x.Seconds, x.CPUSeconds, x.Tries, resumed)
+	line("time", "%.0f s; %d candidates scored%s", x.Seconds, x.Tries, resumed)
 	if x.Budget {
 		line("note", "the budget of %.0f s was spent: this is the best so far; the same command goes on from here", x.Spec.Seconds)
 	}

@@ -14,7 +14,6 @@ type Explored struct {
 	Name        string        `json:"name"`
 	Started     time.Time     `json:"started"`
 	Seconds     float64       `json:"seconds"`
-	CPUSeconds  float64       `json:"cpu_seconds"` // of this process and the emulator's workers that ended
 	Spec        ExploreSpec   `json:"spec"`
 	Tool        string        `json:"tool"`
 	ONNXRuntime string        `json:"onnxruntime"`

@@ -2,6 +2,7 @@
 // knows nothing of networks: a Landscape scores sets of changes, which are numbers.
 //
 //  1. Climb walks a ranking: how many of its first changes reach the target, by growing steps and bisection.
+//     Blocks adds whole blocks of changes, where scores take long.
 //  2. Prune drops what is not needed, in ever smaller chunks, the least worthy changes first.
 //  3. Exchange gives up dear changes for cheap ones further down the ranking.
 //  4. Front keeps, of all sets that were scored, those that no other beats in score and price.
@@ -169,6 +170,19 @@ func (s *Search) Climb(ctx context.Context, from Set, ranking []int) (set Set, r
 		}
 	}
 	return prefix(high), true, nil
+}
+
+// Blocks adds whole blocks of changes to a set, one after another, until the target is reached. It asks for few scores where each
+// takes long; Prune then finds what of the last block is not needed. reached is false if even all of them do not.
+func (s *Search) Blocks(ctx context.Context, from Set, blocks [][]int) (set Set, reached bool, err error) {
+	set = from
+	for i := 0; ; i++ {
+		ok, err := s.Reaches(ctx, set)
+		if err != nil || ok || i == len(blocks) {
+			return set, ok, err
+		}
+		set = set.With(blocks[i]...)
+	}
 }
 
 // byWorth lists a set's changes, those first that bring least for their price.

@@ -109,6 +109,19 @@ func TestClimbAndPruneFindTheLeastSet(t *testing.T) {
 	}
 }
 
+func TestBlocksAreAddedUntilTheTargetIsReached(t *testing.T) {
+	t.Parallel()
+	gains := []float64{1, 2, 3, 4}
+	l := &landscape{score: additive(gains)}
+	s := search.New(l, changes(gains, nil), 6)
+	if set, reached, err := s.Blocks(t.Context(), search.Set{0}, [][]int{{1}, {2}, {3}}); err != nil || !reached || !slices.Equal(set, search.Set{0, 1, 2}) || l.asked != 3 {
+		t.Errorf("%v %v %v after %d scores", set, reached, err, l.asked)
+	}
+	if set, reached, err := search.New(l, changes(gains, nil), 60).Blocks(t.Context(), nil, [][]int{{1}, {2}}); err != nil || reached || len(set) != 2 {
+		t.Errorf("%v %v %v", set, reached, err)
+	}
+}
+
 func TestATargetOutOfReachIsSaidWithTheBest(t *testing.T) {
 	t.Parallel()
 	gains := []float64{1, 2, 3, -1}
