@@ -49,7 +49,7 @@ func Build(c Content) ([]byte, error) {
 	if err != nil {
 		return nil, ErrNotBuilt
 	}
-	p := page{Tool: "quantcheck " + machine.Version, Problems: append([]string{}, c.Problems...), Metrics: metrics(), Runs: []run{}, Evaluations: []evaluation{}, Cycles: []cycles{}, Estimates: []estimate{}, Timed: join(c.Runs, c.Estimates), Explorations: append([]*result.Explored{}, c.Explorations...)}
+	p := page{Tool: "quantcheck " + machine.Version, Problems: append([]string{}, c.Problems...), Metrics: metrics(), Runs: []run{}, Evaluations: []evaluation{}, Cycles: []cycles{}, Estimates: []estimate{}, Timed: join(c.Runs, c.Estimates), Explorations: []*result.Explored{}}
 	for _, r := range c.Runs {
 		p.Runs = append(p.Runs, describe(r))
 	}
@@ -62,6 +62,9 @@ func Build(c Content) ([]byte, error) {
 	}
 	for _, one := range c.Estimates {
 		p.Estimates = append(p.Estimates, describeEstimate(one))
+	}
+	for _, one := range c.Explorations {
+		p.Explorations = append(p.Explorations, describeExploration(one))
 	}
 	p.Images = pictures.urls
 	var packed bytes.Buffer
