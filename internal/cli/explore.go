@@ -114,6 +114,8 @@ func (c *exploreCmd) Run(con *console) error {
 		}
 	}
 	folder := workspace.Folder(spec.Out)
+	var problems []string
+	spec.Measured, problems = measuredCycles(folder, spec)
 	db, err := workspace.OpenStore(con.ctx, folder)
 	if err != nil {
 		return err
@@ -125,7 +127,7 @@ func (c *exploreCmd) Run(con *console) error {
 	if err != nil {
 		return err
 	}
-	x.Warnings = append(x.Warnings, c.Input.notes...)
+	x.Warnings = append(append(x.Warnings, c.Input.notes...), problems...)
 	if err := c.write(con, folder, db, x); err != nil {
 		return err
 	}
@@ -140,6 +142,24 @@ func (c *exploreCmd) Run(con *console) error {
 		return errNo
 	}
 	return err
+}
+
+// measuredCycles are the cycles of a benchmark of the recipe in the workspace, models_dlc/<model>-<recipe>/ or models_dlc/<model>/;
+// 0 if there is none.
+func measuredCycles(folder workspace.Folder, spec result.ExploreSpec) (cycles float64, problems []string) {
+	list, problems := folder.Cycles()
+	for _, name := range []string{spec.Name + "-" + variant.Clean(spec.Variants[0]), spec.Name} {
+		for _, c := range list {
+			if c.Model != name {
+				continue
+			}
+			for _, l := range c.Layers {
+				cycles += l.Mean
+			}
+			return cycles, problems
+		}
+	}
+	return 0, problems
 }
 
 // write stores the exploration, and writes what was asked for and the page.

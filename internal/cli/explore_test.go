@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"quantcheck/internal/encodings"
 	"quantcheck/internal/fixture"
@@ -192,5 +193,34 @@ func TestATargetOutOfReachGivesTheBestPointAndItsLimit(t *testing.T) {
 	}
 	if math.IsNaN(x.Points[x.Best].Scored.Share.V) {
 		t.Error("no share")
+	}
+}
+
+func TestABudgetIsKeptWithTheBestSoFar(t *testing.T) {
+	t.Parallel()
+	started := time.Now()
+	dir := t.TempDir()
+	x := explored(t, exitNo, fixture.Path(t, "qnn", "zoo.onnx"), "--images", fixture.Path(t, "coco", "val"), "--limit", "6", "--out", dir, "--variant", "w4a8", "--target", "100%", "--budget", "100ms")
+	if !x.Budget || x.Best < 0 || !strings.Contains(strings.Join(x.Limits, " "), "budget") {
+		t.Errorf("%v %d %v", x.Budget, x.Best, x.Limits)
+	}
+	if took := time.Since(started); took > 20*time.Second {
+		t.Errorf("it took %v", took)
+	}
+}
+
+func TestABenchmarkOfTheModelScalesThePrices(t *testing.T) {
+	fixture.Emulator(t)
+	dir := t.TempDir()
+	path := filepath.Join(dir, "models_dlc", "zoo-w8a8", "layer_stats.csv")
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte("layer_id,time_mean,layer_name\n1,1000,a\n2,500,b\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	x := explored(t, 0, fixture.Path(t, "qnn", "zoo.onnx"), "--images", fixture.Path(t, "coco", "val"), "--limit", "3", "--out", dir, "--target", "50%")
+	if x.PriceUnit != result.MeasuredUnit || x.Points[x.Start].Price.V != 1500 {
+		t.Errorf("%s, the recipe costs %v", x.PriceUnit, x.Points[x.Start].Price)
 	}
 }

@@ -77,6 +77,7 @@ type explorer struct {
 	known  []search.Change // of each quantizer; nil: not asked for yet
 	byHarm []int
 	points []search.Point // that the engine that has the last word scored
+	phase  time.Time      // when the present one began
 	fix    *Fix
 }
 
@@ -164,6 +165,9 @@ func (x *explorer) explore(ctx context.Context) error {
 	if err := x.addPoint(ctx, "the recipe as it is", x.asked, nil); err != nil {
 		return err
 	}
+	if err := x.measured(ctx); err != nil {
+		return err
+	}
 	if x.reaches(base) {
 		f.Verdict, f.Best, f.Reached = result.AlreadyGood, 0, true
 		return nil
@@ -186,6 +190,18 @@ func text(v metric.Value) string {
 		return "not defined"
 	}
 	return fmt.Sprintf("%.4g", v.V)
+}
+
+// measured scales prices to a benchmark of the recipe, if there is one: the compiler's estimate then only says what a change adds.
+func (x *explorer) measured(ctx context.Context) error {
+	p := &x.found.Points[0]
+	if x.spec.Measured <= 0 || x.pricer.estimator == nil || !p.Price.OK || p.Price.V <= 0 {
+		return ctx.Err()
+	}
+	x.pricer.scale = x.spec.Measured / p.Price.V
+	x.found.PriceUnit = result.MeasuredUnit
+	p.Price.V = x.spec.Measured
+	return ctx.Err()
 }
 
 // reaches says whether a candidate that was scored on all pictures has the target: on all of them, and on those held out

@@ -57,7 +57,7 @@ func (l *landscape) Score(ctx context.Context, set search.Set, floor float64) (s
 	if err != nil {
 		return search.Score{}, err
 	}
-	l.x.progress.Step(l.x.trials.tried)
+	l.x.progress.Step(int(time.Since(l.x.phase).Seconds()))
 	luck := l.sound.OK && t.Scored.SQNR.OK && t.Scored.SQNR.V < l.sound.V
 	return search.Score{Value: t.Scored.Share.V, Partial: t.Partial || !t.Scored.Share.OK || luck && t.Scored.Share.V >= floor}, nil
 }
@@ -115,7 +115,7 @@ func (x *explorer) search(ctx context.Context) error {
 		return err
 	}
 	cpu := search.New(&landscape{x: x, engine: variant.CPU, reserve: x.reserve(variant.CPU), sound: sound}, changes, x.spec.Target)
-	x.progress.Phase("searching", 0)
+	x.timed("searching", x.reserve(variant.CPU))
 	set, err := x.least(ctx, cpu, changes, [][]int{byHarm, byWorth(changes, len(x.groups)), x.headFirst(byHarm)})
 	if err != nil {
 		return err
@@ -326,6 +326,12 @@ func (x *explorer) headFirst(ranking []int) []int {
 	return order
 }
 
+// timed begins a phase that takes what is left of the budget at most: its steps are seconds.
+func (x *explorer) timed(title string, reserve time.Duration) {
+	x.phase = time.Now()
+	x.progress.Phase(title, max(int(x.left(reserve).Seconds()), 1))
+}
+
 // reserve is what the last steps will take: the points of the front on all pictures, each priced.
 func (x *explorer) reserve(e variant.Engine) time.Duration {
 	share := 0.2
@@ -354,7 +360,7 @@ func (x *explorer) correct(ctx context.Context, set search.Set, changes []search
 		return err
 	}
 	s := search.New(&landscape{x: x, engine: variant.HTP, reserve: x.reserve(variant.HTP), sound: sound}, corrected, x.spec.Target)
-	x.progress.Phase("searching on the emulator", 0)
+	x.timed("searching on the emulator", x.reserve(variant.HTP))
 	err = x.leastEmulated(ctx, s, set, order)
 	x.points = s.Points()
 	return err

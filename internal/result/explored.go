@@ -57,8 +57,10 @@ type ExploreSpec struct {
 	Seconds float64        `json:"budget_seconds"`
 	Engine  variant.Engine `json:"engine"` // that has the last word
 	Chip    string         `json:"chip"`   // of the estimate
-	Fixed   bool           `json:"fixed_recipe,omitempty"`
-	Apply   bool           `json:"apply,omitempty"`
+	// Measured are the cycles of the recipe's layers in a benchmark of this model, together; 0: there is none.
+	Measured float64 `json:"measured_cycles,omitempty"`
+	Fixed    bool    `json:"fixed_recipe,omitempty"`
+	Apply    bool    `json:"apply,omitempty"`
 }
 
 // PictureCounts says which pictures did what.
