@@ -41,16 +41,24 @@ check: $(ORT) $(PAGE)
 	go test ./internal/layers
 	cd ui && npm run --silent check
 
-bench: build bench/.venv/done
+bench: build bench/.venv/done bench/.venv/aimet/done
 	go test ./internal/metric -run '^$$' -bench 'Kernel|MemoryRead' -benchtime 0.3s
 	go run ./bench
 	go run ./bench/estimates
+	go run ./bench/sensitivity
 
 # What the benchmark is compared with lives in an environment of its own.
 bench/.venv/done:
 	python3 -m venv bench/.venv
 	bench/.venv/bin/pip -q install onnxruntime==1.30.0 onnx==1.23.2 numpy scikit-learn scipy opencv-python-headless pycocotools==2.0.11 faster-coco-eval==1.8.0 hotcoco==1.3.0
 	bench/.venv/bin/pip -q install --no-deps onnxruntime-qnn==2.7.0
+	@touch $@
+
+# AIMET without torch, which what is compared does not use.
+bench/.venv/aimet/done: bench/.venv/done
+	python3 -m venv bench/.venv/aimet
+	bench/.venv/aimet/bin/pip -q install onnxruntime==1.30.0 onnx==1.23.2 onnx_ir onnxscript numpy scipy scikit-learn pandas bokeh Jinja2 PyYAML jsonschema psutil tqdm
+	bench/.venv/aimet/bin/pip -q install --no-deps aimet-onnx==2.42.0
 	@touch $@
 
 FUZZTIME ?= 10s

@@ -58,6 +58,7 @@ func Integers(m *onnx.Model, taps []string) (*Boundary, error) {
 	}
 	var outputs []*onnxpb.ValueInfoProto
 	listed := map[string]bool{}
+	var added []*onnxpb.NodeProto
 	for _, tap := range taps {
 		p := Port{Name: tap, Tensor: tap}
 		if k, ok := x.Producer[tap]; ok && x.Nodes[k].GetOpType() == "DequantizeLinear" {
@@ -69,6 +70,9 @@ func Integers(m *onnx.Model, taps []string) (*Boundary, error) {
 				}
 				if grid != nil {
 					p.Name, p.Grid = n.GetInput()[0], grid
+				}
+				if grid != nil && dequantized(x, x.Nodes[maker]) {
+					p.Name, added = tap+againSuffix, append(added, again(tap, x.Nodes[maker])...)
 				}
 			}
 		}
@@ -94,7 +98,7 @@ func Integers(m *onnx.Model, taps []string) (*Boundary, error) {
 		}
 		nodes = append(nodes, c)
 	}
-	nodes, taken := used(nodes, outputs)
+	nodes, taken := used(append(nodes, added...), outputs)
 	for i := len(inputs) - 1; i >= 0; i-- { // an input that nothing takes is none
 		if !taken[inputs[i].GetName()] {
 			inputs, b.Inputs = slices.Delete(inputs, i, i+1), slices.Delete(b.Inputs, i, i+1)
@@ -104,6 +108,25 @@ func Integers(m *onnx.Model, taps []string) (*Boundary, error) {
 	after.Graph().Input, after.Graph().Output = inputs, outputs
 	b.Model = after
 	return b, nil
+}
+
+// againSuffix names a tensor that was quantized once more on the same grid.
+const againSuffix = "_again"
+
+// again gives a tensor that a quantizer made of another width's once more, by an operator that changes nothing. The HTP gives
+// tensors to the outside in another layout than its own, and refuses to bring one into that between two widths.
+func again(tap string, quantizer *onnxpb.NodeProto) []*onnxpb.NodeProto {
+	joined := tap + "_joined"
+	join := &onnxpb.NodeProto{OpType: proto.String("Concat"), Name: proto.String(joined), Input: []string{tap}, Output: []string{joined}, Attribute: []*onnxpb.AttributeProto{onnx.IntAttr("axis", 0)}}
+	q := proto.CloneOf(quantizer)
+	q.Name, q.Input[0], q.Output[0] = proto.String(tap+againSuffix), joined, tap+againSuffix
+	return []*onnxpb.NodeProto{join, q}
+}
+
+// dequantized says whether what a node takes comes from an activation's quantizer.
+func dequantized(x *onnx.Index, n *onnxpb.NodeProto) bool {
+	p, made := x.Producer[n.GetInput()[0]]
+	return made && x.Nodes[p].GetOpType() == "DequantizeLinear" && x.Initializer[x.Nodes[p].GetInput()[0]] == nil
 }
 
 // entry finds the grid that a graph input is put on, if all that use it put it on the same one.

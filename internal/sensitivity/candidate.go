@@ -48,14 +48,14 @@ func Weights(m *onnx.Model, p *qdq.Placement) []Candidate {
 }
 
 // Layers makes a candidate of every node that has quantizers: those of its constants, of what it makes, and of graph inputs
-// that it is the first to take. A node that only moves data has one in models that were built for a device.
+// that it takes. A node that only moves data has one in models that were built for a device.
 func Layers(m *onnx.Model, p *qdq.Placement) []Candidate {
 	var list []Candidate
 	x := onnx.NewIndex(m)
 	for i, n := range x.Nodes {
 		c := Candidate{Kind: Layer, Params: paramsOf(p, i)}
 		for _, in := range n.GetInput() {
-			if x.Input[in] && x.Consumers[in][0] == i && heads(p, in) {
+			if x.Input[in] && heads(p, in) {
 				c.Tensors = append(c.Tensors, in)
 			}
 		}

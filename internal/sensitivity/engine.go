@@ -205,15 +205,24 @@ func (e *engine) prepare(ctx context.Context, n int) (*kept, error) {
 		}
 		return k, nil
 	}
-	var inputs []tensor.Tensor
-	for _, name := range e.float.Inputs() {
-		inputs = append(inputs, k.tensors[name])
-	}
-	if k.ref, err = e.float.Run(ctx, inputs, e.arena); err != nil {
+	if k.ref, err = e.reference(ctx, k.tensors); err != nil {
 		e.forget(k)
 		return nil, err
 	}
 	return k, nil
+}
+
+// reference runs the whole float model.
+func (e *engine) reference(ctx context.Context, sample map[string]tensor.Tensor) ([]tensor.Tensor, error) {
+	inputs := make([]tensor.Tensor, len(e.float.Inputs()))
+	for i, name := range e.float.Inputs() {
+		t, ok := sample[name]
+		if !ok {
+			return nil, fmt.Errorf("it has no input %q", name)
+		}
+		inputs[i] = t
+	}
+	return e.float.Run(ctx, inputs, e.arena)
 }
 
 // forget gives a sample's memory back.
@@ -223,6 +232,10 @@ func (e *engine) forget(k *kept) {
 			e.arena.GiveBack(t)
 		}
 	}
+	e.forgetReference(k)
+}
+
+func (e *engine) forgetReference(k *kept) {
 	if e.float != nil {
 		for _, t := range k.ref {
 			e.arena.GiveBack(t)
@@ -263,14 +276,22 @@ func (e *engine) compare(ctx context.Context, steps []step, k *kept, use func(ou
 			return sums{}, err
 		}
 	}
-	var total sums
 	outputs := map[string]tensor.Tensor{}
-	for i, name := range e.outputs {
+	for _, name := range e.outputs {
 		got, differs := changed[e.target(name)]
 		if !differs {
 			got = k.tensors[e.target(name)]
 		}
 		outputs[name] = got
+	}
+	return e.judged(k, outputs, use)
+}
+
+// judged compares outputs with the float model's.
+func (e *engine) judged(k *kept, outputs map[string]tensor.Tensor, use func(map[string]tensor.Tensor) error) (sums, error) {
+	var total sums
+	for i, name := range e.outputs {
+		got := outputs[name]
 		if len(got.F32) == 0 {
 			continue
 		}

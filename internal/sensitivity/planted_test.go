@@ -110,3 +110,17 @@ func (b *bench) with(t *testing.T, name string, change func(tensor.Tensor)) *qdq
 	faulty.Model = onnx.Rebuild(b.built.Model, x.Nodes, onnx.TensorProto(name, values))
 	return &faulty
 }
+
+func TestYoloxsWorstTensorsAreItsFirst(t *testing.T) {
+	t.Parallel()
+	b := yolox(t, 1)
+	worst := b.examine(t, b.options(sensitivity.Activations(b.p))).Worst()
+	var names []string
+	for _, r := range worst[:3] {
+		names = append(names, r.Candidate.Name)
+	}
+	slices.Sort(names)
+	if want := []string{"input.7", "onnx::Sigmoid_1177", "onnx::Sigmoid_1180"}; !slices.Equal(names, want) {
+		t.Errorf("the three worst are %v, want %v", names, want)
+	}
+}

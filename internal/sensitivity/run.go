@@ -220,17 +220,10 @@ func (c *course) plan(j *job) error {
 func (c *course) finish(j *job) error {
 	closeSteps(j.steps)
 	j.steps = nil
-	if j.result.Reason == "" {
-		j.result.SQNR = j.total.sqnr()
-		if j.judge != nil {
-			v, err := j.judge.Value()
-			if err != nil {
-				return fmt.Errorf("score of candidate %s: %w", j.result.Candidate.Name, err)
-			}
-			j.result.Score = &v
-		}
-	} else {
+	if j.result.Reason != "" {
 		j.result.Samples = nil
+	} else if err := conclude(&j.result, j.total, j.judge); err != nil {
+		return err
 	}
 	c.handing.Lock()
 	defer c.handing.Unlock()
@@ -245,5 +238,19 @@ func (c *course) finish(j *job) error {
 	if c.engine.o.Progress != nil {
 		c.engine.o.Progress(int(c.done.Add(1)), len(c.engine.o.Candidates))
 	}
+	return nil
+}
+
+// conclude gives a result its figures.
+func conclude(r *Result, total sums, judge Judge) error {
+	r.SQNR = total.sqnr()
+	if judge == nil {
+		return nil
+	}
+	v, err := judge.Value()
+	if err != nil {
+		return fmt.Errorf("score of candidate %s: %w", r.Candidate.Name, err)
+	}
+	r.Score = &v
 	return nil
 }

@@ -1,0 +1,179 @@
+package sensitivity_test
+
+import (
+	"bytes"
+	"maps"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"quantcheck/internal/dlc"
+	"quantcheck/internal/fixture"
+	"quantcheck/internal/metric"
+	"quantcheck/internal/onnxruntime"
+	"quantcheck/internal/qdq"
+	"quantcheck/internal/runner/htp"
+	"quantcheck/internal/sensitivity"
+	"quantcheck/internal/variant"
+)
+
+func TestMain(m *testing.M) {
+	if htp.IsWorker() {
+		os.Exit(htp.Work())
+	}
+	os.Exit(m.Run())
+}
+
+func emulator(t *testing.T) htp.Engine {
+	t.Helper()
+	kit := fixture.Emulator(t)
+	library, err := onnxruntime.Find("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return htp.Engine{Kit: kit, Library: library, SoC: htp.DefaultSoC, Arch: htp.DefaultArch}
+}
+
+func TestTheEmulatorsOwnSensitivitiesAreThoseOfItsWholeModels(t *testing.T) {
+	t.Parallel()
+	e := emulator(t)
+	m, samples := toy(t)
+	b := prepare(t, m, samples)
+	recipe, _ := variant.Parse("w8a8")
+	recipe.Choices = variant.Choices{"s1": {Bits: 16}}
+	var some []sensitivity.Candidate
+	for _, c := range sensitivity.Activations(b.p) {
+		if slices.Contains([]string{"x", "y3", "s1", "cat"}, c.Name) {
+			some = append(some, c)
+		}
+	}
+	for name, raise := range map[string]variant.Choice{"to 16 bits": {Bits: 16}, "to half precision": {Float: true}} {
+		list := some
+		if raise.Float {
+			list = slices.DeleteFunc(slices.Clone(some), func(c sensitivity.Candidate) bool { return c.Name == "x" }) // it is not computed
+		}
+		o := sensitivity.Emulation{Options: b.options(list), Engine: e, Placement: b.p, Recipe: recipe, Observed: b.stats.Activation, Raise: raise}
+		o.Score = func() sensitivity.Judge { return &counting{} }
+		res, err := sensitivity.Emulated(t.Context(), b.r, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, got := range append([]sensitivity.Result{res.Base}, res.List...) {
+			v := recipe
+			v.Engine, v.Choices = variant.HTP, variant.Choices{"s1": {Bits: 16}}
+			if got.Candidate.Name != "" {
+				v.Choices[got.Candidate.Name] = raise
+			}
+			built, err := qdq.Build(b.m, b.p, v, b.stats.Activation)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want := b.emulated(t, e, built); got.Reason != "" || math.Abs(got.SQNR.V-want) > 1e-3 || *got.Score != float64(len(samples)) {
+				t.Errorf("%q %s: %+v, the whole model gives %.4f dB", got.Candidate.Name, name, got, want)
+			}
+		}
+	}
+}
+
+// emulated is the simple way on the emulator.
+func (b *bench) emulated(t *testing.T, e htp.Engine, built *qdq.Built) float64 {
+	t.Helper()
+	outputs := []string{"cat", "side"}
+	r, err := htp.New(t.Context(), e, built.Model, htp.Options{Groups: [][]string{{built.Taps["cat"], built.Taps["side"]}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	signal, noise := 0.0, 0.0
+	for _, s := range b.samples {
+		f := r.Start(s)
+		batch, err := f.Next(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, tap := range batch.Taps {
+			x := b.run(t, b.m, s, outputs[i])[outputs[i]].F32
+			for k, v := range tap.Tensor.F32 {
+				d := float64(x[k]) - float64(v)
+				signal, noise = signal+float64(x[k])*float64(x[k]), noise+d*d
+			}
+		}
+		batch.Release()
+		f.Close()
+	}
+	return 10 * math.Log10(signal/noise)
+}
+
+func TestAMixedModelBecomesADLCOfItsWidths(t *testing.T) {
+	t.Parallel()
+	e := emulator(t)
+	m, samples := toy(t)
+	b := prepare(t, m, samples)
+	v, _ := variant.Parse("w8a8")
+	v.Engine, v.Choices = variant.HTP, variant.Choices{"y3": {Bits: 16}, "s4": {Bits: 16}, "y7": {Float: true}}
+	built, err := qdq.Build(b.m, b.p, v, b.stats.Activation)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := e.WriteDLC(t.Context(), built.Model)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "mixed.dlc")
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := dlc.Read(bytes.NewReader(data), int64(len(data)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	widths := map[string]int{}
+	for _, x := range f.Graphs[0].Tensors {
+		if x.Location != dlc.Static {
+			widths[x.DType.String()]++
+		}
+	}
+	for _, name := range []string{"uFxp_8", "uFxp_16", "Float_16"} {
+		if widths[name] == 0 {
+			t.Errorf("no activation of type %s: %v", name, widths)
+		}
+	}
+}
+
+func TestEveryTensorOfAMixedModelCanBeRead(t *testing.T) {
+	t.Parallel()
+	e := emulator(t)
+	m, samples := toy(t)
+	b := prepare(t, m, samples)
+	v, _ := variant.Parse("w8a8")
+	v.Engine, v.Choices = variant.HTP, variant.Choices{"c1": {Bits: 16}, "y3": {Bits: 16}, "s4": {Bits: 16}, "y7": {Float: true}}
+	built, err := qdq.Build(b.m, b.p, v, b.stats.Activation)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := htp.New(t.Context(), e, built.Model, htp.Options{Groups: [][]string{slices.Sorted(maps.Values(built.Taps))}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	f := r.Start(samples[0])
+	defer f.Close()
+	batch, err := f.Next(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer batch.Release()
+	for _, tap := range batch.Taps {
+		x := b.run(t, built.Model, samples[0], tap.Name)[tap.Name]
+		simulated, _ := x.AsFloat32()
+		emulated, ok := tap.Tensor.AsFloat32()
+		if pair, err := metric.Measure(simulated, emulated); !ok || err != nil || pair.Values(0)[metric.SQNR].V < 15 {
+			t.Errorf("%s: %v dB against the simulation, %v", tap.Name, pair.Values(0)[metric.SQNR], err)
+		}
+	}
+	if len(batch.Taps) < 25 {
+		t.Errorf("%d tensors", len(batch.Taps))
+	}
+}
