@@ -106,11 +106,12 @@ func (c *exploreCmd) Run(con *console) error {
 		return err
 	}
 	engines := c.HTP.engines(r)
-	if c.Engine == "htp" {
+	switch c.Engine {
+	case "htp":
 		spec.Engine = variant.HTP
-	} else if c.Engine == "auto" {
+	case "auto":
 		if _, err := engines.HTP(); err == nil {
-			spec.Engine = variant.HTP
+			spec.Engine, spec.Auto = variant.HTP, true
 		}
 	}
 	folder := workspace.Folder(spec.Out)

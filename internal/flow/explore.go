@@ -15,6 +15,7 @@ import (
 	"quantcheck/internal/qdq"
 	"quantcheck/internal/qnn"
 	"quantcheck/internal/result"
+	"quantcheck/internal/runner/htp"
 	"quantcheck/internal/search"
 	"quantcheck/internal/variant"
 )
@@ -152,6 +153,12 @@ func (x *explorer) describe(libraries bool) {
 func (x *explorer) explore(ctx context.Context) error {
 	x.progress.Phase("scoring the recipe", 1)
 	base, err := x.trials.onAll(ctx, x.of(x.asked, nil).on(x.spec.Engine))
+	var refused *htp.RefusedError
+	if errors.As(err, &refused) && x.spec.Auto {
+		x.warn("the simulation has the last word, since the emulator does not take the model: %v", err)
+		x.spec.Engine, x.found.Spec.Engine = variant.CPU, variant.CPU
+		base, err = x.trials.onAll(ctx, x.of(x.asked, nil))
+	}
 	if err != nil {
 		return err
 	}
@@ -246,15 +253,6 @@ func (x *explorer) of(recipe variant.Spec, choices variant.Choices) candidate {
 
 // left is how much of the budget there is, without what the last steps will need.
 func (x *explorer) left(reserve time.Duration) time.Duration { return time.Until(x.deadline) - reserve }
-
-// heads are the tensors that carry the quantizers.
-func (x *explorer) heads() []string {
-	var list []string
-	for _, g := range x.groups {
-		list = append(list, g[0])
-	}
-	return list
-}
 
 // addPoint scores a candidate on all pictures with the engine that has the last word, prices it whole, and keeps it.
 func (x *explorer) addPoint(ctx context.Context, title string, recipe variant.Spec, choices variant.Choices) error {

@@ -82,7 +82,7 @@ func (x *explorer) front(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := x.reachOut(ctx, byHarm, points, list, add); err != nil {
+	if err := x.reachOut(byHarm, points, list, add); err != nil {
 		return err
 	}
 	if err := x.smooth(ctx); err != nil {
@@ -166,7 +166,7 @@ func (x *explorer) neighbours(choices variant.Choices) []string {
 
 // reachOut adds changes to the best set of the search until the target holds on all pictures too, where it did only on those of
 // the search.
-func (x *explorer) reachOut(ctx context.Context, byHarm []int, points []search.Point, list []search.Priced, add func(search.Set) error) error {
+func (x *explorer) reachOut(byHarm []int, points []search.Point, list []search.Priced, add func(search.Set) error) error {
 	good := func() bool {
 		return slices.ContainsFunc(x.found.Points, func(p result.ExplorePoint) bool { return len(p.Changed) > 0 && x.holds(&p) })
 	}

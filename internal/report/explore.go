@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -103,7 +104,7 @@ func exploredFront(w io.Writer, x *result.Explored) {
 			cost = grouped(int64(p.Price.V))
 		}
 		if p.Cycles != nil {
-			converts = fmt.Sprint(p.Cycles.Converts)
+			converts = strconv.Itoa(p.Cycles.Converts)
 		}
 		t.AppendRow(table.Row{mark, Short(p.Title, 44), score(p.Scored.All), sharePercent(p.Scored.Share), sharePercent(p.Scored.HeldShare), sharePercent(p.Scored.Spread),
 			fmt.Sprintf("%.1f %%", 100*(1-float64(p.Wide)/float64(max(p.Tensors, 1)))), cost, converts})

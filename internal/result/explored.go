@@ -55,8 +55,9 @@ type ExploreSpec struct {
 	EvalSpec
 	Target  float64        `json:"target"` // share of the float model's score, 0 to 1
 	Seconds float64        `json:"budget_seconds"`
-	Engine  variant.Engine `json:"engine"` // that has the last word
-	Chip    string         `json:"chip"`   // of the estimate
+	Engine  variant.Engine `json:"engine"`                // that has the last word
+	Auto    bool           `json:"auto_engine,omitempty"` // the emulator, where it takes the model
+	Chip    string         `json:"chip"`                  // of the estimate
 	// Measured are the cycles of the recipe's layers in a benchmark of this model, together; 0: there is none.
 	Measured float64 `json:"measured_cycles,omitempty"`
 	Fixed    bool    `json:"fixed_recipe,omitempty"`
