@@ -50,7 +50,7 @@ func whence(f *result.Explored) string {
 func cure(f *result.Explored, best result.ExplorePoint) string {
 	what := ""
 	if best.Recipe.Calibrator != f.Points[f.Start].Recipe.Calibrator || best.Recipe.PerChannel != f.Points[f.Start].Recipe.PerChannel {
-		what = fmt.Sprintf("the recipe %s", recipeText(best.Recipe.Calibrator, best.Recipe.Percentile, best.Recipe.PerChannel))
+		what = fmt.Sprintf("the calibrator %s", recipeText(best.Recipe.Calibrator, best.Recipe.Percentile, best.Recipe.PerChannel))
 	}
 	if len(best.Changed) > 0 {
 		if what != "" {
