@@ -176,23 +176,40 @@ func (x *explorer) reachOut(byHarm []int, points []search.Point, list []search.P
 			best = i
 		}
 	}
-	for n := 1; best >= 0 && n <= 16 && !good(); n *= 2 {
-		if x.left(0) <= 0 {
-			x.found.Budget = true
+	if best < 0 {
+		return nil
+	}
+	for _, set := range x.larger(points[best].Set, byHarm) {
+		if good() {
 			return nil
 		}
-		set := points[best].Set
-		for _, c := range byHarm {
-			if len(set) >= len(points[best].Set)+n {
-				break
-			}
-			set = set.With(c)
+		if x.left(x.trials.slowest) <= 0 {
+			x.found.Budget = true
+			return nil
 		}
 		if err := add(set); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// larger are sets with more changes: the next ones by harm.
+func (x *explorer) larger(set search.Set, byHarm []int) []search.Set {
+	var list []search.Set
+	for _, n := range []int{2, 4, 8, 14, 24} {
+		more := set
+		for _, c := range byHarm {
+			if n == 0 {
+				break
+			}
+			if !more.Has(c) {
+				more, n = more.With(c), n-1
+			}
+		}
+		list = append(list, more)
+	}
+	return list
 }
 
 // holds says whether a point has the target, on all pictures and within the spread on those held out.

@@ -29,19 +29,31 @@ type landscape struct {
 // sounder is by how many dB the outputs of a sound candidate may be worse than those with all activations at 16 bits.
 const sounder = 3
 
-// soundness is the SQNR that candidates of an engine have to keep.
-func (x *explorer) soundness(ctx context.Context, e variant.Engine) (metric.Value, error) {
+// margin is by how much of float's score a search aims higher than the target: of many candidates that one is taken which reaches
+// it on the pictures of the search, and on others it is a little worse.
+const margin = 0.01
+
+// soundness is the SQNR that candidates of an engine have to keep, and the share of float's score that its search aims at: a little
+// more than the target, if all activations at 16 bits have that.
+func (x *explorer) soundness(ctx context.Context, e variant.Engine) (sound metric.Value, aim float64, err error) {
 	wide := x.recipe
 	wide.ActBits = 16
 	try := x.trials.onSearch
 	if e == x.spec.Engine { // it is a point of the front, too
 		try = func(ctx context.Context, c candidate, _ float64) (*trial, error) { return x.trials.onAll(ctx, c) }
 	}
+	aim = x.spec.Target
 	t, err := try(ctx, x.of(wide, nil).on(e), 0)
-	if err != nil || !t.Scored.SQNR.OK {
-		return metric.Value{}, err
+	if err != nil {
+		return sound, aim, err
 	}
-	return metric.Defined(t.Scored.SQNR.V - sounder), nil
+	if t.Scored.SQNR.OK {
+		sound = metric.Defined(t.Scored.SQNR.V - sounder)
+	}
+	if t.Scored.Share.OK && t.Scored.Share.V >= aim+margin {
+		aim += margin
+	}
+	return sound, aim, nil
 }
 
 // Score implements search.Landscape.
@@ -110,11 +122,11 @@ func (x *explorer) search(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	sound, err := x.soundness(ctx, variant.CPU)
+	sound, aim, err := x.soundness(ctx, variant.CPU)
 	if err != nil {
 		return err
 	}
-	cpu := search.New(&landscape{x: x, engine: variant.CPU, reserve: x.reserve(variant.CPU), sound: sound}, changes, x.spec.Target)
+	cpu := search.New(&landscape{x: x, engine: variant.CPU, reserve: x.reserve(variant.CPU), sound: sound}, changes, aim)
 	x.timed("searching", x.reserve(variant.CPU))
 	set, err := x.least(ctx, cpu, changes, [][]int{byHarm, byWorth(changes, len(x.groups)), x.headFirst(byHarm)})
 	if err != nil {
@@ -344,22 +356,24 @@ func (x *explorer) reserve(e variant.Engine) time.Duration {
 // correct goes on from what the simulation takes for enough: the emulator's own sensitivities of the layers where it parts from
 // the simulation rank what is added to it, and the emulator scores.
 func (x *explorer) correct(ctx context.Context, set search.Set, changes []search.Change, byHarm []int) error {
-	if err := x.emulatedAlone(ctx, x.partings()); err != nil {
+	base, err := x.emulatedAlone(ctx, x.partings())
+	if err != nil {
 		return err
 	}
 	corrected := slices.Clone(changes)
 	for i := range corrected {
-		if v := x.found.Layers[i%len(x.groups)].Emulated; v.OK {
-			corrected[i].Gain = max(corrected[i].Gain, math.Pow(10, -v.V/10))
+		if v := x.found.Layers[i%len(x.groups)].Emulated; v.OK && base.OK { // what is more than with all others alone
+			corrected[i].Gain = max(corrected[i].Gain, math.Pow(10, -v.V/10)-math.Pow(10, -base.V/10))
 		}
 	}
 	order := slices.Clone(byHarm)
 	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(corrected[b].Gain, corrected[a].Gain) })
-	sound, err := x.soundness(ctx, variant.HTP)
+	x.known, x.byHarm = corrected, order
+	sound, aim, err := x.soundness(ctx, variant.HTP)
 	if err != nil {
 		return err
 	}
-	s := search.New(&landscape{x: x, engine: variant.HTP, reserve: x.reserve(variant.HTP), sound: sound}, corrected, x.spec.Target)
+	s := search.New(&landscape{x: x, engine: variant.HTP, reserve: x.reserve(variant.HTP), sound: sound}, corrected, aim)
 	x.timed("searching on the emulator", x.reserve(variant.HTP))
 	err = x.leastEmulated(ctx, s, set, order)
 	x.points = s.Points()
@@ -423,25 +437,30 @@ func (x *explorer) partings() []int {
 }
 
 // emulatedAlone measures on the emulator what each of some quantizers does to the outputs when only it has 8 bits and all
-// others 16. It may take a fifth of the budget.
-func (x *explorer) emulatedAlone(ctx context.Context, list []int) error {
+// others 16. base is what the outputs keep with all at 16. It may take a fifth of the budget.
+func (x *explorer) emulatedAlone(ctx context.Context, list []int) (base metric.Value, err error) {
 	until := time.Now().Add(time.Duration(0.2 * x.spec.Seconds * float64(time.Second)))
 	wide := x.recipe
 	wide.ActBits = 16
+	const pictures = 2
+	t, err := x.trials.apartOn(ctx, x.of(wide, nil).on(variant.HTP), pictures)
+	if err != nil {
+		return base, err
+	}
+	base = t.Scored.SQNR
 	x.progress.Phase("each alone, emulated", len(list))
 	for n, i := range list {
 		if time.Now().After(until) {
 			x.warn("the budget was too short to examine %d of %d layers on the emulator", len(list)-n, len(list))
-			return nil
+			break
 		}
 		c := x.of(wide, variant.Choices{x.groups[i][0]: {Bits: x.recipe.ActBits}}).on(variant.HTP)
-		const pictures = 2
 		t, err := x.trials.apartOn(ctx, c, pictures)
 		if err != nil {
-			return err
+			return base, err
 		}
 		x.found.Layers[i].Emulated = t.Scored.SQNR
 		x.progress.Step(n + 1)
 	}
-	return nil
+	return base, nil
 }
