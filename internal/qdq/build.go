@@ -21,6 +21,8 @@ type Built struct {
 	Params    []ParamEncoding
 	// Floats gives, for each constant that the model holds dequantized or rounded, its float original.
 	Floats map[string]*onnxpb.TensorProto
+	// Nodes gives, for each node of the original graph, the one of Model's that computes it.
+	Nodes []int
 	// Replaced gives, for a node of the original graph and one of its inputs, the tensor that takes a constant's place.
 	Replaced map[[2]int]string
 	// Float names the tensors that stay float, with the reason.
@@ -283,6 +285,7 @@ func (b *builder) insert(wanted func(name string) (suffix string, ok bool), roun
 				c.Input[k] = b.convert(i, in, to)
 			}
 		}
+		b.built.Nodes = append(b.built.Nodes, len(b.nodes))
 		b.nodes = append(b.nodes, c)
 		for k, out := range n.GetOutput() {
 			if _, ok := wanted(out); ok && out != "" {

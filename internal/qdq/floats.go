@@ -9,13 +9,17 @@ import (
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/onnx/onnxpb"
 	"quantcheck/internal/tensor"
+	"quantcheck/internal/variant"
 )
 
-// Operators that were chosen to stay float compute in half precision, as nodes of that type: a device would take an
+// Operators that were chosen to stay float compute in half precision, for a device as nodes of that type: it would take an
 // operator between a DequantizeLinear and a QuantizeLinear for a quantized one.
 //
 //	x ─► Q ─► DQ ─► Cast ─► op (fp16) ─┬─► op (fp16)
 //	                                   └─► Cast ─► Q ─► DQ ─► op
+//
+// On the CPU they compute in single precision, with roundings to half precision before and behind them: ONNX Runtime leaves
+// some of them out between nodes of that type.
 
 const floatReason = "computed in half precision, as chosen"
 
@@ -46,18 +50,35 @@ func (b *builder) halfNode(n *onnxpb.NodeProto, current map[string]string) error
 		}
 		c.Input[k] = half
 	}
-	if n.GetOpType() == "Cast" {
+	if n.GetOpType() == "Cast" && !b.simulates() {
 		c.Attribute = []*onnxpb.AttributeProto{onnx.IntAttr("to", int64(tensor.Float16))}
 	}
+	b.built.Nodes = append(b.built.Nodes, len(b.nodes))
 	b.nodes = append(b.nodes, c)
 	for k, name := range n.GetOutput() {
 		if _, float := b.p.Tensors[name]; float {
-			c.Output[k] = b.unique(name + "_fp16")
-			b.halves[name], b.built.Taps[name] = c.Output[k], c.Output[k]
+			b.halfOutput(c, k)
 			b.leaveHalf(name, current)
 		}
 	}
 	return nil
+}
+
+// simulates says whether half precision is simulated by roundings.
+func (b *builder) simulates() bool { return b.spec.Engine == variant.CPU }
+
+// halfOutput names a half node's output in its half-precision form.
+func (b *builder) halfOutput(c *onnxpb.NodeProto, k int) {
+	name := c.GetOutput()[k]
+	half := b.unique(name + "_fp16")
+	c.Output[k] = half
+	if b.simulates() {
+		if half = name; !b.x.Output[name] {
+			half = b.unique(name + halfSuffix)
+		}
+		b.castPair(name, c.Output[k], half)
+	}
+	b.halves[name], b.built.Taps[name] = half, half
 }
 
 // halfInput gives the half-precision form of a half node's input.
@@ -73,11 +94,11 @@ func (b *builder) halfInput(name string, current map[string]string) (string, err
 		if err != nil {
 			return "", err
 		}
-		raw := make([]byte, 2*len(values.F32))
+		half := tensor.Tensor{DType: tensor.Float16, Shape: values.Shape, Raw: make([]byte, 2*len(values.F32))}
 		overflown := 0
 		for i, v := range values.F32 {
 			h := tensor.FloatToHalf(v)
-			raw[2*i], raw[2*i+1] = byte(h), byte(h>>8)
+			half.Raw[2*i], half.Raw[2*i+1] = byte(h), byte(h>>8)
 			if wide := tensor.HalfToFloat(h); wide-wide != 0 {
 				overflown++
 			}
@@ -86,11 +107,21 @@ func (b *builder) halfInput(name string, current map[string]string) (string, err
 			b.built.Warnings = append(b.built.Warnings, fmt.Sprintf("constant %s: %d of %d values are too large for half precision", name, overflown, len(values.F32)))
 		}
 		b.halves[name] = b.unique(name + "_fp16")
-		b.inits = append(b.inits, onnx.TensorProto(b.halves[name], tensor.Tensor{DType: tensor.Float16, Shape: values.Shape, Raw: raw}))
+		if b.simulates() {
+			rounded, _ := half.AsFloat32()
+			half = tensor.Floats(rounded, values.Shape...)
+			b.built.Floats[b.halves[name]] = t
+		}
+		b.inits = append(b.inits, onnx.TensorProto(b.halves[name], half))
 	case activation:
 		from, ok := current[name]
 		if !ok {
 			from = name
+		}
+		if b.simulates() {
+			b.halves[name] = b.unique(name + halfSuffix)
+			b.castPair(name, from, b.halves[name])
+			break
 		}
 		b.halves[name] = b.unique(name + "_fp16")
 		b.cast(from, b.halves[name], tensor.Float16)
@@ -107,11 +138,13 @@ func (b *builder) leaveHalf(name string, current map[string]string) {
 	if !quantized && !b.x.Output[name] {
 		return
 	}
-	single := name
-	if !b.x.Output[name] {
-		single = b.unique(name + halfSuffix)
+	single := b.halves[name]
+	if !b.simulates() {
+		if single = name; !b.x.Output[name] {
+			single = b.unique(name + halfSuffix)
+		}
+		b.cast(b.halves[name], single, tensor.Float32)
 	}
-	b.cast(b.halves[name], single, tensor.Float32)
 	b.built.Taps[name], current[name] = single, single
 	if e, ok := b.encoding(name); ok && quantized {
 		current[name] = b.unique(name + dequantizeSuffix)

@@ -3,6 +3,7 @@ package sensitivity
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"google.golang.org/protobuf/proto"
 
@@ -24,7 +25,6 @@ var errNoQuantizer = errors.New("it has no quantizer")
 type editor struct {
 	float, quantized, raised *onnx.Index // raised is nil if what is raised becomes float
 	built, high              *qdq.Built
-	place                    []int // float node → node of the quantized graph
 	rest                     bool
 }
 
@@ -33,18 +33,23 @@ func newEditor(o Options) (*editor, error) {
 	if o.Raised != nil {
 		d.raised = onnx.NewIndex(o.Raised.Model)
 	}
-	for i, n := range d.quantized.Nodes {
-		if n.GetDomain() != quantizerDomain {
-			d.place = append(d.place, i)
-		}
-	}
-	if len(d.place) != len(d.float.Nodes) {
-		return nil, fmt.Errorf("the quantized model has %d operators, the float one %d: it was not made from that", len(d.place), len(d.float.Nodes))
+	if len(d.built.Nodes) != len(d.float.Nodes) {
+		return nil, fmt.Errorf("the quantized model has %d of the float one's %d nodes: it was not made from that", len(d.built.Nodes), len(d.float.Nodes))
 	}
 	return d, nil
 }
 
 const quantizerDomain = "com.microsoft"
+
+// quantizer says whether a node is one of a quantizer's two.
+func quantizer(n *onnxpb.NodeProto) bool {
+	return n.GetDomain() == quantizerDomain && (n.GetOpType() == "QuantizeLinear" || n.GetOpType() == "DequantizeLinear")
+}
+
+// operator is the node of a list that the others stand around.
+func operator(list []*onnxpb.NodeProto) *onnxpb.NodeProto {
+	return list[slices.IndexFunc(list, func(n *onnxpb.NodeProto) bool { return !quantizer(n) })]
+}
 
 // of makes a candidate's edit of the base: the float graph, or with the question Rest the quantized one.
 func (d *editor) of(c Candidate) (*edit, error) {
@@ -78,7 +83,7 @@ func (d *editor) of(c Candidate) (*edit, error) {
 func pairOf(x *onnx.Index, b *qdq.Built, t string) (q, dq int, ok bool) {
 	if x.Input[t] {
 		for _, k := range x.Consumers[t] {
-			if n := x.Nodes[k]; n.GetOpType() == "QuantizeLinear" && n.GetDomain() == quantizerDomain {
+			if n := x.Nodes[k]; n.GetOpType() == "QuantizeLinear" && quantizer(n) {
 				if dq, sole := x.SoleConsumer(n.GetOutput()[0]); sole {
 					return k, dq, true
 				}
@@ -94,7 +99,7 @@ func pairOf(x *onnx.Index, b *qdq.Built, t string) (q, dq int, ok bool) {
 	return q, dq, made
 }
 
-// place gives the nodes that stand for one so far, to be changed: the last of them is the node itself or a quantizer.
+// at gives the nodes that stand in the place of one so far, to be changed.
 func (e *edit) at(x *onnx.Index, i int) []*onnxpb.NodeProto {
 	if list, ok := e.nodes[i]; ok {
 		return list
@@ -109,7 +114,7 @@ func (d *editor) param(e *edit, at [2]int) bool {
 		return false
 	}
 	if d.rest {
-		i := d.place[at[0]]
+		i := d.built.Nodes[at[0]]
 		list := e.at(d.quantized, i)
 		name := d.float.Nodes[at[0]].GetInput()[at[1]]
 		list[0].Input[at[1]] = name
@@ -118,7 +123,7 @@ func (d *editor) param(e *edit, at [2]int) bool {
 		return true
 	}
 	list := e.at(d.float, at[0])
-	list[len(list)-1].Input[at[1]] = replaced
+	operator(list).Input[at[1]] = replaced
 	if p, made := d.quantized.Producer[replaced]; made {
 		list = append([]*onnxpb.NodeProto{d.quantized.Nodes[p]}, list...)
 		d.constants(e, d.quantized, d.quantized.Nodes[p].GetInput())
@@ -149,7 +154,7 @@ func (d *editor) put(e *edit, t string, q, dq *onnxpb.NodeProto) {
 		q.Input[0], dq.Output[0] = t, rounded
 		for _, i := range d.float.Consumers[t] {
 			list := e.at(d.float, i)
-			n := list[len(list)-1]
+			n := operator(list)
 			for k, in := range n.GetInput() {
 				if in == t {
 					n.Input[k] = rounded
@@ -160,26 +165,10 @@ func (d *editor) put(e *edit, t string, q, dq *onnxpb.NodeProto) {
 		return
 	}
 	list := e.at(d.float, p)
-	n := maker(list, t)
-	for k, out := range n.GetOutput() {
-		if out == t {
-			n.Output[k] = t + "_unrounded"
-		}
-	}
+	outputs := operator(list).GetOutput()
+	outputs[slices.Index(outputs, t)] = t + "_unrounded"
 	q.Input[0], dq.Output[0] = t+"_unrounded", t
 	e.nodes[p] = append(list, q, dq)
-}
-
-// maker is the node of a list that makes a tensor.
-func maker(list []*onnxpb.NodeProto, t string) *onnxpb.NodeProto {
-	for _, n := range list {
-		for _, out := range n.GetOutput() {
-			if out == t {
-				return n
-			}
-		}
-	}
-	return list[len(list)-1]
 }
 
 // raise gives an activation of the quantized graph its other quantizer, or none.

@@ -130,7 +130,7 @@ func (o *Emulation) examine(ctx context.Context, e *engine, c *Candidate) (Resul
 	var total sums
 	for n := range o.Samples {
 		s, err := o.sample(ctx, e, emulator, taps, n, judge)
-		var bad *notFinite
+		var bad *notFiniteError
 		if errors.As(err, &bad) || errors.Is(err, runner.ErrSample) {
 			res.Reason, res.Samples = fmt.Sprintf("sample %d: %v", n+1, err), nil
 			return res, nil

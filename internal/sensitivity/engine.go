@@ -132,7 +132,7 @@ func (e *engine) divide() {
 	x := onnx.NewIndex(e.base)
 	crosses := func(name string) bool {
 		p, made := x.Producer[name]
-		return e.crosses(name) && !(made && x.Nodes[p].GetOpType() == "QuantizeLinear")
+		return e.crosses(name) && (!made || x.Nodes[p].GetOpType() != "QuantizeLinear")
 	}
 	e.division = divide(e.base, e.targets(), crosses, blockNodes)
 	if !e.division.whole(crosses) {
@@ -300,7 +300,7 @@ func (e *engine) judged(k *kept, outputs map[string]tensor.Tensor, use func(map[
 		}
 		pair, err := metric.Measure(k.ref[i].F32, got.F32)
 		if err != nil {
-			return sums{}, &notFinite{name, err}
+			return sums{}, &notFiniteError{name, err}
 		}
 		total.add(sums{pair.SumXX, pair.SumDD})
 	}
@@ -310,10 +310,10 @@ func (e *engine) judged(k *kept, outputs map[string]tensor.Tensor, use func(map[
 	return total, nil
 }
 
-// notFinite marks a candidate whose outputs cannot be compared.
-type notFinite struct {
+// notFiniteError marks a candidate whose outputs cannot be compared.
+type notFiniteError struct {
 	output string
 	err    error
 }
 
-func (n *notFinite) Error() string { return fmt.Sprintf("output %s: %v", n.output, n.err) }
+func (n *notFiniteError) Error() string { return fmt.Sprintf("output %s: %v", n.output, n.err) }

@@ -29,7 +29,7 @@ type Results struct {
 // Worst ranks for the question Alone: the most harmful first, by score if higher is better, else by SQNR. Candidates
 // without a result come last; of equal ones the one that is earlier in the list is first.
 func (r *Results) Worst() []Result {
-	return ranked(r.List, func(a, b float64) int { return cmp.Compare(a, b) })
+	return ranked(r.List, cmp.Compare)
 }
 
 // Best ranks for the question Rest: the one whose raising helps most first.

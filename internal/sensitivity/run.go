@@ -184,7 +184,7 @@ func (c *course) advance(ctx context.Context, j *job) error {
 			use = func(outputs map[string]tensor.Tensor) error { return j.judge.Add(n, outputs) }
 		}
 		s, err := e.compare(ctx, j.steps, k, use)
-		var bad *notFinite
+		var bad *notFiniteError
 		if errors.As(err, &bad) {
 			j.result.Reason = fmt.Sprintf("sample %d: %v", n+1, err)
 			return nil

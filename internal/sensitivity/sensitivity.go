@@ -15,6 +15,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/onnxruntime"
@@ -56,7 +57,7 @@ type Options struct {
 	Score      func() Judge // makes a judge for one candidate; nil: only SQNR
 
 	MemoryMiB int // bound for the tensors that are kept; 0: 1024
-	Workers   int // candidates that run beside each other; 0: 2
+	Workers   int // candidates that run beside each other, each on one thread; 0: one per core
 
 	Done func(Candidate) (Result, bool) // known results, of an earlier run; nil: none
 	Each func(Result)                   // gets every new result as it comes, one at a time; nil: nobody
@@ -77,7 +78,7 @@ func Run(ctx context.Context, r *onnxruntime.Runtime, o Options) (*Results, erro
 		o.MemoryMiB = 1024
 	}
 	if o.Workers <= 0 {
-		o.Workers = 2
+		o.Workers = runtime.GOMAXPROCS(0)
 	}
 	e, err := newEngine(ctx, r, o)
 	if err != nil {

@@ -286,7 +286,7 @@ func TestEachQuantizerRaisedIsWhatTheWholeModelGives(t *testing.T) {
 		}
 		for _, got := range res.List {
 			spec, _ := variant.Parse("w8a8")
-			built, err := qdq.Build(b.m, b.p, spec, func(tensor string, v variant.Spec) (quant.Encoding, bool) {
+			built, err := qdq.Build(b.m, b.p, spec, func(tensor string, _ variant.Spec) (quant.Encoding, bool) {
 				switch {
 				case tensor != got.Candidate.Name:
 					return b.built.Encodings[tensor], true
@@ -305,6 +305,29 @@ func TestEachQuantizerRaisedIsWhatTheWholeModelGives(t *testing.T) {
 			if d := math.Abs(got.SQNR.V - want); d > 0.25 { // biases have the scale of their input, which changes there
 				t.Errorf("%s %s: %.4f dB, the whole model gives %.4f", got.Candidate.Name, name, got.SQNR.V, want)
 			}
+		}
+	}
+}
+
+func TestWhatIsChosenAlreadyStays(t *testing.T) {
+	t.Parallel()
+	m, samples := toy(t)
+	b := prepare(t, m, samples)
+	spec, _ := variant.Parse("w8a8")
+	spec.Choices = variant.Choices{"y3": {Bits: 16}, "y4": {Float: true}}
+	var err error
+	if b.built, err = qdq.Build(b.m, b.p, spec, b.stats.Activation); err != nil {
+		t.Fatal(err)
+	}
+	o := b.options(slices.Concat(sensitivity.Activations(b.p), sensitivity.Weights(b.m, b.p)))
+	o.Question, o.Raised = sensitivity.Rest, b.build(t, "w8a16", variant.CPU)
+	res := b.examine(t, o)
+	if want := b.oracle(t, b.built.Model, b.built.Taps, []string{"cat", "side"}); math.Abs(res.Base.SQNR.V-want) > near {
+		t.Errorf("everything as chosen: %v, want %.4f", res.Base.SQNR, want)
+	}
+	for _, r := range res.List {
+		if !r.SQNR.OK && r.Reason == "" || r.Candidate.Name == "y3" && r.SQNR != res.Base.SQNR {
+			t.Errorf("%+v", r)
 		}
 	}
 }
