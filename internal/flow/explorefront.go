@@ -36,7 +36,7 @@ func (x *explorer) front(ctx context.Context) error {
 	}
 	chosen := search.Thin(search.Front(list), list, mostPoints, func(i int) bool { return list[i].Score >= x.spec.Target })
 	x.progress.Phase("scoring the front", len(chosen)+2)
-	added := map[string]bool{search.Set{}.Key(): x.recipe.Name == x.asked.Name && x.recipe.Calibrator == x.asked.Calibrator}
+	added := map[string]bool{search.Set{}.Key(): x.recipe.Equal(x.asked)}
 	add := func(set search.Set) error {
 		if added[set.Key()] {
 			return nil
@@ -168,7 +168,7 @@ func (x *explorer) neighbours(choices variant.Choices) []string {
 // the search.
 func (x *explorer) reachOut(byHarm []int, points []search.Point, list []search.Priced, add func(search.Set) error) error {
 	good := func() bool {
-		return slices.ContainsFunc(x.found.Points, func(p result.ExplorePoint) bool { return len(p.Changed) > 0 && x.holds(&p) })
+		return slices.ContainsFunc(x.found.Points, func(p result.ExplorePoint) bool { return p.Recipe.ActBits == x.recipe.ActBits && x.holds(&p) })
 	}
 	best := -1
 	for i := range points {

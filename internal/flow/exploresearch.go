@@ -347,6 +347,9 @@ func (x *explorer) timed(title string, reserve time.Duration) {
 // reserve is what the last steps will take: the points of the front on all pictures, each priced.
 func (x *explorer) reserve(e variant.Engine) time.Duration {
 	share := 0.2
+	if e == variant.HTP {
+		share = 0.35
+	}
 	if e == variant.CPU && x.spec.Engine == variant.HTP {
 		share = 0.75 // most of the time is the emulator's
 	}
