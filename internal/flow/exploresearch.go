@@ -409,8 +409,8 @@ func (x *explorer) leastEmulated(ctx context.Context, s *search.Search, set sear
 		found, err = s.Prune(ctx, found)
 	}
 	if err == nil && reached {
-		const tries = 2
-		_, err = s.Exchange(ctx, found, order, tries, x.alternatives)
+		const tries = 2 // what other calibrators bring the simulation has told
+		_, err = s.Exchange(ctx, found, order, tries, nil)
 	}
 	if errors.Is(err, search.ErrBudget) {
 		err = nil
