@@ -88,9 +88,11 @@ func TestADetectorIsHealedOnTheCPU(t *testing.T) {
 		t.Errorf("%v", x.Commands)
 	}
 
-	// A second run finds everything in the database, and the same.
+	// A second run finds what the first found in the database, and comes to the same. What was given up under one floor is scored
+	// again under a lower one.
+	const anew = 3
 	again := explored(t, 0, args...)
-	if again.Resumed == 0 || !x.Budget && again.Resumed != again.Tries {
+	if again.Resumed == 0 || !x.Budget && again.Tries-again.Resumed > anew {
 		t.Errorf("%d of %d candidates were known", again.Resumed, again.Tries)
 	}
 	if x.Budget || again.Budget {

@@ -128,32 +128,45 @@ func (t *trials) onAll(ctx context.Context, c candidate) (*trial, error) {
 	return t.try(ctx, c, len(t.s.shots), 0)
 }
 
+// try scores a candidate. What was found on the pictures of the search and on all of them is kept apart, so that a search that goes
+// on takes the way that it took before: also past a candidate that was given up, and scored on all pictures later.
 func (t *trials) try(ctx context.Context, c candidate, upto int, floor float64) (*trial, error) {
-	key, err := t.key("score", c, nil)
-	if err != nil {
-		return nil, err
+	keys := make([]string, 2)
+	for i, question := range []string{"score", "score on all"} {
+		var err error
+		if keys[i], err = t.key(question, c, nil); err != nil {
+			return nil, err
+		}
 	}
 	enough := func(x *trial) bool {
 		return x != nil && (x.Whole || upto <= t.s.searched && (!x.Partial || floor >= x.Floor))
 	}
-	if x := t.known[key]; enough(x) {
-		return x, nil
+	own := keys[0]
+	if upto > t.s.searched {
+		own = keys[1]
 	}
-	stored := &trial{}
-	if ok, err := t.recall(ctx, key, stored); err != nil {
-		return nil, err
-	} else if ok && enough(stored) {
-		t.known[key] = stored
-		t.tried, t.again = t.tried+1, t.again+1
-		return stored, nil
+	for _, key := range keys {
+		if x := t.known[key]; enough(x) {
+			return x, nil
+		}
+		stored := &trial{}
+		ok, err := t.recall(ctx, key, stored)
+		if err != nil {
+			return nil, err
+		}
+		if ok && enough(stored) {
+			t.known[key] = stored
+			t.tried, t.again = t.tried+1, t.again+1
+			return stored, nil
+		}
 	}
-	x, err := t.score(ctx, key, c, upto, floor)
+	x, err := t.score(ctx, keys[0], c, upto, floor)
 	if err != nil {
 		return nil, err
 	}
-	t.known[key] = x
+	t.known[own] = x
 	t.tried++
-	return x, t.remember(ctx, key, "score", x)
+	return x, t.remember(ctx, own, "score", x)
 }
 
 // score runs a candidate on the pictures that it has not seen yet.
