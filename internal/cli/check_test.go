@@ -35,7 +35,7 @@ func run(t *testing.T, args ...string) (status int, stdout, stderr string) {
 	t.Helper()
 	fixture.Runtime(t)
 	var out, err bytes.Buffer
-	if len(args) > 0 && (args[0] == "check" || args[0] == "eval" || args[0] == "quantize" || args[0] == "estimate" || (args[0] == "optimize" || args[0] == "lint") && len(args) > 2) {
+	if len(args) > 0 && (args[0] == "check" || args[0] == "explore" || args[0] == "eval" || args[0] == "quantize" || args[0] == "estimate" || (args[0] == "optimize" || args[0] == "lint") && len(args) > 2) {
 		args = append(args, "--threads", strconv.Itoa(fixture.Threads))
 	}
 	status = Run(t.Context(), args, strings.NewReader(""), &out, &err)

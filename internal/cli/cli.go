@@ -52,6 +52,7 @@ type program struct {
 	Device    deviceCmd    `cmd:"" help:"Show, watch, unlock or clean up a device."`
 	Doctor    doctorCmd    `cmd:"" help:"List what is there and what is missing, with the command that brings it."`
 	Version   versionCmd   `cmd:"" help:"Print the version."`
+	Explore   exploreCmd   `cmd:"" help:"Find the few layers that need more bits: where the score is lost, the smallest cure, what it costs."`
 }
 
 // console is where a command reads and writes. Stdout is for results, stderr for people.

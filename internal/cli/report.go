@@ -39,6 +39,9 @@ func (c *reportCmd) Run(con *console) error {
 		fmt.Fprintf(con.stderr, "quantcheck: %s\n", report.Printable(p))
 	}
 	counts := fmt.Sprintf("%d runs, %d evaluations, %d estimates", len(content.Runs), len(content.Evaluations), len(content.Estimates))
+	if n := len(content.Explorations); n > 0 {
+		counts += fmt.Sprintf(", %d explorations", n)
+	}
 	_, err = fmt.Fprintf(con.stdout, "%s: %s\n", report.Printable(path), counts)
 	return err
 }
@@ -95,6 +98,9 @@ func besideRuns(con *console, folder workspace.Folder, db *workspace.Store) (web
 	c.Cycles, c.Problems = folder.Cycles()
 	if c.Estimates, err = db.Estimates(con.ctx); err != nil && con.ctx.Err() == nil {
 		c.Estimates, c.Problems = nil, append(c.Problems, err.Error())
+	}
+	if c.Explorations, err = db.Explorations(con.ctx); err != nil && con.ctx.Err() == nil {
+		c.Explorations, c.Problems = nil, append(c.Problems, err.Error())
 	}
 	return c, con.ctx.Err()
 }

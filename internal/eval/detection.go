@@ -246,14 +246,9 @@ func (b *Boxes) Conclude(e *result.Evaluation) error {
 	if b.decoder != nil {
 		e.Reading = fmt.Sprintf("%s (%s); confidence over %g, NMS at IoU %g, %d boxes", b.decoder.Name, b.why, b.settled.Confidence, b.settled.IoU, b.settled.Most)
 	}
-	params := coco.DefaultParams(coco.Boxes)
-	params.Images, params.Strict = b.scored, b.strict
-	if b.settled.Most > 100 { // what COCO's benchmark does not look at is looked at if it was asked for
-		params.MaxDets = []int{1, 10, 100, b.settled.Most}
-	}
 	for i := range e.Models {
 		m := &e.Models[i]
-		r, err := coco.Evaluate(b.data.Set, b.models[i].found, params)
+		r, err := b.evaluate(i, b.scored)
 		if err != nil {
 			return fmt.Errorf("%s: %w", m.Name, err)
 		}
@@ -283,6 +278,25 @@ func (b *Boxes) Conclude(e *result.Evaluation) error {
 	e.Problems = append(e.Problems, append(b.data.Problems.List(), b.problems.List()...)...)
 	e.Truth = b.data.Set
 	return nil
+}
+
+// evaluate scores what a model found on some of the pictures.
+func (b *Boxes) evaluate(model int, images []int64) (*coco.Result, error) {
+	params := coco.DefaultParams(coco.Boxes)
+	params.Images, params.Strict = images, b.strict
+	if b.settled.Most > 100 { // what COCO's benchmark does not look at is looked at if it was asked for
+		params.MaxDets = []int{1, 10, 100, b.settled.Most}
+	}
+	return coco.Evaluate(b.data.Set, b.models[model].found, params)
+}
+
+// ScoreOf implements Partial.
+func (b *Boxes) ScoreOf(model int, images []int64) (metric.Value, error) {
+	r, err := b.evaluate(model, images)
+	if err != nil {
+		return metric.Value{}, err
+	}
+	return orNothing(r.Stats[0]), nil
 }
 
 // orNothing takes pycocotools' −1 for what it is: no value.

@@ -38,6 +38,13 @@ type Scorer interface {
 	Conclude(e *result.Evaluation) error
 }
 
+// Partial is a Scorer that can score some of its pictures.
+type Partial interface {
+	Scorer
+	// ScoreOf is a model's first score on some of the pictures that were scored, by the numbers of their images.
+	ScoreOf(model int, images []int64) (metric.Value, error)
+}
+
 // Sink takes pictures that the models' outputs were made into. It gives the path under which one will lie.
 type Sink interface {
 	Mask(model int, picture string, png []byte) (path string, err error)

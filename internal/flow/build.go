@@ -35,6 +35,7 @@ type build struct {
 	device    DeviceRunner
 	compared  *dataset.Set
 	loader    dataset.Loader
+	stats     *calib.Statistics                // of a calibration that was made already; nil: b makes it
 	samples   int                              // that are compared
 	skipped   []string                         // what was said of samples that could not be read
 	floats    []map[string]*onnxpb.TensorProto // per variant: float originals of its constants
@@ -105,8 +106,8 @@ func (b *build) model(ctx context.Context, calibrating *dataset.Set, loader data
 			ready[i] = m
 		}
 	}
-	var stats *calib.Statistics
-	if needsCalibration(b.variants) {
+	stats := b.stats
+	if stats == nil && needsCalibration(b.variants) {
 		var err error
 		if stats, err = b.calibrate(ctx, calibrating, loader); err != nil {
 			return err

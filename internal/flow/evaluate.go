@@ -196,26 +196,34 @@ func (e *evaluation) close() {
 	}
 }
 
+// findOutputs gives the layers that are the model's outputs, in the order in which it names them, and keeps their names.
+func (e *evaluation) findOutputs() ([]int, error) {
+	ref := e.b.ref
+	var layers []int
+	for k, l := range ref.layers {
+		if l.Output && ref.incomparable(l) == "" || slices.Contains(ref.model.Outputs(), l.Name) && integers(ref.types[l.Name].DType) {
+			layers = append(layers, k)
+		}
+	}
+	if len(layers) == 0 {
+		return nil, usage(errors.New("none of the model's outputs holds numbers"))
+	}
+	position := func(name string) int { return slices.Index(ref.model.Outputs(), name) }
+	slices.SortStableFunc(layers, func(i, k int) int { return position(ref.layers[i].Name) - position(ref.layers[k].Name) })
+	e.outputs = nil
+	for _, k := range layers {
+		e.outputs = append(e.outputs, ref.layers[k].Name)
+	}
+	return layers, nil
+}
+
 // open compiles the models with their outputs alone.
 func (e *evaluation) open(ctx context.Context) error {
 	b := e.b
-	var layers []int
-	for k, l := range b.ref.layers {
-		if l.Output && b.ref.incomparable(l) == "" || slices.Contains(b.ref.model.Outputs(), l.Name) && integers(b.ref.types[l.Name].DType) {
-			layers, e.outputs = append(layers, k), append(e.outputs, l.Name)
-		}
+	layers, err := e.findOutputs()
+	if err != nil {
+		return err
 	}
-	if len(e.outputs) == 0 {
-		return usage(errors.New("none of the model's outputs holds numbers"))
-	}
-	// In the order in which the model names them.
-	position := func(name string) int { return slices.Index(b.ref.model.Outputs(), name) }
-	slices.SortStableFunc(layers, func(i, k int) int { return position(b.ref.layers[i].Name) - position(b.ref.layers[k].Name) })
-	e.outputs = nil
-	for _, k := range layers {
-		e.outputs = append(e.outputs, b.ref.layers[k].Name)
-	}
-	var err error
 	if e.float, err = ort.New(b.r, b.ref.model, ort.Options{Taps: e.outputs, Arena: b.arena, Types: b.ref.types}); err != nil {
 		return err
 	}

@@ -29,6 +29,8 @@ type page struct {
 	Images      []string     `json:"images"` // data URLs of the evaluations' pictures
 	Estimates   []estimate   `json:"estimates"`
 	Timed       []timed      `json:"timed"`
+
+	Explorations []*result.Explored `json:"explorations"` // as they are; ui/src/explore.ts has their types
 }
 
 type metricInfo struct {

@@ -37,7 +37,9 @@ type Content struct {
 	Evaluations []*result.Evaluation // oldest first
 	Cycles      []*result.Cycles
 	Estimates   []*result.Estimated // oldest first; those without a timeline are shown without one
-	Problems    []string            // said at its top
+	// Explorations are oldest first.
+	Explorations []*result.Explored
+	Problems     []string // said at its top
 }
 
 // Build makes the page. Pictures and masks are read from their files; those that are not there any more are left out and
@@ -47,7 +49,7 @@ func Build(c Content) ([]byte, error) {
 	if err != nil {
 		return nil, ErrNotBuilt
 	}
-	p := page{Tool: "quantcheck " + machine.Version, Problems: append([]string{}, c.Problems...), Metrics: metrics(), Runs: []run{}, Evaluations: []evaluation{}, Cycles: []cycles{}, Estimates: []estimate{}, Timed: join(c.Runs, c.Estimates)}
+	p := page{Tool: "quantcheck " + machine.Version, Problems: append([]string{}, c.Problems...), Metrics: metrics(), Runs: []run{}, Evaluations: []evaluation{}, Cycles: []cycles{}, Estimates: []estimate{}, Timed: join(c.Runs, c.Estimates), Explorations: []*result.Explored{}}
 	for _, r := range c.Runs {
 		p.Runs = append(p.Runs, describe(r))
 	}
@@ -60,6 +62,9 @@ func Build(c Content) ([]byte, error) {
 	}
 	for _, one := range c.Estimates {
 		p.Estimates = append(p.Estimates, describeEstimate(one))
+	}
+	for _, one := range c.Explorations {
+		p.Explorations = append(p.Explorations, describeExploration(one))
 	}
 	p.Images = pictures.urls
 	var packed bytes.Buffer

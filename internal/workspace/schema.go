@@ -1,7 +1,7 @@
 package workspace
 
 // schemaVersion is the version of the tables below. A database of a later version is not read.
-const schemaVersion = 3
+const schemaVersion = 4
 
 // schema are the tables. Times are UTC in RFC 3339; JSON columns hold what internal/result marshals; a metric that is
 // not defined is NULL, an infinite one is ±9e999, which SQLite stores as ±Inf.
@@ -112,7 +112,26 @@ CREATE TABLE sample_metrics (
   CosSim REAL, MSE REAL, SAR REAL, PearsonR REAL, DKL REAL, SQNR REAL, MaxAbs REAL, MAE REAL, MeanSteps REAL, MaxSteps REAL,
   PRIMARY KEY (run, variant, layer, scope, sample)
 ) WITHOUT ROWID;
-` + modelTables
+` + modelTables + explorationTables
+
+// explorationTables hold what explorations found, and what they found out on the way: an exploration that was killed goes on there.
+const explorationTables = `
+CREATE TABLE explorations (
+  id      INTEGER PRIMARY KEY,
+  name    TEXT NOT NULL,
+  started TEXT NOT NULL,
+  seconds REAL NOT NULL,
+  model   TEXT NOT NULL,
+  verdict TEXT NOT NULL,
+  result  TEXT NOT NULL        -- JSON: all of it
+);
+CREATE TABLE trials (
+  key   TEXT PRIMARY KEY,      -- SHA-256 of all that the value depends on
+  kind  TEXT NOT NULL,         -- score | distance | price | sensitivity | rewrite
+  made  TEXT NOT NULL,
+  value TEXT NOT NULL          -- JSON
+) WITHOUT ROWID;
+`
 
 // modelTables hold what model files say of themselves, without a run, evaluations, and estimates.
 const modelTables = `
@@ -221,7 +240,7 @@ ALTER TABLE variants ADD COLUMN container TEXT;
 ALTER TABLE variants ADD COLUMN time TEXT;
 ALTER TABLE layer_results ADD COLUMN cycles REAL;
 ALTER TABLE layer_results ADD COLUMN rule TEXT NOT NULL DEFAULT '';
-` + modelTables}
+` + modelTables, explorationTables}
 
 // The scopes of metrics.
 const (

@@ -1,4 +1,5 @@
 // The page's data, as internal/web writes it: columns over the layers of a run, numbers in text, gzip, base64.
+import type { Exploration } from './explore'
 import type { Cycles, Evaluation } from './scores'
 import type { Estimate, Timed } from './time'
 
@@ -29,7 +30,7 @@ export interface Run {
 }
 export interface Page {
   tool: string; problems: string[]; metrics: Metric[]; runs: Run[]; evaluations: Evaluation[]; cycles: Cycles[]; images: string[]
-  estimates: Estimate[]; timed: Timed[]
+  estimates: Estimate[]; timed: Timed[]; explorations: Exploration[]
 }
 
 /** What is looked at in the runs; it outlives the view. */

@@ -1,0 +1,237 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"quantcheck/internal/encodings"
+	"quantcheck/internal/eval"
+	"quantcheck/internal/flow"
+	"quantcheck/internal/onnx"
+	"quantcheck/internal/report"
+	"quantcheck/internal/result"
+	"quantcheck/internal/variant"
+	"quantcheck/internal/web"
+	"quantcheck/internal/workspace"
+)
+
+type exploreCmd struct {
+	Model   string `arg:"" help:"The float model, an .onnx file or a Luxonis NN archive of one."`
+	Images  string `placeholder:"PATH" help:"The pictures; with --data, where they do not lie beside it."`
+	Task    string `placeholder:"TASK" help:"detection, segmentation, depth, classification, or agreement: no labels, the agreement with float is the score (agreement without --data, else from the model's YAML)."`
+	Data    string `placeholder:"PATH" help:"The truth, as for eval."`
+	Calib   string `placeholder:"PATH" help:"Samples that calibrate (the first 32 pictures of the search)."`
+	Limit   int    `placeholder:"N" help:"Take the first N pictures."`
+	Variant string `placeholder:"SPEC" help:"The recipe that is explored, and kept; without it w8a8, and the search starts from the calibrator that scores best."`
+
+	Target string        `default:"99%" placeholder:"99%" help:"Share of the float model's score that has to be reached (99%)."`
+	Budget time.Duration `default:"5m" placeholder:"5m" help:"When it is spent, the best so far is given; the same command goes on from there (5m)."`
+	Engine string        `enum:"auto,cpu,htp" default:"auto" placeholder:"cpu|htp" help:"What has the last word: the simulation, or the emulator of the DSP (htp where it is installed)."`
+	Soc    string        `default:"rvc4" placeholder:"rvc4" help:"The chip of the estimates, as for estimate (rvc4)."`
+	Apply  bool          `help:"Write the recommended model: QDQ ONNX, encodings in all formats, DLC, and the commands that take them."`
+	Out    string        `default:"." placeholder:"DIR" help:"Workspace that the results go to, and that an interrupted exploration goes on from (the working folder)."`
+	Name   string        `help:"Name of the model in the results (the file's name)."`
+	JSON   bool          `name:"json" help:"Print the whole result as JSON."`
+
+	Decoder string `placeholder:"NAME" help:"How a detector's outputs are read, as for eval (recognised)."`
+
+	Input inputFlags  `embed:"" group:"Input:"`
+	ORT   engineFlags `embed:"" group:"Engine:"`
+	HTP   htpFlags    `embed:"" group:"Emulator:"`
+
+	Memory string `default:"2GiB" placeholder:"SIZE" help:"Bound for the tensors that are held at once (2GiB)."`
+}
+
+// Help documents the command.
+func (exploreCmd) Help() string {
+	return "Says where a quantized model loses its score, finds the smallest change that brings it back, and says what that costs. Every third picture is held out: it takes no part in the search, and what is found is scored on it too. Status 3: the target is out of reach, or nothing could be searched."
+}
+
+func (c *exploreCmd) spec() (result.ExploreSpec, eval.Config, error) {
+	e := evalCmd{
+		Model: c.Model, Task: c.Task, Data: c.Data, Images: c.Images, Calib: c.Calib, Limit: c.Limit, Variant: []string{"w8a8"}, Out: c.Out, Name: c.Name,
+		Decoder: c.Decoder, Conf: -1, NmsIou: -1, MaxDet: -1, Input: c.Input, Engine: c.ORT, HTP: c.HTP, Memory: c.Memory,
+	}
+	if c.Data == "" {
+		switch {
+		case c.Images == "":
+			return result.ExploreSpec{}, eval.Config{}, usagef("--images PATH: the pictures to explore on (or --task and --data)")
+		case c.Task != "" && c.Task != string(result.Agreement):
+			return result.ExploreSpec{}, eval.Config{}, usagef("--task %s needs labels: --data PATH", c.Task)
+		}
+		e.Task, e.Data, e.Images = string(result.Agreement), c.Images, ""
+	}
+	if c.Variant != "" {
+		e.Variant = []string{c.Variant}
+	}
+	target, err := share(c.Target)
+	if err != nil {
+		return result.ExploreSpec{}, eval.Config{}, err
+	}
+	spec, config, err := e.spec()
+	c.Input.notes = e.Input.notes
+	return result.ExploreSpec{
+		EvalSpec: spec, Target: target, Seconds: c.Budget.Seconds(), Chip: c.Soc, Fixed: c.Variant != "", Apply: c.Apply,
+	}, config, err
+}
+
+// share reads a share, such as 99% or 0.99.
+func share(text string) (float64, error) {
+	number, percent := strings.CutSuffix(strings.TrimSpace(text), "%")
+	v, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
+	if percent {
+		v /= 100
+	}
+	if err != nil || !(v > 0 && v <= 1) || math.IsNaN(v) {
+		return 0, usagef("--target %s: a share of the float model's score, such as 99%%", text)
+	}
+	return v, nil
+}
+
+func (c *exploreCmd) Run(con *console) error {
+	spec, config, err := c.spec()
+	if err != nil {
+		return err
+	}
+	if err := checkOut(spec.Out); err != nil {
+		return err
+	}
+	r, err := c.ORT.open()
+	if err != nil {
+		return err
+	}
+	engines := c.HTP.engines(r)
+	switch c.Engine {
+	case "htp":
+		spec.Engine = variant.HTP
+	case "auto":
+		if _, err := engines.HTP(); err == nil {
+			spec.Engine, spec.Auto = variant.HTP, true
+		}
+	}
+	folder := workspace.Folder(spec.Out)
+	var problems []string
+	spec.Measured, problems = measuredCycles(folder, spec)
+	db, err := workspace.OpenStore(con.ctx, folder)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	progress := newProgress(con.stderr)
+	defer progress.clear()
+	x, err := flow.Explore(con.ctx, engines, spec, config, db, progress)
+	if err != nil {
+		return err
+	}
+	x.Warnings = append(append(x.Warnings, c.Input.notes...), problems...)
+	if err := c.write(con, folder, db, x); err != nil {
+		return err
+	}
+	progress.clear()
+	if c.JSON {
+		err = report.JSON(con.stdout, x.Explored)
+	} else {
+		report.Explored(con.stdout, x.Explored)
+	}
+	if err == nil && !x.Reached {
+		fmt.Fprintf(con.stderr, "quantcheck: %s: %s\n", x.Verdict, strings.Join(x.Limits, "; "))
+		return errNo
+	}
+	return err
+}
+
+// measuredCycles are the cycles of a benchmark of the recipe in the workspace, models_dlc/<model>-<recipe>/ or models_dlc/<model>/;
+// 0 if there is none.
+func measuredCycles(folder workspace.Folder, spec result.ExploreSpec) (cycles float64, problems []string) {
+	list, problems := folder.Cycles()
+	for _, name := range []string{spec.Name + "-" + variant.Clean(spec.Variants[0]), spec.Name} {
+		for _, c := range list {
+			if c.Model != name {
+				continue
+			}
+			for _, l := range c.Layers {
+				cycles += l.Mean
+			}
+			return cycles, problems
+		}
+	}
+	return 0, problems
+}
+
+// write stores the exploration, and writes what was asked for and the page.
+func (c *exploreCmd) write(con *console, folder workspace.Folder, db *workspace.Store, x *flow.Exploration) error {
+	if fix := x.Fix(); fix != nil {
+		if err := c.apply(folder, x, fix); err != nil {
+			return err
+		}
+	}
+	x.Files = append(x.Files, folder.Database())
+	if err := db.AddExploration(con.ctx, x.Explored); err != nil {
+		return err
+	}
+	content, err := writePage(con, folder, db, folder.Report())
+	switch {
+	case errors.Is(err, web.ErrNotBuilt):
+		x.Warnings = append(x.Warnings, err.Error())
+	case err != nil:
+		return err
+	default:
+		x.Files = append([]string{folder.Report()}, x.Files...)
+	}
+	x.Warnings = append(x.Warnings, content.Problems...)
+	return nil
+}
+
+// apply writes the recommended model in every form, and says how each is used.
+func (c *exploreCmd) apply(folder workspace.Folder, x *flow.Exploration, fix *flow.Fix) error {
+	const what = "explored"
+	dir := folder.ModelONNX(x.Name, what)
+	path := func(ending string) string { return filepath.Join(dir, x.Name+"-"+what+ending) }
+	if err := onnx.Save(fix.Model, path(".onnx")); err != nil {
+		return err
+	}
+	x.Files = append(x.Files, path(".onnx"))
+	for _, version := range encodings.Versions {
+		data, err := encodings.Write(version, fix.Layers, fix.Variant)
+		if err != nil {
+			return err
+		}
+		file := path("-encodings-" + version + ".json")
+		if err := workspace.WriteFile(file, data); err != nil {
+			return err
+		}
+		x.Files = append(x.Files, file)
+	}
+	if fix.DLC != nil {
+		file := filepath.Join(folder.ModelDLC(x.Name+"-"+what), x.Name+"-"+what+".dlc")
+		if err := workspace.WriteFile(file, fix.DLC); err != nil {
+			return err
+		}
+		x.Files = append(x.Files, file)
+	} else {
+		x.Warnings = append(x.Warnings, "no DLC was written: "+fix.Problem)
+	}
+	x.Commands = commands(x.Explored, path)
+	return nil
+}
+
+// commands are those of SNPE and QAIRT that take the files.
+func commands(x *result.Explored, path func(string) string) []string {
+	best := x.Points[x.Best].Recipe
+	quant := fmt.Sprintf("snpe-dlc-quant --input_dlc %[1]s.dlc --input_list LIST.txt --output_dlc %[1]s-quant.dlc --override_params --weights_bitwidth %[2]d --act_bitwidth %[3]d --bias_bitwidth %[4]d",
+		x.Name, best.WeightBits, best.ActBits, best.BiasBits)
+	if best.PerChannel {
+		quant += " --use_per_channel_quantization"
+	}
+	overrides := path("-encodings-0.6.1.json")
+	return []string{
+		fmt.Sprintf("snpe-onnx-to-dlc -i %s --quantization_overrides %s -o %s.dlc", x.Spec.Model, overrides, x.Name),
+		quant,
+		fmt.Sprintf("qairt-converter --input_network %s --quantization_overrides %s --output_path %s.dlc", x.Spec.Model, path("-encodings-1.0.0.json"), x.Name),
+	}
+}

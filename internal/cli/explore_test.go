@@ -1,0 +1,228 @@
+package cli
+
+import (
+	"encoding/json"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"quantcheck/internal/encodings"
+	"quantcheck/internal/fixture"
+	"quantcheck/internal/onnx/onnxpb"
+	"quantcheck/internal/result"
+	"quantcheck/internal/workspace"
+)
+
+// explored runs explore on the CPU and reads its JSON.
+func explored(t *testing.T, want int, args ...string) result.Explored {
+	t.Helper()
+	status, stdout, stderr := run(t, append([]string{"explore", "--json", "--engine", "cpu"}, args...)...)
+	var x result.Explored
+	if err := json.Unmarshal([]byte(stdout), &x); status != want || err != nil {
+		t.Fatalf("status %d, want %d: %v %s %s", status, want, err, stdout, stderr)
+	}
+	return x
+}
+
+func TestADetectorIsHealedOnTheCPU(t *testing.T) {
+	dir := t.TempDir()
+	args := append(yoloxNano(t), "--limit", "4", "--out", dir, "--target", "75%", "--budget", "90s", "--variant", "w8a8", "--apply")
+	x := explored(t, 0, args...)
+	best, start := x.Points[x.Best], x.Points[x.Start]
+	if !x.Reached || x.Verdict != result.BitsHeal || len(x.Story) != 3 || best.Scored.Share.V < 0.75 {
+		t.Errorf("%v %v %v %v", x.Reached, x.Verdict, x.Story, best.Scored)
+	}
+	if start.Scored.Share.V > 0.74 || len(start.Changed) > 0 {
+		t.Errorf("the start is %+v", start)
+	}
+	if x.Pictures != (result.PictureCounts{Calibrating: 3, Searched: 3, HeldOut: 1}) {
+		t.Errorf("%+v", x.Pictures)
+	}
+	var origins []string
+	for _, o := range x.Origins {
+		origins = append(origins, o.Kind+" "+o.Name)
+	}
+	for _, want := range []string{"part weights only", "part activations only", "granularity per-tensor", "calibrator enhanced", "calibrator mse", "bias bias8", "width 16-bit activations"} {
+		if !slices.Contains(origins, want) {
+			t.Errorf("%s is missing in %v", want, origins)
+		}
+	}
+	for _, p := range x.Points {
+		if !p.Scored.HeldShare.OK || !p.Price.OK || len(p.Scored.ByClass) != 80 {
+			t.Errorf("%s: %+v %v", p.Title, p.Scored, p.Price)
+		}
+	}
+	if len(x.Layers) < 300 || !x.Layers[1].SQNR.OK || !x.Layers[1].Local.OK || !x.Layers[1].Accumulated.OK {
+		t.Errorf("%d layers, %+v", len(x.Layers), x.Layers[1])
+	}
+	// The encodings hold the widths that were chosen.
+	wide := map[string]bool{}
+	for _, c := range best.Changed {
+		for _, name := range append([]string{c.Tensor}, c.Also...) {
+			wide[name] = true
+		}
+	}
+	for _, version := range encodings.Versions {
+		data, err := os.ReadFile(filepath.Join(dir, "models_onnx", "yolox_nano-explored", "yolox_nano-explored-encodings-"+version+".json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		asked, err := encodings.Read(data)
+		if err != nil {
+			t.Fatal(version, err)
+		}
+		for name, a := range asked {
+			if strings.HasPrefix(name, "head") || strings.HasPrefix(name, "backbone") || best.Recipe.ActBits == 16 {
+				continue // weights, or everything wide
+			}
+			if bits := a.Bits; (bits == 16) != wide[name] && bits != 32 {
+				t.Errorf("%s: %s has %d bits", version, name, bits)
+			}
+		}
+	}
+	if len(x.Commands) != 3 || !strings.Contains(x.Commands[0], "--quantization_overrides") || !strings.Contains(x.Commands[1], "--override_params") {
+		t.Errorf("%v", x.Commands)
+	}
+
+	// A second run finds what the first found in the database, and comes to the same. What was given up under one floor is scored
+	// again under a lower one.
+	const anew = 3
+	again := explored(t, 0, args...)
+	if again.Resumed == 0 || !x.Budget && again.Tries-again.Resumed > anew {
+		t.Errorf("%d of %d candidates were known", again.Resumed, again.Tries)
+	}
+	if x.Budget || again.Budget {
+		t.Log("the machine is too slow to compare two whole searches")
+	} else if a, b := again.Points[again.Best], best; !slices.EqualFunc(a.Changed, b.Changed, func(p, q result.ChangedLayer) bool { return p.Tensor == q.Tensor }) || a.Scored.All != b.Scored.All {
+		t.Errorf("%v, then %v", b.Changed, a.Changed)
+	}
+	db, err := workspace.OpenExisting(t.Context(), workspace.Folder(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if list, err := db.Explorations(t.Context()); err != nil || len(list) != 2 || list[1].ID != again.ID {
+		t.Errorf("%v %v", list, err)
+	}
+}
+
+func TestAModelThatIsGoodIsToldSoWithoutASearch(t *testing.T) {
+	t.Parallel()
+	x := explored(t, 0, smallModel(t, nil), "--images", pictures(t, 6), "--out", t.TempDir(), "--target", "90%")
+	if x.Verdict != result.AlreadyGood || x.Tries != 1 || len(x.Points) != 1 || x.Best != 0 || !x.Reached {
+		t.Errorf("%v, %d tries, %d points", x.Verdict, x.Tries, len(x.Points))
+	}
+	if x.Task != result.Agreement || x.Column.Key != "cosine" || !slices.ContainsFunc(x.Warnings, func(s string) bool { return strings.Contains(s, "no labels") }) {
+		t.Errorf("%v %v %v", x.Task, x.Column, x.Warnings)
+	}
+}
+
+func TestWhatCannotBeExploredIsSaid(t *testing.T) {
+	t.Parallel()
+	small := smallModel(t, nil)
+	six := pictures(t, 6)
+	tests := []struct {
+		name   string
+		args   []string
+		status int
+		says   string
+	}{
+		{"no pictures", []string{small}, exitUsage, "--images PATH"},
+		{"labels are missing", []string{small, "--images", six, "--task", "detection"}, exitUsage, "needs labels"},
+		{"a target over all", []string{small, "--images", six, "--target", "120%"}, exitUsage, "--target 120%"},
+		{"a target that is none", []string{small, "--images", six, "--target", "much"}, exitUsage, "--target much"},
+		{"no time at all", []string{small, "--images", six, "--budget", "0s"}, exitUsage, "a budget"},
+		{"no recipe", []string{small, "--images", six, "--variant", "fp16"}, exitUsage, "one recipe"},
+		{"one picture", []string{small, "--images", pictures(t, 1), "--target", "100%"}, exitNo, "one picture only"},
+		{"pictures that are alike", []string{small, "--images", alike(t), "--target", "100%"}, exitNo, "the same outputs"},
+		{"no such folder", []string{small, "--images", filepath.Join(t.TempDir(), "none")}, exitUsage, "none"},
+		{"nothing to quantize", []string{integerModel(t), "--images", six}, exitUsage, "nothing to explore"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			status, stdout, stderr := run(t, append([]string{"explore", "--engine", "cpu", "--out", t.TempDir()}, tt.args...)...)
+			if status != tt.status || !strings.Contains(stdout+stderr, tt.says) {
+				t.Errorf("status %d, want %d; %s%s", status, tt.status, stdout, stderr)
+			}
+		})
+	}
+}
+
+// alike is a folder with the same picture three times.
+func alike(t *testing.T) string {
+	t.Helper()
+	one := pictures(t, 1)
+	list, err := os.ReadDir(one)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(filepath.Join(one, list[0].Name()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"x.png", "y.png"} {
+		if err := os.WriteFile(filepath.Join(one, name), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return one
+}
+
+// integerModel computes with integers only.
+func integerModel(t *testing.T) string {
+	t.Helper()
+	return smallModel(t, func(m *onnxpb.ModelProto) {
+		m.Graph.Node = []*onnxpb.NodeProto{{OpType: new("Shape"), Input: []string{m.Graph.Input[0].GetName()}, Output: []string{m.Graph.Output[0].GetName()}}}
+		m.Graph.Initializer = nil
+	})
+}
+
+func TestATargetOutOfReachGivesTheBestPointAndItsLimit(t *testing.T) {
+	t.Parallel()
+	x := explored(t, exitNo, fixture.Path(t, "qnn", "zoo.onnx"), "--images", fixture.Path(t, "coco", "val"), "--limit", "6", "--out", t.TempDir(), "--variant", "w4a8", "--target", "100%", "--budget", "20s")
+	if x.Verdict != result.OutOfReach || x.Best < 0 || len(x.Limits) == 0 || !strings.Contains(strings.Join(x.Limits, " "), "weights alone") {
+		t.Errorf("%v %v %v", x.Verdict, x.Best, x.Limits)
+	}
+	for _, p := range x.Points {
+		if p.Scored.Share.V > x.Points[x.Best].Scored.Share.V+1e-12 {
+			t.Errorf("%s with %v is better than %v", p.Title, p.Scored.Share, x.Points[x.Best].Scored.Share)
+		}
+	}
+	if math.IsNaN(x.Points[x.Best].Scored.Share.V) {
+		t.Error("no share")
+	}
+}
+
+func TestABudgetIsKeptWithTheBestSoFar(t *testing.T) {
+	t.Parallel()
+	started := time.Now()
+	dir := t.TempDir()
+	x := explored(t, exitNo, fixture.Path(t, "qnn", "zoo.onnx"), "--images", fixture.Path(t, "coco", "val"), "--limit", "6", "--out", dir, "--variant", "w4a8", "--target", "100%", "--budget", "100ms")
+	if !x.Budget || x.Best < 0 || !strings.Contains(strings.Join(x.Limits, " "), "budget") {
+		t.Errorf("%v %d %v", x.Budget, x.Best, x.Limits)
+	}
+	if took := time.Since(started); took > 20*time.Second {
+		t.Errorf("it took %v", took)
+	}
+}
+
+func TestABenchmarkOfTheModelScalesThePrices(t *testing.T) {
+	fixture.Emulator(t)
+	dir := t.TempDir()
+	path := filepath.Join(dir, "models_dlc", "zoo-w8a8", "layer_stats.csv")
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte("layer_id,time_mean,layer_name\n1,1000,a\n2,500,b\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	x := explored(t, 0, fixture.Path(t, "qnn", "zoo.onnx"), "--images", fixture.Path(t, "coco", "val"), "--limit", "3", "--out", dir, "--target", "50%")
+	if x.PriceUnit != result.MeasuredUnit || x.Points[x.Start].Price.V != 1500 {
+		t.Errorf("%s, the recipe costs %v", x.PriceUnit, x.Points[x.Start].Price)
+	}
+}

@@ -1,0 +1,198 @@
+package flow
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"quantcheck/internal/onnx"
+	"quantcheck/internal/result"
+	"quantcheck/internal/variant"
+)
+
+// question is one way to ask where the loss comes from.
+type question struct {
+	kind, name string
+	c          candidate
+	recipe     bool // could be taken instead of the one that was asked for
+}
+
+// questions are all ways but those that need another model.
+func (x *explorer) questions() []question {
+	change := func(kind, name string, set func(*variant.Spec)) question {
+		v := x.asked
+		set(&v)
+		return question{kind, name, x.of(v, nil), true}
+	}
+	list := []question{
+		{"part", string(weightsPart), candidate{x.asked, weightsPart}, false},
+		{"part", string(actsPart), candidate{x.asked, actsPart}, false},
+	}
+	if x.asked.PerChannel {
+		list = append(list, change("granularity", "per-tensor", func(v *variant.Spec) { v.PerChannel = false }))
+	} else {
+		list = append(list, change("granularity", "per-channel", func(v *variant.Spec) { v.PerChannel = true }))
+	}
+	for _, c := range []struct {
+		name       string
+		calibrator variant.Calibrator
+		percentile float64
+	}{
+		{"tf", variant.TF, 0}, {"enhanced", variant.Enhanced, 0}, {"mse", variant.MSE, 0},
+		{"percentile:99.99", variant.Percentile, 99.99}, {"percentile:99.999", variant.Percentile, 99.999},
+	} {
+		if c.calibrator != x.asked.Calibrator || c.percentile != x.asked.Percentile {
+			list = append(list, change("calibrator", c.name, func(v *variant.Spec) { v.Calibrator, v.Percentile = c.calibrator, c.percentile }))
+		}
+	}
+	if x.asked.BiasBits != 8 {
+		q := change("bias", "bias8", func(v *variant.Spec) { v.BiasBits = 8 })
+		q.recipe = false
+		list = append(list, q)
+	}
+	if x.asked.ActBits < 16 {
+		q := change("width", "16-bit activations", func(v *variant.Spec) { v.ActBits = 16 })
+		q.recipe = false
+		list = append(list, q)
+	}
+	return list
+}
+
+// origins scores what the loss may come from, on the pictures of the search, and takes the best recipe of the same widths to
+// start from. The simulation answers: it is quick, and what differs here differs by much.
+func (x *explorer) origins(ctx context.Context) error {
+	list := x.questions()
+	base, err := x.trials.onSearch(ctx, x.of(x.asked, nil), 0)
+	if err != nil {
+		return err
+	}
+	x.found.Origins = append(x.found.Origins, origin("recipe", x.asked.Name, base))
+	best, kept := base.Scored.Share.V, x.asked
+	x.progress.Phase("where it comes from", len(list)+2)
+	for i, q := range list {
+		if x.left(0) < time.Duration(0.7*x.spec.Seconds*float64(time.Second)) {
+			x.warn("the budget is too short for all questions where the loss comes from: %d were not asked", len(list)-i)
+			break
+		}
+		t, err := x.trials.onSearch(ctx, q.c, 0)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			x.warn("%s could not be scored: %v", q.name, err)
+			continue
+		}
+		x.found.Origins = append(x.found.Origins, origin(q.kind, q.name, t))
+		if v := t.Scored.Share; q.recipe && v.OK && v.V > best+clearlyBetter {
+			best, kept = v.V, q.c.spec
+		}
+		x.progress.Step(i + 1)
+	}
+	if err := x.rewrites(ctx); err != nil {
+		return err
+	}
+	if !x.spec.Fixed {
+		x.recipe, x.found.Recipe = kept, kept
+		x.recipe.Name = x.asked.Name
+	}
+	return nil
+}
+
+// clearlyBetter is by how much of float's score another recipe has to be better to be taken.
+const clearlyBetter = 0.02
+
+func origin(kind, name string, t *trial) result.Origin {
+	return result.Origin{Kind: kind, Name: name, Engine: "cpu", Score: t.Scored.Search, Share: t.Scored.Share}
+}
+
+// rewrites scores the recipe on the model as optimize leaves it, and with equalized weights, if there is time.
+func (x *explorer) rewrites(ctx context.Context) error {
+	const least = 2 * time.Minute // of a budget for work that makes no candidate
+	if time.Duration(x.spec.Seconds*float64(time.Second)) < least {
+		return nil
+	}
+	dir, err := os.MkdirTemp("", "quantcheck-explore-*")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	for _, r := range []struct {
+		name   string
+		passes []string
+	}{{"optimize", nil}, {"equalize", []string{"equalize"}}} {
+		o, found, err := x.rewritten(ctx, dir, r.name, r.passes)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			x.warn("what %s brings could not be found out: %v", r.name, err)
+			continue
+		}
+		if found {
+			x.found.Origins = append(x.found.Origins, *o)
+		}
+	}
+	return nil
+}
+
+// rewritten scores one rewriting; found is false if it changes nothing. A stored answer needs no run.
+func (x *explorer) rewritten(ctx context.Context, dir, name string, passes []string) (o *result.Origin, found bool, err error) {
+	key, err := x.trials.key("rewrite", x.of(x.asked, nil), name)
+	if err != nil {
+		return nil, false, err
+	}
+	o = &result.Origin{}
+	if ok, err := x.trials.recall(ctx, key, o); err != nil || ok {
+		return o, o.Name != "", err
+	}
+	done, err := Optimize(ctx, x.engines, OptimizeSpec{Model: x.spec.Model, Passes: passes, Input: x.spec.Input}, silent{})
+	if err != nil {
+		return nil, false, err
+	}
+	changed := 0
+	for _, p := range done.Passes {
+		if p.Undone == "" {
+			changed += len(p.Changes)
+		}
+	}
+	if changed > 0 {
+		spec := x.spec
+		spec.Model = filepath.Join(dir, name+".onnx")
+		if err := onnx.Save(done.Model, spec.Model); err != nil {
+			return nil, false, err
+		}
+		if *o, err = x.scoreOther(ctx, spec, name); err != nil {
+			return nil, false, err
+		}
+		o.Note = fmt.Sprintf("%d places rewritten; quantcheck optimize writes such a model", changed)
+		if len(passes) > 0 {
+			o.Note = fmt.Sprintf("%d places rewritten; quantcheck optimize --pass %s writes such a model", changed, name)
+		}
+	}
+	return o, changed > 0, x.trials.remember(ctx, key, "rewrite", o)
+}
+
+// scoreOther scores the recipe on another form of the model.
+func (x *explorer) scoreOther(ctx context.Context, spec result.ExploreSpec, name string) (result.Origin, error) {
+	s, err := openStage(ctx, x.engines, spec, x.config, x.set, silent{})
+	if err != nil {
+		return result.Origin{}, err
+	}
+	defer s.close()
+	s.b.emulator = x.stage.b.emulator
+	trials, err := newTrials(s, nil, spec)
+	if err != nil {
+		return result.Origin{}, err
+	}
+	t, err := trials.onSearch(ctx, x.of(x.asked, nil), 0)
+	if err != nil {
+		return result.Origin{}, err
+	}
+	o := origin("rewrite", name, t)
+	if p, err := (&candidatePricer{stage: s, trials: trials, estimator: x.pricer.estimator, known: map[string]*priced{}}).price(ctx, x.of(x.asked, nil)); err == nil {
+		o.Price = p.Price
+	}
+	return o, ctx.Err()
+}

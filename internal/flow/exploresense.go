@@ -1,0 +1,161 @@
+package flow
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"quantcheck/internal/dataset"
+	"quantcheck/internal/metric"
+	"quantcheck/internal/qdq"
+	"quantcheck/internal/result"
+	"quantcheck/internal/sensitivity"
+	"quantcheck/internal/tensor"
+	"quantcheck/internal/variant"
+)
+
+// sensitivePictures are how many pictures of the search each quantizer alone is run on, and the layers' errors measured.
+const sensitivePictures = 4
+
+// sensitivities finds what each quantizer of the recipe alone does to the outputs, and beside it each layer's error alone and
+// accumulated.
+func (x *explorer) sensitivities(ctx context.Context) error {
+	s := x.stage
+	recipe := x.recipe
+	recipe.Engine = variant.CPU
+	q, err := qdq.Build(s.b.ref.toRun, s.b.ref.placement, recipe, s.observed)
+	if err != nil {
+		return err
+	}
+	samples := min(sensitivePictures, s.searched)
+	candidates := sensitivity.Activations(s.b.ref.placement)
+	if len(candidates) != len(x.groups) {
+		return fmt.Errorf("%d quantizers, but %d candidates", len(x.groups), len(candidates))
+	}
+	x.progress.Phase("each quantizer alone", len(candidates))
+	var failed error
+	results, err := sensitivity.Run(ctx, s.b.r, sensitivity.Options{
+		Float: s.b.ref.toRun, Quantized: q, Outputs: s.floatOutputs(), Samples: samples, Candidates: candidates, MemoryMiB: s.b.spec.MemoryMiB / 4,
+		Sample: func(_ context.Context, i int) (map[string]tensor.Tensor, error) {
+			loaded, err := s.evaluate.loader.Load(s.shots[i].source)
+			if err != nil {
+				return nil, err
+			}
+			return loaded.Inputs, nil
+		},
+		Done: func(c sensitivity.Candidate) (sensitivity.Result, bool) {
+			var known sensitivity.Result
+			key, err := x.trials.key("alone", x.of(recipe, nil), []any{c, samples})
+			if err != nil {
+				return known, false
+			}
+			ok, err := x.trials.recall(ctx, key, &known)
+			return known, ok && err == nil
+		},
+		Each: func(one sensitivity.Result) {
+			key, err := x.trials.key("alone", x.of(recipe, nil), []any{one.Candidate, samples})
+			if err == nil {
+				err = x.trials.remember(ctx, key, "sensitivity", one)
+			}
+			if err != nil && failed == nil {
+				failed = err
+			}
+		},
+		Progress: func(done, _ int) { x.progress.Step(done) },
+	})
+	if err != nil {
+		return err
+	}
+	if failed != nil {
+		return failed
+	}
+	x.sqnr = make([]metric.Value, len(x.groups))
+	for i, one := range results.List {
+		x.sqnr[i] = one.SQNR
+	}
+	return x.layers(ctx, recipe)
+}
+
+// floatOutputs are the outputs that hold real numbers.
+func (s *stage) floatOutputs() []string {
+	var list []string
+	for _, name := range s.evaluate.outputs {
+		if s.b.ref.types[name].DType.IsFloat() {
+			list = append(list, name)
+		}
+	}
+	return list
+}
+
+// layers describes the quantizers along the graph. The errors of the layers are measured on a few pictures, on the emulator too
+// where that has the last word; what cannot be measured has no value.
+func (x *explorer) layers(ctx context.Context, recipe variant.Spec) error {
+	ref := x.stage.b.ref
+	number := map[string]int{}
+	for k, l := range ref.layers {
+		number[l.Name] = k
+	}
+	run, err := x.errorsOf(ctx, recipe)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		x.warn("the layers' own errors could not be measured: %v", err)
+	}
+	cycles := map[string]float64{}
+	if p, err := x.pricer.price(ctx, x.of(recipe, nil)); err == nil && p.Layers != nil {
+		cycles = p.Layers
+	}
+	for i, g := range x.groups {
+		l := result.Sensitivity{Tensor: g[0], Tensors: len(g), SQNR: x.sqnr[i], Op: "input", Bits: recipe.ActBits}
+		k, made := number[g[0]]
+		if made {
+			l.Op = ref.layers[k].Op
+			if c, ok := cycles[ref.layers[k].Node]; ok {
+				l.Cycles = metric.Defined(c)
+			}
+		}
+		if made && run != nil {
+			v := &run.Variants[0].Layers[k]
+			l.Accumulated = v.Summary[metric.SQNR].Mean
+			if v.Local != nil {
+				l.Local = v.Local.Full.Summary[metric.SQNR].Mean
+			}
+			if len(run.Variants) > 1 {
+				if t := run.Variants[1].Layers[k].LocalTwin; t != nil {
+					l.Apart = t.Summary[metric.SQNR].Mean
+				}
+			}
+		}
+		x.found.Layers = append(x.found.Layers, l)
+	}
+	return nil
+}
+
+// errorsOf measures a recipe's layers on a few pictures: on the CPU, and on the emulator beside it where that has the last word.
+func (x *explorer) errorsOf(ctx context.Context, recipe variant.Spec) (*result.Run, error) {
+	s := x.stage
+	set := &dataset.Set{}
+	const pictures = 2
+	for _, one := range s.shots[:min(pictures, s.searched)] {
+		set.Sources = append(set.Sources, one.source)
+	}
+	run := &result.Run{Model: s.b.run.Model, Layers: s.b.ref.layers, Started: time.Now()}
+	spec := x.spec.Spec
+	spec.LocalSamples, spec.DivergeUnder = len(set.Sources), 20
+	b := &build{r: s.b.r, emulator: s.b.emulator, ref: s.b.ref, spec: spec, variants: []variant.Spec{recipe}, samples: len(set.Sources), progress: silent{}, run: run, stats: s.stats}
+	if x.spec.Engine == variant.HTP {
+		twin := recipe
+		twin.Engine, twin.Name = variant.HTP, recipe.Name+"@htp"
+		b.variants = append(b.variants, twin)
+	}
+	defer b.close()
+	if err := b.prepare(ctx, nil, s.evaluate.loader); err != nil {
+		return nil, err
+	}
+	if err := b.compare(ctx, set, s.evaluate.loader, nil); err != nil {
+		return nil, err
+	}
+	summarize(run)
+	return run, nil
+}

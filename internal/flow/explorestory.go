@@ -1,0 +1,135 @@
+package flow
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"quantcheck/internal/result"
+)
+
+// story tells an exploration in three sentences: what is lost and where, what brings it back, what that costs.
+func story(f *result.Explored) []string {
+	start := f.Points[f.Start]
+	lost := 100 * (1 - start.Scored.Share.V)
+	name := strings.TrimSpace(f.Recipe.Name)
+	if f.Verdict == result.AlreadyGood {
+		return []string{fmt.Sprintf("%s keeps %.1f %% of float's %s (%s of %s): it is good already, and nothing was searched.", name, 100*start.Scored.Share.V, f.Column.Key, text(start.Scored.All), text(f.Float.All))}
+	}
+	list := []string{fmt.Sprintf("%s loses %.0f %% of float's %s (%s of %s)%s.", name, lost, f.Column.Key, text(start.Scored.All), text(f.Float.All), whence(f))}
+	if f.Verdict == result.NotSearched || f.Best < 0 {
+		return list
+	}
+	best := f.Points[f.Best]
+	list = append(list, cure(f, best))
+	return append(list, bill(f, start, best))
+}
+
+// whence names the half that the loss comes from.
+func whence(f *result.Explored) string {
+	share := map[string]float64{}
+	for _, o := range f.Origins {
+		if o.Kind == "part" && o.Share.OK {
+			share[o.Name] = o.Share.V
+		}
+	}
+	w, weights := share[string(weightsPart)]
+	a, acts := share[string(actsPart)]
+	switch {
+	case !weights || !acts:
+		return ""
+	case 1-a > 4*(1-w):
+		return fmt.Sprintf("; it is the activations: alone they keep %.0f %%, the weights alone %.0f %%", 100*a, 100*w)
+	case 1-w > 4*(1-a):
+		return fmt.Sprintf("; it is the weights: alone they keep %.0f %%, the activations alone %.0f %%", 100*w, 100*a)
+	}
+	return fmt.Sprintf("; weights alone keep %.0f %%, activations alone %.0f %%", 100*w, 100*a)
+}
+
+// cure says what brings the score back.
+func cure(f *result.Explored, best result.ExplorePoint) string {
+	what := ""
+	if best.Recipe.Calibrator != f.Points[f.Start].Recipe.Calibrator || best.Recipe.PerChannel != f.Points[f.Start].Recipe.PerChannel {
+		what = fmt.Sprintf("the calibrator %s", recipeText(best.Recipe.Calibrator, best.Recipe.Percentile, best.Recipe.PerChannel))
+	}
+	if len(best.Changed) > 0 {
+		if what != "" {
+			what += " and "
+		}
+		names := make([]string, 0, 3)
+		for _, c := range best.Changed[:min(len(best.Changed), 3)] {
+			names = append(names, c.Tensor)
+		}
+		more := ""
+		if n := len(best.Changed) - len(names); n > 0 {
+			more = fmt.Sprintf(" and %d more", n)
+		}
+		kind := "16 bits"
+		if slices.ContainsFunc(best.Changed, func(c result.ChangedLayer) bool { return c.Choice.Bits != 16 }) {
+			kind = "another width or calibrator"
+		}
+		what += fmt.Sprintf("%s for %d of %d quantizers (%s%s)", kind, len(best.Changed), len(f.Layers), strings.Join(names, ", "), more)
+	}
+	if best.Recipe.ActBits > f.Points[f.Start].Recipe.ActBits {
+		what = fmt.Sprintf("%d bits for all activations", best.Recipe.ActBits)
+	}
+	if what == "" {
+		return "Nothing that was tried is better than the recipe as it is."
+	}
+	verb := "bring"
+	if len(best.Changed) == 0 && best.Recipe.ActBits == f.Points[f.Start].Recipe.ActBits {
+		verb = "brings"
+	}
+	if !f.Reached {
+		verb = "at best " + verb
+	}
+	text := fmt.Sprintf("%s %s it to %s, %.1f %% of float's on all pictures", what, verb, text(best.Scored.All), 100*best.Scored.Share.V)
+	if best.Scored.HeldShare.OK {
+		text += fmt.Sprintf(" and %.1f %%", 100*best.Scored.HeldShare.V)
+		if best.Scored.Spread.OK {
+			text += fmt.Sprintf(" ± %.1f", 100*best.Scored.Spread.V)
+		}
+		text += " on those held out"
+	}
+	return strings.ToUpper(text[:1]) + text[1:] + "."
+}
+
+func recipeText(calibrator any, percentile float64, perChannel bool) string {
+	s := fmt.Sprint(calibrator)
+	if percentile > 0 {
+		s += fmt.Sprintf(":%g", percentile)
+	}
+	if !perChannel {
+		s += ", per tensor"
+	}
+	return s
+}
+
+// bill says what it costs.
+func bill(f *result.Explored, start, best result.ExplorePoint) string {
+	unit := string(f.PriceUnit)
+	if f.PriceUnit == result.CyclesUnit {
+		unit = "estimated cycles"
+	}
+	kept := fmt.Sprintf("%.1f %% of the activations stay at 8 bits", 100*(1-float64(best.Wide)/float64(max(best.Tensors, 1))))
+	if !start.Price.OK || !best.Price.OK || start.Price.V == 0 {
+		return "What it costs is not known; " + kept + "."
+	}
+	more := best.Price.V/start.Price.V - 1
+	change := fmt.Sprintf("%.0f %% more", 100*more)
+	if more < 0 {
+		change = fmt.Sprintf("%.0f %% fewer", -100*more)
+	}
+	return fmt.Sprintf("It costs %s %s (%s, the recipe as it is %s); %s.", change, unit, grouped(best.Price.V), grouped(start.Price.V), kept)
+}
+
+// grouped writes a large number for people.
+func grouped(v float64) string {
+	switch {
+	case v >= 1e9:
+		return fmt.Sprintf("%.3g G", v/1e9)
+	case v >= 1e6:
+		return fmt.Sprintf("%.3g M", v/1e6)
+	}
+	return fmt.Sprintf("%.0f", v)
+}

@@ -1,0 +1,76 @@
+package workspace
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"quantcheck/internal/result"
+)
+
+// AddExploration stores an exploration and gives it its number.
+func (s *Store) AddExploration(ctx context.Context, e *result.Explored) error {
+	data, err := json.Marshal(e)
+	if err != nil {
+		return fmt.Errorf("store the exploration: %w", err)
+	}
+	done, err := s.db.ExecContext(ctx, "INSERT INTO explorations (name, started, seconds, model, verdict, result) VALUES (?, ?, ?, ?, ?, ?)",
+		e.Name, e.Started.UTC().Format("2006-01-02T15:04:05.000Z"), e.Seconds, e.Model.Path, string(e.Verdict), string(data))
+	if err != nil {
+		return fmt.Errorf("store the exploration in %s: %w", s.path, err)
+	}
+	e.ID, err = done.LastInsertId()
+	return err
+}
+
+// Explorations reads all explorations, oldest first.
+func (s *Store) Explorations(ctx context.Context) ([]*result.Explored, error) {
+	var list []*result.Explored
+	err := s.each(ctx, "SELECT id, result FROM explorations ORDER BY id", nil, func(scan func(...any) error) error {
+		e := &result.Explored{}
+		var id int64
+		var text string
+		if err := scan(&id, &text); err != nil {
+			return err
+		}
+		if err := json.Unmarshal([]byte(text), e); err != nil {
+			return fmt.Errorf("exploration %d is damaged: %w", id, err)
+		}
+		if e.Best >= len(e.Points) || e.Start < 0 || e.Start >= len(e.Points) {
+			return fmt.Errorf("exploration %d is damaged: it has %d points", id, len(e.Points))
+		}
+		e.ID = id
+		list = append(list, e)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("explorations of %s: %w", s.path, err)
+	}
+	return list, nil
+}
+
+// Recall gives what an exploration found out under a key; ok is false if it did not.
+func (s *Store) Recall(ctx context.Context, key string) (value []byte, ok bool, err error) {
+	var text string
+	err = s.db.QueryRowContext(ctx, "SELECT value FROM trials WHERE key = ?", key).Scan(&text)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, fmt.Errorf("trials of %s: %w", s.path, err)
+	}
+	return []byte(text), true, nil
+}
+
+// Remember keeps what an exploration found out; it is in the file when this returns. What was there is replaced.
+func (s *Store) Remember(ctx context.Context, key, kind string, value []byte) error {
+	_, err := s.db.ExecContext(ctx, "INSERT INTO trials (key, kind, made, value) VALUES (?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET kind = excluded.kind, made = excluded.made, value = excluded.value",
+		key, kind, time.Now().UTC().Format("2006-01-02T15:04:05.000Z"), string(value))
+	if err != nil {
+		return fmt.Errorf("keep a trial in %s: %w", s.path, err)
+	}
+	return nil
+}

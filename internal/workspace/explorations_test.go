@@ -1,0 +1,50 @@
+package workspace
+
+import (
+	"strings"
+	"testing"
+
+	"quantcheck/internal/result"
+)
+
+func TestExplorationsAndTrialsAreKept(t *testing.T) {
+	t.Parallel()
+	f := Folder(t.TempDir())
+	s, err := OpenStore(t.Context(), f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok, err := s.Recall(t.Context(), "k"); ok || err != nil {
+		t.Errorf("something was recalled of nothing: %v", err)
+	}
+	for _, value := range []string{`{"a":1}`, `{"a":2}`} {
+		if err := s.Remember(t.Context(), "k", "score", []byte(value)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	x := &result.Explored{Name: "m", Verdict: result.BitsHeal, Best: 0, Points: []result.ExplorePoint{{Title: "p"}}}
+	if err := s.AddExploration(t.Context(), x); err != nil || x.ID != 1 {
+		t.Fatal(err, x.ID)
+	}
+	// What a killed program has kept is there for the next one.
+	again, err := OpenExisting(t.Context(), f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	if v, ok, err := again.Recall(t.Context(), "k"); !ok || err != nil || string(v) != `{"a":2}` {
+		t.Errorf("%s %v %v", v, ok, err)
+	}
+	if list, err := again.Explorations(t.Context()); err != nil || len(list) != 1 || list[0].Points[0].Title != "p" || list[0].ID != 1 {
+		t.Errorf("%v %v", list, err)
+	}
+	if err := s.AddExploration(t.Context(), &result.Explored{Best: 3}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := again.Explorations(t.Context()); err == nil || !strings.Contains(err.Error(), "exploration 2 is damaged") {
+		t.Errorf("a damaged exploration: %v", err)
+	}
+}
