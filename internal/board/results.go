@@ -300,9 +300,9 @@ func (s *start) take(ctx context.Context, name string, size int64, content io.Re
 		s.r.Log = []byte(name)
 		return nil
 	}
-	folder, file, ok := strings.Cut(name, "/")
-	number, err := strconv.Atoi(strings.TrimPrefix(folder, "Result_"))
-	if !ok || err != nil {
+	folder, file, _ := strings.Cut(name, "/")
+	number, ok := numberOf(folder)
+	if !ok || file == "" {
 		return nil // nothing of ours
 	}
 	if s.first+number != s.r.arrived || number >= len(s.lines) {
@@ -329,6 +329,13 @@ func (s *start) take(ctx context.Context, name string, size int64, content io.Re
 	}
 	_, err = io.Copy(f, content)
 	return errors.Join(err, f.Close())
+}
+
+// numberOf reads the number in Result_<i>.
+func numberOf(folder string) (number int, ok bool) {
+	text, ok := strings.CutPrefix(folder, "Result_")
+	number, err := strconv.Atoi(text)
+	return number, ok && err == nil && number >= 0
 }
 
 // room waits until a further result may lie here.

@@ -361,9 +361,9 @@ func (c *benchmarkCmd) reach(con *console, bench *flow.Bench) {
 		return d, nil
 	}
 	told := false
-	bench.Board = board.Options{Idle: c.Tools.Timeout}
+	bench.Patience = board.Options{Idle: c.Tools.Timeout}
 	if !c.NoWait {
-		bench.Board.Wait = func(held *device.LockedError) bool {
+		bench.Patience.Wait = func(held *device.LockedError) bool {
 			if !told {
 				say(held.Error() + "; waiting. If nobody works there any more: quantcheck device unlock " + c.Connect.Device)
 			}
@@ -372,7 +372,7 @@ func (c *benchmarkCmd) reach(con *console, bench *flow.Bench) {
 		}
 	}
 	const attempts = 3
-	bench.Board.Again = func(ctx context.Context, what string, f func(context.Context) error) error {
+	bench.Patience.Again = func(ctx context.Context, what string, f func(context.Context) error) error {
 		return open.Retry(ctx, what, attempts, func(n again.Notice) { say(n.String()) }, f)
 	}
 	if c.Tools.Interval > 0 {

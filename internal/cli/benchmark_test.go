@@ -27,17 +27,17 @@ type bench struct {
 	model  []string
 }
 
-func newBench(t *testing.T, model string, dlc ...string) *bench {
+func newBench(t *testing.T, dlc ...string) *bench {
 	t.Helper()
-	return newBenchCached(t, "", model, dlc...)
+	return newBenchCached(t, "", dlc...)
 }
 
 // newBenchCached keeps the board's inferences in a folder that several may share.
-func newBenchCached(t *testing.T, cache, model string, dlc ...string) *bench {
+func newBenchCached(t *testing.T, cache string, dlc ...string) *bench {
 	t.Helper()
 	b := &bench{board: standin.Install(t, standin.Options{Cache: cache}), dir: filepath.Join(t.TempDir(), "tests"), out: t.TempDir()}
 	b.server = sshtest.Start(t, sshtest.Options{Env: map[string]string{"PATH": b.board.Path()}})
-	b.model = []string{"--dlc", fixture.Path(t, dlc...), "--onnx", fixture.Path(t, "qnn", model), "--images", fixture.Path(t, "coco", "val")}
+	b.model = []string{"--dlc", fixture.Path(t, dlc...), "--onnx", fixture.Path(t, "qnn", "zoo.onnx"), "--images", fixture.Path(t, "coco", "val")}
 	return b
 }
 
@@ -86,7 +86,7 @@ var zooInput = []string{"--limit", "3", "--mean", "127", "--scale", "64", "--rep
 
 func TestABenchmarkOverSSH(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, "zoo.onnx", "qnn", "zoo_w8a8_per_channel.dlc")
+	b := newBench(t, "qnn", "zoo_w8a8_per_channel.dlc")
 	status, stdout, stderr := b.run(t, append(zooInput, "--variant", "w8a8", "--name", "zoo")...)
 	t.Log(stdout, stderr)
 	if status != 0 {
@@ -103,7 +103,7 @@ func TestABenchmarkOverSSH(t *testing.T) {
 
 func TestABenchmarkGoesOnWhereItEnded(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, "zoo.onnx", "qnn", "zoo_w8a8_per_channel.dlc")
+	b := newBench(t, "qnn", "zoo_w8a8_per_channel.dlc")
 	args := append([]string{"--name", "zoo", "--no-emulate"}, zooInput...)
 	calls := func() (list []string) {
 		for _, c := range b.board.Calls() {
@@ -172,7 +172,7 @@ func TestAPlantedFaultIsWhereTheDevicePartsFromTheEmulator(t *testing.T) {
 	} {
 		t.Run(string(row.fault.Kind), func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t, "zoo.onnx", "qnn", "zoo_w8a8_per_channel.dlc")
+			b := newBench(t, "qnn", "zoo_w8a8_per_channel.dlc")
 			b.board.Inject(row.fault)
 			status, stdout, stderr := b.run(t, append([]string{"--name", "zoo", "--steps", "layers"}, zooInput...)...)
 			if status != 0 || !strings.Contains(stdout, row.says) {
@@ -221,7 +221,7 @@ func TestFaultsOfADevice(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
-			b := newBenchCached(t, cache, "zoo.onnx", "qnn", "zoo_w8a8_per_channel.dlc")
+			b := newBenchCached(t, cache, "qnn", "zoo_w8a8_per_channel.dlc")
 			b.board.Inject(row.fault)
 			status, stdout, stderr := b.run(t, append([]string{"--name", "zoo", "--no-emulate", "--timeout", "3s"}, zooInput...)...)
 			said := stderr
@@ -253,7 +253,7 @@ func (b *bench) reasons(t *testing.T) []string {
 
 func TestABenchmarkThatIsInterruptedLeavesNothing(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, "zoo.onnx", "qnn", "zoo_w8a8_per_channel.dlc")
+	b := newBench(t, "qnn", "zoo_w8a8_per_channel.dlc")
 	b.board.Inject(standin.Fault{Kind: standin.Hung, Tool: "snpe-net-run", After: 1})
 	ctx, cancel := context.WithCancel(t.Context())
 	var stdout, stderr bytes.Buffer
@@ -283,7 +283,7 @@ func TestABenchmarkThatIsInterruptedLeavesNothing(t *testing.T) {
 
 func TestABenchmarkSurvivesALostConnection(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, "zoo.onnx", "qnn", "zoo_w8a8_per_channel.dlc")
+	b := newBench(t, "qnn", "zoo_w8a8_per_channel.dlc")
 	b.board.Inject(standin.Fault{Kind: standin.Hung, Tool: "snpe-net-run", After: 1, Call: 1})
 	var stdout, stderr bytes.Buffer
 	ended := make(chan int, 1)
@@ -312,7 +312,7 @@ func TestABenchmarkSurvivesALostConnection(t *testing.T) {
 
 func TestABenchmarkOfSeveralModels(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, "zoo.onnx", "qnn", "zoo_w8a8_per_channel.dlc")
+	b := newBench(t, "qnn", "zoo_w8a8_per_channel.dlc")
 	dir := t.TempDir()
 	text := fmt.Sprintf("models:\n- {dlc: %s, name: one}\n- {dlc: nowhere.dlc, name: two}\n- {dlc: %s, name: three}\n", fixture.Path(t, "qnn", "zoo_w8a8_per_tensor.dlc"), fixture.Path(t, "qnn", "zoo_w8a16_per_channel.dlc"))
 	file := filepath.Join(dir, "models.yaml")

@@ -11,6 +11,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -47,8 +48,8 @@ type Bench struct {
 	Engines Engines
 	// Open connects to the device; it is called once, when the first step needs it.
 	Open func(ctx context.Context) (device.Device, error)
-	// Board says how patient the board is; Base and On are the spec's.
-	Board board.Options
+	// Patience says how patient the board is; Base and On are the spec's.
+	Patience board.Options
 	// Watch observes the device until ctx ends; nil: nobody does.
 	Watch func(ctx context.Context, d device.Device, see func(result.Condition)) error
 	// Keep stores a comparison's run and gives it its number.
@@ -238,7 +239,7 @@ func (b *benchmark) imagesKey() ([]string, error) {
 		}
 		for _, e := range entries {
 			if info, err := e.Info(); err == nil {
-				list = append(list, e.Name(), info.ModTime().String(), fmt.Sprint(info.Size()))
+				list = append(list, e.Name(), info.ModTime().String(), strconv.FormatInt(info.Size(), 10))
 			}
 		}
 	}
@@ -256,7 +257,7 @@ func (b *benchmark) enter(ctx context.Context) error {
 			return err
 		}
 	}
-	o := b.Bench.Board
+	o := b.Patience
 	o.Base, o.On = b.spec.Base, b.spec.On
 	if b.board, err = board.Enter(ctx, b.device, o); err != nil {
 		return err
