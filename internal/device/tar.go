@@ -33,6 +33,7 @@ func PullTar(ctx context.Context, d Device, dir string, each func(name string, s
 // ReadTar is PullTar for the stream that a command of the caller's writes on its stdout, which is replaced: a tar, or several,
 // one behind the other, as a command writes them that hands out what it has before it has all.
 func ReadTar(ctx context.Context, d Device, c Command, each func(name string, size int64, r io.Reader) error) (Pulled, error) {
+	caller := ctx
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	pr, pw := io.Pipe()
@@ -54,7 +55,7 @@ func ReadTar(ctx context.Context, d Device, c Command, each func(name string, si
 	switch {
 	case mine: // each's error, which ended the command.
 		return p, err
-	case end != nil && (err == nil || !errors.Is(end, err) || errors.Is(err, end)): // It is not the end that err brought.
+	case end != nil && (err == nil || caller.Err() != nil || !errors.Is(end, err) || errors.Is(err, end)): // It is not the end that err brought.
 		return p, fmt.Errorf("read files: %w", end)
 	case err != nil:
 		return p, fmt.Errorf("read files: %w: %w", ErrDamaged, err)
