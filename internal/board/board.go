@@ -40,9 +40,8 @@ type Board struct {
 	o       Options
 	lock    *device.Locked
 	made    *device.Registry
-	kept    map[string]bool // that were there before
-	Swept   device.Swept    // what earlier runs had left
-	ToolFor time.Duration   // that SNPE's tools ran, all together
+	Swept   device.Swept  // what earlier runs had left
+	ToolFor time.Duration // that SNPE's tools ran, all together
 }
 
 // LockName is the lock's file below a board's base.
@@ -58,7 +57,7 @@ func Enter(ctx context.Context, d device.Device, o Options) (*Board, error) {
 	if o.Again == nil {
 		o.Again = func(ctx context.Context, _ string, f func(context.Context) error) error { return f(ctx) }
 	}
-	b := &Board{d: d, o: o, kept: map[string]bool{}}
+	b := &Board{d: d, o: o}
 	var err error
 	if b.made, err = device.NewRegistry(o.Base); err != nil {
 		return nil, err
@@ -127,10 +126,7 @@ const sendAtOnce = 8
 
 // make notes what is about to be made. A folder that was there before stays; what is made in it by name is noted itself.
 func (b *Board) make(ctx context.Context, paths ...string) error {
-	kept, err := b.made.Add(ctx, b.d, paths...)
-	for _, p := range kept {
-		b.kept[p] = true
-	}
+	_, err := b.made.Add(ctx, b.d, paths...)
 	return err
 }
 
@@ -231,9 +227,13 @@ func explain(err error) error {
 
 // lastLines quotes the end of what a tool printed.
 func lastLines(text []byte) string {
-	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
-	if len(lines) == 1 && lines[0] == "" {
-		return "; it printed nothing"
+	if tail := tailOf(text); tail != "" {
+		return "; it said last:\n" + tail
 	}
-	return "; it said last:\n" + strings.Join(lines[max(len(lines)-10, 0):], "\n")
+	return "; it printed nothing"
+}
+
+func tailOf(text []byte) string {
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	return strings.Join(lines[max(len(lines)-10, 0):], "\n")
 }

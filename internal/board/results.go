@@ -35,7 +35,7 @@ type Run struct {
 	Dir string
 	// Hold is how many results may lie there that were not given back by done; more wait on the device. 0: any number.
 	Hold int
-	// Arrived is told how many results are there.
+	// Arrived is told how many results are there; nil: nobody is.
 	Arrived func(done int)
 }
 
@@ -51,7 +51,7 @@ type Results struct {
 	arrived int           // results that are whole
 	held    int
 	err     error
-	Log     []byte // of profiles: SNPEDiag.log of the last start
+	Log     string // the profile's file in the output folder, SNPEDiag.log; "": there is none
 	Text    []byte // what the tool printed, of the last start
 	Notes   []string
 }
@@ -297,7 +297,7 @@ func (s *start) take(ctx context.Context, name string, size int64, content io.Re
 		s.status = strings.TrimSpace(string(text))
 		return err
 	case strings.HasPrefix(name, "SNPEDiag"):
-		s.r.Log = []byte(name)
+		s.r.Log = name
 		return nil
 	}
 	folder, file, _ := strings.Cut(name, "/")
@@ -390,9 +390,4 @@ func (s *start) judge() error {
 		return fmt.Errorf("%s says that it executed successfully but left results for %d of %d inputs%s", snpe.NetRunTool, len(s.lines)-missing, len(s.lines), lastLines(text))
 	}
 	return nil
-}
-
-func tailOf(text []byte) string {
-	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
-	return strings.Join(lines[max(len(lines)-10, 0):], "\n")
 }

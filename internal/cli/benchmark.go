@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -23,6 +24,7 @@ import (
 	"quantcheck/internal/result"
 	"quantcheck/internal/snpe"
 	"quantcheck/internal/variant"
+	"quantcheck/internal/web"
 	"quantcheck/internal/workspace"
 )
 
@@ -466,21 +468,30 @@ func (c *benchmarkCmd) write(con *console, folder workspace.Folder, b *result.Be
 		return nil, err
 	}
 	defer db.Close()
-	content, err := besideRuns(con, folder, db)
-	if err != nil {
-		return nil, err
-	}
-	var html []byte
 	if run != nil {
-		html, err = pageOf(run, content)()
+		err = writeRunPage(con, folder, db, run)
 	} else {
 		_, err = writePage(con, folder, db, folder.Report())
 	}
-	if err == nil && html != nil {
-		err = workspace.WriteFile(folder.Report(), html)
-	}
-	if err != nil {
+	switch {
+	case errors.Is(err, web.ErrNotBuilt):
+		fmt.Fprintf(con.stderr, "quantcheck: %v\n", err)
+		return files, nil
+	case err != nil:
 		return nil, err
 	}
 	return append([]string{folder.Report()}, files...), nil
+}
+
+// writeRunPage draws one run, with what the workspace shows beside it.
+func writeRunPage(con *console, folder workspace.Folder, db *workspace.Store, run *result.Run) error {
+	content, err := besideRuns(con, folder, db)
+	if err != nil {
+		return err
+	}
+	html, err := pageOf(run, content)()
+	if err != nil {
+		return err
+	}
+	return workspace.WriteFile(folder.Report(), html)
 }

@@ -82,13 +82,26 @@ func (b *bench) left(t *testing.T) []string {
 	return list
 }
 
+func (b *bench) leavesNothing(t *testing.T) {
+	t.Helper()
+	if left := b.left(t); len(left) > 0 {
+		t.Errorf("left on the device: %v", left)
+	}
+}
+
+func (b *bench) runsNothing(t *testing.T) {
+	t.Helper()
+	if running := b.board.Running(); len(running) > 0 {
+		t.Errorf("still running: %v", running)
+	}
+}
+
 var zooInput = []string{"--limit", "3", "--mean", "127", "--scale", "64", "--repeats", "3", "--duration", "2"}
 
 func TestABenchmarkOverSSH(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, "qnn", "zoo_w8a8_per_channel.dlc")
-	status, stdout, stderr := b.run(t, append(zooInput, "--variant", "w8a8", "--name", "zoo")...)
-	t.Log(stdout, stderr)
+	status, _, stderr := b.run(t, append(zooInput, "--variant", "w8a8", "--name", "zoo")...)
 	if status != 0 {
 		t.Fatalf("%d %s", status, stderr)
 	}
@@ -96,9 +109,7 @@ func TestABenchmarkOverSSH(t *testing.T) {
 	if l := found.Layers; l == nil || l.Parts != "" || l.Against != "emulated@htp" || len(l.Rows) < 20 {
 		t.Errorf("%+v", l)
 	}
-	if left := b.left(t); len(left) > 0 {
-		t.Errorf("left on the device: %v", left)
-	}
+	b.leavesNothing(t)
 }
 
 func TestABenchmarkGoesOnWhereItEnded(t *testing.T) {
@@ -139,9 +150,7 @@ func TestABenchmarkGoesOnWhereItEnded(t *testing.T) {
 			t.Errorf("%s: %s", row.name, stdout)
 		}
 	}
-	if left := b.left(t); len(left) > 0 {
-		t.Errorf("left on the device: %v", left)
-	}
+	b.leavesNothing(t)
 	for _, path := range []string{
 		"models_dlc/zoo/zoo.dlc", "models_dlc/zoo/info.json", "models_dlc/zoo/all_model_info.json", "models_dlc/zoo/graph_config.json", "models_dlc/zoo/dlc-info-graph.txt",
 		"models_dlc/zoo/throughput.txt", "models_dlc/zoo/layer_stats.csv", "models_dlc/zoo/similarity.csv", "models_dlc/zoo/config.json", "models_dlc/zoo/output/grid.raw",
@@ -226,29 +235,25 @@ func TestFaultsOfADevice(t *testing.T) {
 			status, stdout, stderr := b.run(t, append([]string{"--name", "zoo", "--no-emulate", "--timeout", "3s"}, zooInput...)...)
 			said := stderr
 			if status == 0 {
-				said = stdout + strings.Join(b.reasons(t), "\n")
+				said = stdout + b.similarities(t)
 			}
 			if status != row.status || !strings.Contains(said, row.says) {
 				t.Errorf("%d %s\n%s", status, stdout, stderr)
 			}
-			if left := b.left(t); len(left) > 0 {
-				t.Errorf("left on the device: %v", left)
-			}
-			if running := b.board.Running(); len(running) > 0 {
-				t.Errorf("still running: %v", running)
-			}
+			b.leavesNothing(t)
+			b.runsNothing(t)
 		})
 	}
 }
 
-// reasons are those of the device's layers that have no numbers, or not on all pictures.
-func (b *bench) reasons(t *testing.T) []string {
+// similarities is the device's similarity file, with the reasons of layers that have no numbers, or not on all pictures.
+func (b *bench) similarities(t *testing.T) string {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join(b.out, "results/similarities/zoo.csv"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return []string{string(data)}
+	return string(data)
 }
 
 func TestABenchmarkThatIsInterruptedLeavesNothing(t *testing.T) {
@@ -273,12 +278,8 @@ func TestABenchmarkThatIsInterruptedLeavesNothing(t *testing.T) {
 	if status := <-ended; status != 130 || time.Since(began) > 4*time.Second {
 		t.Errorf("%d after %v: %s", status, time.Since(began), stderr.String())
 	}
-	if left := b.left(t); len(left) > 0 {
-		t.Errorf("left on the device: %v", left)
-	}
-	if running := b.board.Running(); len(running) > 0 {
-		t.Errorf("still running: %v", running)
-	}
+	b.leavesNothing(t)
+	b.runsNothing(t)
 }
 
 func TestABenchmarkSurvivesALostConnection(t *testing.T) {
@@ -303,9 +304,7 @@ func TestABenchmarkSurvivesALostConnection(t *testing.T) {
 	if l := b.found(t, "zoo").Layers; l.Parts != "" || l.Against == "" || l.Images != 3 {
 		t.Errorf("%+v", l)
 	}
-	if left := b.left(t); len(left) > 0 {
-		t.Errorf("left on the device: %v", left)
-	}
+	b.leavesNothing(t)
 }
 
 func TestABenchmarkOfSeveralModels(t *testing.T) {

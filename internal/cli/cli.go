@@ -42,6 +42,7 @@ type program struct {
 	Diff      diffCmd      `cmd:"" help:"Hold the encodings of a DLC against what was asked for."`
 	Info      infoCmd      `cmd:"" help:"Show what a DLC or an ONNX model holds, without any SDK."`
 	Eval      evalCmd      `cmd:"" help:"Score a model and its variants on a data set: what quantization costs in accuracy."`
+	Explore   exploreCmd   `cmd:"" help:"Find the few layers that need more bits: where the score is lost, the smallest cure, what it costs."`
 	Stats     statsCmd     `cmd:"" help:"Put all evaluations of a workspace side by side."`
 	Raw       rawCmd       `cmd:"" help:"Turn pictures into raw files, as a device's tools take them."`
 	Layers    layersCmd    `cmd:"" help:"Show the same layer over all variants and models of a workspace."`
@@ -52,7 +53,6 @@ type program struct {
 	Device    deviceCmd    `cmd:"" help:"Show, watch, unlock or clean up a device."`
 	Doctor    doctorCmd    `cmd:"" help:"List what is there and what is missing, with the command that brings it."`
 	Version   versionCmd   `cmd:"" help:"Print the version."`
-	Explore   exploreCmd   `cmd:"" help:"Find the few layers that need more bits: where the score is lost, the smallest cure, what it costs."`
 }
 
 // console is where a command reads and writes. Stdout is for results, stderr for people.

@@ -78,6 +78,15 @@ func (o Options) target() (device.Target, envFile, error) {
 	return t, env, nil
 }
 
+// Target is the device that the options mean, without a connection. The error is ErrUsage.
+func Target(o Options) (device.Target, error) {
+	t, _, err := o.target()
+	if err != nil {
+		return t, mark(ErrUsage, err)
+	}
+	return t, nil
+}
+
 // isFor reports whether the file's user and password are for the target: it names that host, or none.
 func (e envFile) isFor(t device.Target) bool {
 	if e.Host == "" {

@@ -119,7 +119,7 @@ func (b *benchmark) start(ctx context.Context, work DeviceWork) (*arriving, erro
 	results := b.board.Start(ctx, board.Run{
 		Name: b.spec.Check.Name + "-layers", Lines: sent.lines, Chunk: chunk, Dir: filepath.Join(b.dir, "layers"), Hold: resultsHeld,
 		Args: func(list, output string) []string { return snpe.LayersCommand(b.model, list, output, b.spec.On) },
-		Want: files.takes, Size: files.size, Folders: foldersOf(work.Graph),
+		Want: files.takes, Size: files.size, Folders: foldersOf(work.Graph.Tensors),
 	})
 	return &arriving{results, sent.line}, nil
 }
@@ -157,7 +157,7 @@ func (b *benchmark) sendSamples(ctx context.Context, work DeviceWork, name strin
 			s.line = append(s.line, -1)
 			continue
 		}
-		items, pushed, err := b.rawOf(remoteName(i, source.Name, ""), sample, work.Inputs, encode, name)
+		items, pushed, err := b.rawOf(i, source.Name, sample, work.Inputs, encode, name)
 		if err != nil {
 			return nil, fmt.Errorf("sample %s: %w", source.Name, err)
 		}
@@ -178,7 +178,7 @@ func (b *benchmark) sendSamples(ctx context.Context, work DeviceWork, name strin
 }
 
 // rawOf writes one sample's files, and gives its line of the input list.
-func (b *benchmark) rawOf(file string, sample *dataset.Sample, inputs []align.Tap, encode encoder, name string) (items []string, files []device.File, err error) {
+func (b *benchmark) rawOf(number int, source string, sample *dataset.Sample, inputs []align.Tap, encode encoder, name string) (items []string, files []device.File, err error) {
 	local := b.folder.RawInputs(name)
 	if err := os.MkdirAll(local, 0o777); err != nil {
 		return nil, nil, err
@@ -192,19 +192,19 @@ func (b *benchmark) rawOf(file string, sample *dataset.Sample, inputs []align.Ta
 		if err != nil {
 			return nil, nil, err
 		}
-		own, input := file, ""
+		input := ""
 		if len(inputs) > 1 {
 			input = in.Tensor.Name
 			if strings.ContainsAny(input, " \t\r\n") {
 				return nil, nil, fmt.Errorf("an input list cannot name the input %q, whose name has blanks", input)
 			}
-			own = strings.TrimSuffix(file, ".raw") + "-" + variant.Clean(input) + ".raw"
 		}
-		path := filepath.Join(local, own)
+		file := remoteName(number, source, input)
+		path := filepath.Join(local, file)
 		if err := os.WriteFile(path, data, 0o644); err != nil { // made anew by every run, and checked when it is sent
 			return nil, nil, err
 		}
-		item := name + "/" + own
+		item := name + "/" + file
 		files = append(files, device.FromDisk(path, b.board.Path(item)))
 		if input != "" {
 			item = input + ":=" + item
@@ -280,9 +280,9 @@ func (w tapFiles) size(file string) int64 {
 }
 
 // foldersOf lists the folders that a result's files need.
-func foldersOf(g *dlc.Graph) []string {
+func foldersOf(tensors []dlc.Tensor) []string {
 	set := map[string]bool{}
-	for _, t := range g.Tensors {
+	for _, t := range tensors {
 		if dir := path.Dir(strings.TrimLeft(t.Name, "/")); dir != "." && !strings.Contains(dir, "..") {
 			set[dir] = true
 		}
@@ -301,12 +301,7 @@ func (b *benchmark) file(run *result.Run) error {
 	if err != nil {
 		return err
 	}
-	maker := map[string]string{}
-	for _, l := range view.Layers {
-		for _, out := range l.Outputs {
-			maker[out.Name] = l.Name
-		}
-	}
+	maker := makers(view)
 	d := &result.DeviceLayers{Images: len(run.Samples), Variant: v.Spec.Name, Under: run.Spec.DivergeUnder}
 	if v.Twin >= 0 {
 		d.Against = run.Variants[v.Twin].Spec.Name
@@ -323,7 +318,7 @@ func (b *benchmark) file(run *result.Run) error {
 		if !got.Has() {
 			continue
 		}
-		row := result.DeviceLayer{Name: l.Name, Op: l.Op, Tensor: got.Tap, Node: maker[got.Tap], SQNR: got.Summary[metric.SQNR].Mean, CosSim: got.Summary[metric.CosSim].Mean, Estimated: got.Cycles}
+		row := result.DeviceLayer{Name: l.Name, Op: l.Op, Tensor: got.Tap, Node: maker[got.Tap], SQNR: got.Summary[metric.SQNR].Mean, CosSim: got.Summary[metric.CosSim].Mean}
 		if got.Twin != nil {
 			row.Apart, row.TwinSQNR = got.Twin.Apart, got.Twin.Summary[metric.SQNR].Mean
 		}

@@ -128,7 +128,9 @@ func (b *benchmark) begin() error {
 		b.done = &result.Benchmark{Steps: map[result.Step]*result.StepDone{}}
 	}
 	b.done.Name, b.done.DLC, b.done.DLCSHA256, b.done.Device, b.done.Tool = name, absolute(b.spec.DLC), sum, b.spec.Target, machine.Version
-	b.done.Model = absolute(b.spec.Check.Model)
+	if b.spec.Check.Model != "" {
+		b.done.Model = absolute(b.spec.Check.Model)
+	}
 	if b.spec.Again {
 		for _, s := range b.spec.Steps {
 			delete(b.done.Steps, s)
@@ -152,13 +154,13 @@ func (b *benchmark) step(ctx context.Context, step result.Step) error {
 	if d := b.done.Steps[step]; d != nil && d.Key == key {
 		return nil
 	}
+	b.notes = nil
 	if step != result.StepInfo { // which wants the device's own listing, but not at any price
 		if err := b.enter(ctx); err != nil {
 			return err
 		}
 	}
 	began, tools := time.Now(), b.toolTime()
-	b.notes = nil
 	ended := b.watch(ctx, step)
 	switch step {
 	case result.StepLayers:

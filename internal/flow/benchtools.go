@@ -1,26 +1,25 @@
 package flow
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
-	"quantcheck/internal/align"
 	"quantcheck/internal/board"
 	"quantcheck/internal/cost"
 	"quantcheck/internal/device"
 	"quantcheck/internal/dlc"
 	"quantcheck/internal/inspect"
-	"quantcheck/internal/metric"
 	"quantcheck/internal/qnn"
 	"quantcheck/internal/result"
 	"quantcheck/internal/snpe"
+	"quantcheck/internal/variant"
 	"quantcheck/internal/workspace"
 )
 
@@ -41,15 +40,7 @@ func (b *benchmark) throughput(ctx context.Context) error {
 	for i := range order {
 		order[i] = i
 	}
-	slices.SortStableFunc(order, func(x, y int) int {
-		switch {
-		case t.PerSecond[x] < t.PerSecond[y]:
-			return -1
-		case t.PerSecond[x] > t.PerSecond[y]:
-			return 1
-		}
-		return 0
-	})
+	slices.SortStableFunc(order, func(x, y int) int { return cmp.Compare(t.PerSecond[x], t.PerSecond[y]) })
 	b.done.Throughput = t
 	return workspace.WriteFile(filepath.Join(b.folder.ModelDLC(b.spec.Check.Name), "throughput.txt"), texts[order[(len(order)-1)/2]])
 }
@@ -60,13 +51,17 @@ func (b *benchmark) cycles(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	outputs, err := b.outputs()
+	if err != nil {
+		return err
+	}
 	name := b.spec.Check.Name
 	incoming := filepath.Join(b.dir, "outputs")
 	b.Progress.Phase("profiling on the device", len(lines))
 	results := b.board.Start(ctx, board.Run{
-		Name: name + "-cycles", Lines: lines, Dir: incoming, Folders: b.outputFolders(),
+		Name: name + "-cycles", Lines: lines, Dir: incoming, Folders: foldersOf(outputs), Arrived: b.Progress.Step,
 		Args: func(list, output string) []string { return snpe.NativeCommand(b.model, list, output, b.spec.On) },
-		Want: func(file string) bool { return strings.HasSuffix(file, ".raw") }, Size: b.outputSize,
+		Want: func(file string) bool { return strings.HasSuffix(file, ".raw") }, Size: nativeSizes(outputs),
 	})
 	defer results.Close()
 	if err := results.Wait(); err != nil {
@@ -79,18 +74,11 @@ func (b *benchmark) cycles(ctx context.Context) error {
 	if err := replaceFolder(incoming, b.folder.RawOutputs(name)); err != nil {
 		return err
 	}
-	profile, err := b.diagnose(ctx, string(results.Log), b.board.Path(name+"-cycles.out"))
+	profile, err := b.diagnose(ctx, results.Log, b.board.Path(name+"-cycles.out"))
 	if err != nil {
 		return err
 	}
-	c := &result.DeviceCycles{Inferences: len(lines), Profile: b.spec.On.Profile}
-	for _, l := range profile.Layers {
-		row := result.LayerCycle{ID: l.ID, Name: l.Name, Mean: l.Mean, Share: l.Share, Unit: l.Unit}
-		if !math.IsNaN(l.Std) {
-			row.Std = metric.Defined(l.Std)
-		}
-		c.Layers = append(c.Layers, row)
-	}
+	c := &result.DeviceCycles{Inferences: len(lines), Profile: b.spec.On.Profile, Layers: workspace.LayerCycles(profile.Layers)}
 	for _, g := range profile.Globals {
 		c.Globals = append(c.Globals, result.Statistic{Name: g.Name, Unit: g.Unit, Value: g.Value})
 	}
@@ -160,19 +148,11 @@ func (b *benchmark) entries(ctx context.Context) (DeviceWork, func(), error) {
 		return DeviceWork{}, nil, err
 	}
 	x := &build{ref: ref, spec: b.spec.Check, run: run}
-	f, err := openContainer(b.spec.DLC)
+	c, err := x.openContained(variant.Spec{Name: onDevice, Kind: variant.Device, File: b.spec.DLC})
 	if err != nil {
 		return DeviceWork{}, nil, err
 	}
-	c := &contained{file: f}
-	if c.held, err = align.Contain(ref.aligned(), f); err == nil {
-		c.inputs, err = x.entries(c)
-	}
-	if err != nil {
-		f.Close()
-		return DeviceWork{}, nil, usage(err)
-	}
-	return DeviceWork{Graph: c.held.Graph, Inputs: c.inputs, Samples: set, Loader: loader}, func() { f.Close() }, nil
+	return DeviceWork{Graph: c.held.Graph, Inputs: c.inputs, Samples: set, Loader: loader}, func() { c.file.Close() }, nil
 }
 
 // readyInputs brings a folder of raw files, with its inputs_raw.txt, as quantcheck raw and the seed's to_raw write it.
@@ -187,9 +167,9 @@ func (b *benchmark) readyInputs(ctx context.Context) ([]string, error) {
 	}
 	defer f.Close()
 	inputs := f.Graphs[0].At(dlc.Input)
-	sizes := map[string]int64{}
+	named := map[string]*dlc.Tensor{}
 	for _, t := range inputs {
-		sizes[t.Name] = t.Bytes()
+		named[t.Name] = t
 	}
 	folder := b.spec.Check.Name + "-data"
 	var lines []string
@@ -202,17 +182,17 @@ func (b *benchmark) readyInputs(ctx context.Context) ([]string, error) {
 	for i, line := range inferences {
 		var items []string
 		for _, item := range line.Items {
-			want, known := sizes[item.Name]
+			in := named[item.Name]
 			if item.Name == "" && len(inputs) == 1 {
-				want, known = inputs[0].Bytes(), true
+				in = inputs[0]
 			}
 			local := filepath.Join(b.spec.Data, filepath.Base(filepath.FromSlash(item.Path))) // wherever the list says: on a device, mostly
 			info, err := os.Stat(local)
 			switch {
 			case err != nil:
 				return nil, usage(fmt.Errorf("inputs_raw.txt, line %d: %w", line.Number, err))
-			case known && info.Size() != want:
-				return nil, usage(fmt.Errorf("%s has %d bytes; the DLC's input %s takes %d (%s %v): write it with quantcheck raw --model %s --type u8 or u16", local, info.Size(), inputs[0].Name, want, inputs[0].DType, inputs[0].Shape, b.spec.DLC))
+			case in != nil && info.Size() != in.Bytes():
+				return nil, usage(fmt.Errorf("%s has %d bytes; the DLC's input %s takes %d (%s %v): write it with quantcheck raw --model %s --type u8 or u16", local, info.Size(), in.Name, in.Bytes(), in.DType, in.Shape, b.spec.DLC))
 			}
 			remote := folder + "/" + remoteName(i, local, item.Name)
 			files = append(files, device.FromDisk(local, b.board.Path(remote)))
@@ -228,32 +208,31 @@ func (b *benchmark) readyInputs(ctx context.Context) ([]string, error) {
 	return lines, err
 }
 
-// outputSize is how many bytes an output has in its own type, −1 if that is not known.
-func (b *benchmark) outputSize(file string) int64 {
-	size := int64(-1)
-	b.outputs(func(t *dlc.Tensor) {
-		if strings.TrimLeft(t.Name, "/")+".raw" == file {
-			size = t.Bytes()
-		}
-	})
-	return size
-}
-
-func (b *benchmark) outputFolders() []string {
-	g := &dlc.Graph{}
-	b.outputs(func(t *dlc.Tensor) { g.Tensors = append(g.Tensors, *t) })
-	return foldersOf(g)
-}
-
-// outputs looks at the DLC's outputs; one that cannot be read any more has none.
-func (b *benchmark) outputs(see func(*dlc.Tensor)) {
+// outputs are the DLC's.
+func (b *benchmark) outputs() ([]dlc.Tensor, error) {
 	f, err := openContainer(b.spec.DLC)
 	if err != nil {
-		return
+		return nil, err
 	}
 	defer f.Close()
+	var list []dlc.Tensor
 	for _, t := range f.Graphs[0].At(dlc.Output) {
-		see(t)
+		list = append(list, *t)
+	}
+	return list, nil
+}
+
+// nativeSizes says how many bytes a tensor's file has in its own type, −1 of others.
+func nativeSizes(tensors []dlc.Tensor) func(file string) int64 {
+	sizes := map[string]int64{}
+	for _, t := range tensors {
+		sizes[strings.TrimLeft(t.Name, "/")+".raw"] = t.Bytes()
+	}
+	return func(file string) int64 {
+		if size, ok := sizes[file]; ok {
+			return size
+		}
+		return -1
 	}
 }
 
@@ -273,24 +252,14 @@ func replaceFolder(from, to string) error {
 
 // expect puts the compiler's estimate of the very DLC beside its profile.
 func (b *benchmark) expect(ctx context.Context, c *result.DeviceCycles) error {
-	engine, err := b.Engines.HTP()
-	if errors.Is(err, qnn.ErrUnavailable) {
+	x, err := b.estimated(ctx)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.Is(err, qnn.ErrUnavailable):
 		b.note("there is no estimate beside the cycles: the compiler is not installed (quantcheck doctor --install htp)")
 		return nil
-	}
-	if err != nil {
-		return err
-	}
-	soc, err := cost.Find("")
-	if err != nil {
-		return err
-	}
-	e := &estimator{engine: engine, soc: soc, progress: silent{}}
-	x, err := e.container(ctx, b.spec.DLC)
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	if err != nil {
+	case err != nil:
 		b.note("there is no estimate beside the cycles: %v", err)
 		return nil
 	}
@@ -306,6 +275,26 @@ func (b *benchmark) expect(ctx context.Context, c *result.DeviceCycles) error {
 		}
 	}
 	return nil
+}
+
+// estimated is the estimate of the DLC: the comparison's, if it was just made.
+func (b *benchmark) estimated(ctx context.Context) (*result.Estimated, error) {
+	if b.run != nil {
+		for _, v := range b.run.Variants {
+			if v.Spec.File == b.spec.DLC && v.Estimated != nil {
+				return v.Estimated, nil
+			}
+		}
+	}
+	engine, err := b.Engines.HTP()
+	if err != nil {
+		return nil, err
+	}
+	soc, err := cost.Find("")
+	if err != nil {
+		return nil, err
+	}
+	return (&estimator{engine: engine, soc: soc, progress: silent{}}).container(ctx, b.spec.DLC)
 }
 
 // info writes what the DLC says of itself: the device's own listing where it has the tool, else ours.

@@ -92,6 +92,11 @@ func Check(ctx context.Context, engines Engines, spec result.Spec, progress Prog
 	if err != nil {
 		return nil, usage(err)
 	}
+	for _, v := range variants {
+		if v.Kind == variant.Device && engines.Device == nil {
+			return nil, usage(fmt.Errorf("variant %s: a device is compared by quantcheck benchmark", v.Name))
+		}
+	}
 	if err := spec.Input.Check(); err != nil {
 		return nil, usage(err)
 	}

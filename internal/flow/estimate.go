@@ -87,7 +87,8 @@ type estimator struct {
 	engine   htp.Engine
 	soc      cost.SoC
 	progress Progress
-	memory   int // MiB, for the calibration
+	memory   int                          // MiB, for the calibration
+	known    map[string]*result.Estimated // DLC files that were estimated already, by path
 }
 
 // models estimates an ONNX model: variants of a float one, a quantized one as it is.
@@ -363,6 +364,10 @@ func (e *estimator) macs(m *onnx.Model) (map[string]int64, error) {
 
 // container estimates a DLC as it is.
 func (e *estimator) container(ctx context.Context, path string) (*result.Estimated, error) {
+	if x := e.known[path]; x != nil { // of another variant, which names it otherwise
+		again := *x
+		return &again, nil
+	}
 	v, err := InspectDLC(path, nil)
 	if err != nil {
 		return nil, err
@@ -375,7 +380,13 @@ func (e *estimator) container(ctx context.Context, path string) (*result.Estimat
 	if err != nil {
 		return nil, err
 	}
-	return &result.Estimated{Path: path, Covered: 1, MACs: macsOf(v), Estimate: c}, nil
+	x := result.Estimated{Path: path, Covered: 1, MACs: macsOf(v), Estimate: c}
+	if e.known == nil {
+		e.known = map[string]*result.Estimated{}
+	}
+	first := x
+	e.known[path] = &first
+	return &x, nil
 }
 
 func macsOf(v *inspect.View) map[string]int64 {

@@ -7,6 +7,7 @@ import (
 
 	"quantcheck/internal/cost"
 	"quantcheck/internal/dataset"
+	"quantcheck/internal/inspect"
 	"quantcheck/internal/machine"
 	"quantcheck/internal/qnn"
 	"quantcheck/internal/result"
@@ -71,12 +72,7 @@ func (b *build) timeOf(ctx context.Context, e *estimator, i int, calibrating *da
 		if err != nil {
 			return nil, nil, err
 		}
-		maker := map[string]string{}
-		for _, l := range view.Layers {
-			for _, out := range l.Outputs {
-				maker[out.Name] = l.Name
-			}
-		}
+		maker := makers(view)
 		x, err := e.container(ctx, v.File)
 		return x, func(k int) []string {
 			names := byNode(k)
@@ -101,6 +97,17 @@ func (b *build) timeOf(ctx context.Context, e *estimator, i int, calibrating *da
 		}
 		return x, byNode, err
 	}
+}
+
+// makers names the node that makes each tensor of a DLC.
+func makers(view *inspect.View) map[string]string {
+	maker := map[string]string{}
+	for _, l := range view.Layers {
+		for _, out := range l.Outputs {
+			maker[out.Name] = l.Name
+		}
+	}
+	return maker
 }
 
 // join puts an estimate's cycles into the layers of its variant, each operator's into the first layer that it made.

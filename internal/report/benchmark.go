@@ -119,36 +119,15 @@ func OperatorTimes(rows []DeviceRow) []OperatorTime {
 
 // DeviceCorners sorts rows by what they cost, measured, and by how wrong their layers are; the numbers are those of rows.
 func DeviceCorners(b *result.Benchmark, rows []DeviceRow) []Corner {
-	if b.Layers == nil || len(rows) == 0 {
+	if b.Layers == nil {
 		return nil
 	}
-	much := min(max(muchShare, muchTimes/float64(len(rows))), 0.25)
-	corners := []Corner{
-		{Title: "slow and wrong", Advice: "rewrite it, or keep it out of the model"},
-		{Title: "slow and harmless", Advice: "here time can be won"},
-		{Title: "cheap and wrong", Advice: "give it more bits"},
-	}
+	var list []weighed
 	for i, r := range rows {
-		slow := r.Cycles.Share > much
-		bad := r.Layer != nil && (r.Layer.Share.OK && r.Layer.Share.V > much || !r.Layer.Share.OK && r.Layer.SQNR.OK && r.Layer.SQNR.V < b.Layers.Under)
-		switch {
-		case slow && bad:
-			corners[0].Layers = append(corners[0].Layers, i)
-		case slow:
-			corners[1].Layers = append(corners[1].Layers, i)
-		case bad:
-			corners[2].Layers = append(corners[2].Layers, i)
-		}
+		bad := r.Layer != nil && (r.Layer.Share.OK && r.Layer.Share.V > much(len(rows)) || !r.Layer.Share.OK && r.Layer.SQNR.OK && r.Layer.SQNR.V < b.Layers.Under)
+		list = append(list, weighed{i, r.Cycles.Share, bad, badness(r)})
 	}
-	for n, c := range corners {
-		slices.SortStableFunc(c.Layers, func(x, y int) int {
-			if n == 2 {
-				return cmp.Compare(badness(rows[y]), badness(rows[x]))
-			}
-			return cmp.Compare(rows[y].Cycles.Mean, rows[x].Cycles.Mean)
-		})
-	}
-	return slices.DeleteFunc(corners, func(c Corner) bool { return len(c.Layers) == 0 })
+	return corners(list)
 }
 
 func badness(r DeviceRow) float64 {

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -22,56 +23,68 @@ type Corner struct {
 	Layers []int // numbers, the most of it first
 }
 
+// weighed is a layer by what it costs.
+type weighed struct {
+	layer int     // its number
+	time  float64 // share of the whole
+	wrong bool
+	noise float64 // the greater, the worse
+}
+
+// much is the share of the whole, of time or of noise, that is much for one of so many layers.
+func much(layers int) float64 {
+	return min(max(muchShare, muchTimes/float64(max(layers, 1))), 0.25) // of few layers each has a large share
+}
+
+// corners puts layers into groups by what they cost. Those that are neither slow nor wrong are in none.
+func corners(list []weighed) []Corner {
+	slow := func(w weighed) bool { return w.time > much(len(list)) }
+	byTime := func(a, b weighed) int { return cmp.Compare(b.time, a.time) }
+	byNoise := func(a, b weighed) int { return cmp.Compare(b.noise, a.noise) }
+	var found []Corner
+	for _, c := range []struct {
+		title, advice string
+		holds         func(weighed) bool
+		order         func(a, b weighed) int
+	}{
+		{"slow and wrong", "rewrite it, or keep it out of the model", func(w weighed) bool { return slow(w) && w.wrong }, byTime},
+		{"slow and harmless", "here time can be won", func(w weighed) bool { return slow(w) && !w.wrong }, byTime},
+		{"cheap and wrong", "give it more bits", func(w weighed) bool { return !slow(w) && w.wrong }, byNoise},
+	} {
+		in := slices.DeleteFunc(slices.Clone(list), func(w weighed) bool { return !c.holds(w) })
+		slices.SortStableFunc(in, c.order)
+		one := Corner{Title: c.title, Advice: c.advice}
+		for _, w := range in {
+			one.Layers = append(one.Layers, w.layer)
+		}
+		if len(in) > 0 {
+			found = append(found, one)
+		}
+	}
+	return found
+}
+
 // Corners sorts a variant's layers by what they cost, in time (estimated) and in error: the layer's share of the noise that all
 // layers make alone, or if that was not measured, being under the run's threshold. Layers that are neither slow nor wrong are in none.
 func Corners(run *result.Run, v *result.Variant) []Corner {
 	if v.Time == nil {
 		return nil
 	}
-	corners := []Corner{
-		{Title: "slow and wrong", Advice: "rewrite it, or keep it out of the model"},
-		{Title: "slow and harmless", Advice: "here time can be won"},
-		{Title: "cheap and wrong", Advice: "give it more bits"},
-	}
-	known := 0
-	for _, l := range v.Layers {
-		if l.Cycles != nil {
-			known++
-		}
-	}
-	much := max(muchShare, muchTimes/float64(max(known, 1)))
-	much = min(much, 0.25) // of few layers each has a large share
+	var list []weighed
 	for k := range v.Layers {
-		l := &v.Layers[k]
-		if l.Cycles == nil {
-			continue
-		}
-		slow, bad := *l.Cycles > much*float64(v.Time.Cycles), wrong(run, l, much)
-		switch {
-		case slow && bad:
-			corners[0].Layers = append(corners[0].Layers, k)
-		case slow:
-			corners[1].Layers = append(corners[1].Layers, k)
-		case bad:
-			corners[2].Layers = append(corners[2].Layers, k)
+		if l := &v.Layers[k]; l.Cycles != nil {
+			w := weighed{layer: k, time: *l.Cycles / float64(v.Time.Cycles)}
+			w.noise = w.time // of layers whose noise was not measured
+			if l.Local != nil {
+				w.noise = l.Local.Share
+			}
+			list = append(list, w)
 		}
 	}
-	for i, c := range corners {
-		slices.SortStableFunc(c.Layers, func(a, b int) int {
-			x, y := *v.Layers[b].Cycles, *v.Layers[a].Cycles
-			if i == 2 && v.Layers[a].Local != nil && v.Layers[b].Local != nil {
-				x, y = v.Layers[b].Local.Share, v.Layers[a].Local.Share
-			}
-			switch {
-			case x < y:
-				return -1
-			case x > y:
-				return 1
-			}
-			return 0
-		})
+	for i := range list {
+		list[i].wrong = wrong(run, &v.Layers[list[i].layer], much(len(list)))
 	}
-	return slices.DeleteFunc(corners, func(c Corner) bool { return len(c.Layers) == 0 })
+	return corners(list)
 }
 
 func wrong(run *result.Run, l *result.LayerResult, much float64) bool {

@@ -73,8 +73,6 @@ type DeviceLayer struct {
 	TwinSQNR metric.Value `json:"twin_sqnr"`
 	// Share is the layer's part of the noise that all layers make alone, in the simulation; no value where that was not measured.
 	Share metric.Value `json:"share"`
-	// Estimated are the cycles that the HTP compiler expects; nil: not known.
-	Estimated *float64 `json:"estimated,omitempty"`
 }
 
 // DeviceThroughput is how many inferences a second the device made, in each repeat.

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"quantcheck/internal/result"
 )
@@ -53,23 +52,4 @@ func (f Folder) ReadBenchmark(name string) (*result.Benchmark, error) {
 		b.Steps = map[result.Step]*result.StepDone{}
 	}
 	return b, nil
-}
-
-// Benchmarks reads all of a workspace; problems names those that cannot be read.
-func (f Folder) Benchmarks() (list []*result.Benchmark, problems []string) {
-	paths, err := filepath.Glob(filepath.Join(string(f), "models_dlc", "*", "benchmark.json"))
-	if err != nil {
-		return nil, []string{err.Error()}
-	}
-	slices.Sort(paths)
-	for _, path := range paths {
-		b, err := f.ReadBenchmark(filepath.Base(filepath.Dir(path)))
-		switch {
-		case err != nil:
-			problems = append(problems, err.Error())
-		case b != nil:
-			list = append(list, b)
-		}
-	}
-	return list, problems
 }

@@ -32,14 +32,7 @@ func (f Folder) Cycles() (list []*result.Cycles, problems []string) {
 		if err == nil {
 			var rows []snpe.LayerStat
 			if rows, err = snpe.ReadLayerStats(data); err == nil {
-				c := &result.Cycles{Model: filepath.Base(filepath.Dir(path))}
-				for _, r := range rows {
-					l := result.LayerCycle{ID: r.ID, Name: r.Name, Mean: r.Mean, Share: r.Share, Unit: r.Unit}
-					if !math.IsNaN(r.Std) {
-						l.Std = metric.Defined(r.Std)
-					}
-					c.Layers = append(c.Layers, l)
-				}
+				c := &result.Cycles{Model: filepath.Base(filepath.Dir(path)), Layers: LayerCycles(rows)}
 				slices.SortStableFunc(c.Layers, func(a, b result.LayerCycle) int { return a.ID - b.ID })
 				list = append(list, c)
 				continue
@@ -48,4 +41,17 @@ func (f Folder) Cycles() (list []*result.Cycles, problems []string) {
 		problems = append(problems, fmt.Sprintf("%s: %v", path, err))
 	}
 	return list, problems
+}
+
+// LayerCycles are the rows of a profile as results.
+func LayerCycles(rows []snpe.LayerStat) []result.LayerCycle {
+	var list []result.LayerCycle
+	for _, r := range rows {
+		l := result.LayerCycle{ID: r.ID, Name: r.Name, Mean: r.Mean, Share: r.Share, Unit: r.Unit}
+		if !math.IsNaN(r.Std) {
+			l.Std = metric.Defined(r.Std)
+		}
+		list = append(list, l)
+	}
+	return list
 }
