@@ -35,13 +35,8 @@ func Emulated(ctx context.Context, r *onnxruntime.Runtime, o Emulation) (*Result
 		return nil, errors.New("sensitivity needs at least one sample")
 	}
 	e := &engine{r: r, o: o.Options, types: o.Types, arena: runner.NewArena(1 << 28)}
-	var err error
-	if e.types == nil {
-		if e.types, err = ort.Types(r, o.Float); err != nil {
-			return nil, err
-		}
-	}
-	if e.outputs, err = e.compared(); err != nil {
+	err := e.look()
+	if err != nil {
 		return nil, err
 	}
 	if e.float, err = ort.NewPart(r, o.Float, e.wholeFloat(), e.types); err != nil {

@@ -33,13 +33,8 @@ type engine struct {
 func newEngine(ctx context.Context, r *onnxruntime.Runtime, o Options) (*engine, error) {
 	e := &engine{r: r, o: o, base: o.Float.WithDomain(quantizerDomain, 1), types: o.Types, arena: runner.NewArena(int64(o.MemoryMiB) << 20 / 4)}
 	e.suffixes.byKey = map[string]*suffix{}
-	var err error
-	if e.types == nil {
-		if e.types, err = ort.Types(r, o.Float); err != nil {
-			return nil, err
-		}
-	}
-	if e.outputs, err = e.compared(); err != nil {
+	err := e.look()
+	if err != nil {
 		return nil, err
 	}
 	if o.Question == Rest {
@@ -62,6 +57,17 @@ func newEngine(ctx context.Context, r *onnxruntime.Runtime, o Options) (*engine,
 		return nil, err
 	}
 	return e, nil
+}
+
+// look finds the types of the float model's tensors, if they are not known, and the outputs that are compared.
+func (e *engine) look() (err error) {
+	if e.types == nil {
+		if e.types, err = ort.Types(e.r, e.o.Float); err != nil {
+			return err
+		}
+	}
+	e.outputs, err = e.compared()
+	return err
 }
 
 // compared lists the outputs that are compared.
