@@ -30,7 +30,7 @@ func explored(t *testing.T, want int, args ...string) result.Explored {
 
 func TestADetectorIsHealedOnTheCPU(t *testing.T) {
 	dir := t.TempDir()
-	args := append(yoloxNano(t), "--limit", "4", "--out", dir, "--target", "75%", "--budget", "90s", "--variant", "w8a8", "--apply")
+	args := append(yoloxNano(t), "--limit", "4", "--out", dir, "--target", "75%", "--budget", "20m", "--variant", "w8a8", "--apply")
 	x := explored(t, 0, args...)
 	best, start := x.Points[x.Best], x.Points[x.Start]
 	if !x.Reached || x.Verdict != result.BitsHeal || len(x.Story) != 3 || best.Scored.Share.V < 0.75 {
@@ -92,11 +92,11 @@ func TestADetectorIsHealedOnTheCPU(t *testing.T) {
 	// again under a lower one.
 	const anew = 3
 	again := explored(t, 0, args...)
-	if again.Resumed < min(x.Tries, again.Tries)-anew {
-		t.Errorf("%d of %d candidates were known, %d had been scored", again.Resumed, again.Tries, x.Tries)
+	if again.Resumed == 0 || !x.Budget && again.Tries-again.Resumed > anew {
+		t.Errorf("%d of %d candidates were known", again.Resumed, again.Tries)
 	}
-	if x.Budget || again.Budget || again.Tries > x.Tries+anew {
-		t.Logf("the machine is too slow to compare two whole searches: %d candidates, then %d", x.Tries, again.Tries)
+	if x.Budget || again.Budget {
+		t.Log("the machine is too slow to compare two whole searches")
 	} else if a, b := again.Points[again.Best], best; !slices.EqualFunc(a.Changed, b.Changed, func(p, q result.ChangedLayer) bool { return p.Tensor == q.Tensor }) || a.Scored.All != b.Scored.All {
 		t.Errorf("%v, then %v", b.Changed, a.Changed)
 	}
