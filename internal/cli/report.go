@@ -42,6 +42,9 @@ func (c *reportCmd) Run(con *console) error {
 	if n := len(content.Explorations); n > 0 {
 		counts += fmt.Sprintf(", %d explorations", n)
 	}
+	if n := len(content.Benchmarks); n > 0 {
+		counts += fmt.Sprintf(", %d benchmarks", n)
+	}
 	_, err = fmt.Fprintf(con.stdout, "%s: %s\n", report.Printable(path), counts)
 	return err
 }
@@ -102,6 +105,8 @@ func besideRuns(con *console, folder workspace.Folder, db *workspace.Store) (web
 	if c.Explorations, err = db.Explorations(con.ctx); err != nil && con.ctx.Err() == nil {
 		c.Explorations, c.Problems = nil, append(c.Problems, err.Error())
 	}
+	benchmarks, problems := folder.Benchmarks()
+	c.Benchmarks, c.Problems = benchmarks, append(c.Problems, problems...)
 	return c, con.ctx.Err()
 }
 

@@ -34,7 +34,7 @@ func (r DeviceRow) Op() string {
 }
 
 // DeviceRows joins the cycles of a benchmark with its layers, by the names of the DLC's nodes. Of several layers that one node makes
-// the first stands for it.
+// the first stands for it. The estimate is of cycles: a profile in another unit has none beside it.
 func DeviceRows(b *result.Benchmark) []DeviceRow {
 	if b.Cycles == nil {
 		return nil
@@ -59,16 +59,26 @@ func DeviceRows(b *result.Benchmark) []DeviceRow {
 	var rows []DeviceRow
 	for _, c := range b.Cycles.Layers {
 		r := DeviceRow{Cycles: c, Layer: cmp.Or(layers[c.Name], clean[align.Clean(c.Name)])}
-		if e, ok := b.Cycles.Estimated[c.Name]; ok {
-			r.Estimated = &e
-		} else if r.Layer != nil {
-			if e, ok := b.Cycles.Estimated[r.Layer.Node]; ok {
-				r.Estimated = &e
-			}
+		if inCycles(c.Unit) {
+			r.Estimated = expected(b.Cycles.Estimated, r)
 		}
 		rows = append(rows, r)
 	}
 	return rows
+}
+
+// expected is what the estimate has of a row, nil if it has nothing.
+func expected(estimated map[string]float64, r DeviceRow) *float64 {
+	names := []string{r.Cycles.Name}
+	if r.Layer != nil {
+		names = append(names, r.Layer.Node)
+	}
+	for _, name := range names {
+		if e, ok := estimated[name]; ok {
+			return &e
+		}
+	}
+	return nil
 }
 
 // Against is how many times the estimate the device took, over rows that have both; ok is false without any.
@@ -124,7 +134,7 @@ func DeviceCorners(b *result.Benchmark, rows []DeviceRow) []Corner {
 	}
 	var list []weighed
 	for i, r := range rows {
-		bad := r.Layer != nil && (r.Layer.Share.OK && r.Layer.Share.V > much(len(rows)) || !r.Layer.Share.OK && r.Layer.SQNR.OK && r.Layer.SQNR.V < b.Layers.Under)
+		bad := r.Layer != nil && (r.Layer.Share.OK && r.Layer.Share.V > Much(len(rows)) || !r.Layer.Share.OK && r.Layer.SQNR.OK && r.Layer.SQNR.V < b.Layers.Under)
 		list = append(list, weighed{i, r.Cycles.Share, bad, badness(r)})
 	}
 	return corners(list)
@@ -181,12 +191,7 @@ func Benchmark(w io.Writer, b *result.Benchmark, run *result.Run) {
 	}
 	fmt.Fprintln(w)
 	if t := b.Throughput; t != nil {
-		median, least, greatest := t.Median()
-		fmt.Fprintf(w, "throughput   %s inferences a second on the %s (%s, %d s)", rate(median), strings.ToUpper(t.Runtime), t.Profile, t.Duration)
-		if len(t.PerSecond) > 1 {
-			fmt.Fprintf(w, "; median of %d, %s to %s", len(t.PerSecond), rate(least), rate(greatest))
-		}
-		fmt.Fprintln(w)
+		fmt.Fprintf(w, "throughput   %s\n", ThroughputText(t))
 	}
 	deviceTime(w, b)
 	conditions(w, b)
@@ -198,10 +203,6 @@ func Benchmark(w io.Writer, b *result.Benchmark, run *result.Run) {
 			}
 		}
 	}
-}
-
-func rate(v float64) string {
-	return strconv.FormatFloat(v, 'f', max(0, 2-int(math.Log10(max(v, 1)))/3), 64)
 }
 
 // measuredEarlier tells of a comparison that is done, in short.
@@ -225,18 +226,10 @@ func deviceTime(w io.Writer, b *result.Benchmark) {
 	if len(rows) == 0 {
 		return
 	}
-	total, unit := 0.0, rows[0].Cycles.Unit
-	for _, r := range rows {
-		total += r.Cycles.Mean
+	if split := SplitText(b.Cycles); split != "" {
+		fmt.Fprintf(w, "time         %s\n", split)
 	}
-	fmt.Fprintf(w, "cycles       %s %s over %d operators, mean of %d inferences", grouped(int64(total)), strings.ToLower(unit), len(rows), b.Cycles.Inferences)
-	if b.Cycles.Inferences == 1 {
-		fmt.Fprint(w, " (one has no spread)")
-	}
-	if times, ok := Against(rows); ok {
-		fmt.Fprintf(w, "; %s times the estimate for %s", number(metric.Defined(times)), b.Cycles.SoC)
-	}
-	fmt.Fprint(w, "\n\n")
+	fmt.Fprintf(w, "cycles       %s\n\n", CyclesText(b.Cycles, rows))
 	order := make([]int, len(rows))
 	for i := range order {
 		order[i] = i
@@ -316,25 +309,15 @@ func operatorTable(w io.Writer, rows []DeviceRow) {
 // conditions says in what state the device was.
 func conditions(w io.Writer, b *result.Benchmark) {
 	var parts []string
-	for _, c := range []struct {
-		name, unit string
-		factor     float64
-		get        func(result.Condition) *float64
-	}{
-		{"power", "W", 1, func(c result.Condition) *float64 { return c.Power }},
-		{"hottest zone", "°C", 1, func(c result.Condition) *float64 { return c.Hot }},
-		{"memory", "MiB", 1, func(c result.Condition) *float64 { return c.Memory }},
-		{"CPU", "%", 100, func(c result.Condition) *float64 { return c.CPU }},
-		{"DSP", "%", 100, func(c result.Condition) *float64 { return c.DSP }},
-	} {
+	for _, q := range Quantities {
 		least, greatest, n := math.Inf(1), math.Inf(-1), 0
 		for _, one := range b.Conditions {
-			if v := c.get(one); v != nil {
+			if v := q.Of(one); v != nil {
 				least, greatest, n = min(least, *v), max(greatest, *v), n+1
 			}
 		}
 		if n > 0 {
-			parts = append(parts, fmt.Sprintf("%s %s to %s %s", c.name, number(metric.Defined(c.factor*least)), number(metric.Defined(c.factor*greatest)), c.unit))
+			parts = append(parts, fmt.Sprintf("%s %s to %s %s", q.Name, number(metric.Defined(q.Factor*least)), number(metric.Defined(q.Factor*greatest)), q.Unit))
 		}
 	}
 	if len(parts) > 0 {

@@ -31,14 +31,14 @@ type weighed struct {
 	noise float64 // the greater, the worse
 }
 
-// much is the share of the whole, of time or of noise, that is much for one of so many layers.
-func much(layers int) float64 {
+// Much is the share of the whole, of time or of noise, over which one of so many layers has much of it.
+func Much(layers int) float64 {
 	return min(max(muchShare, muchTimes/float64(max(layers, 1))), 0.25) // of few layers each has a large share
 }
 
 // corners puts layers into groups by what they cost. Those that are neither slow nor wrong are in none.
 func corners(list []weighed) []Corner {
-	slow := func(w weighed) bool { return w.time > much(len(list)) }
+	slow := func(w weighed) bool { return w.time > Much(len(list)) }
 	byTime := func(a, b weighed) int { return cmp.Compare(b.time, a.time) }
 	byNoise := func(a, b weighed) int { return cmp.Compare(b.noise, a.noise) }
 	var found []Corner
@@ -82,7 +82,7 @@ func Corners(run *result.Run, v *result.Variant) []Corner {
 		}
 	}
 	for i := range list {
-		list[i].wrong = wrong(run, &v.Layers[list[i].layer], much(len(list)))
+		list[i].wrong = wrong(run, &v.Layers[list[i].layer], Much(len(list)))
 	}
 	return corners(list)
 }

@@ -38,6 +38,17 @@ type Benchmark struct {
 	Conditions []Condition       `json:"conditions,omitempty"`
 }
 
+// Finished is when its last step was; the zero time if none is.
+func (b *Benchmark) Finished() time.Time {
+	var last time.Time
+	for _, d := range b.Steps {
+		if d != nil && d.Finished.After(last) {
+			last = d.Finished
+		}
+	}
+	return last
+}
+
 // StepDone is a step that was finished.
 type StepDone struct {
 	// Key is a hash of what the step depends on: with another one it is run again.

@@ -31,6 +31,7 @@ type page struct {
 	Timed       []timed      `json:"timed"`
 
 	Explorations []*result.Explored `json:"explorations"` // as they are; ui/src/explore.ts has their types
+	Benchmarks   []benchmark        `json:"benchmarks"`
 }
 
 type metricInfo struct {

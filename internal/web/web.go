@@ -1,5 +1,5 @@
 // Package web makes the page: one self-contained HTML file with everything that people look at in a workspace's runs,
-// evaluations, device profiles and estimates.
+// evaluations, devices, estimates and explorations.
 //
 //  1. The page itself is built from ui/ by `make` and embedded.
 //  2. Build puts the data into it, compressed: runs as columns over the layers, evaluations with their pictures,
@@ -39,7 +39,8 @@ type Content struct {
 	Estimates   []*result.Estimated // oldest first; those without a timeline are shown without one
 	// Explorations are oldest first.
 	Explorations []*result.Explored
-	Problems     []string // said at its top
+	Benchmarks   []*result.Benchmark // as workspace.Folder.Benchmarks has them: the last one stands in front
+	Problems     []string            // said at its top
 }
 
 // Build makes the page. Pictures and masks are read from their files; those that are not there any more are left out and
@@ -49,7 +50,7 @@ func Build(c Content) ([]byte, error) {
 	if err != nil {
 		return nil, ErrNotBuilt
 	}
-	p := page{Tool: "quantcheck " + machine.Version, Problems: append([]string{}, c.Problems...), Metrics: metrics(), Runs: []run{}, Evaluations: []evaluation{}, Cycles: []cycles{}, Estimates: []estimate{}, Timed: join(c.Runs, c.Estimates), Explorations: []*result.Explored{}}
+	p := page{Tool: "quantcheck " + machine.Version, Problems: append([]string{}, c.Problems...), Metrics: metrics(), Runs: []run{}, Evaluations: []evaluation{}, Cycles: []cycles{}, Estimates: []estimate{}, Timed: join(c.Runs, c.Estimates), Explorations: []*result.Explored{}, Benchmarks: []benchmark{}}
 	for _, r := range c.Runs {
 		p.Runs = append(p.Runs, describe(r))
 	}
@@ -65,6 +66,9 @@ func Build(c Content) ([]byte, error) {
 	}
 	for _, one := range c.Explorations {
 		p.Explorations = append(p.Explorations, describeExploration(one))
+	}
+	for _, one := range c.Benchmarks {
+		p.Benchmarks = append(p.Benchmarks, describeBenchmark(one, c.Runs))
 	}
 	p.Images = pictures.urls
 	var packed bytes.Buffer

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"quantcheck/internal/result"
 )
@@ -24,6 +25,29 @@ func (f Folder) RawOutputs(name string) string {
 	return filepath.Join(string(f), "raw_outputs", "raw_outputs_"+name)
 }
 
+// Benchmarks reads every models_dlc/<name>/benchmark.json, the one that was measured last at the end; problems names those that
+// cannot be read.
+func (f Folder) Benchmarks() (list []*result.Benchmark, problems []string) {
+	entries, err := os.ReadDir(filepath.Join(string(f), "models_dlc"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, []string{err.Error()}
+	}
+	for _, e := range entries {
+		if info, err := os.Stat(f.ModelDLC(e.Name())); err != nil || !info.IsDir() {
+			continue
+		}
+		b, err := f.ReadBenchmark(e.Name())
+		switch {
+		case err != nil:
+			problems = append(problems, err.Error())
+		case b != nil:
+			list = append(list, b)
+		}
+	}
+	slices.SortStableFunc(list, func(a, b *result.Benchmark) int { return a.Finished().Compare(b.Finished()) })
+	return list, problems
+}
+
 // mostBenchmark bounds a file that is read.
 const mostBenchmark = 256 << 20
 
@@ -34,7 +58,11 @@ func (f Folder) ReadBenchmark(name string) (*result.Benchmark, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	if err == nil && info.Size() > mostBenchmark {
+	switch {
+	case err != nil:
+	case !info.Mode().IsRegular():
+		err = errors.New("not a file")
+	case info.Size() > mostBenchmark:
 		err = errors.New("too large")
 	}
 	var data []byte
