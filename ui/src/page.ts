@@ -1,4 +1,5 @@
 // The page's data, as internal/web writes it: columns over the layers of a run, numbers in text, gzip, base64.
+import type { Benchmark } from './device'
 import type { Exploration } from './explore'
 import type { Cycles, Evaluation } from './scores'
 import type { Estimate, Timed } from './time'
@@ -30,7 +31,7 @@ export interface Run {
 }
 export interface Page {
   tool: string; problems: string[]; metrics: Metric[]; runs: Run[]; evaluations: Evaluation[]; cycles: Cycles[]; images: string[]
-  estimates: Estimate[]; timed: Timed[]; explorations: Exploration[]
+  estimates: Estimate[]; timed: Timed[]; explorations: Exploration[]; benchmarks: Benchmark[]
 }
 
 /** What is looked at in the runs; it outlives the view. */

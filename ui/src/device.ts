@@ -1,0 +1,62 @@
+// Benchmarks of DLCs on devices, as internal/web/benchmark.go writes them.
+import { clean, show, value, type Num } from './page'
+import { percent, whole } from './time'
+
+/** Columns: the profile's rows, then the model's layers that have none in it. */
+export interface Rows {
+  name: string[]; layer: string[]; op: string[]; cycles: Num[]; std: Num[]; share: Num[]; estimated: Num[]; times: Num[]
+  sqnr: Num[]; cosine: Num[]; noise: Num[]; apart: Num[]; twin: Num[]; corner: number[]
+}
+/** Columns over the samples, in seconds; the bands are the steps. */
+export interface Watched {
+  at: Num[]; power: Num[]; hot: Num[]; memory: Num[]; cpu: Num[]; dsp: Num[]
+  bands: { step: string; from: Num; to: Num; finished: string; samples: number }[]; missing: string[]
+}
+export interface Benchmark {
+  name: string; dlc: string; device: string; tool: string; finished: string; verdict: string; apart: boolean; said: string[]; notes: string[]
+  bounds: { much: Num; under: Num }; corners: { title: string; advice: string }[]; layers: Rows
+  ops: { op: string; layers: number; measured: Num; estimated: Num; times: Num }[]
+  averages: { name: string; unit: string; value: Num; times: number }[]
+  watched: Watched; parts: number; run: number; variant: number; inRun: number[]; unit: string; soc: string; against: string; from: string
+}
+
+/** The corners' colours; what is in none is neither slow nor wrong. */
+const colours: Record<string, string> = { 'slow and wrong': '#d55e00', 'slow and harmless': '#0072b2', 'cheap and wrong': '#cc79a7' }
+export const harmless = { title: 'cheap and harmless', colour: '#009e73' }
+
+export function cornerColour(b: Benchmark, corner: number): string {
+  return corner < 0 ? harmless.colour : (colours[b.corners[corner].title] ?? '#777777')
+}
+
+/** Whether anything is known of a row's error; without it, it is not harmless but slow at most. */
+export function judged(l: Rows, i: number): boolean {
+  return value(l.sqnr[i]) !== null || value(l.noise[i]) !== null
+}
+
+export function cornerText(b: Benchmark, i: number): string {
+  const l = b.layers
+  if (value(l.cycles[i]) === null) return ''
+  const corner = l.corner[i]
+  if (judged(l, i)) return corner < 0 ? harmless.title : clean(b.corners[corner].title)
+  return corner < 0 ? 'cheap' : 'slow'
+}
+
+export function rowName(l: Rows, i: number): string {
+  return l.name[i] || l.layer[i]
+}
+
+export function times(n: Num): string {
+  const v = value(n)
+  return v === null ? '–' : show(Number(v.toPrecision(4)))
+}
+
+/** A whole number with its thousands apart, – if there is none. */
+export function count(n: Num): string {
+  const v = value(n)
+  return v === null ? '–' : Number.isFinite(v) && Math.abs(v) < 1e15 ? whole(v) : show(v)
+}
+
+export function part(n: Num): string {
+  const v = value(n)
+  return v === null ? '–' : Number.isFinite(v) ? percent(v) : show(v)
+}
