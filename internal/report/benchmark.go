@@ -150,6 +150,9 @@ func badness(r DeviceRow) float64 {
 	return -r.Layer.SQNR.V
 }
 
+// nameShown bounds a name in a sentence.
+const nameShown = 120
+
 // Parting says where the device and what it is held against part: the first thing to know of a device.
 func Parting(b *result.Benchmark) string {
 	l := b.Layers
@@ -163,11 +166,11 @@ func Parting(b *result.Benchmark) string {
 	}
 	k := slices.IndexFunc(l.Rows, func(r result.DeviceLayer) bool { return r.Name == l.Parts })
 	if k < 0 {
-		return fmt.Sprintf("DEVICE AND %s PART at %s.", l.Against, Printable(l.Parts))
+		return fmt.Sprintf("DEVICE AND %s PART at %s.", strings.ToUpper(l.Against), Short(l.Parts, nameShown))
 	}
 	r, last := l.Rows[k], l.Rows[len(l.Rows)-1]
 	text := fmt.Sprintf("DEVICE AND %s PART at %s (%s, number %d of %d): %s of its values are more than one step of the encoding apart, the two are %s dB apart there",
-		strings.ToUpper(l.Against), Printable(r.Name), r.Op, k+1, len(l.Rows), percent(r.Apart), number(r.TwinSQNR))
+		strings.ToUpper(l.Against), Short(r.Name, nameShown), r.Op, k+1, len(l.Rows), percent(r.Apart), number(r.TwinSQNR))
 	if k < len(l.Rows)-1 {
 		text += fmt.Sprintf(" and %s dB at the last layer", number(last.TwinSQNR))
 	}
