@@ -127,7 +127,8 @@ func OperatorTimes(rows []DeviceRow) []OperatorTime {
 	return list
 }
 
-// DeviceCorners sorts rows by what they cost, measured, and by how wrong their layers are; the numbers are those of rows.
+// DeviceCorners sorts rows by what they cost, measured, and by how wrong their layers are; the numbers are those of rows. What
+// makes no layer of the model, or none that was compared, is slow at most.
 func DeviceCorners(b *result.Benchmark, rows []DeviceRow) []Corner {
 	if b.Layers == nil {
 		return nil
@@ -135,7 +136,8 @@ func DeviceCorners(b *result.Benchmark, rows []DeviceRow) []Corner {
 	var list []weighed
 	for i, r := range rows {
 		bad := r.Layer != nil && (r.Layer.Share.OK && r.Layer.Share.V > Much(len(rows)) || !r.Layer.Share.OK && r.Layer.SQNR.OK && r.Layer.SQNR.V < b.Layers.Under)
-		list = append(list, weighed{i, r.Cycles.Share, bad, badness(r)})
+		unknown := r.Layer == nil || !r.Layer.Share.OK && !r.Layer.SQNR.OK
+		list = append(list, weighed{layer: i, time: r.Cycles.Share, wrong: bad, unknown: unknown, noise: badness(r)})
 	}
 	return corners(list)
 }

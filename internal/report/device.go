@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"strconv"
@@ -48,7 +49,7 @@ func CyclesText(c *result.DeviceCycles, rows []DeviceRow) string {
 	for _, r := range rows {
 		total, unit = total+r.Cycles.Mean, r.Cycles.Unit
 	}
-	text := fmt.Sprintf("%s %s over %d operators, mean of %d inferences", grouped(int64(total)), Printable(strings.ToLower(unit)), len(rows), c.Inferences)
+	text := fmt.Sprintf("%s %s over %d operators, mean of %d inferences", grouped(int64(total)), Printable(cmp.Or(strings.ToLower(unit), "cycles")), len(rows), c.Inferences)
 	if c.Inferences == 1 {
 		text += " (one has no spread)"
 	}

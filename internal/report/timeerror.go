@@ -28,7 +28,9 @@ type weighed struct {
 	layer int     // its number
 	time  float64 // share of the whole
 	wrong bool
-	noise float64 // the greater, the worse
+	// unknown is that nothing is known of its error.
+	unknown bool
+	noise   float64 // the greater, the worse
 }
 
 // Much is the share of the whole, of time or of noise, over which one of so many layers has much of it.
@@ -48,7 +50,8 @@ func corners(list []weighed) []Corner {
 		order         func(a, b weighed) int
 	}{
 		{"slow and wrong", "rewrite it, or keep it out of the model", func(w weighed) bool { return slow(w) && w.wrong }, byTime},
-		{"slow and harmless", "here time can be won", func(w weighed) bool { return slow(w) && !w.wrong }, byTime},
+		{"slow and harmless", "here time can be won", func(w weighed) bool { return slow(w) && !w.wrong && !w.unknown }, byTime},
+		{"slow", "its error is not known", func(w weighed) bool { return slow(w) && w.unknown }, byTime},
 		{"cheap and wrong", "give it more bits", func(w weighed) bool { return !slow(w) && w.wrong }, byNoise},
 	} {
 		in := slices.DeleteFunc(slices.Clone(list), func(w weighed) bool { return !c.holds(w) })

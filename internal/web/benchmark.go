@@ -52,6 +52,7 @@ type bounds struct {
 type corner struct {
 	Title  string `json:"title"`
 	Advice string `json:"advice"`
+	Rows   []int  `json:"rows"` // the most of it first
 }
 
 // deviceLayers are columns: the profile's rows in its order, then the model's layers that have none in it.
@@ -148,7 +149,7 @@ func describeBenchmark(b *result.Benchmark, runs []*result.Run) benchmark {
 	if c := b.Cycles; c != nil {
 		d.SoC = c.SoC
 		if len(rows) > 0 {
-			d.Unit = strings.ToLower(rows[0].Cycles.Unit)
+			d.Unit = cmp.Or(strings.ToLower(rows[0].Cycles.Unit), "cycles")
 		}
 		for _, a := range report.Averages(c) {
 			d.Averages = append(d.Averages, average{a.Name, a.Unit, counted(a.Value), a.Times})
@@ -163,7 +164,7 @@ func describeBenchmark(b *result.Benchmark, runs []*result.Run) benchmark {
 	}
 	d.Layers = columnsOf(b, rows)
 	for k, c := range report.DeviceCorners(b, rows) {
-		d.Corners = append(d.Corners, corner{c.Title, c.Advice})
+		d.Corners = append(d.Corners, corner{c.Title, c.Advice, c.Layers})
 		for _, i := range c.Layers {
 			d.Layers.Corner[i] = k
 		}

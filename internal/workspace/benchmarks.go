@@ -28,15 +28,12 @@ func (f Folder) RawOutputs(name string) string {
 // Benchmarks reads every models_dlc/<name>/benchmark.json, the one that was measured last at the end; problems names those that
 // cannot be read.
 func (f Folder) Benchmarks() (list []*result.Benchmark, problems []string) {
-	entries, err := os.ReadDir(filepath.Join(string(f), "models_dlc"))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	names, err := f.models()
+	if err != nil {
 		return nil, []string{err.Error()}
 	}
-	for _, e := range entries {
-		if info, err := os.Stat(f.ModelDLC(e.Name())); err != nil || !info.IsDir() {
-			continue
-		}
-		b, err := f.ReadBenchmark(e.Name())
+	for _, name := range names {
+		b, err := f.ReadBenchmark(name)
 		switch {
 		case err != nil:
 			problems = append(problems, err.Error())

@@ -1,7 +1,9 @@
 package workspace
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -22,17 +24,20 @@ func (f Folder) Results(name string) string { return filepath.Join(string(f), "r
 
 // Cycles reads every models_dlc/<model>/layer_stats.csv; problems names those that cannot be read.
 func (f Folder) Cycles() (list []*result.Cycles, problems []string) {
-	paths, err := filepath.Glob(filepath.Join(string(f), "models_dlc", "*", "layer_stats.csv"))
+	names, err := f.models()
 	if err != nil {
 		return nil, []string{err.Error()}
 	}
-	slices.Sort(paths)
-	for _, path := range paths {
+	for _, name := range names {
+		path := filepath.Join(f.ModelDLC(name), "layer_stats.csv")
 		data, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
 		if err == nil {
 			var rows []snpe.LayerStat
 			if rows, err = snpe.ReadLayerStats(data); err == nil {
-				c := &result.Cycles{Model: filepath.Base(filepath.Dir(path)), Layers: LayerCycles(rows)}
+				c := &result.Cycles{Model: name, Layers: LayerCycles(rows)}
 				slices.SortStableFunc(c.Layers, func(a, b result.LayerCycle) int { return a.ID - b.ID })
 				list = append(list, c)
 				continue
@@ -41,6 +46,21 @@ func (f Folder) Cycles() (list []*result.Cycles, problems []string) {
 		problems = append(problems, fmt.Sprintf("%s: %v", path, err))
 	}
 	return list, problems
+}
+
+// models are the names of the folders in models_dlc, sorted.
+func (f Folder) models() ([]string, error) {
+	entries, err := os.ReadDir(f.ModelDLC(""))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	var names []string
+	for _, e := range entries {
+		if info, err := os.Stat(f.ModelDLC(e.Name())); err == nil && info.IsDir() {
+			names = append(names, e.Name())
+		}
+	}
+	return names, nil
 }
 
 // LayerCycles are the rows of a profile as results.

@@ -14,7 +14,7 @@ export interface Watched {
 }
 export interface Benchmark {
   name: string; dlc: string; device: string; tool: string; finished: string; verdict: string; apart: boolean; said: string[]; notes: string[]
-  bounds: { much: Num; under: Num }; corners: { title: string; advice: string }[]; layers: Rows
+  bounds: { much: Num; under: Num }; corners: { title: string; advice: string; rows: number[] }[]; layers: Rows
   ops: { op: string; layers: number; measured: Num; estimated: Num; times: Num }[]
   averages: { name: string; unit: string; value: Num; times: number }[]
   watched: Watched; parts: number; run: number; variant: number; inRun: number[]; unit: string; soc: string; against: string; from: string
@@ -28,7 +28,7 @@ export function cornerColour(b: Benchmark, corner: number): string {
   return corner < 0 ? harmless.colour : (colours[b.corners[corner].title] ?? '#777777')
 }
 
-/** Whether anything is known of a row's error; without it, it is not harmless but slow at most. */
+/** Whether anything is known of a row's error. */
 export function judged(l: Rows, i: number): boolean {
   return value(l.sqnr[i]) !== null || value(l.noise[i]) !== null
 }
@@ -37,8 +37,8 @@ export function cornerText(b: Benchmark, i: number): string {
   const l = b.layers
   if (value(l.cycles[i]) === null) return ''
   const corner = l.corner[i]
-  if (judged(l, i)) return corner < 0 ? harmless.title : clean(b.corners[corner].title)
-  return corner < 0 ? 'cheap' : 'slow'
+  if (corner >= 0) return clean(b.corners[corner].title)
+  return judged(l, i) ? harmless.title : 'cheap'
 }
 
 export function rowName(l: Rows, i: number): string {
