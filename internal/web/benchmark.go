@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"quantcheck/internal/metric"
 	"quantcheck/internal/report"
@@ -136,32 +137,16 @@ func describeBenchmark(b *result.Benchmark, runs []*result.Run) benchmark {
 	if d.Verdict == "" {
 		d.Verdict = "The layers were not compared (step layers)."
 	}
-	rows := report.DeviceRows(b)
-	for _, text := range said(b, rows) {
-		d.Said = append(d.Said, text+".")
-	}
 	for _, s := range result.Steps {
 		if step := b.Steps[s]; step != nil {
 			d.Notes = append(d.Notes, step.Notes...)
 		}
 	}
-	d.Bounds.Much = some(report.Much(len(rows)))
-	if c := b.Cycles; c != nil {
-		d.SoC = c.SoC
-		if len(rows) > 0 {
-			d.Unit = cmp.Or(strings.ToLower(rows[0].Cycles.Unit), "cycles")
-		}
-		for _, a := range report.Averages(c) {
-			d.Averages = append(d.Averages, average{a.Name, a.Unit, counted(a.Value), a.Times})
-		}
+	rows := report.DeviceRows(b)
+	for _, text := range said(b, rows) {
+		d.Said = append(d.Said, text+".")
 	}
-	for _, o := range report.OperatorTimes(rows) {
-		t := operatorTime{Op: o.Op, Layers: o.Layers, Measured: counted(o.Measured), Estimated: counted(o.Estimated)}
-		if o.Times > 0 {
-			t.Times = some(o.Times)
-		}
-		d.Ops = append(d.Ops, t)
-	}
+	d.describeProfile(b, rows)
 	d.Layers = columnsOf(b, rows)
 	for k, c := range report.DeviceCorners(b, rows) {
 		d.Corners = append(d.Corners, corner{c.Title, c.Advice, c.Layers})
@@ -169,6 +154,7 @@ func describeBenchmark(b *result.Benchmark, runs []*result.Run) benchmark {
 			d.Layers.Corner[i] = k
 		}
 	}
+	d.Bounds.Much = some(report.Much(len(rows)))
 	if l := b.Layers; l != nil {
 		d.Bounds.Under, d.Against, d.From = some(l.Under), l.Against, l.From
 		if l.Parts != "" {
@@ -179,6 +165,27 @@ func describeBenchmark(b *result.Benchmark, runs []*result.Run) benchmark {
 	d.InRun = inRun(d.Layers.Layer, d.Run, runs)
 	d.Watched = watch(b)
 	return d
+}
+
+// describeProfile fills in what is of the profile as a whole.
+func (d *benchmark) describeProfile(b *result.Benchmark, rows []report.DeviceRow) {
+	if b.Cycles == nil {
+		return
+	}
+	d.SoC = b.Cycles.SoC
+	if len(rows) > 0 {
+		d.Unit = cmp.Or(strings.ToLower(rows[0].Cycles.Unit), "cycles")
+	}
+	for _, a := range report.Averages(b.Cycles) {
+		d.Averages = append(d.Averages, average{a.Name, a.Unit, counted(a.Value), a.Times})
+	}
+	for _, o := range report.OperatorTimes(rows) {
+		t := operatorTime{Op: o.Op, Layers: o.Layers, Measured: counted(o.Measured), Estimated: counted(o.Estimated)}
+		if o.Times > 0 {
+			t.Times = some(o.Times)
+		}
+		d.Ops = append(d.Ops, t)
+	}
 }
 
 // second is how the page writes a benchmark's time: a run's is that of its beginning, in the same minute often.
@@ -268,7 +275,8 @@ func comparison(b *result.Benchmark, runs []*result.Run) (run, v int) {
 		return -1, -1
 	}
 	for i, r := range slices.Backward(runs) {
-		if done := b.Steps[result.StepLayers]; r.Name != b.Name || done != nil && r.Started.After(done.Finished) {
+		// A step's end is kept in whole seconds, a run's beginning in thousandths.
+		if done := b.Steps[result.StepLayers]; r.Name != b.Name || done != nil && !r.Started.Before(done.Finished.Add(time.Second)) {
 			continue
 		}
 		v := slices.IndexFunc(r.Variants, func(v result.Variant) bool {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -186,7 +187,7 @@ func TestTheRowsOfADeviceAreSortedAndSummedUp(t *testing.T) {
 		k := slices.IndexFunc(ops, func(o report.OperatorTime) bool {
 			return o.Op == row[0] || o.Op == "" && row[0] == "(no layer of the model)"
 		})
-		if k < 0 || row[1] != fmt.Sprint(ops[k].Layers) || strings.ReplaceAll(row[2].(string), ",", "") != fmt.Sprintf("%.0f", ops[k].Measured) || (row[5] == "–") != (ops[k].Times == 0) {
+		if k < 0 || row[1] != strconv.Itoa(ops[k].Layers) || strings.ReplaceAll(row[2].(string), ",", "") != fmt.Sprintf("%.0f", ops[k].Measured) || (row[5] == "–") != (ops[k].Times == 0) {
 			t.Errorf("%v, want %+v", row, ops)
 		}
 	}
@@ -291,6 +292,7 @@ func TestTheWayToTheLayersIsToTheRunOfTheBenchmark(t *testing.T) {
 		there  bool
 	}{
 		{"its own", func(*result.Run) {}, true},
+		{"its own, in the second in which its end was written down", func(r *result.Run) { r.Started = r.Started.Add(30*time.Second + 900*time.Millisecond) }, true},
 		{"another model's", func(r *result.Run) { r.Name = "other" }, false},
 		{"another device's", func(r *result.Run) { r.Variants[2].Spec.Target = "adb:" }, false},
 		{"a later one", func(r *result.Run) { r.Started = r.Started.Add(time.Hour) }, false},
@@ -303,4 +305,37 @@ func TestTheWayToTheLayersIsToTheRunOfTheBenchmark(t *testing.T) {
 			t.Errorf("%s: %v", row.name, got)
 		}
 	}
+}
+
+func TestABenchmarkOfThousandsOfOperatorsIsFast(t *testing.T) {
+	t.Parallel()
+	_, b := onDevice()
+	one := b.Cycles.Layers[20]
+	for k := range 3000 {
+		one.ID, one.Name = 1000+k, fmt.Sprintf("operator%d", k)
+		b.Cycles.Layers = append(b.Cycles.Layers, one)
+		b.Layers.Rows = append(b.Layers.Rows, result.DeviceLayer{Name: fmt.Sprintf("layer%d", k), Op: "Conv", Node: one.Name, SQNR: metric.Defined(float64(k % 50)), Share: metric.Defined(float64(k) / 1e7)})
+	}
+	b.Conditions = nil
+	for i, s := range []result.Step{result.StepLayers, result.StepThroughput, result.StepCycles} {
+		for k := range 600 {
+			watts := 5 + float64(k%7)
+			b.Conditions = append(b.Conditions, result.Condition{Step: s, At: float64(1000*i + k), Power: &watts, Memory: &watts, Hot: &watts, DSP: &watts})
+		}
+	}
+	page := buildContent(t, web.Content{Benchmarks: []*result.Benchmark{b}})
+	eval := browse(t, page, 1280)
+	ready := eval(`return performance.getEntriesByName('ready')[0]?.startTime ?? -1`).(float64)
+	hover := eval(`const o = document.querySelector('#watched .u-over'), b = o.getBoundingClientRect(), begin = performance.now();
+		o.dispatchEvent(new MouseEvent('mouseenter', { bubbles: true }));
+		for (let i = 0; i < 20; i++) o.dispatchEvent(new MouseEvent('mousemove', { bubbles: true, clientX: b.left + b.width * i / 20, clientY: b.top + 50 }));
+		return (performance.now() - begin) / 20`).(float64)
+	if got := eval(`return document.querySelector('#watched-readout').textContent`); !strings.HasPrefix(fmt.Sprint(got), "cycles, ") {
+		t.Errorf("pointed at: %q", got)
+	}
+	t.Logf("3,000 operators: %d KiB, all there after %.0f ms, hover %.1f ms", len(page)>>10, ready, hover)
+	if ready < 0 || ready > 3000*slack() || hover > 16*slack() {
+		t.Errorf("all there after %.0f ms, hover %.1f ms", ready, hover)
+	}
+	nothingWrong(t, eval)
 }
