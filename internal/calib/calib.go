@@ -2,6 +2,7 @@
 package calib
 
 import (
+	"slices"
 	"sync"
 
 	"quantcheck/internal/metric"
@@ -13,6 +14,8 @@ import (
 // Statistics gathers the values of tensors over the calibration samples. Its methods may be called by many goroutines;
 // what it holds does not depend on the order of the calls.
 type Statistics struct {
+	// Behind gives the function through which a tensor is read, for the calibrators that look at it; nil: none is known.
+	Behind     func(name string) (f func(float64) float64, ok bool)
 	histograms bool
 	mu         sync.Mutex
 	tensors    map[string]*observed
@@ -21,6 +24,7 @@ type Statistics struct {
 type observed struct {
 	mu        sync.Mutex
 	histogram quant.Histogram // only its Range is used if no calibrator needs more
+	gated     quant.Histogram // of the values behind the gate that they are multiplied by
 	bad       int
 }
 
@@ -40,7 +44,7 @@ func NeedsHistogram(s variant.Spec) bool {
 }
 
 func looksCloser(c variant.Calibrator) bool {
-	return c == variant.Enhanced || c == variant.Percentile || c == variant.MSE
+	return c == variant.Enhanced || c == variant.Percentile || c == variant.MSE || c == variant.MSEOut
 }
 
 func (s *Statistics) of(name string) *observed {
@@ -74,6 +78,20 @@ func (s *Statistics) Observe(name string, t tensor.Tensor) {
 	}
 }
 
+// ObserveGated adds a tensor's values once more, with the gate of the same shape that they are multiplied by.
+func (s *Statistics) ObserveGated(name string, t, gate tensor.Tensor) {
+	values, ok := t.AsFloat32()
+	weights, also := gate.AsFloat32()
+	if !s.histograms || !ok || !also || !slices.Equal(t.Shape, gate.Shape) || len(values) == 0 {
+		return
+	}
+	lo, hi, _ := metric.MinMax(values)
+	o := s.of(name)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.gated.AddGated(values, weights, lo, hi)
+}
+
 // Range is what was seen of a tensor; its Seen is false if that is nothing.
 func (s *Statistics) Range(name string) quant.Range { return s.of(name).histogram.Range }
 
@@ -85,6 +103,14 @@ func (s *Statistics) Activation(name string, v variant.Spec) (e quant.Encoding, 
 	o := s.of(name)
 	if !o.histogram.Range.Seen {
 		return e, false
+	}
+	if v.Calibrator == variant.MSEOut && s.Behind != nil {
+		if f, ok := s.Behind(name); ok {
+			return quant.MSEBehind(&o.histogram, v.ActBits, false, f), true
+		}
+	}
+	if v.Calibrator == variant.MSEOut && o.gated.Count() > 0 {
+		return quant.MSE(&o.gated, v.ActBits, false), true
 	}
 	return encode(&o.histogram, v.ActBits, v.Calibrator == variant.Symmetric, v.Calibrator, v.Percentile), true
 }
@@ -98,7 +124,7 @@ func Parameter(values []float32, bits int, symmetric bool, v variant.Spec) quant
 	}
 	h := quant.Histogram{}
 	lo, hi, _ := metric.MinMax(values)
-	if c == variant.Enhanced || c == variant.MSE {
+	if c == variant.Enhanced || c == variant.MSE || c == variant.MSEOut {
 		h.Add(values, lo, hi)
 	} else if lo <= hi {
 		h.Range.Add(float64(lo), float64(hi))
@@ -110,7 +136,7 @@ func encode(h *quant.Histogram, bits int, symmetric bool, c variant.Calibrator, 
 	switch c {
 	case variant.Enhanced:
 		return quant.Enhanced(h, bits, symmetric)
-	case variant.MSE:
+	case variant.MSE, variant.MSEOut:
 		return quant.MSE(h, bits, symmetric)
 	case variant.Percentile:
 		return quant.Percentile(h, bits, symmetric, percentile)

@@ -17,6 +17,7 @@ type optimizeCmd struct {
 	Model   string   `arg:"" optional:"" help:"The float model, an .onnx file."`
 	Output  string   `short:"o" placeholder:"OUT.onnx" help:"Where the rewritten model goes."`
 	Pass    []string `sep:"none" placeholder:"NAME" help:"Run this pass only; repeatable."`
+	Also    []string `sep:"none" placeholder:"NAME" help:"Run this pass too, one of those that run only when asked for; repeatable."`
 	Skip    []string `sep:"none" placeholder:"NAME" help:"Leave this pass out; repeatable."`
 	Images  string   `placeholder:"PATH" help:"Samples that the passes are proved on (seeded random input)."`
 	Limit   int      `default:"2" placeholder:"N" help:"How many samples (2)."`
@@ -44,7 +45,7 @@ func (c *optimizeCmd) Run(con *console) error {
 		for _, p := range rewrite.All {
 			off := ""
 			if p.Off {
-				off = " (only when asked for with --pass)"
+				off = " (only when asked for with --pass or --also)"
 			}
 			fmt.Fprintf(con.stdout, "%-26s %s%s\n", p.Name, p.Title, off)
 		}
@@ -81,7 +82,7 @@ func (c *optimizeCmd) Run(con *console) error {
 	progress := newProgress(con.stderr)
 	defer progress.clear()
 	o, err := flow.Optimize(con.ctx, rvc4.engines(r), flow.OptimizeSpec{
-		Model: c.Model, Passes: c.Pass, Skip: c.Skip, Images: c.Images, Limit: c.Limit, Input: input, Color: wanted,
+		Model: c.Model, Passes: c.Pass, Also: c.Also, Skip: c.Skip, Images: c.Images, Limit: c.Limit, Input: input, Color: wanted,
 		Estimate: c.Estimate, OnlyIfFaster: c.OnlyIfFaster, Variant: c.EstimateVariant, SoC: c.Soc,
 	}, progress)
 	if err != nil {

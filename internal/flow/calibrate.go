@@ -8,6 +8,7 @@ import (
 
 	"quantcheck/internal/calib"
 	"quantcheck/internal/dataset"
+	"quantcheck/internal/onnx"
 	"quantcheck/internal/qdq"
 	"quantcheck/internal/runner"
 	"quantcheck/internal/runner/ort"
@@ -22,10 +23,12 @@ func (b *build) calibrate(ctx context.Context, set *dataset.Set, loader dataset.
 			wanted[name] = true
 		}
 	}
+	index := onnx.NewIndex(b.ref.model)
+	gates := gatesOf(index, wanted, b.variants)
 	var taps []string
 	for _, n := range b.ref.model.Graph().GetNode() {
 		for _, out := range n.GetOutput() {
-			if wanted[out] {
+			if wanted[out] || gates.needs(out) {
 				taps = append(taps, out)
 			}
 		}
@@ -37,6 +40,7 @@ func (b *build) calibrate(ctx context.Context, set *dataset.Set, loader dataset.
 	defer r.Close()
 
 	stats := calib.NewStatistics(slices.ContainsFunc(b.variants, calib.NeedsHistogram))
+	stats.Behind = func(name string) (func(float64) float64, bool) { return calib.Behind(b.ref.model, index, name) }
 	pool := newPool(b.waitingBytes())
 	defer pool.close()
 	b.progress.Phase("calibrating", len(set.Sources))
@@ -52,13 +56,15 @@ func (b *build) calibrate(ctx context.Context, set *dataset.Set, loader dataset.
 		}
 		inference := r.Start(s.Inputs)
 		defer inference.Close()
+		pairs := gates.begin()
 		for range r.Segments() {
 			batch, err := inference.Next(ctx)
 			if err != nil {
 				return fmt.Errorf("sample %s: %w", s.Name, err)
 			}
 			if !b.spec.Bare || n == 1 { // a bare run needs some encodings, whichever
-				observe(pool, stats, batch)
+				observe(pool, stats, batch, wanted)
+				pairs.observe(pool, stats, batch)
 			}
 			batch.Release()
 		}
@@ -76,8 +82,11 @@ func (b *build) calibrate(ctx context.Context, set *dataset.Set, loader dataset.
 	return stats, nil
 }
 
-func observe(pool *pool, stats *calib.Statistics, batch *runner.Batch) {
+func observe(pool *pool, stats *calib.Statistics, batch *runner.Batch, wanted map[string]bool) {
 	for _, tap := range batch.Taps {
+		if !wanted[tap.Name] {
+			continue
+		}
 		batch.Retain()
 		pool.do(tap.Tensor.Bytes(), func() {
 			defer batch.Release()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"quantcheck/internal/onnx"
@@ -40,7 +41,7 @@ func (x *explorer) questions() []question {
 		calibrator variant.Calibrator
 		percentile float64
 	}{
-		{"tf", variant.TF, 0}, {"enhanced", variant.Enhanced, 0}, {"mse", variant.MSE, 0},
+		{"tf", variant.TF, 0}, {"mse-out", variant.MSEOut, 0}, {"mse", variant.MSE, 0}, {"enhanced", variant.Enhanced, 0},
 		{"percentile:99.99", variant.Percentile, 99.99}, {"percentile:99.999", variant.Percentile, 99.999},
 	} {
 		if c.calibrator != x.asked.Calibrator || c.percentile != x.asked.Percentile {
@@ -107,7 +108,7 @@ func origin(kind, name string, t *trial) result.Origin {
 	return result.Origin{Kind: kind, Name: name, Engine: "cpu", Score: t.Scored.Search, Share: t.Scored.Share}
 }
 
-// rewrites scores the recipe on the model as optimize leaves it, and with equalized weights, if there is time.
+// rewrites scores the recipe on the model as optimize leaves it, with equalized weights, and with gates of their own, if there is time.
 func (x *explorer) rewrites(ctx context.Context) error {
 	const least = 2 * time.Minute // of a budget for work that makes no candidate
 	if time.Duration(x.spec.Seconds*float64(time.Second)) < least {
@@ -118,11 +119,18 @@ func (x *explorer) rewrites(ctx context.Context) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	for _, r := range []struct {
-		name   string
-		passes []string
-	}{{"optimize", nil}, {"equalize", []string{"equalize"}}} {
-		o, found, err := x.rewritten(ctx, dir, r.name, r.passes)
+	behind := x.asked
+	behind.Calibrator, behind.Percentile = variant.MSEOut, 0
+	for _, r := range []rewriting{
+		{"optimize", OptimizeSpec{}, x.asked, "quantcheck optimize"},
+		{"equalize", OptimizeSpec{Passes: []string{"equalize"}}, x.asked, "quantcheck optimize --pass equalize"},
+		{"split-gates", OptimizeSpec{Also: []string{splitGates}, Images: x.spec.Images}, x.asked, splitCommand},
+		{"split-gates, mse-out", OptimizeSpec{Also: []string{splitGates}, Images: x.spec.Images}, behind, splitCommand},
+	} {
+		if len(r.spec.Also) > 0 && r.spec.Images == "" {
+			continue
+		}
+		o, found, err := x.rewritten(ctx, dir, r)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -137,9 +145,23 @@ func (x *explorer) rewrites(ctx context.Context) error {
 	return nil
 }
 
+// rewriting is another form of the model, and the recipe that it is scored with.
+type rewriting struct {
+	name    string
+	spec    OptimizeSpec
+	recipe  variant.Spec
+	command string // that writes such a model
+}
+
+// splitGates is the pass that makes two Convs of one in front of a gate. Nothing is said of it where it finds no place.
+const (
+	splitGates   = "split-gates"
+	splitCommand = "quantcheck optimize --images PICTURES --also " + splitGates
+)
+
 // rewritten scores one rewriting; found is false if it changes nothing. A stored answer needs no run.
-func (x *explorer) rewritten(ctx context.Context, dir, name string, passes []string) (o *result.Origin, found bool, err error) {
-	key, err := x.trials.key("rewrite", x.of(x.asked, nil), name)
+func (x *explorer) rewritten(ctx context.Context, dir string, r rewriting) (o *result.Origin, found bool, err error) {
+	key, err := x.trials.key("rewrite", x.of(r.recipe, nil), r.name)
 	if err != nil {
 		return nil, false, err
 	}
@@ -147,7 +169,8 @@ func (x *explorer) rewritten(ctx context.Context, dir, name string, passes []str
 	if ok, err := x.trials.recall(ctx, key, o); err != nil || ok {
 		return o, o.Name != "", err
 	}
-	done, err := Optimize(ctx, x.engines, OptimizeSpec{Model: x.spec.Model, Passes: passes, Input: x.spec.Input}, silent{})
+	r.spec.Model, r.spec.Input = x.spec.Model, x.spec.Input
+	done, err := Optimize(ctx, x.engines, r.spec, silent{})
 	if err != nil {
 		return nil, false, err
 	}
@@ -157,25 +180,23 @@ func (x *explorer) rewritten(ctx context.Context, dir, name string, passes []str
 			changed += len(p.Changes)
 		}
 	}
-	if changed > 0 {
+	found = changed > 0 && !slices.ContainsFunc(r.spec.Also, func(pass string) bool { return !done.applied(pass) })
+	if found {
 		spec := x.spec
-		spec.Model = filepath.Join(dir, name+".onnx")
+		spec.Model = filepath.Join(dir, "rewritten.onnx")
 		if err := onnx.Save(done.Model, spec.Model); err != nil {
 			return nil, false, err
 		}
-		if *o, err = x.scoreOther(ctx, spec, name); err != nil {
+		if *o, err = x.scoreOther(ctx, spec, r); err != nil {
 			return nil, false, err
 		}
-		o.Note = fmt.Sprintf("%d places rewritten; quantcheck optimize writes such a model", changed)
-		if len(passes) > 0 {
-			o.Note = fmt.Sprintf("%d places rewritten; quantcheck optimize --pass %s writes such a model", changed, name)
-		}
+		o.Note = fmt.Sprintf("%d places rewritten; %s writes such a model", changed, r.command)
 	}
-	return o, changed > 0, x.trials.remember(ctx, key, "rewrite", o)
+	return o, found, x.trials.remember(ctx, key, "rewrite", o)
 }
 
-// scoreOther scores the recipe on another form of the model.
-func (x *explorer) scoreOther(ctx context.Context, spec result.ExploreSpec, name string) (result.Origin, error) {
+// scoreOther scores a recipe on another form of the model.
+func (x *explorer) scoreOther(ctx context.Context, spec result.ExploreSpec, r rewriting) (result.Origin, error) {
 	s, err := openStage(ctx, x.engines, spec, x.config, x.set, silent{})
 	if err != nil {
 		return result.Origin{}, err
@@ -186,12 +207,12 @@ func (x *explorer) scoreOther(ctx context.Context, spec result.ExploreSpec, name
 	if err != nil {
 		return result.Origin{}, err
 	}
-	t, err := trials.onSearch(ctx, x.of(x.asked, nil), 0)
+	t, err := trials.onSearch(ctx, x.of(r.recipe, nil), 0)
 	if err != nil {
 		return result.Origin{}, err
 	}
-	o := origin("rewrite", name, t)
-	if p, err := (&candidatePricer{stage: s, trials: trials, estimator: x.pricer.estimator, known: map[string]*priced{}}).price(ctx, x.of(x.asked, nil)); err == nil {
+	o := origin("rewrite", r.name, t)
+	if p, err := (&candidatePricer{stage: s, trials: trials, estimator: x.pricer.estimator, known: map[string]*priced{}}).price(ctx, x.of(r.recipe, nil)); err == nil {
 		o.Price = p.Price
 	}
 	return o, ctx.Err()

@@ -79,7 +79,7 @@ func (x *explorer) kinds() []variant.Choice {
 	list := []variant.Choice{{Bits: 16}}
 	for _, c := range []variant.Choice{
 		{Calibrator: variant.Percentile, Percentile: 99.9}, {Calibrator: variant.Percentile, Percentile: 99.99}, {Calibrator: variant.Enhanced},
-		{Calibrator: variant.MSE}, {Calibrator: variant.TF}, {Calibrator: variant.Percentile, Percentile: 99},
+		{Calibrator: variant.MSE}, {Calibrator: variant.MSEOut}, {Calibrator: variant.TF}, {Calibrator: variant.Percentile, Percentile: 99},
 	} {
 		if c.Calibrator != x.recipe.Calibrator || c.Percentile != x.recipe.Percentile {
 			list = append(list, c)

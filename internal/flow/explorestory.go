@@ -21,8 +21,32 @@ func story(f *result.Explored) []string {
 		return list
 	}
 	best := f.Points[f.Best]
-	list = append(list, cure(f, best))
-	return append(list, bill(f, start, best))
+	list = append(list, cure(f, best), bill(f, start, best))
+	if other := elsewhere(f, best); other != "" {
+		list = append(list, other)
+	}
+	return list
+}
+
+// elsewhere points to another form of the model that keeps the target and costs less than the best point of this one; "" if there
+// is none.
+func elsewhere(f *result.Explored, best result.ExplorePoint) string {
+	var found *result.Origin
+	for i := range f.Origins {
+		o := &f.Origins[i]
+		cheaper := !best.Price.OK || o.Price.OK && o.Price.V < best.Price.V
+		if o.Kind == "rewrite" && o.Share.OK && o.Share.V >= f.Spec.Target && (cheaper || !f.Reached) && (found == nil || o.Share.V > found.Share.V) {
+			found = o
+		}
+	}
+	if found == nil {
+		return ""
+	}
+	text := fmt.Sprintf("Rewritten (%s) the model keeps %.1f %% in the simulation", found.Name, 100*found.Share.V)
+	if found.Price.OK {
+		text += " for " + grouped(found.Price.V)
+	}
+	return text + ": explore that one; " + found.Note + "."
 }
 
 // whence names the half that the loss comes from.

@@ -23,6 +23,7 @@ import (
 type OptimizeSpec struct {
 	Model  string
 	Passes []string // only these; none: all that are not off
+	Also   []string // passes that are off, besides the others
 	Skip   []string
 	Images string // samples of the proof; "": seeded random input
 	Limit  int    // samples of the proof, 0: 2
@@ -148,7 +149,7 @@ func optimize(ctx context.Context, engines Engines, spec OptimizeSpec, progress 
 		o.result.Notes = append(o.result.Notes, fmt.Sprintf("the open batch dimension of %s is 1 now, as converters for devices need it", strings.Join(batched, ", ")))
 	}
 	for i, p := range passes {
-		if o.asked || !p.Off {
+		if o.asked || !p.Off || slices.Contains(spec.Also, p.Name) {
 			if err := o.pass(p, false); err != nil {
 				return nil, err
 			}
@@ -174,7 +175,7 @@ func optimize(ctx context.Context, engines Engines, spec OptimizeSpec, progress 
 }
 
 func chosen(spec OptimizeSpec) ([]*rewrite.Pass, error) {
-	for _, name := range slices.Concat(spec.Passes, spec.Skip) {
+	for _, name := range slices.Concat(spec.Passes, spec.Also, spec.Skip) {
 		if _, err := rewrite.Find(name); err != nil {
 			return nil, err
 		}
@@ -186,6 +187,7 @@ func chosen(spec OptimizeSpec) ([]*rewrite.Pass, error) {
 		if len(spec.Passes) > 0 {
 			wanted = slices.Contains(spec.Passes, p.Name)
 		}
+		wanted = wanted || slices.Contains(spec.Also, p.Name)
 		if wanted && !slices.Contains(spec.Skip, p.Name) {
 			list = append(list, p)
 		}
@@ -198,6 +200,8 @@ type optimizer struct {
 	engines Engines
 	asked   bool // the passes were named
 	inputs  []map[string]tensor.Tensor
+	ranging *dataset.Set // samples that say what ranges channels have; nil: there are none
+	loader  dataset.Loader
 	result  *Optimized
 
 	pricer *pricer // nil: nobody asked what passes bring
@@ -221,11 +225,12 @@ func (o *optimizer) samples(spec OptimizeSpec, m *onnx.Model) error {
 	}
 	if spec.Images != "" {
 		loader := dataset.Loader{Inputs: inputs, Description: spec.Input, Cache: dataset.NewCache(1 << 20)}
-		set, err := samples(spec.Images, limit, loader)
+		set, err := samples(spec.Images, max(limit, mostRanging), loader)
 		if err != nil {
 			return err
 		}
-		for _, source := range set.Sources {
+		o.ranging, o.loader = set, loader
+		for _, source := range set.Sources[:min(limit, len(set.Sources))] {
 			s, err := loader.Load(source)
 			if err != nil {
 				return usage(fmt.Errorf("sample %s: %w", source.Name, err))
@@ -297,6 +302,7 @@ func (o *optimizer) begin(m *onnx.Model) error {
 			t, ok := types[name]
 			return ok && t.Tensor && t.DType == tensor.Float32
 		},
+		Spans: o.spansOf(m),
 		Asked: o.asked,
 		Fold: func(m *onnx.Model) (*onnx.Model, error) {
 			folded, _, _, err := ort.Fold(o.ctx, o.engines.ORT, m)

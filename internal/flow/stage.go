@@ -104,7 +104,7 @@ func openStage(ctx context.Context, engines Engines, spec result.ExploreSpec, co
 // wide asks for the statistics that every calibrator needs, as a device's variant does.
 func wide() variant.Spec {
 	v := w8a8()
-	v.Calibrator, v.Engine = variant.MSE, variant.HTP
+	v.Calibrator, v.Engine = variant.MSEOut, variant.HTP
 	return v
 }
 

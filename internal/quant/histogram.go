@@ -79,6 +79,32 @@ func (h *Histogram) keep(values []float32) {
 	}
 }
 
+// gateOne is what a value counts whose gate is 1 in a histogram of gated values.
+const gateOne = 1 << 16
+
+// AddGated counts values by how much of their error gets through a gate between −1 and 1 that they are multiplied by: each counts
+// 2^16 · gate², rounded. lo and hi are their least and greatest finite values. A histogram holds gated values or others, not both.
+func (h *Histogram) AddGated(values, gate []float32, lo, hi float32) {
+	if lo > hi || len(values) != len(gate) {
+		return
+	}
+	h.Range.Add(float64(lo), float64(hi))
+	h.values, h.many = nil, true
+	h.cover(min(h.Range.Min, 0), max(h.Range.Max, 0))
+	for i, v := range values {
+		n := int64(math.Round(min(float64(gate[i])*float64(gate[i]), 1) * gateOne)) // NaN: far below 0
+		switch {
+		case n <= 0:
+		case v == 0:
+			h.Zeros += n
+		case len(h.counts) > 0:
+			if at := h.bin(float64(v)) - h.first; at >= 0 && at < len(h.counts) {
+				h.counts[at] += n
+			}
+		}
+	}
+}
+
 func (h *Histogram) addSlow(values []float32) {
 	for _, v := range values {
 		if v == 0 {

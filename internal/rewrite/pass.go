@@ -43,6 +43,8 @@ type Env struct {
 	Fold func(*onnx.Model) (*onnx.Model, error)
 	// Float says whether a tensor of the model before the pass holds float32; nil: of none it is known.
 	Float func(tensor string) bool
+	// Spans gives what was seen of each channel (axis 1) of tensors of the model before the pass; nil: there are no samples.
+	Spans func(tensors []string) (map[string]Span, error)
 	// Asked says that the pass was asked for by name: it does what does not always pay, too.
 	Asked bool
 }
@@ -64,7 +66,7 @@ func (p *Pass) Run(m *onnx.Model, env Env) (*Result, error) {
 		shapes = func(string) ([]int64, bool) { return nil, false }
 	}
 	s := &sweep{
-		m: m, x: onnx.NewIndex(m), shapes: shapes, fold: env.Fold, asked: env.Asked,
+		m: m, x: onnx.NewIndex(m), shapes: shapes, fold: env.Fold, measured: env.Spans, asked: env.Asked,
 		float:    func(name string) bool { return env.Float != nil && env.Float(name) },
 		replaced: map[int][]*onnxpb.NodeProto{}, touched: map[int]bool{}, names: map[string]bool{}, rename: map[string]string{}, seen: map[string]*view{},
 	}
@@ -105,6 +107,7 @@ type sweep struct {
 	changes  []string
 	left     []string
 	fold     func(*onnx.Model) (*onnx.Model, error)
+	measured func(tensors []string) (map[string]Span, error)
 	seen     map[string]*view  // views of tensors, whoever uses what lies between
 	whole    *onnx.Model       // takes the place of the model
 	folded   map[string]string // tensor that is gone → the one it went into
@@ -296,7 +299,7 @@ func renameUses(n *onnxpb.NodeProto, rename map[string]string) {
 var All = []Pass{
 	constantsToInitializers, constantFold, removeIdentity, foldBatchNorm, focusToConv, swapInputChannels, splitConcatToConv,
 	sliceToConv, divToMul, fuseAfterConv, fuseBeforeConv,
-	uniformStride, matmulToConv, equalize, dropUnused,
+	uniformStride, matmulToConv, splitGates, equalize, dropUnused,
 }
 
 // Find gives a pass by name; the error names the nearest.

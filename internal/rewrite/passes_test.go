@@ -132,6 +132,18 @@ func env(t testing.TB, m *onnx.Model) rewrite.Env {
 			return nil, false
 		},
 		Float: func(name string) bool { return types[name].DType == tensor.Float32 },
+		Spans: func(names []string) (map[string]rewrite.Span, error) { // channels of ±100, ±1, ±0.01, and so on
+			spans := map[string]rewrite.Span{}
+			for _, name := range names {
+				s := rewrite.Span{}
+				for c := range types[name].Shape[1] {
+					high := 100 * math.Pow(100, -float64(c%4))
+					s.Low, s.High = append(s.Low, -high), append(s.High, high)
+				}
+				spans[name] = s
+			}
+			return spans, nil
+		},
 		Asked: true,
 		Fold: func(m *onnx.Model) (*onnx.Model, error) {
 			f, _, _, err := ort.Fold(context.Background(), r, m)
@@ -234,6 +246,24 @@ var cases = []passCase{
 	{"matmul-to-conv", "not constant", picture("y").n("Transpose", "x", "t", ints("perm", 0, 1, 3, 2)).n("MatMul", "x t", "y"), "Transpose MatMul"},
 	{"equalize", "Conv, Relu, depthwise", picture("y").c("w", []int64{4, 3, 1, 1}, 5, 4, 3, .1, .2, .1, 9, 1, 1, .5, .5, .5).c("b", []int64{4}).c("v", []int64{4, 1, 3, 3}).n("Conv", "x w b", "t").n("Relu", "t", "r").n("Conv", "r v", "y", onnx.IntAttr("group", 4)), "Conv Relu Conv"},
 	{"equalize", "Relu6 between", picture("y").c("w", []int64{4, 3, 1, 1}, 5, 4, 3, .1, .2, .1, 9, 1, 1, .5, .5, .5).c("lo", []int64{}, 0).c("hi", []int64{}, 6).c("v", []int64{4, 4, 3, 3}).n("Conv", "x w", "t").n("Clip", "t lo hi", "r").n("Conv", "r v", "y"), "Conv Clip Conv"},
+	{"split-gates", "SiLU into a depthwise Conv", gated("y").n("Conv", "r v", "y", onnx.IntAttr("group", 4)).c("v", []int64{4, 1, 3, 3}), "Conv Conv Clip Sigmoid Mul Conv"},
+	{"split-gates", "into two Convs", gated("y", "z").n("Conv", "r v", "y").c("v", []int64{2, 4, 1, 1}).n("Conv", "r u", "z").c("u", []int64{3, 4, 3, 3}), "Conv Conv Clip Sigmoid Mul Conv Conv"},
+	{"split-gates", "HardSigmoid, opset 10", old(picture("y").c("w", []int64{4, 3, 1, 1}).n("Conv", "x w", "t").n("HardSigmoid", "t", "s").n("Mul", "s t", "r").n("Conv", "r v", "y").c("v", []int64{2, 4, 1, 1})), "Conv Conv Clip HardSigmoid Mul Conv"},
+	{"split-gates", "the product is added to", gated("y").c("v", []int64{4, 4, 1, 1}).n("Conv", "r v", "q").n("Add", "q r", "y"), "Conv Sigmoid Mul Conv Add"},
+	{"split-gates", "the product is an output", gated("r", "y").c("v", []int64{4, 4, 1, 1}).n("Conv", "r v", "y"), "Conv Sigmoid Mul Conv"},
+	{"split-gates", "weights of two readers in one", gated("y").c("v", []int64{4, 4, 1, 1}).n("Conv", "r v", "q").n("Conv", "q v", "y"), "Conv Sigmoid Mul Conv Conv"},
+	{"split-gates", "another gate", gated("y").c("v", []int64{4, 4, 1, 1}).n("Relu", "t", "q").n("Conv", "r v", "p").n("Add", "p q", "y"), "Conv Sigmoid Mul Relu Conv Add"},
+	{"split-gates", "Sigmoid of something else", picture("y").c("w", []int64{4, 3, 1, 1}).c("v", []int64{2, 4, 1, 1}).n("Conv", "x w", "t").n("Relu", "t", "q").n("Sigmoid", "q", "s").n("Mul", "t s", "r").n("Conv", "r v", "y"), "Conv Relu Sigmoid Mul Conv"},
+}
+
+// gated begins a graph with a Conv of four channels and its SiLU, r.
+func gated(outputs ...string) *graph {
+	return picture(outputs...).c("w", []int64{4, 3, 1, 1}).c("b", []int64{4}).n("Conv", "x w b", "t").n("Sigmoid", "t", "s").n("Mul", "t s", "r")
+}
+
+func old(g *graph) *graph {
+	g.opset = 10
+	return g
 }
 
 func TestPassesFitWhereTheyShouldAndKeepTheOutputs(t *testing.T) {
@@ -323,6 +353,45 @@ func TestEqualizeBringsRangesTogether(t *testing.T) {
 	}
 }
 
+func TestSplitGatesAsksForSamplesAndForAGain(t *testing.T) {
+	p, err := rewrite.Find("split-gates")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := gated("y").c("v", []int64{2, 4, 1, 1}).n("Conv", "r v", "y").model()
+	spans := func(high ...float64) func([]string) (map[string]rewrite.Span, error) {
+		return func([]string) (map[string]rewrite.Span, error) {
+			return map[string]rewrite.Span{"t": {Low: []float64{-1, -1, -1, -1}, High: high}}, nil
+		}
+	}
+	for _, c := range []struct {
+		what  string
+		spans func([]string) (map[string]rewrite.Span, error)
+		split bool
+		left  string
+	}{
+		{"no samples", nil, false, "give samples (--images)"},
+		{"like channels", spans(4, 4, 5, 4), false, ""},
+		{"a little unlike", spans(90, 9, 9, 90), false, "15 dB would be worth a second Conv"},
+		{"unlike", spans(90, 0.1, 0.1, 0.1), true, ""},
+		{"channels without values", spans(90, 0, 0, 0), true, ""},
+		{"other channels than it has", spans(90, 0.1), false, ""},
+		{"no values at all", spans(math.Inf(-1), math.Inf(-1), math.Inf(-1), math.Inf(-1)), false, ""},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			e := env(t, m)
+			e.Spans = c.spans
+			got, err := p.Run(m, e)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if (len(got.Changes) > 0) != c.split || !strings.Contains(strings.Join(got.Left, "; "), c.left) {
+				t.Errorf("changes %v, left %v", got.Changes, got.Left)
+			}
+		})
+	}
+}
+
 // TestNoPassChangesARandomGraph runs all passes over random chains and branches.
 func TestNoPassChangesARandomGraph(t *testing.T) {
 	r := fixture.Runtime(t)
@@ -333,7 +402,7 @@ func TestNoPassChangesARandomGraph(t *testing.T) {
 		names := []string{"x"}
 		for i := range rapid.IntRange(1, 8).Draw(rt, "nodes") {
 			out := fmt.Sprintf("t%d", i)
-			switch op := rapid.SampledFrom([]string{"Conv", "Conv", "Mul", "Add", "Sub", "Div", "Relu", "Identity", "Transpose", "Gather", "Blocks", "Parts"}).Draw(rt, "op"); op {
+			switch op := rapid.SampledFrom([]string{"Conv", "Conv", "Mul", "Add", "Sub", "Div", "Relu", "Identity", "Transpose", "Gather", "Blocks", "Parts", "SiLU"}).Draw(rt, "op"); op {
 			case "Conv":
 				k := rapid.SampledFrom([]int64{1, 3}).Draw(rt, "kernel")
 				pad := rapid.SampledFrom([]int64{0, 1}).Draw(rt, "pad")
@@ -372,6 +441,8 @@ func TestNoPassChangesARandomGraph(t *testing.T) {
 				first := rapid.Int64Range(1, channels).Draw(rt, "first")
 				g.cut(name, out+"a", 1, 0, first, 1).cut(name, out+"b", 1, -1, math.MinInt64, -1).n("Concat", out+"b "+out+"a", out, onnx.IntAttr("axis", 1))
 				channels += first
+			case "SiLU":
+				g.n("Sigmoid", name, out+"s").n("Mul", name+" "+out+"s", out)
 			case "Gather":
 				var order []int64
 				for c := range channels {

@@ -23,7 +23,7 @@ type Choices map[string]Choice
 // Check says what is wrong with a choice.
 func (c Choice) Check() error {
 	switch c.Calibrator {
-	case "", TF, Enhanced, Symmetric, MSE:
+	case "", TF, Enhanced, Symmetric, MSE, MSEOut:
 		if c.Percentile != 0 {
 			return fmt.Errorf("a percentile goes with the calibrator %q, not with %q", Percentile, c.Calibrator)
 		}

@@ -45,6 +45,7 @@ const (
 	Symmetric  Calibrator = "symmetric"  // least to greatest value, zero in the middle
 	Percentile Calibrator = "percentile" // tails cut off
 	MSE        Calibrator = "mse"        // least mean squared error
+	MSEOut     Calibrator = "mse-out"    // the same behind the activation function that reads the tensor; mse where there is none
 )
 
 // Spec is a parsed variant.
@@ -102,6 +103,7 @@ var options = []struct {
 	{"symmetric", "calibrator", func(s *Spec) { s.Calibrator = Symmetric }},
 	{"percentile", "calibrator", func(s *Spec) { s.Calibrator = Percentile }},
 	{"mse", "calibrator", func(s *Spec) { s.Calibrator = MSE }},
+	{"mse-out", "calibrator", func(s *Spec) { s.Calibrator = MSEOut }},
 	{"bias8", "bias", func(s *Spec) { s.BiasBits = 8 }},
 	{"bias32", "bias", func(s *Spec) { s.BiasBits = 32 }},
 }
@@ -204,7 +206,7 @@ func parse(text string) (Spec, error) {
 			return o.word == word
 		})
 		if i < 0 {
-			return fail(at, "unknown option %q; there are per-channel, per-tensor, tf, enhanced, symmetric, percentile:99.99, mse, bias8, bias32", head)
+			return fail(at, "unknown option %q; there are per-channel, per-tensor, tf, enhanced, symmetric, percentile:99.99, mse, mse-out, bias8, bias32", head)
 		}
 		o := options[i]
 		if before, twice := used[o.group]; twice {
