@@ -33,8 +33,11 @@ func TestADetectorIsHealedOnTheCPU(t *testing.T) {
 	args := append(yoloxNano(t), "--limit", "4", "--out", dir, "--target", "75%", "--budget", "20m", "--variant", "w8a8", "--apply")
 	x := explored(t, 0, args...)
 	best, start := x.Points[x.Best], x.Points[x.Start]
-	if !x.Reached || x.Verdict != result.BitsHeal || len(x.Story) != 3 || best.Scored.Share.V < 0.75 {
+	if !x.Reached || x.Verdict != result.BitsHeal || len(x.Story) != 4 || best.Scored.Share.V < 0.75 {
 		t.Errorf("%v %v %v %v", x.Reached, x.Verdict, x.Story, best.Scored)
+	}
+	if last := x.Story[len(x.Story)-1]; !strings.Contains(last, "--also split-gates writes such a model") {
+		t.Errorf("the story does not say which other form of the model keeps the target: %s", last)
 	}
 	if start.Scored.Share.V > 0.74 || len(start.Changed) > 0 {
 		t.Errorf("the start is %+v", start)
@@ -46,7 +49,7 @@ func TestADetectorIsHealedOnTheCPU(t *testing.T) {
 	for _, o := range x.Origins {
 		origins = append(origins, o.Kind+" "+o.Name)
 	}
-	for _, want := range []string{"part weights only", "part activations only", "granularity per-tensor", "calibrator enhanced", "calibrator mse", "bias bias8", "width 16-bit activations"} {
+	for _, want := range []string{"part weights only", "part activations only", "granularity per-tensor", "calibrator enhanced", "calibrator mse", "bias bias8", "width 16-bit activations", "rewrite optimize", "rewrite split-gates", "rewrite split-gates, mse-out"} {
 		if !slices.Contains(origins, want) {
 			t.Errorf("%s is missing in %v", want, origins)
 		}

@@ -91,6 +91,35 @@ func TestAChannelShuffleBecomesAConvOnlyWhenAskedByName(t *testing.T) {
 	}
 }
 
+// TestAStemWithUnlikeChannelsHoldsWithEightBits shows what split-gates and mse-out are for: yolox_nano's first Conv.
+func TestAStemWithUnlikeChannelsHoldsWithEightBits(t *testing.T) {
+	dir := t.TempDir()
+	model, config := fixture.Path(t, "models", "yolox_nano.onnx"), filepath.Join(fixture.Root(), "examples", "yolox_nano.yaml")
+	images := fixture.Path(t, "coco", "val")
+	kept := func(model string) map[string]float64 {
+		e := evaluate(t, model, "--task", "agreement", "--data", images, "--limit", "6", "--model-config", config,
+			"--variant", "w8a8,mse", "--variant", "w8a8,mse-out", "--variant", "w8a16", "--out", t.TempDir(), "--json")
+		list := map[string]float64{}
+		for _, m := range e.Models {
+			list[m.Name] = m.Agree.SQNR.V
+		}
+		return list
+	}
+	split := filepath.Join(dir, "split.onnx")
+	status, stdout, stderr := run(t, "optimize", model, "-o", split, "--also", "split-gates", "--images", images, "--model-config", config)
+	if status != 0 || !strings.Contains(stdout, "split-gates                1 places") || !strings.Contains(stdout, "focus-to-conv              1 places") {
+		t.Fatalf("%d %s %s", status, stdout, stderr)
+	}
+	before, after := kept(model), kept(split)
+	if best := before["w8a8-mse"]; after["w8a8-mse-out"] < best+3 || after["w8a8-mse-out"] < (best+before["w8a16"])/2 {
+		t.Errorf("before %v dB, after %v dB", before, after)
+	}
+	status, stdout, stderr = run(t, "optimize", model, "-o", split, "--also", "split-gates")
+	if status != 0 || !strings.Contains(stdout, "left: Conv_41 (Conv): what ranges its channels have is not known: give samples (--images)") {
+		t.Errorf("without samples: %d %s %s", status, stdout, stderr)
+	}
+}
+
 func TestOptimizeTurnsTheInputsColours(t *testing.T) {
 	model := smallModel(t, nil)
 	out := filepath.Join(t.TempDir(), "bgr.onnx")
@@ -129,6 +158,7 @@ func TestOptimizeRefusesWhatIsWrong(t *testing.T) {
 	}{
 		{[]string{"optimize", model, "-o", out, "--pass", "fold-batchnrom"}, "did you mean fold-batchnorm?"},
 		{[]string{"optimize", model, "-o", out, "--skip", "nothing"}, "did you mean"},
+		{[]string{"optimize", model, "-o", out, "--also", "split-gate"}, "did you mean split-gates?"},
 		{[]string{"optimize", "--explain", "equalise"}, "did you mean equalize?"},
 		{[]string{"optimize", model, "-o", "o.txt"}, ".onnx"},
 		{[]string{"optimize", model}, "-o OUT.onnx"},

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"quantcheck/internal/dataset"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/result"
 	"quantcheck/internal/variant"
@@ -121,15 +122,16 @@ func (x *explorer) rewrites(ctx context.Context) error {
 	defer os.RemoveAll(dir)
 	behind := x.asked
 	behind.Calibrator, behind.Percentile = variant.MSEOut, 0
+	shown := &dataset.Set{}
+	for _, one := range x.stage.shots[:min(x.stage.searched, mostRanging)] {
+		shown.Sources = append(shown.Sources, one.source)
+	}
 	for _, r := range []rewriting{
 		{"optimize", OptimizeSpec{}, x.asked, "quantcheck optimize"},
 		{"equalize", OptimizeSpec{Passes: []string{"equalize"}}, x.asked, "quantcheck optimize --pass equalize"},
-		{"split-gates", OptimizeSpec{Also: []string{splitGates}, Images: x.spec.Images}, x.asked, splitCommand},
-		{"split-gates, mse-out", OptimizeSpec{Also: []string{splitGates}, Images: x.spec.Images}, behind, splitCommand},
+		{"split-gates", OptimizeSpec{Also: []string{splitGates}, Samples: shown}, x.asked, splitCommand},
+		{"split-gates, mse-out", OptimizeSpec{Also: []string{splitGates}, Samples: shown}, behind, splitCommand},
 	} {
-		if len(r.spec.Also) > 0 && r.spec.Images == "" {
-			continue
-		}
 		o, found, err := x.rewritten(ctx, dir, r)
 		if ctx.Err() != nil {
 			return ctx.Err()

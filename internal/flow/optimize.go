@@ -26,8 +26,10 @@ type OptimizeSpec struct {
 	Also   []string // passes that are off, besides the others
 	Skip   []string
 	Images string // samples of the proof; "": seeded random input
-	Limit  int    // samples of the proof, 0: 2
-	Input  dataset.Description
+	// Samples take the place of Images; nil: there are none.
+	Samples *dataset.Set
+	Limit   int // samples of the proof, 0: 2
+	Input   dataset.Description
 	// Color is the colour order that the model takes afterwards, "" as before.
 	Color string
 	// Estimate has the HTP compiler estimate the model before the passes and after each one that applied.
@@ -223,11 +225,13 @@ func (o *optimizer) samples(spec OptimizeSpec, m *onnx.Model) error {
 	if limit == 0 {
 		limit = 2
 	}
-	if spec.Images != "" {
+	if set := spec.Samples; set != nil || spec.Images != "" {
 		loader := dataset.Loader{Inputs: inputs, Description: spec.Input, Cache: dataset.NewCache(1 << 20)}
-		set, err := samples(spec.Images, max(limit, mostRanging), loader)
-		if err != nil {
-			return err
+		if set == nil {
+			var err error
+			if set, err = samples(spec.Images, max(limit, mostRanging), loader); err != nil {
+				return err
+			}
 		}
 		o.ranging, o.loader = set, loader
 		for _, source := range set.Sources[:min(limit, len(set.Sources))] {
