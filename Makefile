@@ -1,4 +1,4 @@
-# What people run: make demo, make test. What developers run besides: make check, make race, make bench, make fuzz.
+# What people run: make demo, make test. What developers run besides: make check, make race, make bench, make fuzz, make soak.
 export CGO_ENABLED ?= 0
 export GOEXPERIMENT := simd
 SHELL := bash
@@ -9,7 +9,7 @@ ORT := $(THIRD)/.package-lock.json
 BIN := bin/quantcheck
 PAGE := internal/web/dist/index.html
 
-.PHONY: docs build deps test race check bench fuzz demo clean proto
+.PHONY: docs build deps test soak race check bench fuzz demo clean proto
 
 build: $(ORT) $(PAGE)
 	go build -trimpath -o $(BIN) ./cmd/quantcheck
@@ -25,6 +25,11 @@ $(ORT): third_party/package.json third_party/package-lock.json
 
 test: build
 	go test -json -timeout 20m ./... | go run ./tools/testsum
+
+# Two hundred faults on a stand-in board over sshd; SOAK=RUNS:SEED draws others.
+SOAK ?= 200:1
+soak: $(ORT) $(PAGE)
+	QUANTCHECK_SOAK=$(SOAK) go test -timeout 30m ./internal/cli -run TestASoakOfFaults -v
 
 # The race detector needs cgo and a C compiler.
 race: $(ORT) $(PAGE)

@@ -77,9 +77,11 @@ type explorer struct {
 	sqnr   []metric.Value  // of each quantizer alone
 	known  []search.Change // of each quantizer; nil: not asked for yet
 	byHarm []int
-	points []search.Point // that the engine that has the last word scored
-	phase  time.Time      // when the present one began
-	fix    *Fix
+	// simulated is the least set that the search in the simulation found.
+	simulated search.Set
+	points    []search.Point // that the engine that has the last word scored
+	phase     time.Time      // when the present one began
+	fix       *Fix
 }
 
 // open reads everything and says what is wrong with the request before long work begins.
@@ -184,12 +186,35 @@ func (x *explorer) explore(ctx context.Context) error {
 		f.Limits = append(f.Limits, why)
 		return nil
 	}
-	for _, step := range []func(context.Context) error{x.origins, x.sensitivities, x.search} {
+	if err := x.origins(ctx); err != nil {
+		return err
+	}
+	if healed, err := x.bestRecipe(ctx); err != nil || healed {
+		return err
+	}
+	for _, step := range []func(context.Context) error{x.sensitivities, x.search} {
 		if err := step(ctx); err != nil {
 			return err
 		}
 	}
 	return x.front(ctx)
+}
+
+// bestRecipe scores the recipe that the search would start from, if it is another one, with the engine that has the last word. If
+// it has the target, nothing is searched: it costs no bits.
+func (x *explorer) bestRecipe(ctx context.Context) (healed bool, err error) {
+	if x.recipe.Equal(x.asked) {
+		return false, nil
+	}
+	x.progress.Phase("scoring the best recipe", 1)
+	if err := x.addPoint(ctx, "the best recipe", x.recipe, nil); err != nil {
+		return false, err
+	}
+	if !x.holds(&x.found.Points[len(x.found.Points)-1]) {
+		return false, nil
+	}
+	x.rank()
+	return true, nil
 }
 
 func text(v metric.Value) string {

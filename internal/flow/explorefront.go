@@ -36,7 +36,7 @@ func (x *explorer) front(ctx context.Context) error {
 	}
 	chosen := search.Thin(search.Front(list), list, mostPoints, func(i int) bool { return list[i].Score >= x.spec.Target })
 	x.progress.Phase("scoring the front", len(chosen)+2)
-	added := map[string]bool{search.Set{}.Key(): x.recipe.Equal(x.asked)}
+	added := map[string]bool{search.Set{}.Key(): true} // the recipe, and the best one, are points already
 	add := func(set search.Set) error {
 		if added[set.Key()] {
 			return nil
@@ -45,9 +45,6 @@ func (x *explorer) front(ctx context.Context) error {
 		title := fmt.Sprintf("%d of %d quantizers changed", len(x.choices(set)), len(x.groups))
 		if !slices.ContainsFunc(set, func(c int) bool { return c >= len(x.groups) }) {
 			title = fmt.Sprintf("%d of %d quantizers at 16 bits", len(set), len(x.groups))
-		}
-		if len(set) == 0 {
-			title = "the best recipe"
 		}
 		return x.addPoint(ctx, title, x.recipe, x.choices(set))
 	}
@@ -164,8 +161,8 @@ func (x *explorer) neighbours(choices variant.Choices) []string {
 	return list
 }
 
-// reachOut adds changes to the best set of the search until the target holds on all pictures too, where it did only on those of
-// the search.
+// reachOut adds changes to the cheapest set that reached the target on the pictures of the search, or to the best one if none did,
+// until the target holds on all pictures. It is not tried where 16 bits everywhere do not have it.
 func (x *explorer) reachOut(byHarm []int, points []search.Point, list []search.Priced, add func(search.Set) error) error {
 	good := func() bool {
 		return slices.ContainsFunc(x.found.Points, func(p result.ExplorePoint) bool { return p.Recipe.ActBits == x.recipe.ActBits && x.holds(&p) })
@@ -176,10 +173,14 @@ func (x *explorer) reachOut(byHarm []int, points []search.Point, list []search.P
 			best = i
 		}
 	}
-	if best < 0 {
-		return nil
+	base := x.simulated
+	switch {
+	case best >= 0:
+		base = points[best].Set
+	case !slices.ContainsFunc(x.found.Points, func(p result.ExplorePoint) bool { return p.Recipe.ActBits == 16 && x.holds(&p) }):
+		return nil // not even 16 bits everywhere have it
 	}
-	for _, set := range x.larger(points[best].Set, byHarm) {
+	for _, set := range x.larger(base, byHarm) {
 		if good() {
 			return nil
 		}

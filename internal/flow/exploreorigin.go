@@ -71,7 +71,7 @@ func (x *explorer) origins(ctx context.Context) error {
 		return err
 	}
 	x.found.Origins = append(x.found.Origins, origin("recipe", x.asked.Name, base))
-	best, kept := base.Scored.Share.V, x.asked
+	best, kept := base, x.asked
 	x.progress.Phase("where it comes from", len(list)+2)
 	for i, q := range list {
 		if x.left(0) < time.Duration(0.7*x.spec.Seconds*float64(time.Second)) {
@@ -87,8 +87,8 @@ func (x *explorer) origins(ctx context.Context) error {
 			continue
 		}
 		x.found.Origins = append(x.found.Origins, origin(q.kind, q.name, t))
-		if v := t.Scored.Share; q.recipe && v.OK && v.V > best+clearlyBetter {
-			best, kept = v.V, q.c.spec
+		if q.recipe && isBetter(t, best) {
+			best, kept = t, q.c.spec
 		}
 		x.progress.Step(i + 1)
 	}
@@ -102,8 +102,21 @@ func (x *explorer) origins(ctx context.Context) error {
 	return nil
 }
 
-// clearlyBetter is by how much of float's score another recipe has to be better to be taken.
-const clearlyBetter = 0.02
+// clearlyBetter is by how much of float's score another recipe has to be better to be taken; where scores are no further apart than
+// that, which is chance, the outputs decide that are nearerOutputs dB closer to float's.
+const (
+	clearlyBetter = 0.02
+	nearerOutputs = 1
+)
+
+func isBetter(t, than *trial) bool {
+	v, w := t.Scored, than.Scored
+	if !v.Share.OK {
+		return false
+	}
+	near := v.SQNR.OK && w.SQNR.OK && v.SQNR.V > w.SQNR.V+nearerOutputs
+	return v.Share.V > w.Share.V+clearlyBetter || near && v.Share.V > w.Share.V-clearlyBetter
+}
 
 func origin(kind, name string, t *trial) result.Origin {
 	return result.Origin{Kind: kind, Name: name, Engine: "cpu", Score: t.Scored.Search, Share: t.Scored.Share}

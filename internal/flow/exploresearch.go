@@ -132,6 +132,7 @@ func (x *explorer) search(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	x.simulated = set
 	if x.spec.Engine == variant.CPU {
 		x.points = cpu.Points()
 		return nil
@@ -348,7 +349,7 @@ func (x *explorer) timed(title string, reserve time.Duration) {
 func (x *explorer) reserve(e variant.Engine) time.Duration {
 	share := 0.2
 	if e == variant.HTP {
-		share = 0.35
+		share = 0.2
 	}
 	if e == variant.CPU && x.spec.Engine == variant.HTP {
 		share = 0.75 // most of the time is the emulator's
@@ -440,9 +441,9 @@ func (x *explorer) partings() []int {
 }
 
 // emulatedAlone measures on the emulator what each of some quantizers does to the outputs when only it has 8 bits and all
-// others 16. base is what the outputs keep with all at 16. It may take a fifth of the budget.
+// others 16. base is what the outputs keep with all at 16. It may take an eighth of the budget.
 func (x *explorer) emulatedAlone(ctx context.Context, list []int) (base metric.Value, err error) {
-	until := time.Now().Add(time.Duration(0.2 * x.spec.Seconds * float64(time.Second)))
+	until := time.Now().Add(time.Duration(0.12 * x.spec.Seconds * float64(time.Second)))
 	wide := x.recipe
 	wide.ActBits = 16
 	const pictures = 2
