@@ -120,7 +120,7 @@ func follow(m *onnx.Model, x *onnx.Index, n *onnxpb.NodeProto, known map[string]
 		straight := a.straight && b.straight
 		switch n.GetOpType() {
 		case "Mul":
-			straight = straight && !(variesA && variesB)
+			straight = straight && (!variesA || !variesB)
 		case "Div":
 			straight = straight && !variesB
 		case "Pow", "Max", "Min":

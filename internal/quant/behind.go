@@ -18,13 +18,10 @@ func MSEBehind(h *Histogram, bits int, symmetric bool, f func(x float64) float64
 		return plain
 	}
 	best, least := plain, c.of(plain)
-	try := func(e Encoding) bool {
-		cost := c.of(e)
-		if cost < least {
+	try := func(e Encoding) {
+		if cost := c.of(e); cost < least {
 			best, least = e, cost
-			return true
 		}
-		return false
 	}
 	if symmetric {
 		for _, e := range candidates(h.Range, bits, true) {
@@ -94,7 +91,7 @@ func (b *behind) of(e Encoding) float64 {
 	}
 	inverse, offset, levels := 1/e.Scale, float64(e.Offset), float64(Levels(e.Bits))
 	for i, x := range b.centre {
-		d := 0.0
+		var d float64
 		switch {
 		case x < e.Min:
 			d = b.value[i] - least
