@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
-	"time"
 
 	"quantcheck/internal/cli"
 	"quantcheck/internal/runner/dlc"
@@ -23,8 +22,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, func() {
 		stop() // a second signal ends the program at once
-		// Results are written whole or not at all, so whatever still runs may be left to the operating system.
-		time.Sleep(900 * time.Millisecond)
+		cli.Linger(os.Stderr)
 		os.Exit(130)
 	})
 	os.Exit(cli.Run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))

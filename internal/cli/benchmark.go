@@ -331,7 +331,7 @@ func (c *benchmarkCmd) one(con *console, spec flow.BenchmarkSpec) error {
 	c.reach(con, &bench)
 	found, run, err := flow.Benchmark(con.ctx, bench, spec)
 	if err != nil {
-		return err
+		return c.unfinished(con, folder, found, run, err)
 	}
 	progress.Phase("writing", 1)
 	files, err := c.write(con, folder, found, run)
@@ -345,6 +345,27 @@ func (c *benchmarkCmd) one(con *console, spec flow.BenchmarkSpec) error {
 	report.Benchmark(con.stdout, found, run)
 	listFiles(con.stdout, "results", append(files, saved...))
 	return nil
+}
+
+// unfinished says what a run that failed has kept, and draws it if there is time.
+func (c *benchmarkCmd) unfinished(con *console, folder workspace.Folder, found *result.Benchmark, run *result.Run, err error) error {
+	if found == nil || len(found.Steps) == 0 {
+		return err
+	}
+	var steps []string
+	for _, s := range result.Steps {
+		if found.Steps[s] != nil {
+			steps = append(steps, string(s))
+		}
+	}
+	kept := fmt.Sprintf("finished steps are kept (%s), and the same command goes on from there", strings.Join(steps, ", "))
+	if con.ctx.Err() == nil {
+		if _, e := c.write(con, folder, found, run); e != nil {
+			return errors.Join(err, e)
+		}
+		fmt.Fprintf(con.stderr, "quantcheck: %s; the page shows them: %s\n", kept, folder.Report())
+	}
+	return &keptError{err, kept}
 }
 
 // reach says how the device is connected to, waited for and watched.

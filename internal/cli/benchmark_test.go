@@ -33,7 +33,7 @@ func newBench(t *testing.T, dlc ...string) *bench {
 }
 
 // newBenchCached keeps the board's inferences in a folder that several may share.
-func newBenchCached(t *testing.T, cache string, dlc ...string) *bench {
+func newBenchCached(t testing.TB, cache string, dlc ...string) *bench {
 	t.Helper()
 	b := &bench{board: standin.Install(t, standin.Options{Cache: cache}), dir: filepath.Join(t.TempDir(), "tests"), out: t.TempDir()}
 	b.server = sshtest.Start(t, sshtest.Options{Env: map[string]string{"PATH": b.board.Path()}})
@@ -126,8 +126,11 @@ func TestABenchmarkGoesOnWhereItEnded(t *testing.T) {
 	}
 	b.board.Inject(standin.Fault{Kind: standin.Error, Tool: "snpe-diagview", Text: "no profile today"})
 	status, _, stderr := b.run(t, args...)
-	if status != 1 || !strings.Contains(stderr, "step cycles: SNPE error") || !strings.Contains(stderr, "no profile today") {
+	if status != 1 || !strings.Contains(stderr, "step cycles: SNPE error") || !strings.Contains(stderr, "no profile today") || !strings.Contains(stderr, "finished steps are kept (layers, throughput)") {
 		t.Fatalf("%d %s", status, stderr)
+	}
+	if p := readPage(t, b.out); len(p.Benchmarks) != 1 || len(p.Benchmarks[0].InRun) == 0 { // what is finished can be looked at
+		t.Errorf("the page after a step that failed: %+v", p)
 	}
 	for _, row := range []struct {
 		name  string
@@ -275,11 +278,56 @@ func TestABenchmarkThatIsInterruptedLeavesNothing(t *testing.T) {
 	}
 	cancel()
 	began := time.Now()
-	if status := <-ended; status != 130 || time.Since(began) > 4*time.Second {
+	if status := <-ended; status != 130 || time.Since(began) > 4*time.Second || !strings.Contains(stderr.String(), "interrupted; nothing was written") {
 		t.Errorf("%d after %v: %s", status, time.Since(began), stderr.String())
 	}
 	b.leavesNothing(t)
 	b.runsNothing(t)
+}
+
+// TestNoSecretIsKept has a password at hand that is never needed, and one in the address of nobody.
+func TestNoSecretIsKept(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, "qnn", "zoo_w8a8_per_channel.dlc")
+	const secret = "Correct-Horse-77-Battery"
+	env := filepath.Join(t.TempDir(), ".env")
+	if err := os.WriteFile(env, []byte("HOSTNAME="+b.server.Target.Host+"\nDEVICE_USER="+b.server.Target.User+"\nPASSWORD="+secret+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	status, stdout, stderr := b.run(t, append([]string{"--name", "zoo", "--env-file", env, "--variant", "w8a8"}, zooInput...)...)
+	if status != 0 {
+		t.Fatalf("%d %s", status, stderr)
+	}
+	key, err := os.ReadFile(b.server.Identity)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secrets := []string{secret, strings.Split(string(key), "\n")[1]}
+	look := func(where, text string) {
+		for _, s := range secrets {
+			if strings.Contains(text, s) {
+				t.Errorf("%s holds a secret", where)
+			}
+		}
+	}
+	look("what is printed", stdout+stderr)
+	for _, c := range b.board.Calls() {
+		look("a command on the device", strings.Join(c.Argv, " "))
+	}
+	for _, dir := range []string{b.out, b.dir} {
+		err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
+				return err
+			}
+			data, err := os.ReadFile(path)
+			look(path, string(data))
+			return err
+		})
+		if err != nil && !os.IsNotExist(err) {
+			t.Fatal(err)
+		}
+	}
+	look("the page", string(pageData(t, b.out)))
 }
 
 func TestABenchmarkSurvivesALostConnection(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"encoding/base64"
 	"encoding/json"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -37,14 +38,23 @@ type devicePage struct {
 
 var pagesData = regexp.MustCompile(`id="data">([A-Za-z0-9+/=]+)<`)
 
-// readPage unpacks the data of a workspace's page.
+// readPage reads the data of a workspace's page.
 func readPage(t *testing.T, out string) devicePage {
+	t.Helper()
+	var p devicePage
+	if err := json.Unmarshal(pageData(t, out), &p); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// pageData unpacks it.
+func pageData(t *testing.T, out string) []byte {
 	t.Helper()
 	html, err := os.ReadFile(workspace.Folder(out).Report())
 	if err != nil {
 		t.Fatal(err)
 	}
-	var p devicePage
 	m := pagesData.FindSubmatch(html)
 	if m == nil {
 		t.Fatal("the page holds no data")
@@ -54,13 +64,14 @@ func readPage(t *testing.T, out string) devicePage {
 		t.Fatal(err)
 	}
 	z, err := gzip.NewReader(bytes.NewReader(packed))
-	if err == nil {
-		err = json.NewDecoder(z).Decode(&p)
-	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	return p
+	data, err := io.ReadAll(z)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
 }
 
 func TestABenchmarkIsOnThePage(t *testing.T) {

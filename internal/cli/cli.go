@@ -109,6 +109,10 @@ func status(ctx context.Context, err error, stderr io.Writer) int {
 	case ctx.Err() != nil || errors.Is(err, context.Canceled):
 		written := "nothing was written"
 		var partly *flow.PartlyError
+		var kept *keptError
+		if errors.As(err, &kept) {
+			written = kept.what
+		}
 		if errors.As(err, &partly) && partly.Done > 0 {
 			written = fmt.Sprintf("the results of the first %d inferences are written", partly.Done)
 		}
@@ -125,6 +129,14 @@ func status(ctx context.Context, err error, stderr io.Writer) int {
 	}
 	return exitFailed
 }
+
+// keptError is an error of a command that has finished a part, which is kept.
+type keptError struct {
+	error
+	what string
+}
+
+func (e *keptError) Unwrap() error { return e.error }
 
 // errUsage marks errors in a command's own flags.
 var errUsage = errors.New("wrong usage")

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"path"
+	"time"
 
 	"quantcheck/internal/connect"
 	"quantcheck/internal/device/again"
@@ -15,11 +16,12 @@ type deviceFlags struct {
 
 // connectFlags say how the device is reached and where we work on it.
 type connectFlags struct {
-	DeviceDir        string   `default:"/data/tests" placeholder:"DIR" help:"The folder of the device in which we work (/data/tests)."`
-	EnvFile          string   `placeholder:"FILE" help:"A file with HOSTNAME, DEVICE_USER and PASSWORD (.env, if it is there)."`
-	AcceptNewHostKey bool     `help:"Take the key of a device that is not known yet without asking. A changed key is refused always."`
-	KnownHosts       string   `placeholder:"FILE" help:"The file of known host keys (~/.ssh/known_hosts)."`
-	Identity         []string `sep:"none" placeholder:"FILE" help:"A private key to log in with, before those of ~/.ssh/config."`
+	DeviceDir        string        `default:"/data/tests" placeholder:"DIR" help:"The folder of the device in which we work (/data/tests)."`
+	EnvFile          string        `placeholder:"FILE" help:"A file with HOSTNAME, DEVICE_USER and PASSWORD (.env, if it is there)."`
+	AcceptNewHostKey bool          `help:"Take the key of a device that is not known yet without asking. A changed key is refused always."`
+	KnownHosts       string        `placeholder:"FILE" help:"The file of known host keys (~/.ssh/known_hosts)."`
+	RebootWait       time.Duration `default:"3m" placeholder:"3m" help:"How long a device may be away, restarting perhaps, before the run gives up (3m)."`
+	Identity         []string      `sep:"none" placeholder:"FILE" help:"A private key to log in with, before those of ~/.ssh/config."`
 }
 
 // open connects to the device. It asks on the terminal, if stdin is one.
@@ -27,9 +29,12 @@ func (f *connectFlags) open(con *console, target string) (*again.Device, error) 
 	if !path.IsAbs(f.DeviceDir) || path.Clean(f.DeviceDir) != f.DeviceDir || f.DeviceDir == "/" {
 		return nil, usagef("--device-dir %q is not the plain, absolute path of a folder", f.DeviceDir)
 	}
+	if f.RebootWait <= 0 {
+		return nil, usagef("--reboot-wait %s", f.RebootWait)
+	}
 	return connect.Open(con.ctx, connect.Options{
 		Target: target, EnvFile: f.EnvFile, AcceptNewHostKey: f.AcceptNewHostKey, Identities: f.Identity, KnownHosts: f.KnownHosts,
-		Asker: connect.Terminal(con.stdin, con.stderr),
+		Asker: connect.Terminal(con.stdin, con.stderr), Retry: again.Options{Wait: f.RebootWait},
 	})
 }
 

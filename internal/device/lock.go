@@ -8,8 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -40,7 +42,21 @@ func (*LockedError) Unwrap() error { return ErrLocked }
 
 // Locked is a lock that is held. It holds no connection.
 type Locked struct {
-	path, content string
+	path, content, device string
+}
+
+// held are the locks that this process holds, as *Locked.
+var held sync.Map
+
+// Held names the devices whose lock this process holds: as long as there is one, something may be left there that its holder is going to
+// remove, and who ends the process should wait for that.
+func Held() (devices []string) {
+	held.Range(func(l, _ any) bool {
+		devices = append(devices, l.(*Locked).device) //nolint:forcetypeassert // nothing else is stored
+		return true
+	})
+	slices.Sort(devices)
+	return slices.Compact(devices)
 }
 
 // note is what stands in a lock's file, behind the time.
@@ -82,17 +98,19 @@ func Lock(ctx context.Context, d Device, name string, wait func(*LockedError) bo
 		}
 		answer := strings.TrimSuffix(out.String(), "\n")
 		if content, ok := strings.CutPrefix(answer, "taken "); ok {
-			return &Locked{name, content}, nil
+			l := &Locked{name, content, d.Name()}
+			held.Store(l, true)
+			return l, nil
 		}
-		held := readLock(name, answer)
-		if held.Owner.Dead() {
-			if err := takeOver(ctx, d, held); err != nil {
+		other := readLock(name, answer)
+		if other.Owner.Dead() {
+			if err := takeOver(ctx, d, other); err != nil {
 				return nil, err
 			}
 			continue
 		}
-		if wait == nil || !wait(held) {
-			return nil, held
+		if wait == nil || !wait(other) {
+			return nil, other
 		}
 		select {
 		case <-ctx.Done():
@@ -131,9 +149,9 @@ func removeLock(ctx context.Context, d Device, name, content string) error {
 	return d.Run(ctx, Shell(removeLockScript, name, content, path.Join(path.Dir(name), partPrefix+rand.Text())))
 }
 
-func takeOver(ctx context.Context, d Device, held *LockedError) error {
-	if err := removeLock(ctx, d, held.Path, held.content); err != nil {
-		return fmt.Errorf("take over the lock of %s, who is gone: %w", held.Owner, err)
+func takeOver(ctx context.Context, d Device, old *LockedError) error {
+	if err := removeLock(ctx, d, old.Path, old.content); err != nil {
+		return fmt.Errorf("take over the lock of %s, who is gone: %w", old.Owner, err)
 	}
 	return nil
 }
@@ -143,6 +161,7 @@ func takeOver(ctx context.Context, d Device, held *LockedError) error {
 func (l *Locked) Unlock(ctx context.Context, d Device) error {
 	ctx, cancel := last(ctx)
 	defer cancel()
+	defer held.Delete(l)
 	if err := removeLock(ctx, d, l.path, l.content); err != nil {
 		return fmt.Errorf("unlock the device: %w", err)
 	}
@@ -167,8 +186,8 @@ func Holder(ctx context.Context, d Device, name string) (*LockedError, error) {
 }
 
 // Break removes a lock, if it is still the one that Holder or Lock told of. It is for people to decide.
-func Break(ctx context.Context, d Device, held *LockedError) error {
-	return removeLock(ctx, d, held.Path, held.content)
+func Break(ctx context.Context, d Device, other *LockedError) error {
+	return removeLock(ctx, d, other.Path, other.content)
 }
 
 // lastWait is how long giving back and cleaning up may take after the context has ended.

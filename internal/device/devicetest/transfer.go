@@ -170,6 +170,20 @@ func pullTar(t *testing.T, d device.Device) {
 			t.Errorf("%q differs", name)
 		}
 	}
+	// Several, one behind the other, as a board's results come.
+	several := device.Shell(`tar -cf - a.raw Result_0; tar -cf - Result_1; tar -cf - long`)
+	several.Dir = dir
+	seen := 0
+	if p, err := device.ReadTar(ctx, d, several, func(name string, _ int64, r io.Reader) error {
+		b, err := io.ReadAll(r)
+		if !bytes.Equal(b, want[name]) {
+			t.Errorf("%q differs", name)
+		}
+		seen++
+		return err
+	}); err != nil || p.Files != 4 || seen != 4 || p.Bytes != 600000 {
+		t.Errorf("%d, %+v %v", seen, p, err)
+	}
 	broken := errors.New("broken")
 	if _, err := device.PullTar(ctx, d, dir, func(string, int64, io.Reader) error { return broken }); !errors.Is(err, broken) || errors.Is(err, device.ErrDamaged) {
 		t.Errorf("each fails: %v", err)
@@ -180,6 +194,8 @@ func pullTar(t *testing.T, d device.Device) {
 	for name, script := range map[string]string{
 		"within a file":     `tar -cf - . | head -c 250000`,
 		"between two files": `tar -cf - a.raw | head -c 512`,
+		"in the second":     `tar -cf - a.raw; tar -cf - Result_1 | head -c 700`,
+		"behind the second": `tar -cf - a.raw; tar -cf - Result_0; echo no tar`,
 		"nothing at all":    `:`,
 		"no tar":            `tar -cf - . | tr a b`,
 		"out of the folder": `tar -cPf - ../` + filepath.Base(dir),
