@@ -51,6 +51,7 @@ bench: build bench/.venv/done bench/.venv/aimet/done
 	go run ./bench
 	go run ./bench/estimates
 	go run ./bench/device
+	go test ./internal/cli -run '^$$' -bench Overhead -benchtime 5x
 	go run ./bench/sensitivity
 
 # What the benchmark is compared with lives in an environment of its own.

@@ -15,6 +15,8 @@ import (
 	"strconv"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
+
 	"quantcheck/internal/file"
 )
 
@@ -221,6 +223,9 @@ type Synced struct {
 	Bytes      int64
 }
 
+// pushesAtOnce is how many files are under way at a time: each waits for the device several times, where bytes do not.
+const pushesAtOnce = 4
+
 // Sync pushes the files that are not on the device yet, by size and SHA-256. The mode of the others is left as it is. After
 // an error, what it returns tells how far it came.
 func Sync(ctx context.Context, d Device, files []File) (Synced, error) {
@@ -233,25 +238,44 @@ func Sync(ctx context.Context, d Device, files []File) (Synced, error) {
 	if err != nil {
 		return done, err
 	}
+	sums := make([]*Sum, len(files)) // of those that are there now
+	sent := make([]bool, len(files))
+	some, within := errgroup.WithContext(ctx)
+	some.SetLimit(pushesAtOnce)
 	for i, f := range files {
-		if err := ctx.Err(); err != nil {
-			return done, context.Cause(ctx)
-		}
-		sum, err := f.Sum()
-		if err != nil {
-			return done, fmt.Errorf("push %s: %w", f.Path, err)
-		}
-		if there[i] != nil && *there[i] == sum {
-			done.Same = append(done.Same, f.Path)
-			continue
-		}
-		if err := push(ctx, d, f, sum); err != nil {
-			return done, err
-		}
-		done.Sent = append(done.Sent, f.Path)
-		done.Bytes += sum.Size
+		some.Go(func() error {
+			if within.Err() != nil {
+				return context.Cause(within)
+			}
+			sum, err := f.Sum()
+			if err != nil {
+				return fmt.Errorf("push %s: %w", f.Path, err)
+			}
+			if there[i] == nil || *there[i] != sum {
+				if err := push(within, d, f, sum); err != nil {
+					return err
+				}
+				sent[i] = true
+			}
+			sums[i] = &sum
+			return nil
+		})
 	}
-	return done, nil
+	err = some.Wait()
+	for i, f := range files {
+		switch {
+		case sums[i] == nil:
+		case sent[i]:
+			done.Sent = append(done.Sent, f.Path)
+			done.Bytes += sums[i].Size
+		default:
+			done.Same = append(done.Same, f.Path)
+		}
+	}
+	if ctx.Err() != nil {
+		return done, context.Cause(ctx)
+	}
+	return done, err
 }
 
 // checkPath refuses paths that mean something else in another folder or to another program.

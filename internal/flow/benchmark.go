@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"quantcheck/internal/board"
@@ -72,6 +73,8 @@ type benchmark struct {
 	notes  []string    // of the step under way
 	model  string      // the DLC's path on the device, once it is there
 	dir    string      // for what comes from the device, removed at the end
+	// watching are those who still observe the device: each ends soon after its step, which does not wait for that.
+	watching sync.WaitGroup
 }
 
 // Benchmark measures a DLC on a device, step by step. A step that was finished before, with the same files and settings, is left
@@ -284,6 +287,7 @@ func (b *benchmark) leave(ctx context.Context) error {
 	if b.board != nil {
 		err = b.board.Leave(ctx)
 	}
+	b.watching.Wait()
 	if b.device != nil {
 		err = errors.Join(err, b.device.Close())
 	}
@@ -301,19 +305,30 @@ func (b *benchmark) watch(ctx context.Context, step result.Step) (ended func()) 
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	over := make(chan error, 1)
+	var mu sync.Mutex
 	var seen []result.Condition
-	go func() {
+	began := b.began
+	b.watching.Go(func() {
 		over <- b.Watch(ctx, b.device, func(c result.Condition) {
-			c.Step, c.At = step, time.Since(b.began).Seconds()
+			c.Step, c.At = step, time.Since(began).Seconds()
+			mu.Lock()
+			defer mu.Unlock()
 			seen = append(seen, c)
 		})
-	}()
+	})
 	return func() {
-		cancel()
-		if err := <-over; err != nil && !errors.Is(err, context.Canceled) {
-			b.note("the device's condition was not watched to the end: %v", err)
+		select {
+		case err := <-over: // before the step was
+			if err != nil && ctx.Err() == nil {
+				b.note("the device's condition was not watched to the end: %v", err)
+			}
+		default:
 		}
+		cancel()
+		mu.Lock()
+		defer mu.Unlock()
 		b.done.Conditions = append(b.done.Conditions, thinned(seen)...)
+		seen = nil
 	}
 }
 
