@@ -22,12 +22,14 @@ type host struct {
 	port       int
 	identities []string
 	jumps      string // what ProxyJump says
+	proxy      string // what ProxyCommand says, where there is no ProxyJump
+	alias      string // as the target has it
 }
 
-// resolve asks ~/.ssh/config what is meant by the target: HostName, User, Port, IdentityFile and ProxyJump. What the target
+// resolve asks ~/.ssh/config what is meant by the target: HostName, User, Port, IdentityFile, ProxyJump and ProxyCommand. What the target
 // itself says goes before.
 func resolve(t device.Target, o Options) (host, error) {
-	h := host{host: t.Host, user: t.User, port: t.Port, identities: o.Identities}
+	h := host{alias: t.Host, host: t.Host, user: t.User, port: t.Port, identities: o.Identities}
 	home, err := os.UserHomeDir()
 	if err != nil {
 		home = ""
@@ -80,8 +82,8 @@ func (h *host) configure(path, home, alias string) error {
 	if v := get("ProxyJump"); v != "none" {
 		h.jumps = v
 	}
-	if v := get("ProxyCommand"); v != "" && v != "none" && h.jumps == "" {
-		return fmt.Errorf("ProxyCommand is set for %s, which is not supported; name a ProxyJump, or forward a port with ssh -L and connect to that", alias)
+	if v := get("ProxyCommand"); v != "none" && h.jumps == "" {
+		h.proxy = v
 	}
 	files, e := c.GetAll(alias, "IdentityFile")
 	if err == nil {

@@ -61,8 +61,13 @@ func reach(ctx context.Context, h host, o Options) ([]*ssh.Client, error) {
 	var clients []*ssh.Client
 	for i, hop := range append(way, h) {
 		ho := o
-		if i > 0 {
+		switch {
+		case i > 0:
 			ho.Dial = through(clients[i-1])
+		case hop.proxy != "" && o.Dial == nil:
+			if ho.Dial, err = proxied(hop); err != nil {
+				return nil, err
+			}
 		}
 		if i < len(way) {
 			ho.Password = "" // It is the device's.
