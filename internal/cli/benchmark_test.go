@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"context"
+	"encoding/csv"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -14,8 +15,10 @@ import (
 
 	"quantcheck/internal/device/sshtest"
 	"quantcheck/internal/fixture"
+	"quantcheck/internal/onnxruntime"
 	"quantcheck/internal/result"
 	"quantcheck/internal/standin"
+	"quantcheck/internal/standin/control"
 )
 
 // bench is a device that is none: this machine behind sshd, with the stand-in board's tools.
@@ -35,7 +38,12 @@ func newBench(t *testing.T, dlc ...string) *bench {
 // newBenchCached keeps the board's inferences in a folder that several may share.
 func newBenchCached(t testing.TB, cache string, dlc ...string) *bench {
 	t.Helper()
-	b := &bench{board: standin.Install(t, standin.Options{Cache: cache}), dir: filepath.Join(t.TempDir(), "tests"), out: t.TempDir()}
+	return newBenchWith(t, standin.Options{Cache: cache}, dlc...)
+}
+
+func newBenchWith(t testing.TB, o standin.Options, dlc ...string) *bench {
+	t.Helper()
+	b := &bench{board: standin.Install(t, o), dir: filepath.Join(t.TempDir(), "tests"), out: t.TempDir()}
 	b.server = sshtest.Start(t, sshtest.Options{Env: map[string]string{"PATH": b.board.Path()}})
 	b.model = []string{"--dlc", fixture.Path(t, dlc...), "--onnx", fixture.Path(t, "qnn", "zoo.onnx"), "--images", fixture.Path(t, "coco", "val")}
 	return b
@@ -108,6 +116,60 @@ func TestABenchmarkOverSSH(t *testing.T) {
 	found := b.found(t, "zoo")
 	if l := found.Layers; l == nil || l.Parts != "" || l.Against != "emulated@htp" || len(l.Rows) < 20 {
 		t.Errorf("%+v", l)
+	}
+	b.leavesNothing(t)
+}
+
+// TestABenchmarkWithoutTheEmulator has a board that runs the QDQ model that belongs to the DLC on the CPU: what a check of that model finds.
+func TestABenchmarkWithoutTheEmulator(t *testing.T) {
+	t.Parallel()
+	fixture.Runtime(t)
+	library, err := onnxruntime.Find("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	float, quantized := fixture.Path(t, "qnn", "zoo.onnx"), fixture.Path(t, "qnn", "zoo_w8a8_per_channel.onnx")
+	b := newBenchWith(t, standin.Options{Simulated: true, Simulation: &control.Simulation{Float: float, QDQ: quantized, Library: library}}, "qnn", "zoo_w8a8_per_channel.dlc")
+	if status, _, stderr := b.run(t, append(zooInput, "--no-emulate", "--name", "zoo")...); status != 0 {
+		t.Fatalf("%d %s", status, stderr)
+	}
+	found := b.found(t, "zoo")
+	if found.Throughput == nil || found.Cycles == nil || len(found.Cycles.Layers) < 20 {
+		t.Errorf("%+v %+v", found.Throughput, found.Cycles)
+	}
+	out := t.TempDir()
+	if status, _, stderr := run(t, "check", float, "--images", fixture.Path(t, "coco", "val"), "--limit", "3", "--mean", "127", "--scale", "64", "--variant", "q="+quantized, "--out", out); status != 0 {
+		t.Fatalf("%d %s", status, stderr)
+	}
+	rows := func(path string) map[string]string { // the metrics of each layer that is compared
+		list := map[string]string{}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all, err := csv.NewReader(bytes.NewReader(data)).ReadAll()
+		if err != nil {
+			t.Fatal(err)
+		}
+		status, name := slices.Index(all[0], "Status"), slices.Index(all[0], "Tensor")
+		for _, row := range all[1:] {
+			if row[status] == string(result.Compared) {
+				list[row[name]] = strings.Join(row[1:status], " ")
+			}
+		}
+		return list
+	}
+	got, want, same := rows(filepath.Join(b.out, "results", "similarities", "zoo.csv")), rows(filepath.Join(out, "results", "similarities", "zoo-q.csv")), 0
+	for name, values := range got {
+		if other, ok := want[name]; ok {
+			if values != other {
+				t.Errorf("%s: %s on the device, %s in the check", name, values, other)
+			}
+			same++
+		}
+	}
+	if same < 20 {
+		t.Errorf("%d layers of %d compared", same, len(got))
 	}
 	b.leavesNothing(t)
 }

@@ -1,6 +1,7 @@
 // Package standin gives tests a board that is none: programs in the place of SNPE's tools, which compute what they give by
-// running the DLC itself on Qualcomm's emulator of the HTP, and take their cycles from its compiler's cost model. What was
-// proven with it was not proven on a device.
+// running the DLC itself on Qualcomm's emulator of the HTP, and take their cycles from its compiler's cost model; where these are not
+// installed, the QDQ model that belongs to the DLC on the CPU, with cycles by the tensors' sizes. What was proven with it was not proven
+// on a device.
 //
 //  1. Install builds the program (folder board) and makes a folder bin with a file for each tool, to be put in front of the
 //     PATH of whatever plays the device.
@@ -28,6 +29,7 @@ import (
 	"time"
 
 	"quantcheck/internal/fixture"
+	"quantcheck/internal/qnn"
 	"quantcheck/internal/standin/control"
 )
 
@@ -72,6 +74,10 @@ type Options struct {
 	// Cache is a folder in which the results of inferences are kept, by what went in; boards may share one. "": every run
 	// computes.
 	Cache string
+	// Simulation is what the board computes with where the emulator is not installed, and everywhere with Simulated. The planted
+	// faults that change a DLC cannot be shown then.
+	Simulation *control.Simulation
+	Simulated  bool
 	// SleepMost bounds how long snpe-throughput-net-run really takes, whatever --duration says. 0: 50 ms.
 	SleepMost time.Duration
 }
@@ -84,10 +90,15 @@ type Board struct {
 	t testing.TB
 }
 
-// Install makes a board that is there until the test ends. Without the emulator the test is skipped.
+// Install makes a board that is there until the test ends. Without the emulator and a simulation in its place the test is skipped.
 func Install(t testing.TB, o Options) *Board {
 	t.Helper()
-	kit := fixture.Emulator(t)
+	kit, err := qnn.Find("")
+	if o.Simulation == nil {
+		kit = fixture.Emulator(t)
+	} else if err == nil && !o.Simulated {
+		o.Simulation = nil
+	}
 	dir := t.TempDir()
 	b := &Board{Bin: filepath.Join(dir, "bin"), State: filepath.Join(dir, "state"), t: t}
 	for _, folder := range []string{b.Bin, b.State, filepath.Join(b.State, "tmp")} {
@@ -104,7 +115,7 @@ func Install(t testing.TB, o Options) *Board {
 		}
 	}
 	program(t, b.program())
-	if err := b.folder().Configure(control.Config{Libraries: kit.Dir, Cache: o.Cache, SleepMost: o.SleepMost}); err != nil {
+	if err := b.folder().Configure(control.Config{Libraries: kit.Dir, Cache: o.Cache, SleepMost: o.SleepMost, Simulation: o.Simulation}); err != nil {
 		t.Fatal(err)
 	}
 	for _, tool := range tools {

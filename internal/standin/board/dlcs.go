@@ -75,6 +75,9 @@ func (c *call) estimate(m model) (*cost.Estimate, error) {
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
+	if c.config.Simulation != nil {
+		return bySize(m.Path)
+	}
 	kit, err := c.kit()
 	if err != nil {
 		return nil, err

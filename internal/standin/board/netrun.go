@@ -151,10 +151,13 @@ func (r *netRunning) fileTypes() (in, out flow.FileType) {
 	return in, out
 }
 
-// emulate runs the DLC on the emulator.
+// emulate runs the DLC on the emulator, or the QDQ model in its place.
 func (r *netRunning) emulate(out string, watch flow.NetRunWatcher) (*flow.Ran, error) {
 	spec := r.spec
 	spec.OutputDir = out
+	if s := r.config.Simulation; s != nil {
+		return r.simulate(spec, *s, watch)
+	}
 	return flow.NetRun(r.ctx, r.kit, spec, watch)
 }
 

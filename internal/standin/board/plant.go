@@ -24,6 +24,9 @@ func (r *netRunning) plant(m model) error {
 		var err error
 		switch f.Kind {
 		case control.Clipped, control.Zeroed:
+			if r.config.Simulation != nil {
+				return errors.New("without the emulator a DLC that is changed computes as before")
+			}
 			if data == nil {
 				if data, err = os.ReadFile(m.Path); err != nil {
 					return err

@@ -24,6 +24,14 @@ type Config struct {
 	Libraries string        // folder of Qualcomm's libraries
 	Cache     string        // results of inferences are kept there; "": each run computes
 	SleepMost time.Duration // a tool that is to run for some time sleeps no longer than that
+	// Simulation takes the emulator's place where that is not installed.
+	Simulation *Simulation `json:",omitempty"`
+}
+
+// Simulation are the models that belong to the DLC: the float one, and the QDQ model that is run on the CPU. Both are files.
+type Simulation struct {
+	Float, QDQ string
+	Library    string // ONNX Runtime
 }
 
 // Call is how a tool was called.
