@@ -266,6 +266,16 @@ func parseMemory(text string) (int, error) {
 	return 0, usagef("--memory %q: write a size of 16MiB or more, such as 512MiB or 2GiB", text)
 }
 
+// boundGarbage keeps dropped buffers from piling up until undo is called. Nearly all of the heap is buffers without pointers: collecting is
+// cheap.
+func boundGarbage(memoryMiB int) (undo func()) {
+	percent, limit := debug.SetGCPercent(20), debug.SetMemoryLimit(int64(memoryMiB)<<20/2)
+	return func() {
+		debug.SetGCPercent(percent)
+		debug.SetMemoryLimit(limit)
+	}
+}
+
 func (c *checkCmd) Run(con *console) error {
 	spec, err := c.spec()
 	if err != nil {
@@ -278,9 +288,7 @@ func (c *checkCmd) Run(con *console) error {
 	if err != nil {
 		return err
 	}
-	// Nearly all of the heap is buffers without pointers: collecting is cheap, and dropped ones should not pile up.
-	defer debug.SetGCPercent(debug.SetGCPercent(20))
-	defer debug.SetMemoryLimit(debug.SetMemoryLimit(int64(spec.MemoryMiB) << 20 / 2))
+	defer boundGarbage(spec.MemoryMiB)()
 	progress := newProgress(con.stderr)
 	defer progress.clear()
 	folder := workspace.Folder(spec.Out)

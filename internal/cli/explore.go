@@ -105,6 +105,7 @@ func (c *exploreCmd) Run(con *console) error {
 	if err != nil {
 		return err
 	}
+	defer boundGarbage(spec.MemoryMiB)()
 	engines := c.HTP.engines(r)
 	switch c.Engine {
 	case "htp":

@@ -62,6 +62,15 @@ func TestADetectorIsHealedOnTheCPU(t *testing.T) {
 	if len(x.Layers) < 300 || !x.Layers[1].SQNR.OK || !x.Layers[1].Local.OK || !x.Layers[1].Accumulated.OK {
 		t.Errorf("%d layers, %+v", len(x.Layers), x.Layers[1])
 	}
+	weighed := 0
+	for _, l := range x.Layers {
+		if l.Weights.OK {
+			weighed++
+		}
+	}
+	if weighed < 80 { // of 83 Convs, whose own output or that of what they are fused with has a quantizer
+		t.Errorf("%d quantizers have the weights' word beside them", weighed)
+	}
 	// The encodings hold the widths that were chosen.
 	wide := map[string]bool{}
 	for _, c := range best.Changed {
@@ -188,7 +197,7 @@ func integerModel(t *testing.T) string {
 func TestATargetOutOfReachGivesTheBestPointAndItsLimit(t *testing.T) {
 	t.Parallel()
 	x := explored(t, exitNo, fixture.Path(t, "qnn", "zoo.onnx"), "--images", fixture.Path(t, "coco", "val"), "--limit", "6", "--out", t.TempDir(), "--variant", "w4a8", "--target", "100%", "--budget", "20s")
-	if x.Verdict != result.OutOfReach || x.Best < 0 || len(x.Limits) == 0 || !strings.Contains(strings.Join(x.Limits, " "), "weights alone") {
+	if x.Verdict != result.OutOfReach || x.Best < 0 || len(x.Limits) == 0 || !strings.Contains(strings.Join(x.Limits, " "), "weights alone") || !strings.Contains(strings.Join(x.Limits, " "), "most harmful: in front of") {
 		t.Errorf("%v %v %v", x.Verdict, x.Best, x.Limits)
 	}
 	for _, p := range x.Points {

@@ -109,7 +109,7 @@ func (x *explorer) open(ctx context.Context, ledger Ledger) error {
 		return usage(err)
 	}
 	x.asked, x.recipe = variants[0], variants[0]
-	x.deadline = x.started.Add(time.Duration(x.spec.Seconds * float64(time.Second)))
+	x.deadline = x.started.Add(time.Duration(x.spec.Seconds*float64(time.Second)) - x.ending())
 	engine, engineErr := x.engines.HTP()
 	if engineErr != nil && (x.spec.Engine == variant.HTP || !errors.Is(engineErr, qnn.ErrUnavailable)) {
 		return engineErr
@@ -189,8 +189,17 @@ func (x *explorer) explore(ctx context.Context) error {
 	if err := x.origins(ctx); err != nil {
 		return err
 	}
-	if healed, err := x.bestRecipe(ctx); err != nil || healed {
+	healed, err := x.bestRecipe(ctx)
+	switch {
+	case err != nil:
 		return err
+	case healed && x.left(0) < time.Duration(spare*x.spec.Seconds*float64(time.Second)):
+		return nil
+	case healed: // which layers hurt, and what more bits would bring, is worth knowing, if there is time
+		if err := x.sensitivities(ctx); err != nil {
+			return err
+		}
+		return x.front(ctx)
 	}
 	for _, step := range []func(context.Context) error{x.sensitivities, x.search} {
 		if err := step(ctx); err != nil {
@@ -199,6 +208,9 @@ func (x *explorer) explore(ctx context.Context) error {
 	}
 	return x.front(ctx)
 }
+
+// spare is the share of the budget that has to be left for what is only shown.
+const spare = 0.4
 
 // bestRecipe scores the recipe that the search would start from, if it is another one, with the engine that has the last word. If
 // it has the target, nothing is searched: it costs no bits.
@@ -274,6 +286,17 @@ func (x *explorer) unsearchable() string {
 func (x *explorer) of(recipe variant.Spec, choices variant.Choices) candidate {
 	recipe.Choices = choices
 	return candidate{spec: recipe}
+}
+
+// ending is what the budget keeps for what comes last: the page, the recommended model and its files.
+func (x *explorer) ending() time.Duration {
+	return min(time.Duration(0.06*x.spec.Seconds*float64(time.Second)), 10*time.Second)
+}
+
+// searchShare is how much of float's score a candidate keeps on the pictures of the search, wherever it was scored besides: what was
+// held out takes no part in any choice.
+func (x *explorer) searchShare(t *trial) metric.Value {
+	return pair{t.Float.Search, t.Scored.Search}.share(x.stage.higher)
 }
 
 // left is how much of the budget there is, without what the last steps will need.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"quantcheck/internal/result"
 	"quantcheck/internal/search"
@@ -82,10 +83,65 @@ func (x *explorer) front(ctx context.Context) error {
 	if err := x.reachOut(byHarm, points, list, add); err != nil {
 		return err
 	}
+	if err := x.ladder(ctx, changes, add); err != nil {
+		return err
+	}
 	if err := x.smooth(ctx); err != nil {
 		return err
 	}
 	x.rank()
+	return nil
+}
+
+// rungs are what sets on the way from the recipe to 16 bits everywhere may cost, as shares of the recipe's price.
+var rungs = []float64{1.1, 1.25, 1.5, 2}
+
+// ladder shows what a little more money buys: of the quantizers that bring most for their price as many as stay under each rung, at
+// 16 bits. The harm that each does alone adds up as noise powers do, and what little of it is left out is not worth a change.
+func (x *explorer) ladder(ctx context.Context, changes []search.Change, add func(search.Set) error) error {
+	if x.pricer.estimator == nil || x.recipe.ActBits >= 16 {
+		return nil
+	}
+	base, err := x.pricer.price(ctx, x.of(x.recipe, nil))
+	if err != nil || !base.Price.OK {
+		return ctx.Err() // the points say why there is no price
+	}
+	total := 0.0
+	for i := range x.groups {
+		total += changes[i].Gain
+	}
+	const negligible = 1e-4
+	order := slices.DeleteFunc(byWorth(changes, len(x.groups)), func(i int) bool { return changes[i].Gain < negligible*total })
+	x.progress.Phase("what more bits bring", len(rungs))
+	for n, rung := range rungs {
+		var set search.Set
+		sum := 0.0
+		for _, i := range order {
+			if sum+changes[i].Price <= (rung-1)*base.Price.V {
+				set, sum = set.With(i), sum+changes[i].Price
+			}
+		}
+		for len(set) > 0 { // conversions between the widths are not in the sum
+			if x.left(x.trials.slowest) <= 0 {
+				return nil
+			}
+			p, err := x.pricer.price(ctx, x.of(x.recipe, x.choices(set)))
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			if err == nil && p.Price.OK && p.Price.V <= rung*base.Price.V {
+				if err := add(set); err != nil {
+					return err
+				}
+				break
+			}
+			least := slices.MinFunc(set, func(a, b int) int {
+				return cmp.Compare(changes[a].Gain/changes[a].Price, changes[b].Gain/changes[b].Price)
+			})
+			set = set.Without(least)
+		}
+		x.progress.Step(n + 1)
+	}
 	return nil
 }
 
@@ -288,13 +344,27 @@ func (x *explorer) conclude(ctx context.Context) error {
 	return x.makeFix(ctx)
 }
 
+// worstWeights names the operators whose constants alone do the most harm.
+func (x *explorer) worstWeights() string {
+	list := slices.DeleteFunc(slices.Clone(x.found.Layers), func(l result.Sensitivity) bool { return !l.Weights.OK })
+	slices.SortStableFunc(list, func(a, b result.Sensitivity) int { return cmp.Compare(a.Weights.V, b.Weights.V) })
+	var names []string
+	for _, l := range list[:min(len(list), 3)] {
+		names = append(names, fmt.Sprintf("in front of %s, %.1f dB", l.Tensor, l.Weights.V))
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (the most harmful: %s)", strings.Join(names, "; "))
+}
+
 // limits says what keeps the target out of reach.
 func (x *explorer) limits() {
 	f := x.found
 	for _, o := range f.Origins {
 		switch {
 		case o.Kind == "part" && o.Name == string(weightsPart) && o.Share.OK && o.Share.V < x.spec.Target:
-			f.Limits = append(f.Limits, fmt.Sprintf("with float activations the quantized weights alone keep %.1f %%: wider activations cannot heal that; try per-channel weights, w16, or equalize", 100*o.Share.V))
+			f.Limits = append(f.Limits, fmt.Sprintf("with float activations the quantized weights alone keep %.1f %%%s: wider activations cannot heal that; try per-channel weights, w8 or w16, or equalize", 100*o.Share.V, x.worstWeights()))
 		case o.Kind == "width" && o.Share.OK && o.Share.V < x.spec.Target:
 			f.Limits = append(f.Limits, fmt.Sprintf("with all activations at 16 bits the simulation keeps %.1f %%", 100*o.Share.V))
 		}

@@ -54,6 +54,11 @@ func (x *explorer) questions() []question {
 		q.recipe = false
 		list = append(list, q)
 	}
+	if x.asked.WeightBits < 8 {
+		q := change("width", "8-bit weights", func(v *variant.Spec) { v.WeightBits = 8 })
+		q.recipe = false
+		list = append(list, q)
+	}
 	if x.asked.ActBits < 16 {
 		q := change("width", "16-bit activations", func(v *variant.Spec) { v.ActBits = 16 })
 		q.recipe = false
@@ -70,7 +75,7 @@ func (x *explorer) origins(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	x.found.Origins = append(x.found.Origins, origin("recipe", x.asked.Name, base))
+	x.found.Origins = append(x.found.Origins, x.origin("recipe", x.asked.Name, base))
 	best, kept := base, x.asked
 	x.progress.Phase("where it comes from", len(list)+2)
 	for i, q := range list {
@@ -86,8 +91,8 @@ func (x *explorer) origins(ctx context.Context) error {
 			x.warn("%s could not be scored: %v", q.name, err)
 			continue
 		}
-		x.found.Origins = append(x.found.Origins, origin(q.kind, q.name, t))
-		if q.recipe && isBetter(t, best) {
+		x.found.Origins = append(x.found.Origins, x.origin(q.kind, q.name, t))
+		if q.recipe && x.isBetter(t, best) {
 			best, kept = t, q.c.spec
 		}
 		x.progress.Step(i + 1)
@@ -109,17 +114,18 @@ const (
 	nearerOutputs = 1
 )
 
-func isBetter(t, than *trial) bool {
-	v, w := t.Scored, than.Scored
-	if !v.Share.OK {
+func (x *explorer) isBetter(t, than *trial) bool {
+	got, other := x.searchShare(t), x.searchShare(than)
+	if !got.OK {
 		return false
 	}
-	near := v.SQNR.OK && w.SQNR.OK && v.SQNR.V > w.SQNR.V+nearerOutputs
-	return v.Share.V > w.Share.V+clearlyBetter || near && v.Share.V > w.Share.V-clearlyBetter
+	v, w := t.Scored.SQNR, than.Scored.SQNR
+	near := v.OK && w.OK && v.V > w.V+nearerOutputs
+	return got.V > other.V+clearlyBetter || near && got.V > other.V-clearlyBetter
 }
 
-func origin(kind, name string, t *trial) result.Origin {
-	return result.Origin{Kind: kind, Name: name, Engine: "cpu", Score: t.Scored.Search, Share: t.Scored.Share}
+func (x *explorer) origin(kind, name string, t *trial) result.Origin {
+	return result.Origin{Kind: kind, Name: name, Engine: "cpu", Score: t.Scored.Search, Share: x.searchShare(t)}
 }
 
 // rewrites scores the recipe on the model as optimize leaves it, with equalized weights, and with gates of their own, if there is time.
@@ -226,7 +232,7 @@ func (x *explorer) scoreOther(ctx context.Context, spec result.ExploreSpec, r re
 	if err != nil {
 		return result.Origin{}, err
 	}
-	o := origin("rewrite", r.name, t)
+	o := x.origin("rewrite", r.name, t)
 	if p, err := (&candidatePricer{stage: s, trials: trials, estimator: x.pricer.estimator, known: map[string]*priced{}}).price(ctx, x.of(r.recipe, nil)); err == nil {
 		o.Price = p.Price
 	}

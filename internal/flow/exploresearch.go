@@ -50,7 +50,7 @@ func (x *explorer) soundness(ctx context.Context, e variant.Engine) (sound metri
 	if t.Scored.SQNR.OK {
 		sound = metric.Defined(t.Scored.SQNR.V - sounder)
 	}
-	if t.Scored.Share.OK && t.Scored.Share.V >= aim+margin {
+	if share := x.searchShare(t); share.OK && share.V >= aim+margin {
 		aim += margin
 	}
 	return sound, aim, nil
@@ -70,8 +70,9 @@ func (l *landscape) Score(ctx context.Context, set search.Set, floor float64) (s
 		return search.Score{}, err
 	}
 	l.x.progress.Step(int(time.Since(l.x.phase).Seconds()))
+	share := l.x.searchShare(t)
 	luck := l.sound.OK && t.Scored.SQNR.OK && t.Scored.SQNR.V < l.sound.V
-	return search.Score{Value: t.Scored.Share.V, Partial: t.Partial || !t.Scored.Share.OK || luck && t.Scored.Share.V >= floor}, nil
+	return search.Score{Value: share.V, Partial: t.Partial || !share.OK || luck && share.V >= floor}, nil
 }
 
 // kinds are what may be changed of a quantizer: change k·groups + i is kind k of group i. The first is 16 bits.
@@ -80,6 +81,7 @@ func (x *explorer) kinds() []variant.Choice {
 	for _, c := range []variant.Choice{
 		{Calibrator: variant.Percentile, Percentile: 99.9}, {Calibrator: variant.Percentile, Percentile: 99.99}, {Calibrator: variant.Enhanced},
 		{Calibrator: variant.MSE}, {Calibrator: variant.MSEOut}, {Calibrator: variant.TF}, {Calibrator: variant.Percentile, Percentile: 99},
+		{Calibrator: variant.Symmetric},
 	} {
 		if c.Calibrator != x.recipe.Calibrator || c.Percentile != x.recipe.Percentile {
 			list = append(list, c)
@@ -128,7 +130,7 @@ func (x *explorer) search(ctx context.Context) error {
 	}
 	cpu := search.New(&landscape{x: x, engine: variant.CPU, reserve: x.reserve(variant.CPU), sound: sound}, changes, aim)
 	x.timed("searching", x.reserve(variant.CPU))
-	set, err := x.least(ctx, cpu, changes, [][]int{byHarm, byWorth(changes, len(x.groups)), x.headFirst(byHarm)})
+	set, err := x.least(ctx, cpu, changes, [][]int{byWorth(changes, len(x.groups)), byHarm, x.headFirst(byHarm)})
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 
 	"quantcheck/internal/dataset"
 	"quantcheck/internal/metric"
+	"quantcheck/internal/onnx"
 	"quantcheck/internal/qdq"
 	"quantcheck/internal/result"
 	"quantcheck/internal/sensitivity"
@@ -17,8 +18,8 @@ import (
 // sensitivePictures are how many pictures of the search each quantizer alone is run on, and the layers' errors measured.
 const sensitivePictures = 4
 
-// sensitivities finds what each quantizer of the recipe alone does to the outputs, and beside it each layer's error alone and
-// accumulated.
+// sensitivities finds what each quantizer of the recipe alone does to the outputs, each operator's constants too, and beside it
+// each layer's error alone and accumulated.
 func (x *explorer) sensitivities(ctx context.Context) error {
 	s := x.stage
 	recipe := x.recipe
@@ -32,10 +33,11 @@ func (x *explorer) sensitivities(ctx context.Context) error {
 	if len(candidates) != len(x.groups) {
 		return fmt.Errorf("%d quantizers, but %d candidates", len(x.groups), len(candidates))
 	}
+	candidates = append(candidates, sensitivity.Weights(s.b.ref.toRun, s.b.ref.placement)...)
 	x.progress.Phase("each quantizer alone", len(candidates))
 	var failed error
 	results, err := sensitivity.Run(ctx, s.b.r, sensitivity.Options{
-		Float: s.b.ref.toRun, Quantized: q, Outputs: s.floatOutputs(), Samples: samples, Candidates: candidates, MemoryMiB: s.b.spec.MemoryMiB / 4,
+		Float: s.b.ref.toRun, Quantized: q, Outputs: s.floatOutputs(), Samples: samples, Candidates: candidates, MemoryMiB: s.b.spec.MemoryMiB / 8,
 		Sample: func(_ context.Context, i int) (map[string]tensor.Tensor, error) {
 			loaded, err := s.evaluate.loader.Load(s.shots[i].source)
 			if err != nil {
@@ -63,6 +65,7 @@ func (x *explorer) sensitivities(ctx context.Context) error {
 		},
 		Progress: func(done, _ int) { x.progress.Step(done) },
 	})
+	s.tidy()
 	if err != nil {
 		return err
 	}
@@ -70,10 +73,38 @@ func (x *explorer) sensitivities(ctx context.Context) error {
 		return failed
 	}
 	x.sqnr = make([]metric.Value, len(x.groups))
+	weights := map[string]metric.Value{} // by the quantizer behind
+	behind := quantizersBehind(s.b.ref)
 	for i, one := range results.List {
-		x.sqnr[i] = one.SQNR
+		if i < len(x.groups) {
+			x.sqnr[i] = one.SQNR
+			continue
+		}
+		name := behind(one.Candidate.Name)
+		if v, ok := weights[name]; !ok || one.SQNR.OK && one.SQNR.V < v.V {
+			weights[name] = one.SQNR
+		}
 	}
-	return x.layers(ctx, recipe)
+	return x.layers(ctx, recipe, weights)
+}
+
+// quantizersBehind finds the tensor whose quantizer is the first one behind a tensor: its own, or that of the operator which it is fused
+// with. "" if there is none.
+func quantizersBehind(ref *reference) func(name string) string {
+	index := onnx.NewIndex(ref.toRun)
+	return func(name string) string {
+		for range index.Nodes {
+			if head, ok := ref.placement.Head(name); ok {
+				return head
+			}
+			next := index.Consumers[name]
+			if len(next) != 1 || len(index.Nodes[next[0]].GetOutput()) == 0 {
+				break
+			}
+			name = index.Nodes[next[0]].GetOutput()[0]
+		}
+		return ""
+	}
 }
 
 // floatOutputs are the outputs that hold real numbers.
@@ -89,13 +120,14 @@ func (s *stage) floatOutputs() []string {
 
 // layers describes the quantizers along the graph. The errors of the layers are measured on a few pictures, on the emulator too
 // where that has the last word; what cannot be measured has no value.
-func (x *explorer) layers(ctx context.Context, recipe variant.Spec) error {
+func (x *explorer) layers(ctx context.Context, recipe variant.Spec, weights map[string]metric.Value) error {
 	ref := x.stage.b.ref
 	number := map[string]int{}
 	for k, l := range ref.layers {
 		number[l.Name] = k
 	}
 	run, err := x.errorsOf(ctx, recipe)
+	x.stage.tidy()
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -107,7 +139,7 @@ func (x *explorer) layers(ctx context.Context, recipe variant.Spec) error {
 		cycles = p.Layers
 	}
 	for i, g := range x.groups {
-		l := result.Sensitivity{Tensor: g[0], Tensors: len(g), SQNR: x.sqnr[i], Op: "input", Bits: recipe.ActBits}
+		l := result.Sensitivity{Tensor: g[0], Tensors: len(g), SQNR: x.sqnr[i], Weights: weights[g[0]], Op: "input", Bits: recipe.ActBits}
 		k, made := number[g[0]]
 		if made {
 			l.Op = ref.layers[k].Op

@@ -6,9 +6,11 @@ import (
 	"strings"
 
 	"quantcheck/internal/result"
+	"quantcheck/internal/variant"
 )
 
-// story tells an exploration in three sentences: what is lost and where, what brings it back, what that costs.
+// story tells an exploration in three sentences: what is lost and where, what brings it back, what that costs. Two more say what else
+// may be wanted: a point that is surer, and another form of the model.
 func story(f *result.Explored) []string {
 	start := f.Points[f.Start]
 	lost := 100 * (1 - start.Scored.Share.V)
@@ -22,10 +24,30 @@ func story(f *result.Explored) []string {
 	}
 	best := f.Points[f.Best]
 	list = append(list, cure(f, best), bill(f, start, best))
+	if other := surer(f, best); other != "" {
+		list = append(list, other)
+	}
 	if other := elsewhere(f, best); other != "" {
 		list = append(list, other)
 	}
 	return list
+}
+
+// surer names the cheapest point that keeps the target on the held-out pictures too, where the best one does so only within chance; ""
+// if there is none for half as much again.
+func surer(f *result.Explored, best result.ExplorePoint) string {
+	const most = 1.5
+	if !f.Reached || !best.Scored.HeldShare.OK || best.Scored.HeldShare.V >= f.Spec.Target || !best.Price.OK || best.Price.V <= 0 {
+		return ""
+	}
+	for _, p := range f.Points { // by price
+		s := p.Scored
+		if !p.Price.OK || p.Price.V < best.Price.V || p.Price.V > most*best.Price.V || !s.HeldShare.OK || s.HeldShare.V < f.Spec.Target || s.Share.V < f.Spec.Target {
+			continue
+		}
+		return fmt.Sprintf("Surer, for %.0f %% more (%s): %s, with %.1f %% on all pictures and %.1f %% on those held out.", 100*(p.Price.V/best.Price.V-1), grouped(p.Price.V), p.Title, 100*s.Share.V, 100*s.HeldShare.V)
+	}
+	return ""
 }
 
 // elsewhere points to another form of the model that keeps the target and costs less than the best point of this one; "" if there
@@ -88,11 +110,7 @@ func cure(f *result.Explored, best result.ExplorePoint) string {
 		if n := len(best.Changed) - len(names); n > 0 {
 			more = fmt.Sprintf(" and %d more", n)
 		}
-		kind := "16 bits"
-		if slices.ContainsFunc(best.Changed, func(c result.ChangedLayer) bool { return c.Choice.Bits != 16 }) {
-			kind = "another width or calibrator"
-		}
-		what += fmt.Sprintf("%s for %d of %d quantizers (%s%s)", kind, len(best.Changed), len(f.Layers), strings.Join(names, ", "), more)
+		what += fmt.Sprintf("%s for %d of %d quantizers (%s%s)", changeText(best.Changed), len(best.Changed), len(f.Layers), strings.Join(names, ", "), more)
 	}
 	if best.Recipe.ActBits > f.Points[f.Start].Recipe.ActBits {
 		what = fmt.Sprintf("%d bits for all activations", best.Recipe.ActBits)
@@ -116,6 +134,22 @@ func cure(f *result.Explored, best result.ExplorePoint) string {
 		text += " on those held out"
 	}
 	return strings.ToUpper(text[:1]) + text[1:] + "."
+}
+
+// changeText says what all changes have in common.
+func changeText(list []result.ChangedLayer) string {
+	every := func(is func(variant.Choice) bool) bool {
+		return !slices.ContainsFunc(list, func(c result.ChangedLayer) bool { return !is(c.Choice) })
+	}
+	switch {
+	case every(func(c variant.Choice) bool { return c.Bits == 16 && !c.Float }):
+		return "16 bits"
+	case every(func(c variant.Choice) bool { return c.Float }):
+		return "half precision"
+	case every(func(c variant.Choice) bool { return c.Bits == 0 && !c.Float }):
+		return "another calibrator"
+	}
+	return "another width or calibrator"
 }
 
 func recipeText(calibrator any, percentile float64, perChannel bool) string {

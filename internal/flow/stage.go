@@ -183,7 +183,14 @@ func (s *stage) calibrate(ctx context.Context, spec result.ExploreSpec) error {
 	}
 	var err error
 	s.stats, err = s.b.calibrate(ctx, set, s.evaluate.loader)
+	s.tidy()
 	return err
+}
+
+// tidy gives back the memory of work that looked at all layers: what follows looks at outputs.
+func (s *stage) tidy() {
+	s.b.arena.Empty()
+	s.b.r.ReturnMemory()
 }
 
 // mostCalibrating is how many pictures of the search calibrate where no samples are given for it.

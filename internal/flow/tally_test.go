@@ -45,6 +45,22 @@ func TestTheJackknifesErrorIsThatOfAMean(t *testing.T) {
 	}
 }
 
+// TestWhatIsHeldOutTakesNoPartInAChoice compares a candidate that was scored on all pictures with one that was scored on those of the search.
+func TestWhatIsHeldOutTakesNoPartInAChoice(t *testing.T) {
+	t.Parallel()
+	v := metric.Defined
+	x := &explorer{stage: &stage{higher: true}}
+	float := result.Scored{Search: v(0.5)}
+	whole := &trial{Whole: true, Float: float, Scored: result.Scored{Search: v(0.48), Share: v(0.7), SQNR: v(20)}}
+	search := &trial{Float: float, Scored: result.Scored{Search: v(0.48), Share: v(0.96), SQNR: v(20)}}
+	if got := x.searchShare(whole); got != v(0.96) {
+		t.Errorf("%v", got)
+	}
+	if x.isBetter(search, whole) || x.isBetter(whole, search) {
+		t.Error("one is better than the other, which scores the same on the pictures of the search")
+	}
+}
+
 func TestTheStoryHasThreeSentences(t *testing.T) {
 	t.Parallel()
 	v := metric.Defined
@@ -73,6 +89,20 @@ func TestTheStoryHasThreeSentences(t *testing.T) {
 			t.Errorf("%s\nwant %s", strings.Join(got, "\n"), want)
 			break
 		}
+	}
+	f.Spec.Target = 0.99
+	f.Points[1].Scored.HeldShare = v(0.94)
+	f.Points = append(f.Points, result.ExplorePoint{Title: "8 of 90 quantizers at 16 bits", Recipe: better, Scored: scored(0.505, 1.01), Price: v(1.166e6), Tensors: 100, Wide: 8})
+	if got := story(f); len(got) != 4 || got[3] != "Surer, for 10 % more (1.17 M): 8 of 90 quantizers at 16 bits, with 101.0 % on all pictures and 101.0 % on those held out." {
+		t.Errorf("%v", got)
+	}
+	f.Points[2].Price = v(2e6)
+	if got := story(f); len(got) != 3 {
+		t.Errorf("%v", got)
+	}
+	f.Points[1].Changed[0].Choice = variant.Choice{Calibrator: variant.Percentile, Percentile: 99.9}
+	if got := story(f); !strings.HasPrefix(got[1], "The calibrator mse and another calibrator for 1 of 90 quantizers (a) bring") {
+		t.Errorf("%v", got)
 	}
 	f.Verdict, f.Best = result.AlreadyGood, 0
 	if got := story(f); len(got) != 1 || !strings.Contains(got[0], "good already") {

@@ -197,6 +197,14 @@ func returnLargeBlocks() {
 	}
 }
 
+// ReturnMemory gives back to the system what closed sessions have left free within the C library's heap, which keeps it otherwise.
+// Where there is no such function nothing happens.
+func (*Runtime) ReturnMemory() {
+	if trim, err := purego.Dlsym(purego.RTLD_DEFAULT, "malloc_trim"); err == nil {
+		_, _, _ = purego.SyscallN(trim, 0)
+	}
+}
+
 func (r *Runtime) createEnvironment() error {
 	var threading, memory handleOut
 	if err := r.call(createThreadingOptions, threading.addr()); err != nil {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,9 +30,9 @@ func Explored(w io.Writer, x *result.Explored) {
 		fmt.Fprintln(w)
 		exploredOrigins(w, x)
 	}
-	if x.Best >= 0 && len(x.Points[x.Best].Changed) > 0 {
+	if len(x.Layers) > 0 {
 		fmt.Fprintln(w)
-		exploredChanges(w, x)
+		exploredLayers(w, x)
 	}
 	fmt.Fprintln(w)
 	line := func(key, format string, args ...any) {
@@ -120,47 +121,74 @@ func exploredFront(w io.Writer, x *result.Explored) {
 // exploredOrigins is the table of other recipes, halves and rewritings.
 func exploredOrigins(w io.Writer, x *result.Explored) {
 	t := NewTable(w)
-	t.AppendHeader(table.Row{"where it comes from", "", x.Column.Key, "of float", ""})
-	t.SetColumnConfigs(right(x.Column.Key, "of float"))
+	priced := slices.ContainsFunc(x.Origins, func(o result.Origin) bool { return o.Price.OK })
+	head := table.Row{"where it comes from", "", x.Column.Key, "of float"}
+	if priced {
+		head = append(head, "estimated cycles")
+	}
+	t.AppendHeader(head)
+	t.SetColumnConfigs(right(x.Column.Key, "of float", "estimated cycles"))
 	for _, o := range x.Origins {
-		note := o.Note
+		row := table.Row{o.Kind, o.Name, score(o.Score), sharePercent(o.Share)}
 		if o.Price.OK {
-			note = strings.Trim(fmt.Sprintf("%s estimated cycles; %s", grouped(int64(o.Price.V)), note), "; ")
+			row = append(row, grouped(int64(o.Price.V)))
 		}
-		t.AppendRow(table.Row{o.Kind, o.Name, score(o.Score), sharePercent(o.Share), Short(note, 70)})
+		t.AppendRow(row)
 	}
 	t.Render()
 	fmt.Fprintln(w, "These are simulated, on the pictures of the search.")
+	for _, o := range x.Origins {
+		if o.Note != "" {
+			fmt.Fprintf(w, "%s: %s\n", Printable(o.Name), Printable(o.Note))
+		}
+	}
 }
 
-// exploredChanges is the table of what the recommended point changes, the most harmful first.
-func exploredChanges(w io.Writer, x *result.Explored) {
-	byName := map[string]result.Sensitivity{}
-	for _, l := range x.Layers {
-		byName[l.Tensor] = l
-	}
-	list := slices.Clone(x.Points[x.Best].Changed)
-	slices.SortStableFunc(list, func(a, b result.ChangedLayer) int {
-		return cmp.Compare(byName[a.Tensor].SQNR.V, byName[b.Tensor].SQNR.V)
-	})
-	t := NewTable(w)
-	t.AppendHeader(table.Row{"what changes", "op", "to", "outputs dB", "alone dB", "accumulated dB", "emulator apart dB", "cycles"})
-	t.SetColumnConfigs(right("outputs dB", "alone dB", "accumulated dB", "emulator apart dB", "cycles"))
-	const most = 30
-	for i, c := range list {
-		if i == most {
-			t.AppendRow(table.Row{fmt.Sprintf("and %d more", len(list)-most)})
-			break
+// exploredLayers is the table of the quantizers that do the most harm, and of all that the recommended point changes, the most harmful
+// first.
+func exploredLayers(w io.Writer, x *result.Explored) {
+	changed := map[string]string{}
+	if x.Best >= 0 {
+		for _, c := range x.Points[x.Best].Changed {
+			changed[c.Tensor] = choiceText(c.Choice)
 		}
-		l := byName[c.Tensor]
+	}
+	list := slices.Clone(x.Layers)
+	slices.SortStableFunc(list, func(a, b result.Sensitivity) int { return cmp.Compare(harm(a), harm(b)) })
+	t := NewTable(w)
+	t.AppendHeader(table.Row{"what hurts most", "op", "to", "outputs dB", "weights dB", "alone dB", "accumulated dB", "emulator apart dB", "cycles"})
+	t.SetColumnConfigs(right("outputs dB", "weights dB", "alone dB", "accumulated dB", "emulator apart dB", "cycles"))
+	const first, most = 8, 30
+	drawn, left := 0, 0
+	for i, l := range list {
+		to, is := changed[l.Tensor]
+		if i >= first && !is {
+			continue
+		}
+		if drawn == most {
+			left++
+			continue
+		}
+		drawn++
 		cycles := "–"
 		if l.Cycles.OK {
 			cycles = grouped(int64(l.Cycles.V))
 		}
-		t.AppendRow(table.Row{Short(c.Tensor, 50), l.Op, choiceText(c.Choice), number(l.SQNR), number(l.Local), number(l.Accumulated), number(l.Apart), cycles})
+		t.AppendRow(table.Row{Short(l.Tensor, 50), l.Op, to, number(l.SQNR), number(l.Weights), number(l.Local), number(l.Accumulated), number(l.Apart), cycles})
+	}
+	if left > 0 {
+		t.AppendRow(table.Row{fmt.Sprintf("and %d more that change", left)})
 	}
 	t.Render()
-	fmt.Fprintln(w, "\"outputs\" is what the outputs keep when only this quantizer is on.")
+	fmt.Fprintln(w, "\"outputs\" is what the outputs keep when only this quantizer is on, \"weights\" when only the constants in front of it are quantized.")
+}
+
+// harm orders quantizers: less is worse.
+func harm(l result.Sensitivity) float64 {
+	if !l.SQNR.OK {
+		return math.Inf(1)
+	}
+	return l.SQNR.V
 }
 
 func choiceText(c variant.Choice) string {

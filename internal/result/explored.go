@@ -157,7 +157,8 @@ type Sensitivity struct {
 	Tensors     int          `json:"tensors"` // of its group
 	Op          string       `json:"op"`
 	SQNR        metric.Value `json:"sqnr"`        // dB of the worst output when only this one has 8 bits
-	Emulated    metric.Value `json:"emulated"`    // the same on the emulator; none where nobody asked
+	Weights     metric.Value `json:"weights"`     // the same when only the constants of the operators in front of it are quantized
+	Emulated    metric.Value `json:"emulated"`    // the same as SQNR on the emulator; none where nobody asked
 	Local       metric.Value `json:"local"`       // dB that the layer keeps alone
 	Accumulated metric.Value `json:"accumulated"` // dB of it in the whole quantized model
 	Apart       metric.Value `json:"apart"`       // dB between the emulated and the simulated layer

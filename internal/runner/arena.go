@@ -71,6 +71,15 @@ func (a *Arena) GiveBack(t tensor.Tensor) {
 	}
 }
 
+// Empty leaves all idle buffers to the garbage collector: what follows needs other ones, or fewer.
+func (a *Arena) Empty() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	clear(a.floats)
+	clear(a.raws)
+	a.idle = 0
+}
+
 // put keeps a buffer, or leaves it to the garbage collector if enough are idle.
 func put[T any](a *Arena, free map[int][][]T, buffer []T, width int64) {
 	size := int64(cap(buffer)) * width

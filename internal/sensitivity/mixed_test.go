@@ -3,7 +3,6 @@ package sensitivity_test
 import (
 	"bytes"
 	"maps"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,7 +14,6 @@ import (
 	"quantcheck/internal/onnxruntime"
 	"quantcheck/internal/qdq"
 	"quantcheck/internal/runner/htp"
-	"quantcheck/internal/sensitivity"
 	"quantcheck/internal/variant"
 )
 
@@ -34,76 +32,6 @@ func emulator(t *testing.T) htp.Engine {
 		t.Fatal(err)
 	}
 	return htp.Engine{Kit: kit, Library: library, SoC: htp.DefaultSoC, Arch: htp.DefaultArch}
-}
-
-func TestTheEmulatorsOwnSensitivitiesAreThoseOfItsWholeModels(t *testing.T) {
-	t.Parallel()
-	e := emulator(t)
-	m, samples := toy(t)
-	b := prepare(t, m, samples)
-	recipe, _ := variant.Parse("w8a8")
-	recipe.Choices = variant.Choices{"s1": {Bits: 16}}
-	var some []sensitivity.Candidate
-	for _, c := range sensitivity.Activations(b.p) {
-		if slices.Contains([]string{"x", "y3", "s1", "cat"}, c.Name) {
-			some = append(some, c)
-		}
-	}
-	for name, raise := range map[string]variant.Choice{"to 16 bits": {Bits: 16}, "to half precision": {Float: true}} {
-		list := some
-		if raise.Float {
-			list = slices.DeleteFunc(slices.Clone(some), func(c sensitivity.Candidate) bool { return c.Name == "x" }) // it is not computed
-		}
-		o := sensitivity.Emulation{Options: b.options(list), Engine: e, Placement: b.p, Recipe: recipe, Observed: b.stats.Activation, Raise: raise}
-		o.Score = func() sensitivity.Judge { return &counting{} }
-		res, err := sensitivity.Emulated(t.Context(), b.r, o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, got := range append([]sensitivity.Result{res.Base}, res.List...) {
-			v := recipe
-			v.Engine, v.Choices = variant.HTP, variant.Choices{"s1": {Bits: 16}}
-			if got.Candidate.Name != "" {
-				v.Choices[got.Candidate.Name] = raise
-			}
-			built, err := qdq.Build(b.m, b.p, v, b.stats.Activation)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if want := b.emulated(t, e, built); got.Reason != "" || math.Abs(got.SQNR.V-want) > 1e-3 || *got.Score != float64(len(samples)) {
-				t.Errorf("%q %s: %+v, the whole model gives %.4f dB", got.Candidate.Name, name, got, want)
-			}
-		}
-	}
-}
-
-// emulated is the simple way on the emulator.
-func (b *bench) emulated(t *testing.T, e htp.Engine, built *qdq.Built) float64 {
-	t.Helper()
-	outputs := []string{"cat", "side"}
-	r, err := htp.New(t.Context(), e, built.Model, htp.Options{Groups: [][]string{{built.Taps["cat"], built.Taps["side"]}}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	signal, noise := 0.0, 0.0
-	for _, s := range b.samples {
-		f := r.Start(s)
-		batch, err := f.Next(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i, tap := range batch.Taps {
-			x := b.run(t, b.m, s, outputs[i])[outputs[i]].F32
-			for k, v := range tap.Tensor.F32 {
-				d := float64(x[k]) - float64(v)
-				signal, noise = signal+float64(x[k])*float64(x[k]), noise+d*d
-			}
-		}
-		batch.Release()
-		f.Close()
-	}
-	return 10 * math.Log10(signal/noise)
 }
 
 func TestAMixedModelBecomesADLCOfItsWidths(t *testing.T) {

@@ -29,22 +29,13 @@ type Results struct {
 // Worst ranks for the question Alone: the most harmful first, by score if higher is better, else by SQNR. Candidates
 // without a result come last; of equal ones the one that is earlier in the list is first.
 func (r *Results) Worst() []Result {
-	return ranked(r.List, cmp.Compare)
-}
-
-// Best ranks for the question Rest: the one whose raising helps most first.
-func (r *Results) Best() []Result {
-	return ranked(r.List, func(a, b float64) int { return cmp.Compare(b, a) })
-}
-
-func ranked(list []Result, order func(a, b float64) int) []Result {
-	sorted := slices.Clone(list)
+	sorted := slices.Clone(r.List)
 	slices.SortStableFunc(sorted, func(a, b Result) int {
 		switch known, other := a.SQNR.OK, b.SQNR.OK; {
 		case known && other && a.Score != nil && b.Score != nil && *a.Score != *b.Score:
-			return order(*a.Score, *b.Score)
+			return cmp.Compare(*a.Score, *b.Score)
 		case known && other:
-			return order(a.SQNR.V, b.SQNR.V)
+			return cmp.Compare(a.SQNR.V, b.SQNR.V)
 		case known != other && known:
 			return -1
 		case known != other:

@@ -63,6 +63,9 @@ func TestTheExplorationShownIsTheFrontAndWhatItChanges(t *testing.T) {
 	if got := eval(`return document.querySelectorAll('#sense tr.chosen').length`); got != 2.0 {
 		t.Errorf("%v quantizers are marked as changed, not 2", got)
 	}
+	if got := fmt.Sprint(eval(`return [...document.querySelectorAll('#sense tr.chosen')].map((r) => [...r.cells].slice(-2).map((c) => c.textContent).join(' ')).join('|')`)); got != "8 percentile:99.9|16 16 bits" {
+		t.Errorf("the changed quantizers have %q", got)
+	}
 	if got := text("#explore-classes"); !strings.Contains(got, "cat") || strings.Contains(got, "none") {
 		t.Errorf("classes: %q", got)
 	}

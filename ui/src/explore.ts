@@ -14,7 +14,7 @@ export interface ExplorePoint {
 }
 export interface Origin { kind: string; name: string; score: Num; share: Num; price: Num; note?: string }
 export interface Sensitivity {
-  tensor: string; tensors: number; op: string; sqnr: Num; emulated: Num; local: Num; accumulated: Num; apart: Num; cycles: Num; bits: number
+  tensor: string; tensors: number; op: string; sqnr: Num; weights: Num; emulated: Num; local: Num; accumulated: Num; apart: Num; cycles: Num; bits: number
 }
 export interface Exploration {
   id: number; name: string; started: string; seconds: number; tool: string; spec: { target: number; engine: string; data: string; budget_seconds: number }
