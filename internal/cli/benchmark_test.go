@@ -120,6 +120,53 @@ func TestABenchmarkOverSSH(t *testing.T) {
 	b.leavesNothing(t)
 }
 
+// adbScript stands in for adb, with this machine as the device board-1.
+const adbScript = `#!/bin/sh
+if [ "$1" = -s ]; then [ "$2" = board-1 ] || { echo "error: device '$2' not found" >&2; exit 1; }; shift 2; fi
+case $1 in
+get-serialno) echo board-1 ;;
+features) echo shell_v2 ;;
+shell) exec setsid -w sh -c "$3" ;;
+*) echo "adb: usage" >&2; exit 1 ;;
+esac
+`
+
+// TestABenchmarkOnThisMachineAndOverADB finds on every way what it finds over SSH. The PATH is the process's, so it runs alone.
+func TestABenchmarkOnThisMachineAndOverADB(t *testing.T) {
+	b := newBench(t, "qnn", "zoo_w8a8_per_channel.dlc")
+	programs := t.TempDir()
+	if err := os.WriteFile(filepath.Join(programs, "adb"), []byte(adbScript), 0o700); err != nil { //nolint:gosec // it is a program
+		t.Fatal(err)
+	}
+	if status, _, stderr := b.run(t, append(zooInput, "--name", "zoo", "--no-emulate")...); status != 0 {
+		t.Fatalf("%d %s", status, stderr)
+	}
+	want := b.similarities(t)
+	t.Setenv("PATH", programs+string(os.PathListSeparator)+b.board.Path())
+	for _, target := range []string{"local", "adb:board-1", "adb:"} {
+		out := t.TempDir()
+		args := append([]string{"benchmark", "--device", target, "--device-dir", b.dir, "--out", out, "--name", "zoo", "--no-emulate"}, b.model...)
+		status, _, stderr := run(t, append(args, zooInput...)...)
+		if status != 0 {
+			t.Errorf("%s: %d %s", target, status, stderr)
+			continue
+		}
+		other := *b
+		other.out = out
+		if got := other.similarities(t); got != want {
+			t.Errorf("%s: other numbers than over SSH:\n%s", target, parting(want, got))
+		}
+		if found := other.found(t, "zoo"); found.Throughput == nil || found.Cycles == nil || len(found.Steps) != len(result.Steps) {
+			t.Errorf("%s: %+v", target, found.Steps)
+		}
+		b.leavesNothing(t)
+		b.runsNothing(t)
+	}
+	if status, _, stderr := run(t, append([]string{"benchmark", "--device", "adb:other", "--device-dir", b.dir, "--out", t.TempDir()}, b.model...)...); status != exitUnavailable || !strings.Contains(stderr, "not found") {
+		t.Errorf("%d %s", status, stderr)
+	}
+}
+
 // TestABenchmarkWithoutTheEmulator has a board that runs the QDQ model that belongs to the DLC on the CPU: what a check of that model finds.
 func TestABenchmarkWithoutTheEmulator(t *testing.T) {
 	t.Parallel()
