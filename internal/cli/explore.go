@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -29,14 +30,15 @@ type exploreCmd struct {
 	Limit   int    `placeholder:"N" help:"Take the first N pictures."`
 	Variant string `placeholder:"SPEC" help:"The recipe that is explored, and kept; without it w8a8, and the search starts from the calibrator that scores best."`
 
-	Target string        `default:"99%" placeholder:"99%" help:"Share of the float model's score that has to be reached (99%)."`
-	Budget time.Duration `default:"5m" placeholder:"5m" help:"When it is spent, the best so far is given; the same command goes on from there (5m)."`
-	Engine string        `enum:"auto,cpu,htp" default:"auto" placeholder:"cpu|htp" help:"What has the last word: the simulation, or the emulator of the DSP (htp where it is installed)."`
-	Soc    string        `default:"rvc4" placeholder:"rvc4" help:"The chip of the estimates, as for estimate (rvc4)."`
-	Apply  bool          `help:"Write the recommended model: QDQ ONNX, encodings in all formats, DLC, and the commands that take them."`
-	Out    string        `default:"." placeholder:"DIR" help:"Workspace that the results go to, and that an interrupted exploration goes on from (the working folder)."`
-	Name   string        `help:"Name of the model in the results (the file's name)."`
-	JSON   bool          `name:"json" help:"Print the whole result as JSON."`
+	Target   string        `default:"99%" placeholder:"99%" help:"Share of the float model's score that has to be reached (99%)."`
+	Budget   time.Duration `default:"5m" placeholder:"5m" help:"When it is spent, the best so far is given; the same command goes on from there (5m)."`
+	Engine   string        `enum:"auto,cpu,htp" default:"auto" placeholder:"cpu|htp" help:"What has the last word: the simulation, or the emulator of the DSP (htp where it is installed)."`
+	Soc      string        `default:"rvc4" placeholder:"rvc4" help:"The chip of the estimates, as for estimate (rvc4)."`
+	Optimize bool          `help:"Rewrite the model first, as optimize does with --also split-gates on the pictures of the search, and explore that one."`
+	Apply    bool          `help:"Write the recommended model: QDQ ONNX, encodings in all formats, DLC, and the commands that take them."`
+	Out      string        `default:"." placeholder:"DIR" help:"Workspace that the results go to, and that an interrupted exploration goes on from (the working folder)."`
+	Name     string        `help:"Name of the model in the results (the file's name)."`
+	JSON     bool          `name:"json" help:"Print the whole result as JSON."`
 
 	Decoder string `placeholder:"NAME" help:"How a detector's outputs are read, as for eval (recognised)."`
 
@@ -116,6 +118,13 @@ func (c *exploreCmd) Run(con *console) error {
 		}
 	}
 	folder := workspace.Folder(spec.Out)
+	if c.Optimize {
+		const what = "optimized"
+		spec.Rewritten = filepath.Join(folder.ModelONNX(spec.Name, what), spec.Name+"-"+what+".onnx")
+		if err := os.MkdirAll(filepath.Dir(spec.Rewritten), 0o777); err != nil {
+			return err
+		}
+	}
 	var problems []string
 	spec.Measured, problems = measuredCycles(folder, spec)
 	db, err := workspace.OpenStore(con.ctx, folder)

@@ -12,6 +12,7 @@ import (
 
 	"quantcheck/internal/encodings"
 	"quantcheck/internal/fixture"
+	"quantcheck/internal/onnx"
 	"quantcheck/internal/onnx/onnxpb"
 	"quantcheck/internal/result"
 	"quantcheck/internal/workspace"
@@ -119,6 +120,39 @@ func TestADetectorIsHealedOnTheCPU(t *testing.T) {
 	defer db.Close()
 	if list, err := db.Explorations(t.Context()); err != nil || len(list) != 2 || list[1].ID != again.ID {
 		t.Errorf("%v %v", list, err)
+	}
+}
+
+func TestAModelIsRewrittenFirst(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	x := explored(t, 0, append(yoloxNano(t), "--limit", "4", "--out", dir, "--target", "60%", "--budget", "20m", "--optimize")...)
+	rewritten := filepath.Join(dir, "models_onnx", "yolox_nano-optimized", "yolox_nano-optimized.onnx")
+	if x.Model.Path != rewritten || x.Name != "yolox_nano" || !slices.Contains(x.Files, rewritten) || x.Verdict != result.AlreadyGood {
+		t.Errorf("%s %s %v %v %v", x.Model.Path, x.Name, x.Files, x.Verdict, x.Story)
+	}
+	said := strings.Join(x.Warnings, "; ")
+	if !strings.Contains(said, "focus-to-conv (1), split-gates (1)") || !strings.Contains(said, rewritten) {
+		t.Errorf("%s", said)
+	}
+	count := func(path string) map[string]int {
+		m, err := onnx.Load(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ops := map[string]int{}
+		for _, n := range m.Graph().GetNode() {
+			ops[n.GetOpType()]++
+		}
+		return ops
+	}
+	if old, now := count(fixture.Path(t, "models", "yolox_nano.onnx")), count(rewritten); now["Slice"] >= old["Slice"] || now["Conv"] != old["Conv"]+1 {
+		t.Errorf("the operators were %v, and are %v", old, now)
+	}
+	// Where there is nothing to rewrite the model is explored as it is.
+	x = explored(t, 0, smallModel(t, nil), "--images", pictures(t, 6), "--out", t.TempDir(), "--target", "90%", "--optimize")
+	if x.Verdict != result.AlreadyGood || !slices.ContainsFunc(x.Warnings, func(s string) bool { return strings.Contains(s, "nothing to rewrite") }) || strings.Contains(x.Model.Path, "optimized") {
+		t.Errorf("%v %v %s", x.Verdict, x.Warnings, x.Model.Path)
 	}
 }
 

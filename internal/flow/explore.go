@@ -81,6 +81,8 @@ type explorer struct {
 	simulated search.Set
 	points    []search.Point // that the engine that has the last word scored
 	phase     time.Time      // when the present one began
+	original  string         // the model before it was rewritten first; "": it was not
+	early     []string       // warnings from before there was a result
 	fix       *Fix
 }
 
@@ -103,6 +105,11 @@ func (x *explorer) open(ctx context.Context, ledger Ledger) error {
 	}
 	if x.set, err = openTruth(x.spec.EvalSpec); err != nil {
 		return usage(err)
+	}
+	if x.spec.Rewritten != "" {
+		if err := x.rewriteFirst(ctx); err != nil {
+			return err
+		}
 	}
 	soc, err := cost.Find(x.spec.Chip)
 	if err != nil {
@@ -141,6 +148,10 @@ func (x *explorer) describe(libraries bool) {
 	}
 	f.Pictures = result.PictureCounts{
 		Calibrating: len(run.Calibration), Searched: x.stage.searched, HeldOut: len(x.stage.shots) - x.stage.searched, Lost: len(x.set.images) - len(x.stage.shots),
+	}
+	f.Warnings = append(f.Warnings, x.early...)
+	if x.spec.Rewritten != "" {
+		f.Files = append(f.Files, x.spec.Rewritten)
 	}
 	if libraries {
 		f.PriceUnit, f.Wheel = result.CyclesUnit, qnn.Version

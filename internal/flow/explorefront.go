@@ -135,10 +135,8 @@ func (x *explorer) ladder(ctx context.Context, changes []search.Change, add func
 				}
 				break
 			}
-			least := slices.MinFunc(set, func(a, b int) int {
-				return cmp.Compare(changes[a].Gain/changes[a].Price, changes[b].Gain/changes[b].Price)
-			})
-			set = set.Without(least)
+			kept := slices.DeleteFunc(slices.Clone(order), func(i int) bool { return !set.Has(i) })
+			set = search.NewSet(kept[:len(kept)-(len(kept)+7)/8]...) // an eighth, the least worthy, goes
 		}
 		x.progress.Step(n + 1)
 	}

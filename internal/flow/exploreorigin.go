@@ -130,8 +130,10 @@ func (x *explorer) origin(kind, name string, t *trial) result.Origin {
 
 // rewrites scores the recipe on the model as optimize leaves it, with equalized weights, and with gates of their own, if there is time.
 func (x *explorer) rewrites(ctx context.Context) error {
-	const least = 2 * time.Minute // of a budget for work that makes no candidate
-	if time.Duration(x.spec.Seconds*float64(time.Second)) < least {
+	if x.original != "" { // it was rewritten first
+		return x.before(ctx)
+	}
+	if x.short() {
 		return nil
 	}
 	dir, err := os.MkdirTemp("", "quantcheck-explore-*")
@@ -164,6 +166,12 @@ func (x *explorer) rewrites(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// short says whether the budget is too short for work that makes no candidate.
+func (x *explorer) short() bool {
+	const least = 2 * time.Minute
+	return time.Duration(x.spec.Seconds*float64(time.Second)) < least
 }
 
 // rewriting is another form of the model, and the recipe that it is scored with.

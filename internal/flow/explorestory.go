@@ -9,8 +9,8 @@ import (
 	"quantcheck/internal/variant"
 )
 
-// story tells an exploration in three sentences: what is lost and where, what brings it back, what that costs. Two more say what else
-// may be wanted: a point that is surer, and another form of the model.
+// story tells an exploration in three sentences: what is lost and where, what brings it back, what that costs. More of them say
+// what else may be wanted: a point that is surer, and another form of the model.
 func story(f *result.Explored) []string {
 	start := f.Points[f.Start]
 	lost := 100 * (1 - start.Scored.Share.V)
@@ -24,11 +24,10 @@ func story(f *result.Explored) []string {
 	}
 	best := f.Points[f.Best]
 	list = append(list, cure(f, best), bill(f, start, best))
-	if other := surer(f, best); other != "" {
-		list = append(list, other)
-	}
-	if other := elsewhere(f, best); other != "" {
-		list = append(list, other)
+	for _, more := range []string{surer(f, best), beforeText(f), elsewhere(f, best)} {
+		if more != "" {
+			list = append(list, more)
+		}
 	}
 	return list
 }
@@ -68,7 +67,7 @@ func elsewhere(f *result.Explored, best result.ExplorePoint) string {
 	if found.Price.OK {
 		text += " for " + grouped(found.Price.V)
 	}
-	return text + ": explore that one; " + found.Note + "."
+	return text + ": give --optimize to explore that one; " + found.Note + "."
 }
 
 // whence names the half that the loss comes from.

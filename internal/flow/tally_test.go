@@ -96,6 +96,11 @@ func TestTheStoryHasThreeSentences(t *testing.T) {
 	if got := story(f); len(got) != 4 || got[3] != "Surer, for 10 % more (1.17 M): 8 of 90 quantizers at 16 bits, with 101.0 % on all pictures and 101.0 % on those held out." {
 		t.Errorf("%v", got)
 	}
+	f.Origins = append(f.Origins, result.Origin{Kind: "model", Name: "as it was", Share: v(0.39), Price: v(5.36e6)})
+	if got := story(f); len(got) != 5 || got[4] != "Before it was rewritten the model kept 39.0 % in the simulation, for 5.36 M estimated cycles." {
+		t.Errorf("%v", got)
+	}
+	f.Origins = f.Origins[:2]
 	f.Points[2].Price = v(2e6)
 	if got := story(f); len(got) != 3 {
 		t.Errorf("%v", got)

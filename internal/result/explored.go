@@ -61,7 +61,9 @@ type ExploreSpec struct {
 	// Measured are the cycles of the recipe's layers in a benchmark of this model, together; 0: there is none.
 	Measured float64 `json:"measured_cycles,omitempty"`
 	Fixed    bool    `json:"fixed_recipe,omitempty"`
-	Apply    bool    `json:"apply,omitempty"`
+	// Rewritten is where the model goes that is rewritten first, which is then explored in its place; "": it is explored as it is.
+	Rewritten string `json:"rewritten,omitempty"`
+	Apply     bool   `json:"apply,omitempty"`
 }
 
 // PictureCounts says which pictures did what.
@@ -142,7 +144,7 @@ type ChangedLayer struct {
 
 // Origin is one way to ask where the loss comes from: another recipe, half of it, or a rewritten model.
 type Origin struct {
-	Kind   string       `json:"kind"` // part | granularity | calibrator | width | bias | rewrite
+	Kind   string       `json:"kind"` // part | granularity | calibrator | width | bias | rewrite | model
 	Name   string       `json:"name"`
 	Engine string       `json:"engine"`
 	Score  metric.Value `json:"score"` // on the pictures of the search

@@ -1,0 +1,93 @@
+package flow
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"quantcheck/internal/dataset"
+	"quantcheck/internal/onnx"
+	"quantcheck/internal/result"
+)
+
+// rewriteFirst rewrites the model before anything is explored: all passes of optimize, and split-gates on the pictures of the search.
+// The rewritten model is written where the spec says, and takes the model's place.
+func (x *explorer) rewriteFirst(ctx context.Context) error {
+	shown := &dataset.Set{}
+	for i, source := range x.set.samples().Sources {
+		if len(shown.Sources) < mostRanging && i%heldEvery != heldEvery-1 {
+			shown.Sources = append(shown.Sources, source)
+		}
+	}
+	x.progress.Phase("rewriting the model", 1)
+	done, err := Optimize(ctx, x.engines, OptimizeSpec{Model: x.spec.Model, Input: x.spec.Input, Also: []string{splitGates}, Samples: shown}, silent{})
+	if err != nil {
+		return fmt.Errorf("rewrite the model: %w", err)
+	}
+	var passes []string
+	for _, p := range done.Passes {
+		switch {
+		case p.Undone != "":
+			x.early = append(x.early, fmt.Sprintf("the rewriting %s was undone: %s", p.Name, p.Undone))
+		case len(p.Changes) > 0:
+			passes = append(passes, fmt.Sprintf("%s (%d)", p.Name, len(p.Changes)))
+		}
+	}
+	if len(passes) == 0 {
+		x.spec.Rewritten = ""
+		x.early = append(x.early, "there was nothing to rewrite in the model")
+		return nil
+	}
+	if err := onnx.Save(done.Model, x.spec.Rewritten); err != nil {
+		return err
+	}
+	x.original, x.spec.Model = x.spec.Model, x.spec.Rewritten
+	x.early = append(x.early, fmt.Sprintf("the model was rewritten first, with the outputs held against its own: %s; written to %s", strings.Join(passes, ", "), x.spec.Rewritten))
+	return nil
+}
+
+// before scores the recipe on the model as it was before it was rewritten.
+func (x *explorer) before(ctx context.Context) error {
+	if x.original == "" || x.short() {
+		return nil
+	}
+	asItWas := rewriting{name: "as it was", recipe: x.asked}
+	key, err := x.trials.key("before", x.of(x.asked, nil), nil)
+	if err != nil {
+		return err
+	}
+	o := result.Origin{}
+	known, err := x.trials.recall(ctx, key, &o)
+	if err == nil && !known {
+		spec := x.spec
+		spec.Model = x.original
+		if o, err = x.scoreOther(ctx, spec, asItWas); err == nil {
+			o.Kind = "model"
+			err = x.trials.remember(ctx, key, "rewrite", o)
+		}
+	}
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		x.warn("the model as it was could not be scored: %v", err)
+		return nil
+	}
+	x.found.Origins = append(x.found.Origins, o)
+	return nil
+}
+
+// beforeText says what the model was before it was rewritten; "" if nobody knows.
+func beforeText(f *result.Explored) string {
+	for _, o := range f.Origins {
+		if o.Kind != "model" || !o.Share.OK {
+			continue
+		}
+		text := fmt.Sprintf("Before it was rewritten the model kept %.1f %% in the simulation", 100*o.Share.V)
+		if o.Price.OK && o.Price.V > 0 && f.PriceUnit == result.CyclesUnit {
+			text += fmt.Sprintf(", for %s estimated cycles", grouped(o.Price.V))
+		}
+		return text + "."
+	}
+	return ""
+}
