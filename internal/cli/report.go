@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"os"
+	"strings"
 
 	"quantcheck/internal/report"
 	"quantcheck/internal/result"
@@ -38,15 +39,22 @@ func (c *reportCmd) Run(con *console) error {
 	for _, p := range content.Problems {
 		fmt.Fprintf(con.stderr, "quantcheck: %s\n", report.Printable(p))
 	}
-	counts := fmt.Sprintf("%d runs, %d evaluations, %d estimates", len(content.Runs), len(content.Evaluations), len(content.Estimates))
+	counts := []string{several(len(content.Runs), "run"), several(len(content.Evaluations), "evaluation"), several(len(content.Estimates), "estimate")}
 	if n := len(content.Explorations); n > 0 {
-		counts += fmt.Sprintf(", %d explorations", n)
+		counts = append(counts, several(n, "exploration"))
 	}
 	if n := len(content.Benchmarks); n > 0 {
-		counts += fmt.Sprintf(", %d benchmarks", n)
+		counts = append(counts, several(n, "benchmark"))
 	}
-	_, err = fmt.Fprintf(con.stdout, "%s: %s\n", report.Printable(path), counts)
+	_, err = fmt.Fprintf(con.stdout, "%s: %s\n", report.Printable(path), strings.Join(counts, ", "))
 	return err
+}
+
+func several(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
 }
 
 // writePage draws everything that a workspace holds into a file, and gives what it has drawn.

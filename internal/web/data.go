@@ -96,7 +96,8 @@ type variant struct {
 	Samples     [][]num                   `json:"samples"` // SQNR of each sample, by layer
 	Histogram   map[int]*result.Histogram `json:"histogram"`
 	Whole       []whole                   `json:"whole"`
-	Twin        map[string]spread         `json:"twin"` // emulated against simulated, by layer
+	Against     string                    `json:"against"` // the variant's twin: the same encodings, computed otherwise; "": none
+	Twin        map[string]spread         `json:"twin"`    // against it, by layer
 	LocalTwin   map[string]spread         `json:"local twin"`
 	Apart       []num                     `json:"apart"` // share of values more than a step apart; empty without a twin
 	OnCPU       []int                     `json:"onCPU"`
@@ -211,6 +212,9 @@ func describeVariant(r *result.Run, v *result.Variant) variant {
 		Diverges: v.Diverges, Birth: string(v.Birth), Counts: v.Counts, Reason: map[int]string{}, Histogram: map[int]*result.Histogram{},
 		Accumulated: map[string]spread{}, Local: map[string]spread{}, Weights: map[string][]num{}, Activations: map[string][]num{}, Whole: []whole{},
 		Twin: map[string]spread{}, LocalTwin: map[string]spread{}, Apart: []num{}, OnCPU: []int{}, Operators: append([]report.Operator{}, report.Operators(r, v)...),
+	}
+	if v.Twin >= 0 && v.Twin < len(r.Variants) && &r.Variants[v.Twin] != v {
+		d.Against = r.Variants[v.Twin].Spec.Name
 	}
 	measured := false
 	for k := range v.Layers {

@@ -251,6 +251,12 @@ func TestEveryButtonDoesSomethingAndNothingGoesWrong(t *testing.T) {
 	if eval(`return document.querySelectorAll('tr.hover').length`) != 1.0 {
 		t.Error("the hovered layer is not marked in the list")
 	}
+	// A variant that has a twin is compared with it by name.
+	eval(`document.querySelectorAll('[aria-label=variant] button')[1].click()`)
+	if got := text("[aria-label=metric]"); !strings.Contains(got, "w8a8-1 ↔ w8a8-0") {
+		t.Errorf("the twin is called %q", got)
+	}
+	eval(`document.querySelectorAll('[aria-label=variant] button')[0].click()`)
 	if got := text("#compare-summary"); !strings.Contains(got, "80 layers of the same name") {
 		t.Errorf("compare: %s", got)
 	}

@@ -18,7 +18,7 @@ export interface Variant {
   weights: Record<string, Num[]>; activations: Record<string, Num[]>
   share: Num[]; samples: (Num[] | null)[]; histogram: Record<string, Histogram>
   whole: { layer: number; weights: Num; activations: Num }[]
-  twin: Record<string, Spread>; 'local twin': Record<string, Spread>; apart: Num[]; onCPU: number[]
+  against: string; twin: Record<string, Spread>; 'local twin': Record<string, Spread>; apart: Num[]; onCPU: number[]
   operators: { op: string; layers: number; mean_steps: Num; max_steps: Num; apart: Num }[]
 }
 export interface Layers {
