@@ -136,7 +136,7 @@ func (c *exploreCmd) Run(con *console) error {
 	defer progress.clear()
 	x, err := flow.Explore(con.ctx, engines, spec, config, db, progress)
 	if err != nil {
-		return err
+		return &keptError{err, "what was found is kept in " + folder.Database() + ", and the same command goes on from there"}
 	}
 	x.Warnings = append(append(x.Warnings, c.Input.notes...), problems...)
 	if err := c.write(con, folder, db, x); err != nil {

@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
 	"math"
 	"os"
@@ -241,6 +243,36 @@ func TestATargetOutOfReachGivesTheBestPointAndItsLimit(t *testing.T) {
 	}
 	if math.IsNaN(x.Points[x.Best].Scored.Share.V) {
 		t.Error("no share")
+	}
+}
+
+func TestAnInterruptedExplorationKeepsWhatItFound(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	args := []string{"explore", "--engine", "cpu", fixture.Path(t, "qnn", "zoo.onnx"), "--images", fixture.Path(t, "coco", "val"), "--limit", "6", "--out", dir, "--variant", "w4a8", "--target", "100%", "--budget", "60s", "--threads", "2"}
+	fixture.Runtime(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var stdout, stderr bytes.Buffer
+	ended := make(chan int, 1)
+	go func() { ended <- Run(ctx, args, strings.NewReader(""), &stdout, &stderr) }()
+	db := workspace.Folder(dir).Database()
+	for found := false; !found; { // until something is in the database
+		select {
+		case status := <-ended:
+			t.Fatalf("%d %s", status, stderr.String())
+		case <-time.After(20 * time.Millisecond):
+		}
+		info, err := os.Stat(db + "-wal")
+		if err != nil {
+			info, err = os.Stat(db)
+		}
+		found = err == nil && info.Size() > 100<<10
+	}
+	cancel()
+	began := time.Now()
+	if status := <-ended; status != exitInterrupted || time.Since(began) > 5*time.Second || !strings.Contains(stderr.String(), "what was found is kept in "+db) {
+		t.Errorf("%d after %v: %s", status, time.Since(began), stderr.String())
 	}
 }
 

@@ -22,6 +22,7 @@ func Linger(stderr io.Writer) {
 	time.Sleep(lingerAlone)
 	devices := device.Held()
 	if len(devices) == 0 {
+		fmt.Fprintln(stderr, "\nquantcheck: interrupted")
 		return
 	}
 	fmt.Fprintf(stderr, "\nquantcheck: cleaning up on %s, which may take %.0f seconds; another Ctrl-C leaves that to the next run\n", strings.Join(devices, " and "), lingerDevice.Seconds())

@@ -19,7 +19,7 @@ func TestLinger(t *testing.T) { //nolint:paralleltest // see above
 		Linger(&stderr)
 		return stderr.String(), time.Since(began)
 	}
-	if text, took := said(); text != "" || took > 1200*time.Millisecond {
+	if text, took := said(); text != "\nquantcheck: interrupted\n" || took > 1200*time.Millisecond {
 		t.Errorf("without a device: %q, %s", text, took)
 	}
 	d := local.Open()
