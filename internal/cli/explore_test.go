@@ -151,6 +151,15 @@ func TestAModelIsRewrittenFirst(t *testing.T) {
 	if old, now := count(fixture.Path(t, "models", "yolox_nano.onnx")), count(rewritten); now["Slice"] >= old["Slice"] || now["Conv"] != old["Conv"]+1 {
 		t.Errorf("the operators were %v, and are %v", old, now)
 	}
+	// A picture that cannot be read is lost, as without rewriting; it says nothing of ranges, and the first two prove nothing.
+	broken := pictures(t, 6)
+	if err := os.WriteFile(filepath.Join(broken, "0.png"), []byte("none"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	x = explored(t, 0, smallModel(t, nil), "--images", broken, "--out", t.TempDir(), "--target", "90%", "--optimize")
+	if x.Pictures.Lost != 1 || x.Verdict != result.AlreadyGood {
+		t.Errorf("%+v %v %v", x.Pictures, x.Verdict, x.Warnings)
+	}
 	// Where there is nothing to rewrite the model is explored as it is.
 	x = explored(t, 0, smallModel(t, nil), "--images", pictures(t, 6), "--out", t.TempDir(), "--target", "90%", "--optimize")
 	if x.Verdict != result.AlreadyGood || !slices.ContainsFunc(x.Warnings, func(s string) bool { return strings.Contains(s, "nothing to rewrite") }) || strings.Contains(x.Model.Path, "optimized") {

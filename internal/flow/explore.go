@@ -106,11 +106,6 @@ func (x *explorer) open(ctx context.Context, ledger Ledger) error {
 	if x.set, err = openTruth(x.spec.EvalSpec); err != nil {
 		return usage(err)
 	}
-	if x.spec.Rewritten != "" {
-		if err := x.rewriteFirst(ctx); err != nil {
-			return err
-		}
-	}
 	soc, err := cost.Find(x.spec.Chip)
 	if err != nil {
 		return usage(err)
@@ -123,6 +118,12 @@ func (x *explorer) open(ctx context.Context, ledger Ledger) error {
 	}
 	if x.stage, err = openStage(ctx, x.engines, x.spec, x.config, x.set, x.progress); err != nil {
 		return err
+	}
+	if x.spec.Rewritten != "" {
+		if err := x.rewriteFirst(ctx); err != nil {
+			x.stage.close()
+			return err
+		}
 	}
 	x.stage.b.emulator = engine
 	x.pricer = &candidatePricer{stage: x.stage, known: map[string]*priced{}}

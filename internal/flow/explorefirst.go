@@ -13,14 +13,8 @@ import (
 // rewriteFirst rewrites the model before anything is explored: all passes of optimize, and split-gates on the pictures of the search.
 // The rewritten model is written where the spec says, and takes the model's place.
 func (x *explorer) rewriteFirst(ctx context.Context) error {
-	shown := &dataset.Set{}
-	for i, source := range x.set.samples().Sources {
-		if len(shown.Sources) < mostRanging && i%heldEvery != heldEvery-1 {
-			shown.Sources = append(shown.Sources, source)
-		}
-	}
 	x.progress.Phase("rewriting the model", 1)
-	done, err := Optimize(ctx, x.engines, OptimizeSpec{Model: x.spec.Model, Input: x.spec.Input, Also: []string{splitGates}, Samples: shown}, silent{})
+	done, err := Optimize(ctx, x.engines, OptimizeSpec{Model: x.spec.Model, Input: x.spec.Input, Also: []string{splitGates}, Samples: x.ranging()}, silent{})
 	if err != nil {
 		return fmt.Errorf("rewrite the model: %w", err)
 	}
@@ -43,14 +37,26 @@ func (x *explorer) rewriteFirst(ctx context.Context) error {
 	}
 	x.original, x.spec.Model = x.spec.Model, x.spec.Rewritten
 	x.early = append(x.early, fmt.Sprintf("the model was rewritten first, with the outputs held against its own: %s; written to %s", strings.Join(passes, ", "), x.spec.Rewritten))
+	s, err := openStage(ctx, x.engines, x.spec, x.config, x.set, x.progress)
+	if err != nil {
+		return err
+	}
+	x.stage.close()
+	x.stage = s
 	return nil
+}
+
+// ranging are the pictures of the search that say what ranges channels have.
+func (x *explorer) ranging() *dataset.Set {
+	set := &dataset.Set{}
+	for _, one := range x.stage.shots[:min(x.stage.searched, mostRanging)] {
+		set.Sources = append(set.Sources, one.source)
+	}
+	return set
 }
 
 // before scores the recipe on the model as it was before it was rewritten.
 func (x *explorer) before(ctx context.Context) error {
-	if x.original == "" || x.short() {
-		return nil
-	}
 	asItWas := rewriting{name: "as it was", recipe: x.asked}
 	key, err := x.trials.key("before", x.of(x.asked, nil), nil)
 	if err != nil {

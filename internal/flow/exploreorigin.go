@@ -8,7 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"quantcheck/internal/dataset"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/result"
 	"quantcheck/internal/variant"
@@ -130,11 +129,11 @@ func (x *explorer) origin(kind, name string, t *trial) result.Origin {
 
 // rewrites scores the recipe on the model as optimize leaves it, with equalized weights, and with gates of their own, if there is time.
 func (x *explorer) rewrites(ctx context.Context) error {
-	if x.original != "" { // it was rewritten first
-		return x.before(ctx)
-	}
 	if x.short() {
 		return nil
+	}
+	if x.original != "" { // it was rewritten first
+		return x.before(ctx)
 	}
 	dir, err := os.MkdirTemp("", "quantcheck-explore-*")
 	if err != nil {
@@ -143,10 +142,7 @@ func (x *explorer) rewrites(ctx context.Context) error {
 	defer os.RemoveAll(dir)
 	behind := x.asked
 	behind.Calibrator, behind.Percentile = variant.MSEOut, 0
-	shown := &dataset.Set{}
-	for _, one := range x.stage.shots[:min(x.stage.searched, mostRanging)] {
-		shown.Sources = append(shown.Sources, one.source)
-	}
+	shown := x.ranging()
 	for _, r := range []rewriting{
 		{"optimize", OptimizeSpec{}, x.asked, "quantcheck optimize"},
 		{"equalize", OptimizeSpec{Passes: []string{"equalize"}}, x.asked, "quantcheck optimize --pass equalize"},
