@@ -81,12 +81,14 @@ func Enter(ctx context.Context, d device.Device, o Options) (*Board, error) {
 
 // Leave removes what was made there, and gives the lock back, within seconds even if ctx has ended.
 func (b *Board) Leave(ctx context.Context) error {
-	err := b.o.Again(ctx, "clean up", func(ctx context.Context) error { return b.made.Clean(ctx, b.d) })
-	if ctx.Err() == nil { // A connection that was lost meanwhile leaves parts of files.
-		_, e := device.Sweep(ctx, b.d, b.o.Base)
-		err = errors.Join(err, e)
-	}
-	return errors.Join(err, b.lock.Unlock(ctx, b.d))
+	return b.o.Again(ctx, "clean up", func(ctx context.Context) error {
+		err := b.made.Clean(ctx, b.d)
+		if ctx.Err() == nil { // A connection that was lost meanwhile leaves parts of files.
+			_, e := device.Sweep(ctx, b.d, b.o.Base)
+			err = errors.Join(err, e)
+		}
+		return errors.Join(err, b.lock.Unlock(ctx, b.d))
+	})
 }
 
 // Path is a file's path below the base.

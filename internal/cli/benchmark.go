@@ -374,6 +374,7 @@ func (c *benchmarkCmd) reach(con *console, bench *flow.Bench) {
 	if p, ok := bench.Progress.(*progress); !ok || !p.on {
 		say = func(text string) { fmt.Fprintf(con.stderr, "quantcheck: %s\n", report.Printable(text)) }
 	}
+	bench.Say = say
 	var open *again.Device
 	bench.Open = func(context.Context) (device.Device, error) {
 		d, err := c.Connect.open(con)

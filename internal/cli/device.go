@@ -225,9 +225,15 @@ func (c *deviceCleanCmd) Run(con *console) (err error) {
 	}
 	defer done()
 	// The lock would make the folder.
-	if left, err := device.Leftovers(con.ctx, d, c.DeviceDir); err != nil {
+	left, err := device.Leftovers(con.ctx, d, c.DeviceDir)
+	if err != nil {
 		return err
-	} else if left.Runs == nil && left.Parts == 0 && left.Processes == 0 {
+	}
+	holder, err := device.Holder(con.ctx, d, lockFile(c.DeviceDir))
+	if err != nil {
+		return err
+	}
+	if left.Runs == nil && left.Parts == 0 && left.Processes == 0 && (holder == nil || !holder.Owner.Dead()) {
 		fmt.Fprintln(con.stdout, "Nothing of yours was left there.")
 		return nil
 	}
@@ -242,6 +248,9 @@ func (c *deviceCleanCmd) Run(con *console) (err error) {
 	}
 	for _, p := range s.Paths {
 		fmt.Fprintf(con.stdout, "removed  %s\n", report.Printable(p))
+	}
+	if holder != nil && holder.Owner.Dead() { // Lock has taken it over.
+		fmt.Fprintf(con.stdout, "removed  the lock of %s\n", report.Printable(holder.Owner.String()))
 	}
 	fmt.Fprintf(con.stdout, "Removed what %d runs had made, %d files and folders, and %d parts of files; ended %d commands.\n", len(s.Runs), len(s.Paths), s.Parts, s.Processes)
 	return nil

@@ -193,6 +193,15 @@ func TestDeviceLocks(t *testing.T) {
 		t.Errorf("%v %v", files, err)
 	}
 	run(exitDone, "clean")
+	if err := os.WriteFile(lock, fmt.Appendf(nil, "1700000000 %s\n", owner), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if text := run(exitDone, "clean"); !strings.Contains(text, "the lock of "+gone.String()) {
+		t.Errorf("%s", text)
+	}
+	if _, err := os.Stat(lock); err == nil {
+		t.Error("the lock of a run that has ended is left")
+	}
 }
 
 func TestDeviceUsage(t *testing.T) {

@@ -79,8 +79,8 @@ done
 ln "$3" "$1" && printf 'taken ' && cat "$3"`
 
 // Lock takes the lock file at name, an absolute path on the device. While another run holds it, wait is asked whether to go on
-// waiting, about once a second; nil does not wait, and the error is *LockedError then. A lock of an own run that has ended
-// is taken over. Locks of others are only ever broken by hand, with Break.
+// waiting, about once a second; nil does not wait, and the error is *LockedError then. A lock of an own run that has ended, or that
+// this run could not give back, is taken over. Locks of others are only ever broken by hand, with Break.
 func Lock(ctx context.Context, d Device, name string, wait func(*LockedError) bool) (*Locked, error) {
 	if err := checkPath(name); err != nil {
 		return nil, err
@@ -103,7 +103,7 @@ func Lock(ctx context.Context, d Device, name string, wait func(*LockedError) bo
 			return l, nil
 		}
 		other := readLock(name, answer)
-		if other.Owner.Dead() {
+		if other.Owner.Dead() || isGivenUp(other.content) {
 			if err := takeOver(ctx, d, other); err != nil {
 				return nil, err
 			}
@@ -157,15 +157,25 @@ func takeOver(ctx context.Context, d Device, old *LockedError) error {
 }
 
 // Unlock gives the lock back, over any connection to the device, and within a few seconds even if ctx has ended. A lock that
-// was broken meanwhile is left to its new owner.
+// was broken meanwhile is left to its new owner. After an error it can be called again.
 func (l *Locked) Unlock(ctx context.Context, d Device) error {
 	ctx, cancel := last(ctx)
 	defer cancel()
 	defer held.Delete(l)
 	if err := removeLock(ctx, d, l.path, l.content); err != nil {
+		givenUp.Store(l.content, true)
 		return fmt.Errorf("unlock the device: %w", err)
 	}
 	return nil
+}
+
+// givenUp are what locks of this process hold, and the names of its markers, that it could not remove since the device was not to be
+// reached: later it may remove them as it may those of an earlier process.
+var givenUp sync.Map
+
+func isGivenUp(key string) bool {
+	_, is := givenUp.Load(key)
+	return is
 }
 
 // Holder tells who holds a lock; nil is nobody.

@@ -88,6 +88,7 @@ func (r *Registry) Clean(ctx context.Context, d Device) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err := remove(ctx, d, append(slices.Clone(r.made), r.marker)); err != nil {
+		givenUp.Store(path.Base(r.marker), true)
 		return fmt.Errorf("clean up on the device: %w", err)
 	}
 	r.made = nil
@@ -204,7 +205,7 @@ func Leftovers(ctx context.Context, d Device, base string) (Swept, error) {
 	return f.Swept, nil
 }
 
-// Sweep removes what own runs that have ended left below base: what their markers name, parts of files of anyone, and commands
+// Sweep removes what own runs that have ended, or could not clean up, left below base: what their markers name, parts of files of anyone, and commands
 // that still run. The caller holds the device's lock, so that nobody is just sending a file.
 func Sweep(ctx context.Context, d Device, base string) (Swept, error) {
 	f, err := look(ctx, d, base)
@@ -247,7 +248,7 @@ func readMarkers(base, text string) (runs []Owner, paths, files []string) {
 		case first:
 			first = false
 			var o Owner
-			if json.Unmarshal([]byte(line), &o) == nil && o.Dead() {
+			if json.Unmarshal([]byte(line), &o) == nil && (o.Dead() || isGivenUp(name)) {
 				own = true
 				runs = append(runs, o)
 				files = append(files, path.Join(base, name))

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path"
@@ -55,6 +54,8 @@ type Bench struct {
 	Watch func(ctx context.Context, d device.Device, see func(result.Condition)) error
 	// Keep stores a comparison's run and gives it its number.
 	Keep func(run *result.Run, stage *workspace.Stage) error
+	// Say tells the user something that is neither a result nor an error.
+	Say func(text string)
 	// HostTool runs a program of this machine in a folder, for tools that the device lacks; device.ErrToolMissing: it is not here either.
 	HostTool func(ctx context.Context, dir string, args []string) ([]byte, error)
 	Progress Progress
@@ -83,7 +84,7 @@ type benchmark struct {
 //  1. What is wrong with the request is said before the device is touched.
 //  2. The device is taken, cleaned of what earlier runs left, and given the DLC and the inputs that it does not have yet.
 //  3. Each step runs SNPE's tools there, watched, and files what they give in the seed tool's layout.
-//  4. What was made on the device is removed.
+//  4. What was made on the device is removed, and what an earlier run could not remove, even if no step had to run.
 func Benchmark(ctx context.Context, bench Bench, spec BenchmarkSpec) (found *result.Benchmark, run *result.Run, err error) {
 	b := &benchmark{Bench: bench, spec: spec, folder: workspace.Folder(spec.Check.Out)}
 	if err := b.begin(); err != nil {
@@ -103,6 +104,7 @@ func Benchmark(ctx context.Context, bench Bench, spec BenchmarkSpec) (found *res
 			return b.done, b.run, fmt.Errorf("step %s: %w", step, err)
 		}
 	}
+	b.cleanUp(ctx)
 	return b.done, b.run, nil
 }
 
@@ -249,49 +251,6 @@ func (b *benchmark) imagesKey() ([]string, error) {
 		}
 	}
 	return list, nil
-}
-
-// enter connects and takes the device, if that has not been done.
-func (b *benchmark) enter(ctx context.Context) error {
-	if b.board != nil {
-		return nil
-	}
-	var err error
-	if b.device == nil {
-		if b.device, err = b.Open(ctx); err != nil {
-			return err
-		}
-	}
-	o := b.Patience
-	o.Base, o.On = b.spec.Base, b.spec.On
-	if b.board, err = board.Enter(ctx, b.device, o); err != nil {
-		return err
-	}
-	if n := len(b.board.Swept.Runs); n > 0 {
-		b.note("%d earlier runs had left files on the device; they were removed", n)
-	}
-	return b.send(ctx)
-}
-
-// send brings the DLC.
-func (b *benchmark) send(ctx context.Context) error {
-	b.model = b.board.Path("models", b.spec.Check.Name+".dlc")
-	b.Progress.Phase("sending the DLC", 1)
-	_, err := b.board.Send(ctx, b.spec.Keep, b.board.Path("models"), []device.File{device.FromDisk(b.spec.DLC, b.model)}, b.Progress.Step)
-	return err
-}
-
-// leave cleans the device up.
-func (b *benchmark) leave(ctx context.Context) error {
-	var err error
-	if b.board != nil {
-		err = b.board.Leave(ctx)
-	}
-	b.watching.Wait()
-	if b.device != nil {
-		err = errors.Join(err, b.device.Close())
-	}
-	return err
 }
 
 // watch notes the device's condition while a step runs; the function it gives ends that.

@@ -127,9 +127,47 @@ func order(t *testing.T, h Harness) {
 			}
 		}
 	})
+	t.Run("given up by this run", func(t *testing.T) {
+		base := filepath.Join(t.TempDir(), "base")
+		name := filepath.Join(base, "lock")
+		l, err := device.Lock(ctx, d, name, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := device.NewRegistry(base)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.Add(ctx, d, filepath.Join(base, "made")); err != nil {
+			t.Fatal(err)
+		}
+		write(t, base, "made", "f")
+		gone := lost{d}
+		if err := errors.Join(r.Clean(ctx, gone), l.Unlock(ctx, gone)); !errors.Is(err, device.ErrLost) {
+			t.Fatalf("a lost device: %v", err)
+		}
+		again, err := device.Lock(ctx, d, name, nil)
+		if err != nil {
+			t.Fatalf("its own lock: %v", err)
+		}
+		if _, err := device.Sweep(ctx, d, base); err != nil {
+			t.Error(err)
+		}
+		if names := left(t, base); !slices.Equal(names, []string{"lock"}) {
+			t.Errorf("%q are left", names)
+		}
+		if err := again.Unlock(ctx, d); err != nil {
+			t.Error(err)
+		}
+	})
 	t.Run("what was made goes", func(t *testing.T) { cleaned(t, d) })
 	t.Run("what an earlier run left goes", func(t *testing.T) { swept(t, d) })
 }
+
+// lost is a device that is away.
+type lost struct{ device.Device }
+
+func (lost) Run(context.Context, device.Command) error { return device.ErrLost }
 
 func mark(t *testing.T, o device.Owner) string {
 	t.Helper()
