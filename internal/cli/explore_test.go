@@ -3,7 +3,9 @@ package cli
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"encoding/json"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -17,6 +19,7 @@ import (
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/onnx/onnxpb"
 	"quantcheck/internal/result"
+	"quantcheck/internal/tensor"
 	"quantcheck/internal/workspace"
 )
 
@@ -311,5 +314,56 @@ func TestABenchmarkOfTheModelScalesThePrices(t *testing.T) {
 	x := explored(t, 0, fixture.Path(t, "qnn", "zoo.onnx"), "--images", fixture.Path(t, "coco", "val"), "--limit", "3", "--out", dir, "--target", "50%")
 	if x.PriceUnit != result.MeasuredUnit || x.Points[x.Start].Price.V != 1500 {
 		t.Errorf("%s, the recipe costs %v", x.PriceUnit, x.Points[x.Start].Price)
+	}
+}
+
+// A model with a picture and a vector as inputs, whose samples are lines of a list.
+func TestAModelWithTwoInputsIsScoredAndExplored(t *testing.T) {
+	t.Parallel()
+	model := smallModel(t, func(m *onnxpb.ModelProto) {
+		g := m.Graph
+		g.Input = append(g.Input, onnx.ValueInfo("gain", tensor.Float32, []int64{1, 4, 1, 1}))
+		g.Node[2].Input = []string{"/r/Relu_output_0", "gain"}
+	})
+	dir := pictures(t, 6)
+	list, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines strings.Builder
+	for i, one := range list {
+		gain := filepath.Join(dir, fmt.Sprintf("gain%d.raw", i))
+		raw := make([]byte, 16)
+		for k := range 4 {
+			binary.LittleEndian.PutUint32(raw[4*k:], math.Float32bits(float32(i+1)*float32(k+1)/8))
+		}
+		if err := os.WriteFile(gain, raw, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(&lines, "x:=%s gain:=%s\n", filepath.Join(dir, one.Name()), gain)
+	}
+	inputs := filepath.Join(t.TempDir(), "inputs.txt")
+	if err := os.WriteFile(inputs, []byte(lines.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	e := evaluate(t, model, "--task", "agreement", "--data", inputs, "--variant", "w8a8", "--limit", "5", "--out", t.TempDir(), "--json")
+	if s := e.Models[1].Scores[0]; len(e.Pictures) != 5 || !s.OK || s.V < 20 || math.IsInf(s.V, 0) {
+		t.Errorf("%d pictures, %+v", len(e.Pictures), e.Models[1])
+	}
+	x := explored(t, exitNo, model, "--images", inputs, "--out", t.TempDir(), "--variant", "w4a8", "--target", "99.99%", "--budget", "30s")
+	if x.Pictures.Searched != 4 || x.Pictures.HeldOut != 2 || x.Best < 0 || len(x.Layers) == 0 || !slices.ContainsFunc(x.Layers, func(l result.Sensitivity) bool { return l.Tensor == "gain" && l.SQNR.OK }) {
+		t.Errorf("%+v, best %d, %d layers, %s", x.Pictures, x.Best, len(x.Layers), x.Verdict)
+	}
+	byClass := filepath.Join(dir, "labels.csv")
+	if err := os.WriteFile(byClass, []byte("file,label\n"+list[0].Name()+",0\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for what, args := range map[string][]string{
+		"2 inputs: give a text file": {"explore", "--engine", "cpu", model, "--images", dir},
+		"--task agreement takes any": {"eval", model, "--task", "classification", "--data", byClass},
+	} {
+		if status, stdout, stderr := run(t, append(args, "--out", t.TempDir())...); status != exitUsage || !strings.Contains(stderr, what) {
+			t.Errorf("%v: %d %s%s", args, status, stdout, stderr)
+		}
 	}
 }

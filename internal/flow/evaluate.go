@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -51,10 +52,7 @@ func Evaluate(ctx context.Context, engines Engines, spec result.EvalSpec, config
 	}
 	loader.Cache = nil // every picture is read once
 	defer b.close()
-	if len(loader.Inputs) != 1 {
-		return nil, usage(fmt.Errorf("the model has %d inputs; data sets of pictures need a model with one", len(loader.Inputs)))
-	}
-	if _, _, err := loader.Size(loader.Inputs[0]); err != nil {
+	if err := set.fits(loader, spec.Task); err != nil {
 		return nil, usage(err)
 	}
 	calibrating := set.samples()
@@ -96,7 +94,8 @@ func Evaluate(ctx context.Context, engines Engines, spec result.EvalSpec, config
 // truthSet is a data set of any task.
 type truthSet struct {
 	images     []truth.Image
-	text       string // what it is, in words
+	sources    []dataset.Source // of the images, for models with several inputs; nil: an image is one file
+	text       string           // what it is, in words
 	detections *truth.Detections
 	pairs      *truth.Pairs
 	classes    *truth.Classes
@@ -134,12 +133,10 @@ func openTruth(spec result.EvalSpec) (*truthSet, error) {
 		if err != nil {
 			return nil, err
 		}
+		s.sources = found.Sources
 		for i, source := range found.Sources {
-			path, bare := source.Files[""]
-			if !bare {
-				return nil, fmt.Errorf("%s names inputs; agreement takes pictures or files of a model with one input", spec.Data)
-			}
-			s.images = append(s.images, truth.Image{Name: source.Name, Path: path, ID: int64(i + 1)})
+			first := slices.Min(slices.Collect(maps.Keys(source.Files)))
+			s.images = append(s.images, truth.Image{Name: source.Name, Path: source.Files[first], ID: int64(i + 1)})
 		}
 		s.text = "without truth"
 	default:
@@ -147,6 +144,7 @@ func openTruth(spec result.EvalSpec) (*truthSet, error) {
 	}
 	if spec.Limit > 0 && len(s.images) > spec.Limit {
 		s.images = s.images[:spec.Limit]
+		s.sources = s.sources[:min(spec.Limit, len(s.sources))]
 	}
 	s.text = fmt.Sprintf("%d pictures, %s", len(s.images), s.text)
 	return s, nil
@@ -154,11 +152,27 @@ func openTruth(spec result.EvalSpec) (*truthSet, error) {
 
 // samples are the set's pictures as a model's samples.
 func (s *truthSet) samples() *dataset.Set {
-	set := &dataset.Set{}
+	set := &dataset.Set{Sources: s.sources}
+	if s.sources != nil {
+		return set
+	}
 	for _, i := range s.images {
 		set.Sources = append(set.Sources, dataset.Source{Name: i.Name, Files: map[string]string{"": i.Path}})
 	}
 	return set
+}
+
+// fits says what is wrong with a model that is to be run on the set: labels belong to pictures, so that it takes one picture; where
+// its float form is the truth, whatever it takes will do.
+func (s *truthSet) fits(loader dataset.Loader, task result.Task) error {
+	if task == result.Agreement {
+		return loader.Check(s.samples())
+	}
+	if len(loader.Inputs) != 1 {
+		return fmt.Errorf("the model has %d inputs; data sets of pictures need a model with one (without labels, --task agreement takes any)", len(loader.Inputs))
+	}
+	_, _, err := loader.Size(loader.Inputs[0])
+	return err
 }
 
 func (s *truthSet) scorer(spec result.EvalSpec, config eval.Config, models int, sink eval.Sink) eval.Scorer {

@@ -69,10 +69,7 @@ func openStage(ctx context.Context, engines Engines, spec result.ExploreSpec, co
 		return nil, err
 	}
 	loader.Cache = dataset.NewCache(min(int64(spec.MemoryMiB)<<20/8, 512<<20)) // every candidate sees the pictures again
-	if len(loader.Inputs) != 1 {
-		return nil, usage(fmt.Errorf("the model has %d inputs; explore takes models with one", len(loader.Inputs)))
-	}
-	if _, _, err := loader.Size(loader.Inputs[0]); err != nil && spec.Task != result.Agreement {
+	if err := set.fits(loader, spec.Task); err != nil {
 		return nil, usage(err)
 	}
 	b.arena = runner.NewArena(min(int64(spec.MemoryMiB)<<20/8, 160<<20))
