@@ -94,7 +94,7 @@ func ReadClasses(data, images string) (*Classes, error) {
 	}
 	var names []string
 	for _, e := range entries {
-		if e.IsDir() && !strings.HasPrefix(e.Name(), ".") {
+		if !strings.HasPrefix(e.Name(), ".") && isDir(filepath.Join(data, e.Name())) { // or a link to one
 			names = append(names, e.Name())
 		}
 	}

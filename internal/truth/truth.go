@@ -73,11 +73,12 @@ func stem(name string) string { return strings.TrimSuffix(filepath.Base(name), f
 // listPictures lists the pictures below a folder, sorted by name.
 func listPictures(dir string) ([]string, error) {
 	var list []string
-	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+	root := strings.TrimSuffix(dir, "/") + "/" // with which a link is followed
+	err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		if strings.HasPrefix(e.Name(), ".") && path != dir {
+		if strings.HasPrefix(e.Name(), ".") && path != root {
 			if e.IsDir() {
 				return filepath.SkipDir
 			}

@@ -119,7 +119,10 @@ func TestPairs(t *testing.T) {
 }
 
 func TestClassesOfFoldersAndCSV(t *testing.T) {
-	dir := write(t, map[string]string{"cat/1.png": "", "cat/2.png": "", "ant/1.png": "", "empty/readme.txt": ""})
+	dir := write(t, map[string]string{"cat/1.png": "", "cat/2.png": "", "empty/readme.txt": ""})
+	if err := os.Symlink(filepath.Join(write(t, map[string]string{"a/1.png": ""}), "a"), filepath.Join(dir, "ant")); err != nil {
+		t.Fatal(err)
+	}
 	c, err := ReadClasses(dir, "")
 	if err != nil || len(c.Images) != 3 || !slices.Equal(c.Names, []string{"ant", "cat", "empty"}) || c.Images[0].Class != 0 || c.Images[1].Class != 1 || len(c.Problems.List()) != 1 {
 		t.Errorf("%v %+v", err, c)
