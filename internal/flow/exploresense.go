@@ -3,6 +3,7 @@ package flow
 import (
 	"context"
 	"fmt"
+	"math"
 	"time"
 
 	"quantcheck/internal/dataset"
@@ -34,10 +35,14 @@ func (x *explorer) sensitivities(ctx context.Context) error {
 		return fmt.Errorf("%d quantizers, but %d candidates", len(x.groups), len(candidates))
 	}
 	candidates = append(candidates, sensitivity.Weights(s.b.ref.toRun, s.b.ref.placement)...)
+	harmless, err := x.harmless(ctx, recipe)
+	if err != nil {
+		return err
+	}
 	x.progress.Phase("each quantizer alone", len(candidates))
 	var failed error
 	results, err := sensitivity.Run(ctx, s.b.r, sensitivity.Options{
-		Float: s.b.ref.toRun, Quantized: q, Outputs: s.floatOutputs(), Samples: samples, Candidates: candidates, MemoryMiB: s.b.spec.MemoryMiB / 8,
+		Float: s.b.ref.toRun, Quantized: q, Outputs: s.floatOutputs(), Samples: samples, Candidates: candidates, Harmless: harmless, MemoryMiB: s.b.spec.MemoryMiB / 8,
 		Sample: func(_ context.Context, i int) (map[string]tensor.Tensor, error) {
 			loaded, err := s.evaluate.loader.Load(s.shots[i].source)
 			if err != nil {
@@ -47,7 +52,7 @@ func (x *explorer) sensitivities(ctx context.Context) error {
 		},
 		Done: func(c sensitivity.Candidate) (sensitivity.Result, bool) {
 			var known sensitivity.Result
-			key, err := x.trials.key("alone", x.of(recipe, nil), []any{c, samples})
+			key, err := x.trials.key("alone", x.of(recipe, nil), []any{c, samples, harmless})
 			if err != nil {
 				return known, false
 			}
@@ -55,7 +60,7 @@ func (x *explorer) sensitivities(ctx context.Context) error {
 			return known, ok && err == nil
 		},
 		Each: func(one sensitivity.Result) {
-			key, err := x.trials.key("alone", x.of(recipe, nil), []any{one.Candidate, samples})
+			key, err := x.trials.key("alone", x.of(recipe, nil), []any{one.Candidate, samples, harmless})
 			if err == nil {
 				err = x.trials.remember(ctx, key, "sensitivity", one)
 			}
@@ -86,6 +91,19 @@ func (x *explorer) sensitivities(ctx context.Context) error {
 		}
 	}
 	return x.layers(ctx, recipe, weights)
+}
+
+// inaudible is how far, in dB, a quantizer's noise at the outputs is under that of the whole recipe when there is no point in knowing it
+// more exactly: less than a thousandth.
+const inaudible = 30
+
+// harmless is the SQNR of the outputs from which on a quantizer alone is passed over after its first picture; 0: none is.
+func (x *explorer) harmless(ctx context.Context, recipe variant.Spec) (float64, error) {
+	t, err := x.trials.onSearch(ctx, x.of(recipe, nil), 0)
+	if err != nil || !t.Scored.SQNR.OK || math.IsInf(t.Scored.SQNR.V, 0) {
+		return 0, err
+	}
+	return t.Scored.SQNR.V + inaudible, nil
 }
 
 // quantizersBehind finds the tensor whose quantizer is the first one behind a tensor: its own, or that of the operator which it is fused

@@ -175,10 +175,10 @@ func (c *course) advance(ctx context.Context, j *job) error {
 		}
 	}
 	for i, k := range c.kept {
-		if j.result.Reason != "" {
+		n := c.first + i
+		if j.result.Reason != "" || n > 0 && e.harmless(j) {
 			return nil
 		}
-		n := c.first + i
 		var use func(map[string]tensor.Tensor) error
 		if j.judge != nil {
 			use = func(outputs map[string]tensor.Tensor) error { return j.judge.Add(n, outputs) }
@@ -196,6 +196,12 @@ func (c *course) advance(ctx context.Context, j *job) error {
 		j.result.Samples[n] = s.sqnr()
 	}
 	return nil
+}
+
+// harmless says whether the first sample was enough to see that a candidate matters little.
+func (e *engine) harmless(j *job) bool {
+	first := j.result.Samples[0]
+	return e.o.Harmless > 0 && j.at >= 0 && first.OK && first.V >= e.o.Harmless
 }
 
 func (c *course) plan(j *job) error {

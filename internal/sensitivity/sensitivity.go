@@ -56,6 +56,10 @@ type Options struct {
 	Candidates []Candidate
 	Score      func() Judge // makes a judge for one candidate; nil: only SQNR
 
+	// Harmless is the SQNR, in dB, from which on the first sample says enough: a candidate that keeps the outputs so well there is not
+	// run on the others. 0: all candidates are run on all samples.
+	Harmless float64
+
 	MemoryMiB int // bound for the tensors that are kept; 0: 1024
 	Workers   int // candidates that run beside each other, each on one thread; 0: one per core
 
@@ -73,6 +77,8 @@ func Run(ctx context.Context, r *onnxruntime.Runtime, o Options) (*Results, erro
 		return nil, errors.New("sensitivity needs at least one sample")
 	case o.Question != "" && o.Question != Alone && o.Question != Rest:
 		return nil, fmt.Errorf("sensitivity: there is no question %q", o.Question)
+	case o.Harmless != 0 && o.Score != nil:
+		return nil, errors.New("sensitivity: a score needs all samples, so that no candidate is harmless after the first")
 	}
 	if o.MemoryMiB <= 0 {
 		o.MemoryMiB = 1024

@@ -18,6 +18,7 @@ import (
 	"quantcheck/internal/calib"
 	"quantcheck/internal/dataset"
 	"quantcheck/internal/fixture"
+	"quantcheck/internal/metric"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/onnx/onnxpb"
 	"quantcheck/internal/onnxruntime"
@@ -349,6 +350,33 @@ func TestResultsDependNeitherOnMemoryNorOnWorkers(t *testing.T) {
 	}
 }
 
+func TestAHarmlessCandidateIsRunOnOneSample(t *testing.T) {
+	t.Parallel()
+	m, samples := toy(t)
+	b := prepare(t, m, samples)
+	o := b.options(slices.Concat(sensitivity.Activations(b.p), sensitivity.Weights(b.m, b.p)))
+	all := b.examine(t, o)
+	first := make([]float64, len(all.List))
+	for i, r := range all.List {
+		first[i] = r.Samples[0].V
+	}
+	o.Harmless = slices.Sorted(slices.Values(first))[len(first)/2]
+	passed := 0
+	for i, r := range b.examine(t, o).List {
+		want := all.List[i]
+		if first[i] >= o.Harmless {
+			passed++
+			want.SQNR, want.Samples = want.Samples[0], append(want.Samples[:1:1], make([]metric.Value, len(samples)-1)...)
+		}
+		if diff := cmp.Diff(want, r); diff != "" {
+			t.Errorf("%s: %s", r.Candidate.Name, diff)
+		}
+	}
+	if passed != len(first)-len(first)/2 {
+		t.Errorf("%d of %d candidates were passed over", passed, len(first))
+	}
+}
+
 // counting is a judge that counts samples.
 type counting struct{ n float64 }
 
@@ -418,6 +446,9 @@ func TestMistakesAreNamed(t *testing.T) {
 		change func(*sensitivity.Options)
 		says   string
 	}{
+		"a score of one sample": {func(o *sensitivity.Options) {
+			o.Harmless, o.Score = 40, func() sensitivity.Judge { return &counting{} }
+		}, "a score needs all samples"},
 		"no samples":        {func(o *sensitivity.Options) { o.Samples = 0 }, "at least one sample"},
 		"an unknown output": {func(o *sensitivity.Options) { o.Outputs = []string{"nowhere"} }, `"nowhere" is no tensor`},
 		"an unknown tensor": {func(o *sensitivity.Options) {
