@@ -193,6 +193,7 @@ func (x *explorer) errorsOf(ctx context.Context, recipe variant.Spec) (*result.R
 	run := &result.Run{Model: s.b.run.Model, Layers: s.b.ref.layers, Started: time.Now()}
 	spec := x.spec.Spec
 	spec.LocalSamples, spec.DivergeUnder = len(set.Sources), 20
+	spec.MemoryMiB = max(spec.MemoryMiB/8, 64) // beside what the exploration holds
 	b := &build{r: s.b.r, emulator: s.b.emulator, ref: s.b.ref, spec: spec, variants: []variant.Spec{recipe}, samples: len(set.Sources), progress: silent{}, run: run, stats: s.stats}
 	if x.spec.Engine == variant.HTP {
 		twin := recipe

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -188,6 +189,7 @@ func (s *stage) calibrate(ctx context.Context, spec result.ExploreSpec) error {
 func (s *stage) tidy() {
 	s.b.arena.Empty()
 	s.b.r.ReturnMemory()
+	debug.FreeOSMemory()
 }
 
 // mostCalibrating is how many pictures of the search calibrate where no samples are given for it.
@@ -289,6 +291,7 @@ func (s *stage) run(ctx context.Context, m *built, engine variant.Engine, shots 
 	if err != nil {
 		return err
 	}
+	defer s.b.r.ReturnMemory()
 	defer r.Close()
 	set := &dataset.Set{}
 	for _, one := range shots {

@@ -169,7 +169,7 @@ func Open(path string, threads int) (*Runtime, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNoLibrary, err)
 	}
-	returnLargeBlocks()
+	frugal()
 	getBase, err := purego.Dlsym(handle, "OrtGetApiBase")
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s is not ONNX Runtime: %w", ErrNoLibrary, path, err)
@@ -188,12 +188,17 @@ func Open(path string, threads int) (*Runtime, error) {
 	return r, nil
 }
 
-// returnLargeBlocks makes glibc give blocks from 4 MiB on back to the system when they are freed; by default it keeps
-// ever larger ones. Where there is no such setting nothing is lost.
-func returnLargeBlocks() {
-	const mmapThreshold, bytes = ^uintptr(2), 4 << 20 // M_MMAP_THRESHOLD is −3
+// frugal makes glibc give blocks from 4 MiB on back to the system when they are freed (by default it keeps ever larger ones), and take
+// small ones from two heaps (by default from up to eight per core, each with holes of its own where sessions come and go). Where there
+// are no such settings nothing is lost.
+func frugal() {
+	const (
+		mmapThreshold, bytes = ^uintptr(2), 4 << 20 // M_MMAP_THRESHOLD is −3
+		arenaMax, heaps      = ^uintptr(7), 2       // M_ARENA_MAX is −8
+	)
 	if mallopt, err := purego.Dlsym(purego.RTLD_DEFAULT, "mallopt"); err == nil {
 		_, _, _ = purego.SyscallN(mallopt, mmapThreshold, bytes)
+		_, _, _ = purego.SyscallN(mallopt, arenaMax, heaps)
 	}
 }
 

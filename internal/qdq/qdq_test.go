@@ -183,6 +183,66 @@ func TestTheSimulationComputesWhatTheEncodingsSay(t *testing.T) {
 	}
 }
 
+func TestHalfOfAVariantHasOnlyItsOwnQuantizers(t *testing.T) {
+	nodes := []*onnxpb.NodeProto{
+		node("Conv", []string{"x", "w", "b"}, "conv"), node("Relu", []string{"conv"}, "relu"), node("Conv", []string{"relu", "w"}, "y"),
+		node("Sigmoid", []string{"y"}, "z"), node("Concat", []string{"y", "z"}, "cat"),
+	}
+	nodes[4].Attribute = append(nodes[4].Attribute, onnx.IntAttr("axis", 1))
+	m := graph(t, nodes, "cat")
+	float := run(t, m, "relu", "y", "z", "cat")
+	spec, err := variant.Parse("w8a8")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stats := calib.NewStatistics(calib.NeedsHistogram(spec))
+	for name, values := range float {
+		stats.Observe(name, tensor.Floats(values, int64(len(values))))
+	}
+	b, err := qdq.Build(m, qdq.Find(m, allFloat), spec, stats.Activation)
+	if err != nil {
+		t.Fatal(err)
+	}
+	types, err := ort.Types(fixture.Runtime(t), m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	layers := []qdq.LayerTap{{Layer: "relu", Tap: b.Taps["relu"]}, {Layer: "y", Tap: b.Taps["y"]}, {Layer: "z", Tap: b.Taps["z"]}, {Layer: "cat", Tap: b.Taps["cat"]}}
+	surgeon := qdq.NewSurgeon(b.Model, layers, b.Floats, types)
+	count := func(m *onnx.Model, op string) (n int) {
+		for _, node := range m.Graph().GetNode() {
+			if node.GetOpType() == op {
+				n++
+			}
+		}
+		return n
+	}
+	for _, weightsOnly := range []bool{true, false} {
+		half, instead, err := surgeon.Strip(weightsOnly)
+		if err != nil {
+			t.Fatal(err)
+		}
+		quantizers := count(b.Model, "QuantizeLinear")
+		if weightsOnly {
+			quantizers = 0
+		}
+		if got := count(half, "QuantizeLinear"); got != quantizers {
+			t.Errorf("weights only %v: %d quantizers, want %d", weightsOnly, got, quantizers)
+		}
+		tap := b.Taps["cat"]
+		if to, gone := instead[tap]; gone {
+			tap = to
+		}
+		got, noise, signal := run(t, half, tap)[tap], 0.0, 0.0
+		for i, v := range float["cat"] {
+			noise, signal = noise+math.Pow(float64(got[i]-v), 2), signal+math.Pow(float64(v), 2)
+		}
+		if sqnr := 10 * math.Log10(signal/noise); sqnr < 25 || sqnr > 80 {
+			t.Errorf("weights only %v: %.1f dB", weightsOnly, sqnr)
+		}
+	}
+}
+
 // nearTie says that a quotient does not lie so near to a half that single and double precision round it differently.
 func nearTie(q float64) bool { return math.Abs(q-math.Floor(q)-0.5) > 2e-2 }
 
