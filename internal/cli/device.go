@@ -233,7 +233,8 @@ func (c *deviceCleanCmd) Run(con *console) (err error) {
 	if err != nil {
 		return err
 	}
-	if left.Runs == nil && left.Parts == 0 && left.Processes == 0 && (holder == nil || !holder.Owner.Dead()) {
+	lockLeft := holder != nil && holder.Owner.Dead()
+	if left.Runs == nil && left.Parts == 0 && left.Processes == 0 && !lockLeft {
 		fmt.Fprintln(con.stdout, "Nothing of yours was left there.")
 		return nil
 	}
@@ -249,7 +250,7 @@ func (c *deviceCleanCmd) Run(con *console) (err error) {
 	for _, p := range s.Paths {
 		fmt.Fprintf(con.stdout, "removed  %s\n", report.Printable(p))
 	}
-	if holder != nil && holder.Owner.Dead() { // Lock has taken it over.
+	if lockLeft { // Lock has taken it over.
 		fmt.Fprintf(con.stdout, "removed  the lock of %s\n", report.Printable(holder.Owner.String()))
 	}
 	fmt.Fprintf(con.stdout, "Removed what %d runs had made, %d files and folders, and %d parts of files; ended %d commands.\n", len(s.Runs), len(s.Paths), s.Parts, s.Processes)

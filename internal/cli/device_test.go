@@ -6,13 +6,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"quantcheck/internal/device"
+	"quantcheck/internal/device/devicetest"
 	"quantcheck/internal/device/facts"
 	"quantcheck/internal/device/local"
 	"quantcheck/internal/device/monitor"
@@ -163,12 +163,7 @@ func TestDeviceLocks(t *testing.T) {
 		t.Errorf("%s", text)
 	}
 	// What an earlier run has left, while somebody works there.
-	ended := exec.CommandContext(t.Context(), "true")
-	if err := ended.Run(); err != nil {
-		t.Fatal(err)
-	}
-	gone := device.Me()
-	gone.PID = ended.Process.Pid
+	gone := devicetest.Ended(t)
 	owner, err := json.Marshal(gone)
 	if err != nil {
 		t.Fatal(err)

@@ -205,8 +205,8 @@ func Leftovers(ctx context.Context, d Device, base string) (Swept, error) {
 	return f.Swept, nil
 }
 
-// Sweep removes what own runs that have ended, or could not clean up, left below base: what their markers name, parts of files of anyone, and commands
-// that still run. The caller holds the device's lock, so that nobody is just sending a file.
+// Sweep removes what own runs that have ended, or could not clean up, left below base: what their markers name, parts of files of
+// anyone, and commands that still run. The caller holds the device's lock, so that nobody is just sending a file.
 func Sweep(ctx context.Context, d Device, base string) (Swept, error) {
 	f, err := look(ctx, d, base)
 	fail := func(err error) (Swept, error) {

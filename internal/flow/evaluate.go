@@ -94,7 +94,7 @@ func Evaluate(ctx context.Context, engines Engines, spec result.EvalSpec, config
 // truthSet is a data set of any task.
 type truthSet struct {
 	images     []truth.Image
-	sources    []dataset.Source // of the images, for models with several inputs; nil: an image is one file
+	sources    []dataset.Source // of the images, as a model's samples
 	text       string           // what it is, in words
 	detections *truth.Detections
 	pairs      *truth.Pairs
@@ -142,25 +142,20 @@ func openTruth(spec result.EvalSpec) (*truthSet, error) {
 	default:
 		return nil, fmt.Errorf("task %q; there are %v", spec.Task, result.Tasks)
 	}
+	if s.sources == nil {
+		for _, i := range s.images {
+			s.sources = append(s.sources, dataset.Source{Name: i.Name, Files: map[string]string{"": i.Path}})
+		}
+	}
 	if spec.Limit > 0 && len(s.images) > spec.Limit {
-		s.images = s.images[:spec.Limit]
-		s.sources = s.sources[:min(spec.Limit, len(s.sources))]
+		s.images, s.sources = s.images[:spec.Limit], s.sources[:spec.Limit]
 	}
 	s.text = fmt.Sprintf("%d pictures, %s", len(s.images), s.text)
 	return s, nil
 }
 
 // samples are the set's pictures as a model's samples.
-func (s *truthSet) samples() *dataset.Set {
-	set := &dataset.Set{Sources: s.sources}
-	if s.sources != nil {
-		return set
-	}
-	for _, i := range s.images {
-		set.Sources = append(set.Sources, dataset.Source{Name: i.Name, Files: map[string]string{"": i.Path}})
-	}
-	return set
-}
+func (s *truthSet) samples() *dataset.Set { return &dataset.Set{Sources: s.sources} }
 
 // fits says what is wrong with a model that is to be run on the set: labels belong to pictures, so that it takes one picture; where
 // its float form is the truth, whatever it takes will do.

@@ -39,6 +39,9 @@ func (x *explorer) sensitivities(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	key := func(c sensitivity.Candidate) (string, error) {
+		return x.trials.key("alone", x.of(recipe, nil), []any{c, samples, harmless})
+	}
 	x.progress.Phase("each quantizer alone", len(candidates))
 	var failed error
 	results, err := sensitivity.Run(ctx, s.b.r, sensitivity.Options{
@@ -52,7 +55,7 @@ func (x *explorer) sensitivities(ctx context.Context) error {
 		},
 		Done: func(c sensitivity.Candidate) (sensitivity.Result, bool) {
 			var known sensitivity.Result
-			key, err := x.trials.key("alone", x.of(recipe, nil), []any{c, samples, harmless})
+			key, err := key(c)
 			if err != nil {
 				return known, false
 			}
@@ -60,7 +63,7 @@ func (x *explorer) sensitivities(ctx context.Context) error {
 			return known, ok && err == nil
 		},
 		Each: func(one sensitivity.Result) {
-			key, err := x.trials.key("alone", x.of(recipe, nil), []any{one.Candidate, samples, harmless})
+			key, err := key(one.Candidate)
 			if err == nil {
 				err = x.trials.remember(ctx, key, "sensitivity", one)
 			}

@@ -387,22 +387,12 @@ func (s *Surgeon) Strip(weightsOnly bool) (*onnx.Model, map[string]string, error
 			after.Initializer = append(after.Initializer, t)
 		}
 	}
-	after.Node = withoutIdleQuantizers(after)
+	x := onnx.NewIndex(s.v.With(after))
+	after.Node = slices.DeleteFunc(after.Node, func(n *onnxpb.NodeProto) bool { // it would be computed all the same, and kept to the end
+		out := n.GetOutput()[0]
+		return n.GetOpType() == "QuantizeLinear" && len(x.Consumers[out]) == 0 && !x.Output[out]
+	})
 	return s.v.With(after), rename, nil
-}
-
-// withoutIdleQuantizers leaves out what nothing takes integers from any more: it would be computed all the same, and kept to the end.
-func withoutIdleQuantizers(g *onnxpb.GraphProto) []*onnxpb.NodeProto {
-	used := map[string]bool{}
-	for _, out := range g.GetOutput() {
-		used[out.GetName()] = true
-	}
-	for _, n := range g.GetNode() {
-		for _, name := range onnx.Uses(n) {
-			used[name] = true
-		}
-	}
-	return slices.DeleteFunc(g.GetNode(), func(n *onnxpb.NodeProto) bool { return n.GetOpType() == "QuantizeLinear" && !used[n.GetOutput()[0]] })
 }
 
 // Entrance finds the tensor that the variant's first operator behind a graph input gets in the input's place: the input

@@ -11,8 +11,8 @@ import (
 // Result is what one candidate does.
 type Result struct {
 	Candidate Candidate `json:"candidate"`
-	// SQNR is 10·log10(Σx²/Σ(x−y)²) in dB over all outputs of all samples that it was run on, x the float model's values; infinite if nothing
-	// changes.
+	// SQNR is 10·log10(Σx²/Σ(x−y)²) in dB over all outputs of all samples that it was run on, x the float model's values; infinite if
+	// nothing changes.
 	SQNR    metric.Value   `json:"sqnr"`
 	Samples []metric.Value `json:"samples"`         // the same, sample by sample; a harmless one has the first alone
 	Score   *float64       `json:"score,omitempty"` // the judge's; nil without one

@@ -18,8 +18,8 @@ import (
 	"quantcheck/internal/device"
 )
 
-// ended gives a run of this user's on this machine that has ended.
-func ended(t *testing.T) device.Owner {
+// Ended gives a run of this user's on this machine that has ended.
+func Ended(t *testing.T) device.Owner {
 	t.Helper()
 	c := exec.CommandContext(t.Context(), "true")
 	if err := c.Run(); err != nil {
@@ -99,13 +99,13 @@ func order(t *testing.T, h Harness) {
 		}
 	})
 	t.Run("left behind", func(t *testing.T) {
-		foreign := ended(t)
+		foreign := Ended(t)
 		foreign.Host = "elsewhere"
 		for _, row := range []struct {
 			name, content string
 			free          bool
 		}{
-			{"by an own run that has ended", mark(t, ended(t)), true},
+			{"by an own run that has ended", mark(t, Ended(t)), true},
 			{"by another machine's run", mark(t, foreign), false},
 			{"by something else", "what is this", false},
 			{"empty", "", false},
@@ -227,7 +227,7 @@ func swept(t *testing.T, d device.Device) {
 	if s, err := device.Sweep(t.Context(), d, base); err != nil || s.Paths != nil || s.Parts != 0 {
 		t.Errorf("a folder that is not there: %+v %v", s, err)
 	}
-	gone, foreign := ended(t), ended(t)
+	gone, foreign := Ended(t), Ended(t)
 	foreign.Host = "elsewhere"
 	outside := write(t, base+"-outside")
 	write(t, base, "mine", "-a 'b'\n", "f")
