@@ -4,13 +4,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"quantcheck/internal/board"
-	"quantcheck/internal/device"
+	"quantcheck/internal/device/devicetest"
 )
 
 // A run lost the board after its last step, before it could clean up. The next one has nothing to measure, and cleans up all the same,
@@ -26,13 +25,7 @@ func TestABenchmarkCleansUpWhatAnEarlierOneHadToLeave(t *testing.T) {
 	if _, err := os.Stat(held); err == nil {
 		t.Fatal("a run that cleaned up says that it holds the device")
 	}
-	earlier := device.Me()
-	ended := exec.CommandContext(t.Context(), "true")
-	if err := ended.Run(); err != nil {
-		t.Fatal(err)
-	}
-	earlier.PID = ended.Process.Pid
-	owner, err := json.Marshal(earlier)
+	owner, err := json.Marshal(devicetest.Ended(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,6 +49,21 @@ func TestABenchmarkCleansUpWhatAnEarlierOneHadToLeave(t *testing.T) {
 		t.Errorf("the board is away: %d %s", status, stderr)
 	}
 	if err := b.server.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	lock := filepath.Join(b.dir, board.LockName)
+	theirs := "1700000000 " + `{"host": "elsewhere", "user": "somebody", "pid": 1}` + "\n"
+	ours, err := os.ReadFile(lock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(lock, []byte(theirs), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if status, _, stderr := b.run(t, command...); status != 0 || !strings.Contains(stderr, "in use by somebody on elsewhere") {
+		t.Errorf("somebody else works there: %d %s", status, stderr)
+	}
+	if err := os.WriteFile(lock, ours, 0o666); err != nil {
 		t.Fatal(err)
 	}
 	if status, _, stderr := b.run(t, command...); status != 0 || stderr != "" {

@@ -14,8 +14,8 @@ import (
 	"quantcheck/internal/workspace"
 )
 
-// heldDevice is a device that a benchmark has taken and not yet left: models_dlc/<name>/held.json, which is there only meanwhile. Who finds
-// one knows that an earlier run lost the device, or its own life, before it had cleaned up.
+// heldDevice is a device that a benchmark has taken and not yet left: models_dlc/<name>/held.json, which is there only meanwhile. Who
+// finds one knows that an earlier run lost the device, or its own life, before it had cleaned up.
 type heldDevice struct {
 	Device string `json:"device"`
 	Base   string `json:"base"`
@@ -33,13 +33,12 @@ func (b *benchmark) take(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := workspace.WriteJSON(b.heldFile(), heldDevice{b.spec.Target, b.spec.Base}); err != nil {
-		return err
-	}
 	o := b.Patience
 	o.Base, o.On = b.spec.Base, b.spec.On
-	b.board, err = board.Enter(ctx, b.device, o)
-	return err
+	if b.board, err = board.Enter(ctx, b.device, o); err != nil {
+		return err
+	}
+	return workspace.WriteJSON(b.heldFile(), heldDevice{b.spec.Target, b.spec.Base})
 }
 
 // enter takes the device and brings the DLC, if that has not been done.
@@ -90,6 +89,7 @@ func (b *benchmark) cleanUp(ctx context.Context) {
 	}
 	if err == nil && earlier == (heldDevice{b.spec.Target, b.spec.Base}) {
 		b.Progress.Phase("cleaning up after an earlier run", 1)
+		b.Patience.Wait = nil // nothing here is worth waiting for somebody else
 		err = b.take(ctx)
 	}
 	if err != nil {
