@@ -20,6 +20,7 @@ import (
 	"quantcheck/internal/dlc"
 	"quantcheck/internal/machine"
 	"quantcheck/internal/result"
+	"quantcheck/internal/scratch"
 	"quantcheck/internal/snpe"
 	"quantcheck/internal/variant"
 	"quantcheck/internal/workspace"
@@ -144,7 +145,7 @@ func (b *benchmark) begin() error {
 	if err := copyFile(b.spec.DLC, filepath.Join(b.folder.ModelDLC(name), name+".dlc")); err != nil {
 		return err
 	}
-	if b.dir, err = os.MkdirTemp(string(b.folder), ".quantcheck-device-*"); err != nil {
+	if b.dir, err = scratch.Hidden(string(b.folder), "device"); err != nil {
 		return err
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/result"
+	"quantcheck/internal/scratch"
 	"quantcheck/internal/variant"
 )
 
@@ -135,7 +136,7 @@ func (x *explorer) rewrites(ctx context.Context) error {
 	if x.original != "" { // it was rewritten first
 		return x.before(ctx)
 	}
-	dir, err := os.MkdirTemp("", "quantcheck-explore-*")
+	dir, err := scratch.Folder("", "explore")
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 
 	"quantcheck/internal/encodings"
 	"quantcheck/internal/result"
+	"quantcheck/internal/scratch"
 )
 
 // Stage collects a run's by-products in a folder of its own, so that nothing of them is seen before the run is done.
@@ -46,7 +47,7 @@ func (s *Stage) write(path string, data []byte) error {
 		if err := os.MkdirAll(string(s.folder), 0o777); err != nil {
 			return err
 		}
-		dir, err := os.MkdirTemp(string(s.folder), ".quantcheck-run-*")
+		dir, err := scratch.Hidden(string(s.folder), "run")
 		if err != nil {
 			return err
 		}

@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"quantcheck/internal/scratch"
 )
 
 // known is a small network of our own (Conv, Relu, Mul; 8 bit) as Qualcomm's IR backend of QNN 2.51 wrote it, and knownResult
@@ -34,8 +36,8 @@ func knownInput(size int) []byte {
 }
 
 // tryKnown runs the known network. Everything that goes wrong with it is an error.
-func (e Engine) tryKnown(ctx context.Context, scratch, want string) error {
-	dir, err := os.MkdirTemp(scratch, "quantcheck-known-*")
+func (e Engine) tryKnown(ctx context.Context, parent, want string) error {
+	dir, err := scratch.Folder(parent, "known")
 	if err != nil {
 		return err
 	}
@@ -44,7 +46,7 @@ func (e Engine) tryKnown(ctx context.Context, scratch, want string) error {
 	if err := os.WriteFile(path, known, 0o600); err != nil {
 		return err
 	}
-	r, err := open(ctx, e, path, Options{Scratch: scratch}, false)
+	r, err := open(ctx, e, path, Options{Scratch: parent}, false)
 	if err != nil {
 		return fmt.Errorf("the known network: %w", err)
 	}

@@ -12,13 +12,14 @@ import (
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/onnx/onnxpb"
 	"quantcheck/internal/qdq"
+	"quantcheck/internal/scratch"
 )
 
 // WriteDLC writes a model as a DLC, without any SDK: the IR backend of Qualcomm's libraries keeps the graph that ONNX
 // Runtime's provider builds in it, quantization included. The names of nodes and tensors are the model's; inputs and outputs
 // that are quantized are integers, as SNPE's are. The error is a *RefusedError if an operator cannot be written.
 func (e Engine) WriteDLC(ctx context.Context, m *onnx.Model) ([]byte, error) {
-	dir, err := os.MkdirTemp("", "quantcheck-dlc-*")
+	dir, err := scratch.Folder("", "dlc")
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"quantcheck/internal/runner"
+	"quantcheck/internal/scratch"
 )
 
 // Session is one graph in one worker. It may be used from one goroutine at a time; Kill may be called from any.
@@ -45,7 +46,7 @@ type process struct {
 func Open(ctx context.Context, job Job) (*Session, error) {
 	s := &Session{ctx: ctx, job: job}
 	var err error
-	if s.dir, err = os.MkdirTemp(job.Scratch, "quantcheck-htp-*"); err != nil {
+	if s.dir, err = scratch.Folder(job.Scratch, "htp"); err != nil {
 		return nil, err
 	}
 	if s.memory, err = MemoryFile("tensors"); err != nil {
