@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -29,16 +28,16 @@ type Session struct {
 	stopped func() bool
 
 	mu   sync.Mutex
-	work *process
+	work *running
 }
 
-// process is a running worker.
-type process struct {
-	cmd      *exec.Cmd
+// running is a worker with the pipes to it.
+type running struct {
+	*Process
 	requests *os.File
 	answers  *bufio.Reader
 	pipe     *os.File // of the answers
-	log      *os.File
+	over     bool     // nothing can be asked any more
 }
 
 // Open starts a worker with a job. It ends with ctx. A worker that dies while it opens the graph is started once more; the
@@ -79,43 +78,24 @@ func Open(ctx context.Context, job Job) (*Session, error) {
 	return s, nil
 }
 
-// MemoryFile makes a file that lies in memory only.
-func MemoryFile(name string) (*os.File, error) {
-	fd, err := unix.MemfdCreate("quantcheck-"+name, unix.MFD_CLOEXEC)
-	if err != nil {
-		return nil, fmt.Errorf("memory for the emulator: %w", err)
-	}
-	return os.NewFile(uintptr(fd), name), nil
-}
-
 // Dir is the worker's working folder, where its libraries leave files; gone after Close.
 func (s *Session) Dir() string { return s.dir }
 
 // start starts a worker and lets it open the graph.
 func (s *Session) start() error {
-	exe, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	log, err := MemoryFile("log")
-	if err != nil {
-		return err
-	}
 	requestsRead, requestsWrite, err := os.Pipe()
 	if err != nil {
 		return err
 	}
 	answersRead, answersWrite, err := os.Pipe()
 	if err != nil {
+		requestsRead.Close()
+		requestsWrite.Close()
 		return err
 	}
-	p := &process{cmd: exec.Command(exe), requests: requestsWrite, answers: bufio.NewReaderSize(answersRead, 1<<16), pipe: answersRead, log: log} //nolint:noctx // it is killed when the session's context ends
-	p.cmd.Env = append(os.Environ(), kindVariable+"="+s.job.Kind, "TMPDIR="+s.dir)                                                                // the libraries leave files there
-	p.cmd.Dir = s.dir
-	p.cmd.Stdout, p.cmd.Stderr = log, log
-	p.cmd.ExtraFiles = []*os.File{requestsRead, answersWrite, s.memory, s.job.Model}
+	p := &running{requests: requestsWrite, answers: bufio.NewReaderSize(answersRead, 1<<16), pipe: answersRead}
 	if _, err = s.job.Model.Seek(0, io.SeekStart); err == nil {
-		err = p.cmd.Start()
+		p.Process, err = Start(s.job.Kind, s.dir, requestsRead, answersWrite, s.memory, s.job.Model)
 	}
 	// Only the worker holds its ends now: when it dies, reading its answers ends.
 	requestsRead.Close()
@@ -123,8 +103,7 @@ func (s *Session) start() error {
 	if err != nil {
 		requestsWrite.Close()
 		answersRead.Close()
-		log.Close()
-		return fmt.Errorf("start the emulator's process: %w", err)
+		return err
 	}
 	s.mu.Lock()
 	s.work = p
@@ -140,7 +119,7 @@ func (s *Session) start() error {
 		if err := s.job.failed(a); err != nil {
 			return err
 		}
-		return fmt.Errorf("the emulator does not take the model: %s; %s", a.Error, LastWords(p.text()))
+		return fmt.Errorf("the emulator does not take the model: %s; %s", a.Error, p.Words())
 	}
 	s.Opened = a
 	return nil
@@ -165,12 +144,11 @@ func (s *Session) ask(request any) (Answer, error) {
 	if err == nil {
 		return a, nil
 	}
-	words := LastWords(p.text())
-	how := p.end()
+	died := p.end()
 	if s.ctx.Err() != nil {
 		return a, s.ctx.Err()
 	}
-	return a, &DiedError{how, words}
+	return a, died
 }
 
 // Run makes an inference on what stands in the shared memory. A worker that dies is started anew once. Errors that concern
@@ -191,7 +169,7 @@ func (s *Session) Run(ctx context.Context) error {
 
 func (s *Session) run(ctx context.Context) error {
 	s.mu.Lock()
-	gone := s.work == nil || s.work.cmd.ProcessState != nil
+	gone := s.work == nil || s.work.over
 	s.mu.Unlock()
 	if gone {
 		if err := s.start(); err != nil {
@@ -224,34 +202,20 @@ func (s *Session) asSample(err error) error {
 	return fmt.Errorf("%w: %w", runner.ErrSample, err)
 }
 
-// text is what the worker wrote.
-func (p *process) text() string {
-	const tail = 1 << 16
-	size, err := p.log.Seek(0, io.SeekEnd)
-	if err != nil {
-		return ""
-	}
-	b := make([]byte, min(size, tail))
-	n, _ := p.log.ReadAt(b, size-int64(len(b)))
-	return string(b[:n])
-}
-
-// end makes sure that the process is gone, and says how it went.
-func (p *process) end() string {
+// end makes sure that the worker is gone, and says how it went.
+func (p *running) end() *DiedError {
+	p.over = true
 	p.requests.Close()
-	_ = p.cmd.Process.Kill() // if it still runs
-	_ = p.cmd.Wait()
 	p.pipe.Close()
-	p.log.Close()
-	return p.cmd.ProcessState.String()
+	return p.End()
 }
 
 // Kill ends the worker at once; the next Run starts it anew.
 func (s *Session) Kill() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.work != nil && s.work.cmd.Process != nil {
-		_ = s.work.cmd.Process.Kill()
+	if s.work != nil {
+		s.work.Kill()
 	}
 }
 
@@ -264,7 +228,8 @@ func (s *Session) Close() {
 	p := s.work
 	s.work = nil
 	s.mu.Unlock()
-	if p != nil && p.cmd.ProcessState == nil {
+	if p != nil && !p.over {
+		p.Kill()
 		p.end()
 	}
 	if s.Memory != nil {

@@ -48,11 +48,23 @@ type Answer struct {
 }
 
 // DiedError means that a worker ended although it was not asked to.
-type DiedError struct{ How, Words string }
+type DiedError struct {
+	How, Words string
+	Memory     bool // the system ended it for want of memory, or it could get none
+	Killed     bool // this process ended it
+}
 
 func (e *DiedError) Error() string {
+	if e.Memory {
+		return fmt.Sprintf("the emulator's process was ended for want of memory (%s): a smaller --memory has it hold fewer layers at once", e.How)
+	}
 	return fmt.Sprintf("the emulator's process ended (%s), %s", e.How, e.Words)
 }
+
+var outOfMemory = regexp.MustCompile(`fatal error: runtime: (cannot allocate|out of) memory|fatal error: out of memory|cannot allocate memory|Cannot allocate memory|std::bad_alloc|Failed to allocate memory`)
+
+// wantsMemory says whether a process's last words are that it could get no memory.
+func wantsMemory(log string) bool { return outOfMemory.MatchString(log) }
 
 // Align rounds a tensor's place up to where the next one may begin.
 func Align(at int) int { return (at + 63) &^ 63 }
