@@ -5,8 +5,11 @@ Prints the greatest relative difference of CosSim, SQNR, MSE and MAE over all la
 the time of one picture with all layers.
 """
 import json, os, subprocess, sys, time
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before the library is loaded
 import cv2, numpy as np, onnx, onnxruntime as ort, onnxruntime_qnn as qnn
 from onnx import helper, numpy_helper
+
+ort.disable_telemetry_events()
 
 folder, float_model, qdq_model, picture = sys.argv[1:]
 os.makedirs(folder, exist_ok=True)

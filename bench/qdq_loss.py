@@ -3,11 +3,14 @@
 usage: qdq_loss.py FLOAT.onnx QDQ.onnx PICTURES N
 """
 import glob, os, sys, tempfile
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before the library is loaded
 import cv2, numpy as np, onnxruntime
 from onnxruntime.quantization import CalibrationDataReader
 from onnxruntime.quantization.qdq_loss_debug import (
     collect_activations, compute_activation_error, create_activation_matching, modify_model_output_intermediate_tensors,
 )
+
+onnxruntime.disable_telemetry_events()
 
 float_path, qdq_path, pictures, n = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
 

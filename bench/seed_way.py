@@ -2,11 +2,14 @@
 
 usage: seed_way.py FLOAT.onnx QDQ.onnx PICTURES N    prints the seconds that inference took, and all
 """
-import glob, sys, time
+import glob, os, sys, time
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before the library is loaded
 import cv2, numpy as np, onnx, onnxruntime as ort
 from scipy.stats import entropy
 from sklearn.metrics import mean_squared_error
 from sklearn.metrics.pairwise import cosine_similarity
+
+ort.disable_telemetry_events()
 
 float_path, qdq_path, pictures, n = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
 began = time.time()

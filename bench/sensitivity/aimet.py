@@ -8,6 +8,8 @@ writes the seconds that took, with the nodes' SQNR, all as JSON.
 import importlib.machinery, json, logging, os, sys, time
 from unittest.mock import MagicMock
 
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before the library is loaded
+
 
 class Unused:
     """Stands for packages that aimet_onnx imports and this function does not use: with torch it would be gigabytes."""
@@ -32,6 +34,7 @@ import numpy as np, onnx, onnxruntime
 from aimet_onnx import analyze_per_layer_sensitivity, quantsim
 from aimet_onnx.quantsim import QuantizationSimModel, load_encodings_to_sim
 
+onnxruntime.disable_telemetry_events()
 logging.disable(logging.INFO)
 float_path, encodings, raws = sys.argv[1], sys.argv[2], sys.argv[3:]
 model = onnx.load(float_path)

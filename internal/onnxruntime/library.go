@@ -165,6 +165,9 @@ func Open(path string, threads int) (*Runtime, error) {
 	if threads < 1 {
 		return nil, fmt.Errorf("%d threads", threads)
 	}
+	if err := silence(); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNoLibrary, err)
+	}
 	handle, err := purego.Dlopen(path, purego.RTLD_NOW|purego.RTLD_LOCAL)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNoLibrary, err)
@@ -231,6 +234,9 @@ func (r *Runtime) createEnvironment() error {
 		return err
 	}
 	r.env = env.get()
+	if err := r.call(disableTelemetryEvents, r.env); err != nil {
+		return err
+	}
 	if err := r.call(createCPUMemoryInfo, arenaAllocator, memoryDefault, memory.addr()); err != nil {
 		return err
 	}

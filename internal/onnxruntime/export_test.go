@@ -1,0 +1,4 @@
+package onnxruntime
+
+// CEnvironment lets tests see what the C library sees.
+var CEnvironment = cEnvironment
