@@ -12,8 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/goccy/go-yaml"
-
 	"quantcheck/internal/board"
 	"quantcheck/internal/connect"
 	"quantcheck/internal/device"
@@ -26,6 +24,7 @@ import (
 	"quantcheck/internal/variant"
 	"quantcheck/internal/web"
 	"quantcheck/internal/workspace"
+	"quantcheck/internal/yamltext"
 )
 
 type benchmarkCmd struct {
@@ -91,27 +90,17 @@ type benchModel struct {
 	Variants    []string `yaml:"variants"`
 }
 
-const mostModelsFile = 1 << 20
-
 // readModels reads a YAML file of models.
 func readModels(path string) (models []benchModel, err error) {
-	data, err := os.ReadFile(path)
-	if err == nil && len(data) > mostModelsFile {
-		err = fmt.Errorf("%s has %d bytes, too many for a list of models", path, len(data))
-	}
+	data, err := yamltext.ReadFile(path)
 	if err != nil {
 		return nil, usageError{err}
 	}
-	defer func() { // the YAML library has panicked on hostile input
-		if p := recover(); p != nil {
-			err = usagef("%s: YAML not understood: %v", path, p)
-		}
-	}()
 	var list struct {
 		Models []benchModel `yaml:"models"`
 	}
-	if err := yaml.UnmarshalWithOptions(data, &list, yaml.Strict()); err != nil {
-		return nil, usagef("%s: %s", path, strings.TrimSpace(yaml.FormatError(err, false, true)))
+	if err := yamltext.Unmarshal(data, &list, true); err != nil {
+		return nil, usagef("%s: %w", path, err)
 	}
 	if len(list.Models) == 0 {
 		return nil, usagef("%s names no models: it holds a list 'models', each with dlc and onnx", path)

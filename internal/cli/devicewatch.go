@@ -3,7 +3,6 @@ package cli
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -14,6 +13,7 @@ import (
 	"golang.org/x/term"
 
 	"quantcheck/internal/device/monitor"
+	"quantcheck/internal/floatjson"
 	"quantcheck/internal/report"
 )
 
@@ -67,8 +67,14 @@ func (c *deviceWatchCmd) Run(con *console) error {
 // newWatchView gives what draws a sample: an object a line, a view that is drawn over itself on a terminal, else a line.
 func newWatchView(w io.Writer, asJSON bool) func(*monitor.Sample) error {
 	if asJSON {
-		enc := json.NewEncoder(w)
-		return func(s *monitor.Sample) error { return enc.Encode(s) }
+		return func(s *monitor.Sample) error {
+			text, err := floatjson.Marshal(s)
+			if err != nil {
+				return err
+			}
+			_, err = w.Write(append(text, '\n'))
+			return err
+		}
 	}
 	f, ok := w.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {

@@ -156,10 +156,22 @@ func each(n int, f func(i int)) {
 	wg.Wait()
 }
 
-func finite(box *[4]float64) bool {
-	d := (box[0] - box[0]) + (box[1] - box[1]) + (box[2] - box[2]) + (box[3] - box[3])
-	return d == 0 // NaN for NaN and infinities
+// MostPixels is the greatest coordinate, width and height, up or down, of a box that can be one of a picture. Beyond it areas leave
+// the range of a double sooner or later, and what is computed of them is no number.
+const MostPixels = 1e9
+
+// Usable says whether a box is finite and lies within MostPixels.
+func Usable(box [4]float64) bool {
+	for _, v := range box {
+		if !(math.Abs(v) <= MostPixels) { // NaN too
+			return false
+		}
+	}
+	return true
 }
+
+// usableArea says whether an area can be one of a usable box.
+func usableArea(area float64) bool { return math.Abs(area) <= MostPixels*MostPixels }
 
 // placeTruth sorts out one annotation of the ground truth.
 func (e *evaluation) placeTruth(i int, p *Problems) place {
@@ -180,7 +192,7 @@ func (e *evaluation) placeTruth(i int, p *Problems) place {
 	case category == unknown:
 		p.add(TruthUnknownCategory, func() string { return name() + " of category " + strconv.FormatInt(a.CategoryID, 10) })
 	case image < 0 || category < 0:
-	case e.p.Type == Boxes && !finite(&a.Box) || math.IsNaN(a.Area) || math.IsInf(a.Area, 0):
+	case e.p.Type == Boxes && !Usable(a.Box) || !usableArea(a.Area):
 		p.add(TruthNotFinite, name)
 	default:
 		if e.p.Type == Boxes && (a.Box[2] < 0 || a.Box[3] < 0) {
@@ -216,7 +228,7 @@ func (e *evaluation) placeDetection(i int, p *Problems) place {
 	case category == unknown:
 		p.add(UnknownCategory, func() string { return name() + " of category " + strconv.FormatInt(a.CategoryID, 10) })
 	case image < 0 || category < 0:
-	case math.IsNaN(a.Score) || !finite(&a.Box):
+	case math.IsNaN(a.Score) || !Usable(a.Box):
 		p.add(NotFinite, name)
 	default:
 		if a.Box[2] < 0 || a.Box[3] < 0 {

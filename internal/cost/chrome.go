@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+
+	"quantcheck/internal/floatjson"
 )
 
 // Chrome writes a timeline in Chrome's trace format, which Perfetto shows too. Times are cycles. Events are called by their
@@ -49,7 +51,7 @@ type chrome struct {
 type encoded []byte
 
 func text(s string) encoded {
-	b, err := json.Marshal(s)
+	b, err := floatjson.Marshal(s)
 	if err != nil {
 		return encoded(strconv.QuoteToASCII(s)) // does not happen: a string always has JSON
 	}

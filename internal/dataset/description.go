@@ -6,15 +6,15 @@
 package dataset
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/goccy/go-yaml"
+
+	"quantcheck/internal/yamltext"
 )
 
 // Description says how a picture becomes a model's input. Its keys are those of the flags and of the YAML file beside
@@ -129,7 +129,7 @@ var Keys = []string{"input-color", "resize", "pad-value", "pad-position", "mean"
 
 // ReadFile reads a YAML file over what the description holds already.
 func (d *Description) ReadFile(path string) error {
-	data, err := os.ReadFile(path)
+	data, err := yamltext.ReadFile(path)
 	if err != nil {
 		return err
 	}
@@ -139,25 +139,11 @@ func (d *Description) ReadFile(path string) error {
 	return nil
 }
 
-// maxYAML bounds the size of a description file.
-const maxYAML = 1 << 20
-
 // Parse reads YAML over what the description holds already. Unknown keys are errors, shown with their place.
-func (d *Description) Parse(data []byte) (err error) {
-	if len(data) > maxYAML {
-		return errors.New("a model description has at most 1 MiB")
-	}
-	if len(bytes.TrimSpace(data)) == 0 {
-		return nil
-	}
-	defer func() { // the YAML library has panicked on hostile input
-		if p := recover(); p != nil {
-			err = fmt.Errorf("YAML not understood: %v", p)
-		}
-	}()
+func (d *Description) Parse(data []byte) error {
 	read := *d
-	if err := yaml.UnmarshalWithOptions(data, &read, yaml.Strict()); err != nil {
-		return errors.New(strings.TrimSpace(yaml.FormatError(err, false, true)))
+	if err := yamltext.Unmarshal(data, &read, true); err != nil {
+		return err
 	}
 	*d = read
 	return nil

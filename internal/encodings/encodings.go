@@ -3,12 +3,11 @@
 package encodings
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
 
+	"quantcheck/internal/floatjson"
 	"quantcheck/internal/quant"
 	"quantcheck/internal/result"
 	"quantcheck/internal/variant"
@@ -68,14 +67,7 @@ func half(v *result.Variant, layer string, l result.LayerResult) bool {
 	return v.Spec.Kind == variant.Half && l.Status == result.Compared || v.Spec.Choices[layer].Float && l.Status == result.NotQuantized
 }
 
-func marshal(f any) ([]byte, error) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetIndent("", "  ")
-	e.SetEscapeHTML(false)
-	err := e.Encode(f)
-	return b.Bytes(), err
-}
+func marshal(f any) ([]byte, error) { return floatjson.Text(f, "  ") }
 
 // Versions are the formats that Write knows.
 var Versions = []string{"0.6.1", "1.0.0", "2.0.0"}

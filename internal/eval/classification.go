@@ -3,6 +3,7 @@ package eval
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 
@@ -107,7 +108,7 @@ func (l *Labels) Picture(p Picture, outputs [][]decode.Output) error {
 		if slices.Contains(order, truth) {
 			m.five++
 		}
-		box := result.Box{Class: order[0], Score: scores[order[0]]}
+		box := result.Box{Class: order[0], Score: max(min(scores[order[0]], math.MaxFloat32), -math.MaxFloat32)}
 		switch {
 		case i == 0:
 			float = order[0]

@@ -5,11 +5,10 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/goccy/go-yaml"
-
 	"quantcheck/internal/dataset"
 	"quantcheck/internal/decode"
 	"quantcheck/internal/result"
+	"quantcheck/internal/yamltext"
 )
 
 // Config says how a model's outputs are read and scored: the block eval of the YAML file beside the model.
@@ -45,13 +44,8 @@ func ReadConfig(b dataset.Block) (c Config, err error) {
 	if strings.TrimSpace(string(b)) == "" {
 		return c, nil
 	}
-	defer func() { // the YAML library has panicked on hostile input
-		if p := recover(); p != nil {
-			err = fmt.Errorf("eval: YAML not understood: %v", p)
-		}
-	}()
-	if err := yaml.UnmarshalWithOptions([]byte(b), &c, yaml.Strict()); err != nil {
-		return c, fmt.Errorf("eval: %s", strings.TrimSpace(yaml.FormatError(err, false, true)))
+	if err := yamltext.Unmarshal([]byte(b), &c, true); err != nil {
+		return c, fmt.Errorf("eval: %w", err)
 	}
 	return c, c.Check()
 }
@@ -65,6 +59,8 @@ func (c Config) Check() error {
 	switch {
 	case !known:
 		return fmt.Errorf("task %q; there are %v", c.Task, result.Tasks)
+	case c.Classes != nil && len(c.Classes) == 0:
+		return errors.New("classes is empty: name the model's classes, or leave the key out")
 	case c.Threshold-c.Threshold != 0:
 		return errors.New("the threshold is no number")
 	case !(c.DepthScale > 0):

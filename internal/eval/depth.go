@@ -152,9 +152,11 @@ func (s *depthSums) add(got, want []float32) {
 // relative is the mean difference of two maps against the mean of the first.
 func relative(a, b []float32) float64 {
 	sum, size := 0.0, 0.0
-	for i := range a {
-		sum += math.Abs(float64(a[i]) - float64(b[i]))
-		size += math.Abs(float64(a[i]))
+	for i := range min(len(a), len(b)) {
+		if d := float64(a[i]) - float64(b[i]); d-d == 0 { // what is not finite has no difference
+			sum += math.Abs(d)
+			size += math.Abs(float64(a[i]))
+		}
 	}
 	if size == 0 {
 		return 0

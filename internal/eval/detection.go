@@ -1,6 +1,7 @@
 package eval
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -91,16 +92,19 @@ func (b *Boxes) settle(p Picture, outs []decode.Output) error {
 // mapClasses finds the set's category of each of the model's classes: by name where names are known, else by order.
 func (b *Boxes) mapClasses(classes int) error {
 	set := b.data.Set.Categories
+	if len(set) == 0 {
+		return errors.New("the data set has no categories: no label was usable and no class is named")
+	}
 	order := make([]int, len(set))
 	for i := range order {
 		order[i] = i
 	}
-	slices.SortStableFunc(order, func(i, j int) int { return int(set[i].ID - set[j].ID) })
+	slices.SortStableFunc(order, func(i, j int) int { return cmp.Compare(set[i].ID, set[j].ID) })
 	names := b.config.Classes
-	if names == nil && len(set) != classes && classes == len(cocoNames) {
+	if len(names) == 0 && len(set) != classes && classes == len(cocoNames) {
 		names = cocoNames
 	}
-	if names == nil {
+	if len(names) == 0 {
 		if classes != 0 && classes != len(set) {
 			return fmt.Errorf("the model has %d classes, the data set %d categories; name the model's classes in its YAML (eval: classes: [...])", classes, len(set))
 		}
@@ -180,6 +184,10 @@ func (b *Boxes) read(model int, p Picture, outs []decode.Output) ([]result.Box, 
 			continue
 		}
 		x, y, w, h := pictured(d.Box, p)
+		if score := float64(d.Score); !coco.Usable([4]float64{x, y, w, h}) || score-score != 0 {
+			b.problems.Add("boxes of a model are unusable (not finite, or over a billion pixels) and are left out", fmt.Sprintf("%s: [%g %g %g %g]", p.Image.Name, x, y, w, h))
+			continue
+		}
 		b.models[model].found = append(b.models[model].found, coco.Annotation{
 			ID: int64(len(b.models[model].found) + 1), ImageID: p.Image.ID, CategoryID: b.data.Set.Categories[category].ID, Box: [4]float64{x, y, w, h}, Area: w * h, Score: float64(d.Score),
 		})
@@ -192,8 +200,8 @@ func (b *Boxes) read(model int, p Picture, outs []decode.Output) ([]result.Box, 
 	}
 	var boxes []result.Box
 	for _, d := range got.Detections {
-		if category := b.category(d.Class); category >= 0 {
-			x, y, w, h := pictured(d.Box, p)
+		x, y, w, h := pictured(d.Box, p)
+		if category := b.category(d.Class); category >= 0 && coco.Usable([4]float64{x, y, w, h}) && d.Score-d.Score == 0 { // what is left out was counted above
 			boxes = append(boxes, result.Box{X: float32(x), Y: float32(y), W: float32(w), H: float32(h), Class: category, Score: d.Score})
 		}
 	}
@@ -218,8 +226,7 @@ func pictured(box [4]float32, p Picture) (x, y, w, h float64) {
 func (b *Boxes) truthBoxes(image int64) []result.Box {
 	boxes := []result.Box{}
 	for _, a := range b.truth[image] {
-		k := slices.IndexFunc(b.data.Set.Categories, func(c coco.Category) bool { return c.ID == a.CategoryID })
-		if sum := a.Box[0] + a.Box[1] + a.Box[2] + a.Box[3]; k >= 0 && sum-sum == 0 { // what is not finite is a problem, and cannot be drawn
+		if k := slices.IndexFunc(b.data.Set.Categories, func(c coco.Category) bool { return c.ID == a.CategoryID }); k >= 0 && coco.Usable(a.Box) { // what is not is a problem, and cannot be drawn
 			boxes = append(boxes, result.Box{X: float32(a.Box[0]), Y: float32(a.Box[1]), W: float32(a.Box[2]), H: float32(a.Box[3]), Class: k, Crowd: a.Crowd})
 		}
 	}

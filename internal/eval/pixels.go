@@ -36,8 +36,8 @@ func readTruth(path string) (plane, error) {
 		}
 		values, ok := t.AsFloat32()
 		shape := squeeze(t.Shape)
-		if !ok || len(shape) != 2 {
-			return plane{}, fmt.Errorf("%s has the shape %v; one of height × width is expected", path, t.Shape)
+		if !ok || len(shape) != 2 || len(values) == 0 || len(values) > truthMost {
+			return plane{}, fmt.Errorf("%s has the shape %v; one of height × width is expected, of %d values at most", path, t.Shape, truthMost)
 		}
 		return plane{int(shape[1]), int(shape[0]), values}, nil
 	}

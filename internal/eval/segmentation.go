@@ -26,6 +26,9 @@ type Masks struct {
 	problems truth.Problems
 }
 
+// mostClasses is how many classes the pixels of a mask, bytes, can have.
+const mostClasses = 256
+
 // confusion counts pixels by true and found class.
 type confusion struct{ counts []int64 }
 
@@ -44,6 +47,9 @@ func (m *Masks) settle(outs []decode.Output, input [2]int) error {
 		return err
 	}
 	m.output, m.settled = k, true
+	if n := max(channels, len(m.config.Classes)); n > mostClasses {
+		return fmt.Errorf("%d classes: a mask has %d at most", n, mostClasses)
+	}
 	switch {
 	case channels > 1:
 		m.classes, m.reading = channels, fmt.Sprintf("%s: the greatest of %d channels", outs[k].Name, channels)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"os"
 	"path"
@@ -18,6 +17,7 @@ import (
 	"quantcheck/internal/board"
 	"quantcheck/internal/device"
 	"quantcheck/internal/dlc"
+	"quantcheck/internal/floatjson"
 	"quantcheck/internal/machine"
 	"quantcheck/internal/result"
 	"quantcheck/internal/scratch"
@@ -224,7 +224,7 @@ func (b *benchmark) key(step result.Step) (string, error) {
 			parts = append(parts, done.Key, done.Finished)
 		}
 	}
-	text, err := json.Marshal(parts)
+	text, err := floatjson.Marshal(parts)
 	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:8]), err
 }

@@ -12,6 +12,7 @@ import (
 
 	"quantcheck/internal/decode"
 	"quantcheck/internal/eval"
+	"quantcheck/internal/floatjson"
 	"quantcheck/internal/result"
 	"quantcheck/internal/variant"
 )
@@ -78,7 +79,7 @@ func newTrials(s *stage, ledger Ledger, spec result.ExploreSpec, versions ...str
 	for _, one := range s.shots {
 		id.Pictures = append(id.Pictures, one.sha256)
 	}
-	text, err := json.Marshal(id)
+	text, err := floatjson.Marshal(id)
 	t.base = string(text)
 	return t, err
 }
@@ -86,7 +87,7 @@ func newTrials(s *stage, ledger Ledger, spec result.ExploreSpec, versions ...str
 // key names a question about a candidate.
 func (t *trials) key(question string, c candidate, about any) (string, error) {
 	c.spec.Name = ""
-	text, err := json.Marshal([]any{t.base, question, c.spec, c.part, about})
+	text, err := floatjson.Marshal([]any{t.base, question, c.spec, c.part, about})
 	if err != nil {
 		return "", err
 	}
@@ -110,7 +111,7 @@ func (t *trials) remember(ctx context.Context, key, kind string, value any) erro
 	if t.ledger == nil {
 		return nil
 	}
-	data, err := json.Marshal(value)
+	data, err := floatjson.Marshal(value)
 	if err != nil {
 		return err
 	}

@@ -73,7 +73,7 @@ func Defined(v float64) Value {
 // String writes the value for a table or a CSV file: the shortest text that reads back equal, "" if undefined.
 func (v Value) String() string {
 	switch {
-	case !v.OK:
+	case !v.OK, math.IsNaN(v.V):
 		return ""
 	case math.IsInf(v.V, 0):
 		return map[bool]string{true: "inf", false: "-inf"}[v.V > 0]

@@ -3,7 +3,6 @@ package report
 import (
 	"bytes"
 	"cmp"
-	"encoding/csv"
 	"fmt"
 	"io"
 	"math"
@@ -16,6 +15,7 @@ import (
 	"quantcheck/internal/align"
 	"quantcheck/internal/metric"
 	"quantcheck/internal/result"
+	"quantcheck/internal/sheet"
 )
 
 // DeviceRow is an operator of a DLC on the device: what it takes, what was expected, and how wrong the layer is that it makes.
@@ -333,7 +333,7 @@ func conditions(w io.Writer, b *result.Benchmark) {
 // Speeds writes results/speeds/<name>.csv: every operator's cycles, measured and estimated, beside its layer's error.
 func Speeds(b *result.Benchmark) []byte {
 	var buffer bytes.Buffer
-	w := csv.NewWriter(&buffer)
+	w := sheet.NewWriter(&buffer)
 	_ = w.Write([]string{"layer_id", "layer_name", "onnx_layer", "op", "time_mean", "time_std", "unit", "share", "estimated_cycles", "SQNR", "CosSim", "noise_share", "apart_from_emulator"}) // a buffer takes everything
 	exact := func(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
 	value := func(v metric.Value) string {
@@ -352,6 +352,6 @@ func Speeds(b *result.Benchmark) []byte {
 		}
 		_ = w.Write(row)
 	}
-	w.Flush()
+	_ = w.Flush()
 	return buffer.Bytes()
 }

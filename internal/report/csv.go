@@ -3,13 +3,13 @@ package report
 
 import (
 	"bytes"
-	"encoding/csv"
-	"encoding/json"
 	"io"
 	"strconv"
 
+	"quantcheck/internal/floatjson"
 	"quantcheck/internal/metric"
 	"quantcheck/internal/result"
+	"quantcheck/internal/sheet"
 )
 
 // Similarities writes a variant's layers as the seed's similarity file: its columns first, then ours. Numbers are means
@@ -45,7 +45,7 @@ func Similarities(run *result.Run, v *result.Variant) []byte {
 		header = append(header, "Estimated_cycles", "Estimated_share")
 	}
 	var b bytes.Buffer
-	w := csv.NewWriter(&b)
+	w := sheet.NewWriter(&b)
 	_ = w.Write(header) // a buffer takes everything
 	for k, layer := range run.Layers {
 		l := &v.Layers[k]
@@ -91,7 +91,7 @@ func Similarities(run *result.Run, v *result.Variant) []byte {
 		}
 		_ = w.Write(row)
 	}
-	w.Flush()
+	_ = w.Flush()
 	return b.Bytes()
 }
 
@@ -151,10 +151,12 @@ func share(l *result.LayerResult) string {
 	return strconv.FormatFloat(l.Local.Share, 'g', -1, 64)
 }
 
-// JSON writes a result for machines.
+// JSON writes a result for machines; numbers that are none are null.
 func JSON(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
-	e.SetIndent("", " ")
-	e.SetEscapeHTML(false)
-	return e.Encode(v)
+	text, err := floatjson.Text(v, " ")
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(text)
+	return err
 }

@@ -40,6 +40,9 @@ type SeedFloat float64
 
 // MarshalJSON implements json.Marshaler.
 func (f SeedFloat) MarshalJSON() ([]byte, error) {
+	if math.IsNaN(float64(f)) || math.IsInf(float64(f), 0) {
+		return []byte("null"), nil
+	}
 	text := strconv.FormatFloat(float64(f), 'g', -1, 64)
 	if float64(f) == math.Trunc(float64(f)) && math.Abs(float64(f)) < 1e15 {
 		text = strconv.FormatFloat(float64(f), 'f', 1, 64)

@@ -3,16 +3,16 @@ package report
 import (
 	"bytes"
 	"cmp"
-	"encoding/csv"
-	"encoding/json"
 	"math"
 	"path/filepath"
 	"slices"
 	"strconv"
 
 	"quantcheck/internal/coco"
+	"quantcheck/internal/floatjson"
 	"quantcheck/internal/metric"
 	"quantcheck/internal/result"
+	"quantcheck/internal/sheet"
 )
 
 // SeedResults writes what the seed's results/<model>.json holds: annotations, images, categories, and info, which is the
@@ -29,7 +29,7 @@ func SeedResults(e *result.Evaluation, m *result.EvalModel, info map[string]any,
 	if masks != "" {
 		info["predictions_dir"] = filepath.ToSlash(masks)
 	}
-	text, err := json.Marshal(info)
+	text, err := floatjson.Marshal(info)
 	if err != nil {
 		return nil, err
 	}
@@ -97,12 +97,12 @@ func SeedStatistics(task result.Task, list []*result.Evaluation) (data []byte, o
 	}
 	slices.SortStableFunc(rows, func(a, b row) int { return cmp.Compare(b.by, a.by) })
 	var b bytes.Buffer
-	w := csv.NewWriter(&b)
+	w := sheet.NewWriter(&b)
 	_ = w.Write(columns) // a buffer takes everything
 	for _, r := range rows {
 		_ = w.Write(r.cells)
 	}
-	w.Flush()
+	_ = w.Flush()
 	return b.Bytes(), true
 }
 
@@ -160,7 +160,7 @@ func latest(task result.Task, list []*result.Evaluation) []scored {
 // cycles, 0 where a model does not have the layer.
 func PerLayerComparison(list []*result.Cycles) []byte {
 	var b bytes.Buffer
-	w := csv.NewWriter(&b)
+	w := sheet.NewWriter(&b)
 	header := []string{"layer_name"}
 	var most *result.Cycles
 	for _, c := range list {
@@ -186,6 +186,6 @@ func PerLayerComparison(list []*result.Cycles) []byte {
 			_ = w.Write(row)
 		}
 	}
-	w.Flush()
+	_ = w.Flush()
 	return b.Bytes()
 }

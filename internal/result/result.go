@@ -2,11 +2,11 @@
 package result
 
 import (
-	"encoding/json"
 	"fmt"
 	"time"
 
 	"quantcheck/internal/dataset"
+	"quantcheck/internal/floatjson"
 	"quantcheck/internal/machine"
 	"quantcheck/internal/metric"
 	"quantcheck/internal/quant"
@@ -276,7 +276,7 @@ func (s Summary) MarshalJSON() ([]byte, error) {
 			m[info.Key] = spread{v.Mean, v.Min, v.Max, v.Worst}
 		}
 	}
-	return json.Marshal(m)
+	return floatjson.Marshal(m)
 }
 
 // Has says whether the layer has numbers.

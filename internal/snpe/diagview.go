@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"quantcheck/internal/sheet"
 )
 
 // Profile is what snpe-diagview --csv_format_version 2 tells of a run.
@@ -141,7 +143,7 @@ func (p *Profile) finish(sums map[int]*moments) {
 // rounded times in four decimals. A standard deviation that is not there is empty.
 func WriteLayerStats(layers []LayerStat) []byte {
 	var b bytes.Buffer
-	w := csv.NewWriter(&b)
+	w := sheet.NewWriter(&b)
 	_ = w.Write([]string{"layer_id", "time_mean", "time_std", "message", "layer_name", "unit", "Percentage_of_Total_Time"}) // a buffer takes everything
 	total := 0.0
 	for _, l := range layers {
@@ -159,6 +161,6 @@ func WriteLayerStats(layers []LayerStat) []byte {
 			strconv.Itoa(l.ID), strconv.FormatFloat(mean, 'f', 0, 64), std, l.Message, l.Name, l.Unit, strconv.FormatFloat(share, 'f', -1, 64),
 		})
 	}
-	w.Flush()
+	_ = w.Flush()
 	return b.Bytes()
 }

@@ -8,6 +8,8 @@ import (
 	"math"
 	"strconv"
 	"strings"
+
+	"quantcheck/internal/sheet"
 )
 
 // LayerStat is a row of the seed's layer_stats.csv: a layer's time over the inferences of a profile.
@@ -52,7 +54,7 @@ func ReadLayerStats(data []byte) ([]LayerStat, error) {
 		if err != nil || err2 != nil || !(mean >= 0) || math.IsInf(mean, 0) || !(id >= 0 && id < 1e9) {
 			return nil, fmt.Errorf("layer_stats.csv, row %d: %q", n+2, strings.Join(row, ","))
 		}
-		s := LayerStat{ID: int(id), Mean: mean, Std: math.NaN(), Message: cell("message"), Name: LayerName(cell("layer_name")), Unit: cell("unit")}
+		s := LayerStat{ID: int(id), Mean: mean, Std: math.NaN(), Message: sheet.Plain(cell("message")), Name: LayerName(sheet.Plain(cell("layer_name"))), Unit: cell("unit")}
 		if v, err := strconv.ParseFloat(cell("time_std"), 64); err == nil {
 			s.Std = v
 		}

@@ -10,10 +10,9 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/goccy/go-yaml"
-
 	"quantcheck/internal/coco"
 	"quantcheck/internal/dataset"
+	"quantcheck/internal/yamltext"
 )
 
 // Detections is a data set of boxes (or masks of objects).
@@ -116,10 +115,18 @@ func readYOLO(dir, images string) (*Detections, error) {
 			return nil, err
 		}
 		found++
-		most = max(most, d.addLabels(id, width, height, string(text), filepath.Base(label)))
+		greatest, err := d.addLabels(id, width, height, string(text), filepath.Base(label))
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", labels, err)
+		}
+		most = max(most, greatest)
 	}
 	if found == 0 {
 		return nil, fmt.Errorf("%s is neither a data set with labels/*.txt nor a COCO JSON: no label belongs to any of the %d pictures", dir, len(pictures))
+	}
+	if len(d.Set.Annotations) == 0 && len(names) == 0 {
+		list := append(d.Problems.List(), "")
+		return nil, fmt.Errorf("%s: none of its %d label files has a usable label, and no classes are named (data.yaml, classes.txt). %s", dir, found, list[0])
 	}
 	files, err := filepath.Glob(filepath.Join(labels, "*.txt"))
 	if err != nil {
@@ -143,9 +150,13 @@ func readYOLO(dir, images string) (*Detections, error) {
 	return d, nil
 }
 
-// addLabels reads one label file and gives the greatest class, −1 if there is none.
-func (d *Detections) addLabels(image int64, width, height int, text, file string) int {
-	most := -1
+// mostRelative is the greatest number that can be a label of an object at the picture's edge, written carelessly; what is greater
+// is in pixels.
+const mostRelative = 2
+
+// addLabels reads one label file and gives the greatest class, −1 if there is none. A label in pixels is an error.
+func (d *Detections) addLabels(image int64, width, height int, text, file string) (most int, err error) {
+	most = -1
 	lines := bufio.NewScanner(strings.NewReader(text))
 	lines.Buffer(nil, 1<<20)
 	for number := 1; lines.Scan(); number++ {
@@ -158,7 +169,12 @@ func (d *Detections) addLabels(image int64, width, height int, text, file string
 		values := make([]float64, 0, len(fields)-1)
 		for _, f := range fields[1:] {
 			v, e := strconv.ParseFloat(f, 64)
-			if e != nil || v-v != 0 || v < -0.01 || v > 1.01 {
+			switch {
+			case e != nil || v-v != 0:
+				err = errors.Join(err, fmt.Errorf("%q", f))
+			case v > mostRelative:
+				return 0, fmt.Errorf("label %d of %s: %g is not within 0..1; labels are relative to the picture, not in pixels", number, file, v)
+			case v < -0.01 || v > 1.01:
 				err = errors.Join(err, fmt.Errorf("%q", f))
 			}
 			values = append(values, v)
@@ -190,7 +206,10 @@ func (d *Detections) addLabels(image int64, width, height int, text, file string
 		most = max(most, class)
 		d.Set.Annotations = append(d.Set.Annotations, a)
 	}
-	return most
+	if err := lines.Err(); err != nil {
+		return 0, fmt.Errorf("%s: %w", file, err)
+	}
+	return most, nil
 }
 
 // around is a polygon's box, and its area by the shoelace formula.
@@ -208,14 +227,17 @@ func around(p []float64) (box [4]float64, area float64) {
 func classNames(dir string) ([]string, error) {
 	for _, folder := range []string{dir, filepath.Dir(filepath.Clean(dir))} {
 		for _, file := range []string{"data.yaml", "dataset.yaml"} {
-			text, err := os.ReadFile(filepath.Join(folder, file))
-			if err != nil {
+			text, err := yamltext.ReadFile(filepath.Join(folder, file))
+			if errors.Is(err, os.ErrNotExist) {
 				continue
+			}
+			if err != nil {
+				return nil, err
 			}
 			var d struct {
 				Names any `yaml:"names"`
 			}
-			if err := yaml.Unmarshal(text, &d); err != nil {
+			if err := yamltext.Unmarshal(text, &d, false); err != nil {
 				return nil, fmt.Errorf("%s: %w", filepath.Join(folder, file), err)
 			}
 			if names, ok := namesOf(d.Names); ok {

@@ -92,7 +92,9 @@ func TestYOLO(t *testing.T) {
 		}
 	}
 	for says, files := range map[string]map[string]string{
-		"no label belongs": {"a.png": ""}, "holds no pictures": {"labels/a.txt": ""}, "only 1 classes are named": {"a.png": "", "a.txt": "3 0.5 0.5 0.1 0.1", "classes.txt": "cat\n"},
+		"no label belongs": {"a.png": ""}, "label 2 of a.txt: 312 is not within 0..1": {"a.png": "", "a.txt": "0 0.5 0.5 0.1 0.1\n0 312 40 20 20"},
+		"label 1 of a.txt: 64.5": {"a.png": "", "a.txt": "0 0.1 0.1 64.5 0.1 0.2 0.2"}, "2 label files has a usable label": {"a.png": "", "b.png": "", "a.txt": "", "b.txt": "\n\n"},
+		"within 0..1 and are left out: a.txt:1": {"a.png": "", "a.txt": "x 1 1 1 1"}, "without an area and are left out: a.txt:1": {"a.png": "", "a.txt": "0 0.5 0.5 0 0"}, "holds no pictures": {"labels/a.txt": ""}, "only 1 classes are named": {"a.png": "", "a.txt": "3 0.5 0.5 0.1 0.1", "classes.txt": "cat\n"},
 	} {
 		if _, err := ReadDetections(write(t, files), ""); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s: %v", says, err)
@@ -148,7 +150,9 @@ func FuzzLabels(f *testing.F) {
 	f.Add("0 nan 1e999 -1 2")
 	f.Fuzz(func(t *testing.T, text string) {
 		d := &Detections{Set: &coco.Dataset{}}
-		d.addLabels(1, 640, 480, text, "f")
+		if _, err := d.addLabels(1, 640, 480, text, "f"); err != nil {
+			return
+		}
 		for _, a := range d.Set.Annotations {
 			for _, v := range a.Box {
 				if v-v != 0 {

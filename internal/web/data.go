@@ -131,7 +131,7 @@ type num metric.Value
 
 // MarshalJSON writes what page.ts calls Num.
 func (n num) MarshalJSON() ([]byte, error) {
-	if !n.OK || math.IsInf(n.V, 0) {
+	if !n.OK || math.IsInf(n.V, 0) || math.IsNaN(n.V) {
 		return metric.Value(n).MarshalJSON()
 	}
 	return strconv.AppendFloat(nil, n.V, 'g', 5, 64), nil

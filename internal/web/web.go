@@ -13,10 +13,10 @@ import (
 	"compress/gzip"
 	"embed"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 
+	"quantcheck/internal/floatjson"
 	"quantcheck/internal/machine"
 	"quantcheck/internal/result"
 )
@@ -73,7 +73,11 @@ func Build(c Content) ([]byte, error) {
 	p.Images = pictures.urls
 	var packed bytes.Buffer
 	z := gzip.NewWriter(&packed)
-	if err := json.NewEncoder(z).Encode(p); err != nil {
+	data, err := floatjson.Marshal(p)
+	if err != nil {
+		return nil, fmt.Errorf("page: %w", err)
+	}
+	if _, err := z.Write(data); err != nil {
 		return nil, fmt.Errorf("page: %w", err)
 	}
 	if err := z.Close(); err != nil {

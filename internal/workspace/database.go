@@ -3,7 +3,6 @@ package workspace
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,6 +13,7 @@ import (
 
 	_ "modernc.org/sqlite" // database/sql finds the driver by its name
 
+	"quantcheck/internal/floatjson"
 	"quantcheck/internal/metric"
 	"quantcheck/internal/quant"
 	"quantcheck/internal/result"
@@ -161,7 +161,7 @@ func (r *rows) text() string {
 }
 
 func (w *writer) json(v any) string {
-	b, err := json.Marshal(v)
+	b, err := floatjson.Marshal(v)
 	if err != nil && w.err == nil {
 		w.err = err
 	}

@@ -8,12 +8,13 @@ import (
 	"fmt"
 	"time"
 
+	"quantcheck/internal/floatjson"
 	"quantcheck/internal/result"
 )
 
 // AddExploration stores an exploration and gives it its number.
 func (s *Store) AddExploration(ctx context.Context, e *result.Explored) error {
-	data, err := json.Marshal(e)
+	data, err := floatjson.Marshal(e)
 	if err != nil {
 		return fmt.Errorf("store the exploration: %w", err)
 	}

@@ -2,14 +2,13 @@
 package workspace
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 
 	"quantcheck/internal/file"
+	"quantcheck/internal/floatjson"
 	"quantcheck/internal/variant"
 )
 
@@ -66,14 +65,11 @@ func WriteFrom(path string, r io.Reader) error {
 	})
 }
 
-// WriteJSON writes a value as indented JSON, its maps sorted.
+// WriteJSON writes a value as indented JSON, its maps sorted; numbers that are none are null.
 func WriteJSON(path string, value any) error {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetIndent("", "  ")
-	e.SetEscapeHTML(false)
-	if err := e.Encode(value); err != nil {
+	text, err := floatjson.Text(value, "  ")
+	if err != nil {
 		return err
 	}
-	return WriteFile(path, b.Bytes())
+	return WriteFile(path, text)
 }
