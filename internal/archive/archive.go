@@ -6,25 +6,19 @@ package archive
 
 import (
 	"archive/tar"
-	"bufio"
-	"bytes"
-	"compress/bzip2"
-	"compress/gzip"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml"
-	"github.com/ulikunitz/xz"
 
 	"quantcheck/internal/dataset"
-	"quantcheck/internal/file"
 )
 
 // Is says whether a file's name is that of an archive.
@@ -90,23 +84,17 @@ type Head struct {
 	} `json:"metadata"`
 }
 
-const (
-	configMost  = 4 << 20
-	modelMost   = 8 << 30
-	membersMost = 1000
-)
-
 // Open reads an archive's configuration.
 func Open(name string) (*Archive, error) {
 	a := &Archive{Path: name}
 	found := false
-	err := a.each(func(h *tar.Header, r io.Reader) (bool, error) {
+	err := a.each(context.Background(), func(h *tar.Header, r io.Reader) (bool, error) {
 		if path.Clean(h.Name) != "config.json" {
 			return true, nil
 		}
-		data, err := io.ReadAll(io.LimitReader(r, configMost+1))
-		if err == nil && len(data) > configMost {
-			err = errors.New("config.json has more than 4 MiB")
+		data, err := io.ReadAll(io.LimitReader(r, MaxConfig+1))
+		if err == nil && len(data) > MaxConfig {
+			err = errors.New("config.json has more than 4 MiB, which is the limit")
 		}
 		if err != nil {
 			return false, err
@@ -126,88 +114,6 @@ func Open(name string) (*Archive, error) {
 		return nil, fmt.Errorf("%s: its config.json names no model (model.metadata.path)", name)
 	}
 	return a, nil
-}
-
-// each goes through the members until use says to stop.
-func (a *Archive) each(use func(h *tar.Header, r io.Reader) (more bool, err error)) error {
-	f, err := os.Open(a.Path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	b := bufio.NewReaderSize(f, 1<<16)
-	head, err := b.Peek(6)
-	if err != nil {
-		return errors.New("it is empty or too short for an archive")
-	}
-	var r io.Reader = b
-	switch {
-	case bytes.HasPrefix(head, []byte("\xfd7zXZ\x00")):
-		if r, err = (xz.ReaderConfig{DictCap: 1 << 26}).NewReader(b); err != nil {
-			return err
-		}
-	case bytes.HasPrefix(head, []byte("\x1f\x8b")):
-		if r, err = gzip.NewReader(b); err != nil {
-			return err
-		}
-	case bytes.HasPrefix(head, []byte("BZh")):
-		r = bzip2.NewReader(b)
-	}
-	t := tar.NewReader(r)
-	for n := 0; ; n++ {
-		h, err := t.Next()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if n == membersMost {
-			return fmt.Errorf("it has more than %d members", membersMost)
-		}
-		if h.Typeflag != tar.TypeReg {
-			continue
-		}
-		more, err := use(h, t)
-		if err != nil || !more {
-			return err
-		}
-	}
-}
-
-// Extract writes the model, and files of its weights that lie beside it, into a folder and gives the model's path.
-func (a *Archive) Extract(dir string) (string, error) {
-	wanted := path.Clean(a.Config.Model.Metadata.Path)
-	if !filepath.IsLocal(wanted) {
-		return "", fmt.Errorf("%s: the model's path %q leads out of it", a.Path, wanted)
-	}
-	model := ""
-	left := int64(modelMost)
-	err := a.each(func(h *tar.Header, r io.Reader) (bool, error) {
-		name := path.Clean(h.Name)
-		beside := path.Dir(name) == path.Dir(wanted) && name != wanted && strings.HasPrefix(path.Base(name), strings.TrimSuffix(path.Base(wanted), path.Ext(wanted)))
-		if name != wanted && !beside {
-			return true, nil
-		}
-		to := filepath.Join(dir, path.Base(name))
-		if name == wanted {
-			model = to
-		}
-		return true, file.Write(to, func(f *os.File) error {
-			n, err := io.Copy(f, io.LimitReader(r, left+1))
-			if left -= n; err == nil && left < 0 {
-				err = errors.New("it unpacks to more than 8 GiB")
-			}
-			return err
-		})
-	})
-	if err != nil {
-		return "", fmt.Errorf("%s: %w", a.Path, err)
-	}
-	if model == "" {
-		return "", fmt.Errorf("%s: its config.json names the model %q, which is not in it", a.Path, wanted)
-	}
-	return model, nil
 }
 
 // Describe writes what the archive says of pictures and outputs into a description. Thresholds of its heads are for people,

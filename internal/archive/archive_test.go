@@ -84,7 +84,7 @@ func TestArchivesDescribeInputsAndHeads(t *testing.T) {
 			}
 		}
 		dir := t.TempDir()
-		model, err := a.Extract(dir)
+		model, err := a.Extract(t.Context(), dir)
 		if err != nil || filepath.Base(model) != "m.onnx" {
 			t.Fatal(err, model)
 		}
@@ -126,14 +126,14 @@ func TestArchivesThatAreNone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := a.Extract(dir); err == nil || !strings.Contains(err.Error(), "leads out") {
+	if _, err := a.Extract(t.Context(), dir); err == nil || !strings.Contains(err.Error(), "leads out") {
 		t.Errorf("%v", err)
 	}
 	a, err = Open(pack(t, filepath.Join(dir, "absent.tar"), map[string]string{"config.json": config}, "config.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := a.Extract(dir); err == nil || !strings.Contains(err.Error(), "not in it") {
+	if _, err := a.Extract(t.Context(), dir); err == nil || !strings.Contains(err.Error(), "not in it") {
 		t.Errorf("%v", err)
 	}
 }

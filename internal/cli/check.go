@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -40,7 +41,7 @@ type inputFlags struct {
 }
 
 // openModel gives the path of the ONNX model: an NN archive's is unpacked into the workspace, models_onnx/<name>/.
-func openModel(model, name, out string) (path, cleanName string, err error) {
+func openModel(ctx context.Context, model, name, out string) (path, cleanName string, err error) {
 	if !archive.Is(model) {
 		return model, workspace.ModelName(name, model), nil
 	}
@@ -52,7 +53,7 @@ func openModel(model, name, out string) (path, cleanName string, err error) {
 		name = archive.Stem(model)
 	}
 	cleanName = workspace.ModelName(name, model)
-	if path, err = a.Extract(workspace.Folder(out).ModelONNX(cleanName, "")); err != nil {
+	if path, err = a.Extract(ctx, workspace.Folder(out).ModelONNX(cleanName, "")); err != nil {
 		return "", "", usageError{err}
 	}
 	if !strings.EqualFold(filepath.Ext(path), ".onnx") {
@@ -197,7 +198,7 @@ type checkCmd struct {
 	Bare         bool     `hidden:"" help:"Make the inferences only, for benchmarks."`
 }
 
-func (c *checkCmd) spec() (result.Spec, error) {
+func (c *checkCmd) spec(ctx context.Context) (result.Spec, error) {
 	input, err := c.Input.description(c.Model)
 	if err != nil {
 		return result.Spec{}, err
@@ -206,7 +207,7 @@ func (c *checkCmd) spec() (result.Spec, error) {
 	if err != nil {
 		return result.Spec{}, err
 	}
-	model, name, err := openModel(c.Model, c.Name, c.Out)
+	model, name, err := openModel(ctx, c.Model, c.Name, c.Out)
 	if err != nil {
 		return result.Spec{}, err
 	}
@@ -277,7 +278,7 @@ func boundGarbage(memoryMiB int) (undo func()) {
 }
 
 func (c *checkCmd) Run(con *console) error {
-	spec, err := c.spec()
+	spec, err := c.spec(con.ctx)
 	if err != nil {
 		return err
 	}

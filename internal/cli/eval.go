@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -50,7 +51,7 @@ func (evalCmd) Help() string {
 	return "Scores the float model and every variant on the same pictures, alike, and shows what quantization costs in the task's own score. Scores of detections are pycocotools' twelve numbers. It writes results/<model>.json for each model as the seed tool does, results/results.csv, and the page."
 }
 
-func (c *evalCmd) spec() (result.EvalSpec, eval.Config, error) {
+func (c *evalCmd) spec(ctx context.Context) (result.EvalSpec, eval.Config, error) {
 	fail := func(err error) (result.EvalSpec, eval.Config, error) {
 		return result.EvalSpec{}, eval.Config{}, err
 	}
@@ -88,7 +89,7 @@ func (c *evalCmd) spec() (result.EvalSpec, eval.Config, error) {
 	if c.Limit < 0 {
 		return fail(usagef("--limit %d: a number of pictures is not negative", c.Limit))
 	}
-	model, name, err := openModel(c.Model, c.Name, c.Out)
+	model, name, err := openModel(ctx, c.Model, c.Name, c.Out)
 	if err != nil {
 		return fail(err)
 	}
@@ -106,7 +107,7 @@ func (c *evalCmd) spec() (result.EvalSpec, eval.Config, error) {
 }
 
 func (c *evalCmd) Run(con *console) error {
-	spec, config, err := c.spec()
+	spec, config, err := c.spec(con.ctx)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -54,7 +55,7 @@ func (exploreCmd) Help() string {
 	return "Says where a quantized model loses its score, finds the smallest change that brings it back, and says what that costs. Every third picture is held out: it takes no part in the search, and what is found is scored on it too. Status 3: the target is out of reach, or nothing could be searched."
 }
 
-func (c *exploreCmd) spec() (result.ExploreSpec, eval.Config, error) {
+func (c *exploreCmd) spec(ctx context.Context) (result.ExploreSpec, eval.Config, error) {
 	e := evalCmd{
 		Model: c.Model, Task: c.Task, Data: c.Data, Images: c.Images, Calib: c.Calib, Limit: c.Limit, Variant: []string{"w8a8"}, Out: c.Out, Name: c.Name,
 		Decoder: c.Decoder, Conf: -1, NmsIou: -1, MaxDet: -1, Input: c.Input, Engine: c.ORT, HTP: c.HTP, Memory: c.Memory,
@@ -75,7 +76,7 @@ func (c *exploreCmd) spec() (result.ExploreSpec, eval.Config, error) {
 	if err != nil {
 		return result.ExploreSpec{}, eval.Config{}, err
 	}
-	spec, config, err := e.spec()
+	spec, config, err := e.spec(ctx)
 	c.Input.notes = e.Input.notes
 	return result.ExploreSpec{
 		EvalSpec: spec, Target: target, Seconds: c.Budget.Seconds(), Chip: c.Soc, Fixed: c.Variant != "", Apply: c.Apply,
@@ -96,7 +97,7 @@ func share(text string) (float64, error) {
 }
 
 func (c *exploreCmd) Run(con *console) error {
-	spec, config, err := c.spec()
+	spec, config, err := c.spec(con.ctx)
 	if err != nil {
 		return err
 	}
