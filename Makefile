@@ -9,7 +9,7 @@ ORT := $(THIRD)/.package-lock.json
 BIN := bin/quantcheck
 PAGE := internal/web/dist/index.html
 
-.PHONY: docs build deps test soak race check bench fuzz demo clean proto
+.PHONY: docs types build deps test soak race check bench fuzz demo clean proto
 
 build: $(ORT) $(PAGE)
 	go build -trimpath -o $(BIN) ./cmd/quantcheck
@@ -43,7 +43,7 @@ check: $(ORT) $(PAGE)
 	GOOS=linux GOARCH=arm64 go vet ./...
 	$(LINT) staticcheck ./...
 	$(LINT) golangci-lint run ./...
-	go test ./internal/layers
+	go test ./internal/layers ./tools/pagetypes
 	cd ui && npm run --silent check
 
 bench: build bench/.venv/done bench/.venv/aimet/done
@@ -90,6 +90,10 @@ demo: build
 # The pages of docs that are made from the program.
 docs:
 	go run ./tools/docs
+
+# The page's TypeScript types, made from the Go types of its data.
+types:
+	go run ./tools/pagetypes
 
 # Only after a change of onnx.proto; needs protoc and protoc-gen-go v1.36.12.
 proto:

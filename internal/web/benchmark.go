@@ -14,8 +14,6 @@ import (
 	"quantcheck/internal/result"
 )
 
-// The types below are those of ui/src/device.ts.
-
 // benchmark is a DLC on a device.
 type benchmark struct {
 	Name     string   `json:"name"`
@@ -113,7 +111,7 @@ type band struct {
 // count is a value in nine significant digits, for what is counted or added up.
 type count metric.Value
 
-// MarshalJSON writes what page.ts calls Num.
+// MarshalJSON writes what the page calls Num.
 func (c count) MarshalJSON() ([]byte, error) {
 	if !c.OK || math.IsInf(c.V, 0) {
 		return metric.Value(c).MarshalJSON()

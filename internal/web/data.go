@@ -16,9 +16,8 @@ import (
 	"quantcheck/internal/result"
 )
 
-// The types below are those of ui/src/page.ts.
-
-type page struct {
+// Page is the page's data. `make types` writes ui/src/data.ts, the TypeScript types of it and of all that it consists of.
+type Page struct {
 	Tool     string       `json:"tool"`
 	Problems []string     `json:"problems"`
 	Metrics  []metricInfo `json:"metrics"`
@@ -30,8 +29,8 @@ type page struct {
 	Estimates   []estimate   `json:"estimates"`
 	Timed       []timed      `json:"timed"`
 
-	Explorations []*result.Explored `json:"explorations"` // as they are; ui/src/explore.ts has their types
-	Benchmarks   []benchmark        `json:"benchmarks"`
+	Explorations []result.Explored `json:"explorations"` // as they are stored, with no list missing
+	Benchmarks   []benchmark       `json:"benchmarks"`
 }
 
 type metricInfo struct {
@@ -76,32 +75,32 @@ type layers struct {
 }
 
 type variant struct {
-	Name        string                    `json:"name"`
-	Text        string                    `json:"text"`
-	Verdict     string                    `json:"verdict"`
-	Sources     string                    `json:"sources"`
-	Notes       []string                  `json:"notes"`
-	Tips        []string                  `json:"tips"`
-	Diverges    int                       `json:"diverges"`
-	Birth       string                    `json:"birth"`
-	Counts      map[result.Status]int     `json:"counts"`
-	Status      []result.Status           `json:"status"`
-	Reason      map[int]string            `json:"reason"`
-	Encoding    []*encoding               `json:"encoding"`
-	Accumulated map[string]spread         `json:"accumulated"`
-	Local       map[string]spread         `json:"local"`
-	Weights     map[string][]num          `json:"weights"`
-	Activations map[string][]num          `json:"activations"`
-	Share       []num                     `json:"share"`
-	Samples     [][]num                   `json:"samples"` // SQNR of each sample, by layer
-	Histogram   map[int]*result.Histogram `json:"histogram"`
-	Whole       []whole                   `json:"whole"`
-	Against     string                    `json:"against"` // the variant's twin: the same encodings, computed otherwise; "": none
-	Twin        map[string]spread         `json:"twin"`    // against it, by layer
-	LocalTwin   map[string]spread         `json:"local twin"`
-	Apart       []num                     `json:"apart"` // share of values more than a step apart; empty without a twin
-	OnCPU       []int                     `json:"onCPU"`
-	Operators   []report.Operator         `json:"operators"`
+	Name        string                   `json:"name"`
+	Text        string                   `json:"text"`
+	Verdict     string                   `json:"verdict"`
+	Sources     string                   `json:"sources"`
+	Notes       []string                 `json:"notes"`
+	Tips        []string                 `json:"tips"`
+	Diverges    int                      `json:"diverges"`
+	Birth       string                   `json:"birth"`
+	Counts      map[result.Status]int    `json:"counts"`
+	Status      []result.Status          `json:"status"`
+	Reason      map[int]string           `json:"reason"`
+	Encoding    []*encoding              `json:"encoding"`
+	Accumulated map[string]spread        `json:"accumulated"`
+	Local       map[string]spread        `json:"local"`
+	Weights     map[string][]num         `json:"weights"`
+	Activations map[string][]num         `json:"activations"`
+	Share       []num                    `json:"share"`
+	Samples     [][]num                  `json:"samples" ts:"(Num[] | null)[]"` // SQNR of each sample, by layer
+	Histogram   map[int]result.Histogram `json:"histogram"`
+	Whole       []whole                  `json:"whole"`
+	Against     string                   `json:"against"` // the variant's twin: the same encodings, computed otherwise; "": none
+	Twin        map[string]spread        `json:"twin"`    // against it, by layer
+	LocalTwin   map[string]spread        `json:"local twin"`
+	Apart       []num                    `json:"apart"` // share of values more than a step apart; empty without a twin
+	OnCPU       []int                    `json:"onCPU"`
+	Operators   []report.Operator        `json:"operators"`
 }
 
 type encoding struct {
@@ -129,7 +128,7 @@ type whole struct {
 // num is a metric's value in five significant digits.
 type num metric.Value
 
-// MarshalJSON writes what page.ts calls Num.
+// MarshalJSON writes what the page calls Num.
 func (n num) MarshalJSON() ([]byte, error) {
 	if !n.OK || math.IsInf(n.V, 0) || math.IsNaN(n.V) {
 		return metric.Value(n).MarshalJSON()
@@ -208,8 +207,8 @@ func describe(r *result.Run) run {
 func describeVariant(r *result.Run, v *result.Variant) variant {
 	d := variant{
 		Name: v.Spec.Name, Text: report.Describe(v.Spec), Verdict: report.Verdict(r, v), Sources: report.Sources(r, v),
-		Notes: slices.Concat([]string{}, report.Container(r, v), report.Emulation(r, v), report.InputNotes(r, v)), Tips: append([]string{}, report.Tips(r, v)...),
-		Diverges: v.Diverges, Birth: string(v.Birth), Counts: v.Counts, Reason: map[int]string{}, Histogram: map[int]*result.Histogram{},
+		Notes: list(slices.Concat(report.Container(r, v), report.Emulation(r, v), report.InputNotes(r, v))), Tips: append([]string{}, report.Tips(r, v)...),
+		Diverges: v.Diverges, Birth: string(v.Birth), Counts: v.Counts, Reason: map[int]string{}, Histogram: map[int]result.Histogram{},
 		Accumulated: map[string]spread{}, Local: map[string]spread{}, Weights: map[string][]num{}, Activations: map[string][]num{}, Whole: []whole{},
 		Twin: map[string]spread{}, LocalTwin: map[string]spread{}, Apart: []num{}, OnCPU: []int{}, Operators: append([]report.Operator{}, report.Operators(r, v)...),
 	}
@@ -235,7 +234,7 @@ func describeVariant(r *result.Run, v *result.Variant) variant {
 		}
 		d.Share = append(d.Share, share)
 		if l.Histogram != nil {
-			d.Histogram[k] = l.Histogram
+			d.Histogram[k] = *l.Histogram
 		}
 		var samples []num
 		for _, s := range l.Samples {

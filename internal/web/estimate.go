@@ -12,8 +12,6 @@ import (
 	"quantcheck/internal/result"
 )
 
-// The types below are those of ui/src/time.ts.
-
 type estimate struct {
 	ID      int64    `json:"id"`
 	Name    string   `json:"name"`

@@ -12,36 +12,28 @@ import (
 	"quantcheck/internal/result"
 )
 
-// The types below are those of ui/src/scores.ts.
-
 type evaluation struct {
-	ID        int64        `json:"id"`
-	Name      string       `json:"name"`
-	Started   string       `json:"started"`
-	Seconds   float64      `json:"seconds"`
-	Inference float64      `json:"inference"`
-	Task      result.Task  `json:"task"`
-	Data      string       `json:"data"`
-	Reading   string       `json:"reading"`
-	Model     string       `json:"model"`
-	Engine    string       `json:"engine"`
-	Story     []string     `json:"story"`
-	Notes     []string     `json:"notes"`
-	Columns   []scoreTitle `json:"columns"`
-	Classes   []string     `json:"classes"`
-	Colours   []string     `json:"colours"` // of the classes in masks; empty without masks
-	Models    []scored     `json:"models"`
-	Pictures  []picture    `json:"pictures"`
-	Of        int          `json:"of"` // how many pictures the evaluation has
+	ID        int64           `json:"id"`
+	Name      string          `json:"name"`
+	Started   string          `json:"started"`
+	Seconds   float64         `json:"seconds"`
+	Inference float64         `json:"inference"`
+	Task      result.Task     `json:"task"`
+	Data      string          `json:"data"`
+	Reading   string          `json:"reading"`
+	Model     string          `json:"model"`
+	Engine    string          `json:"engine"`
+	Story     []string        `json:"story"`
+	Notes     []string        `json:"notes"`
+	Columns   []result.Column `json:"columns"`
+	Classes   []string        `json:"classes"`
+	Colours   []string        `json:"colours"` // of the classes in masks; empty without masks
+	Models    []scoredModel   `json:"models"`
+	Pictures  []picture       `json:"pictures"`
+	Of        int             `json:"of"` // how many pictures the evaluation has
 }
 
-type scoreTitle struct {
-	Key    string `json:"key"`
-	Title  string `json:"title"`
-	Higher bool   `json:"higher"`
-}
-
-type scored struct {
+type scoredModel struct {
 	Name    string `json:"name"`
 	Label   string `json:"label"` // unique in the workspace
 	Text    string `json:"text"`
@@ -56,8 +48,8 @@ type scored struct {
 	FPS     num    `json:"fps"`
 	ByClass []num  `json:"byClass"`
 	// Recall and Precision are the curve's points.
-	Recall    []num `json:"recall"`
-	Precision []num `json:"precision"`
+	Recall    []num `json:"recall" ts:"number[]"`
+	Precision []num `json:"precision" ts:"number[]"`
 	// LayerError is the mean over the layers of their SQNR in the latest check of the same variant of the same model.
 	LayerError     num    `json:"layerError"`
 	LayerErrorFrom string `json:"layerErrorFrom"`
@@ -90,11 +82,8 @@ func describeEvaluation(e *result.Evaluation, c Content, a *album) evaluation {
 	d := evaluation{
 		ID: e.ID, Name: e.Name, Started: e.Started.UTC().Format(minute), Seconds: e.Seconds, Inference: e.Inference,
 		Task: e.Task, Data: e.Data, Reading: e.Reading, Model: e.Model.Path, Engine: "ONNX Runtime " + e.ONNXRuntime + ", " + e.Machine.CPU,
-		Story: story(e), Notes: slices.Concat([]string{}, e.Problems, e.Warnings),
-		Columns: []scoreTitle{}, Classes: append([]string{}, e.Classes...), Models: []scored{}, Of: len(e.Pictures),
-	}
-	for _, one := range e.Columns {
-		d.Columns = append(d.Columns, scoreTitle(one))
+		Story: story(e), Notes: list(slices.Concat(e.Problems, e.Warnings)),
+		Columns: append([]result.Column{}, e.Columns...), Classes: append([]string{}, e.Classes...), Models: []scoredModel{}, Of: len(e.Pictures),
 	}
 	for i := range e.Models {
 		d.Models = append(d.Models, describeScored(e, &e.Models[i], c.Runs))
@@ -105,8 +94,8 @@ func describeEvaluation(e *result.Evaluation, c Content, a *album) evaluation {
 	return d
 }
 
-func describeScored(e *result.Evaluation, m *result.EvalModel, runs []*result.Run) scored {
-	d := scored{
+func describeScored(e *result.Evaluation, m *result.EvalModel, runs []*result.Run) scoredModel {
+	d := scoredModel{
 		Name: m.Name, Label: cmp.Or(m.File, e.Name+" "+m.Name), Text: "the model as it is", Float: m.Spec == nil, Scores: nums(m.Scores), Drop: num(m.Drop),
 		Share: num(m.Agree.Share), SQNR: num(m.Agree.SQNR), Cos: num(m.Agree.Cos), Bytes: m.Bytes, FPS: num(m.FPS), ByClass: nums(m.ByClass),
 		Recall: []num{}, Precision: []num{},

@@ -24,8 +24,8 @@ type picture struct {
 	Differs []num  `json:"differs"`
 	// Truth and Found hold boxes as numbers, seven for each: x, y, width, height, class, score in thousandths and kind,
 	// an index into kinds.
-	Truth     []num    `json:"truth"`
-	Found     [][]num  `json:"found"`
+	Truth     []num    `json:"truth" ts:"number[]"`
+	Found     [][]num  `json:"found" ts:"number[][]"`
 	TruthMask string   `json:"truthMask"`
 	Masks     []string `json:"masks"`
 	Changed   []string `json:"changed"`

@@ -1,24 +1,7 @@
-// Benchmarks of DLCs on devices, as internal/web/benchmark.go writes them.
-import { clean, show, value, type Num } from './page'
+// Benchmarks of DLCs on devices.
+import { clean, show, value } from './page'
 import { percent, whole } from './time'
-
-/** Columns: the profile's rows, then the model's layers that have none in it. */
-export interface Rows {
-  name: string[]; layer: string[]; op: string[]; cycles: Num[]; std: Num[]; share: Num[]; estimated: Num[]; times: Num[]
-  sqnr: Num[]; cosine: Num[]; noise: Num[]; apart: Num[]; twin: Num[]; corner: number[]
-}
-/** Columns over the samples, in seconds; the bands are the steps. */
-export interface Watched {
-  at: Num[]; power: Num[]; hot: Num[]; memory: Num[]; cpu: Num[]; dsp: Num[]
-  bands: { step: string; from: Num; to: Num; finished: string; samples: number }[]; missing: string[]
-}
-export interface Benchmark {
-  name: string; dlc: string; device: string; tool: string; finished: string; verdict: string; apart: boolean; said: string[]; notes: string[]
-  bounds: { much: Num; under: Num }; corners: { title: string; advice: string; rows: number[] }[]; layers: Rows
-  ops: { op: string; layers: number; measured: Num; estimated: Num; times: Num }[]
-  averages: { name: string; unit: string; value: Num; times: number }[]
-  watched: Watched; parts: number; run: number; variant: number; inRun: number[]; unit: string; soc: string; against: string; from: string
-}
+import type { Benchmark, DeviceLayers, Num } from './data'
 
 /** The corners' colours; what is in none is neither slow nor wrong. */
 const colours: Record<string, string> = { 'slow and wrong': '#d55e00', 'slow and harmless': '#0072b2', 'cheap and wrong': '#cc79a7' }
@@ -29,7 +12,7 @@ export function cornerColour(b: Benchmark, corner: number): string {
 }
 
 /** Whether anything is known of a row's error. */
-export function judged(l: Rows, i: number): boolean {
+export function judged(l: DeviceLayers, i: number): boolean {
   return value(l.sqnr[i]) !== null || value(l.noise[i]) !== null
 }
 
@@ -41,7 +24,7 @@ export function cornerText(b: Benchmark, i: number): string {
   return judged(l, i) ? harmless.title : 'cheap'
 }
 
-export function rowName(l: Rows, i: number): string {
+export function rowName(l: DeviceLayers, i: number): string {
   return l.name[i] || l.layer[i]
 }
 

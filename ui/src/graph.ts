@@ -1,6 +1,6 @@
 // The graph's layout: layers, or blocks of layers of one name prefix, placed by dagre.
 import dagre from '@dagrejs/dagre'
-import type { Layers } from './page'
+import type { Layers } from './data'
 
 export interface Box { x: number; y: number; w: number; h: number; layers: number[]; label: string }
 export interface Edge { from: number; to: number; points: [number, number][] }

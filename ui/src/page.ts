@@ -1,38 +1,5 @@
-// The page's data, as internal/web writes it: columns over the layers of a run, numbers in text, gzip, base64.
-import type { Benchmark } from './device'
-import type { Exploration } from './explore'
-import type { Cycles, Evaluation } from './scores'
-import type { Estimate, Timed } from './time'
-
-export interface Metric { key: string; title: string; unit: string; higher: boolean; log: boolean }
-export interface Spread { mean: Num[]; min: Num[]; max: Num[]; worst: number[] }
-/** null: not defined; strings stand for infinite values. */
-export type Num = number | null | 'inf' | '-inf'
-export interface Histogram { min: number; max: number; float: number[]; variant: number[]; clipped: Num }
-export interface Encoding { bits: number; scale: number; offset: number; min: number; max: number; symmetric: boolean }
-export interface Variant {
-  name: string; text: string; verdict: string; sources: string; notes: string[]; tips: string[]
-  diverges: number; birth: string; counts: Record<string, number>
-  status: string[]; reason: Record<string, string>; encoding: (Encoding | null)[]
-  accumulated: Record<string, Spread>; local: Record<string, Spread>
-  weights: Record<string, Num[]>; activations: Record<string, Num[]>
-  share: Num[]; samples: (Num[] | null)[]; histogram: Record<string, Histogram>
-  whole: { layer: number; weights: Num; activations: Num }[]
-  against: string; twin: Record<string, Spread>; 'local twin': Record<string, Spread>; apart: Num[]; onCPU: number[]
-  operators: { op: string; layers: number; mean_steps: Num; max_steps: Num; apart: Num }[]
-}
-export interface Layers {
-  name: string[]; node: string[]; op: string[]; dtype: string[]; shape: number[][]; inputs: number[][]; outputs: number[]
-}
-export interface Run {
-  id: number; name: string; started: string; seconds: number; model: string; opset: number; input: string; engine: string
-  diverge: number; samples: { name: string; picture: string }[]; calibration: string; localSamples: number
-  warnings: string[]; layers: Layers; variants: Variant[]
-}
-export interface Page {
-  tool: string; problems: string[]; metrics: Metric[]; runs: Run[]; evaluations: Evaluation[]; cycles: Cycles[]; images: string[]
-  estimates: Estimate[]; timed: Timed[]; explorations: Exploration[]; benchmarks: Benchmark[]
-}
+// The page's data, whose types are in data.ts: columns over the layers of a run, numbers in text, gzip, base64.
+import type { Num, Page, Spread, Variant } from './data'
 
 /** What is looked at in the runs; it outlives the view. */
 export interface Look { run: number; variant: number; metric: string; scope: Scope; layer: number }

@@ -1,24 +1,6 @@
-// Evaluations and device profiles, as internal/web/evaluation.go and gallery.go write them.
-import { clean, show, value, type Num } from './page'
-
-export interface Column { key: string; title: string; higher: boolean }
-export interface Counts { kept: number; moved: number; other: number; lost: number; new: number }
-export interface Scored {
-  name: string; label: string; text: string; float: boolean; scores: Num[]; drop: Num; share: Num; boxes: Counts | null
-  sqnr: Num; cosine: Num; bytes: number; fps: Num; byClass: Num[]; recall: number[]; precision: number[]
-  layerError: Num; layerErrorFrom: string
-}
-export interface Picture {
-  name: string; width: number; height: number; image: number; differs: Num[]; truth: number[]; found: number[][]
-  truthMask: string; masks: string[]; changed: string[]; inMasks: number[]
-}
-export interface Evaluation {
-  id: number; name: string; started: string; seconds: number; inference: number
-  task: 'detection' | 'segmentation' | 'depth' | 'classification' | 'agreement'
-  data: string; reading: string; model: string; engine: string; story: string[]; notes: string[]
-  columns: Column[]; classes: string[]; colours: string[]; models: Scored[]; pictures: Picture[]; of: number
-}
-export interface Cycles { model: string; unit: string; id: number[]; name: string[]; mean: Num[]; std: Num[]; share: Num[] }
+// Evaluations and device profiles.
+import { clean, show, value } from './page'
+import type { Evaluation, Num, ScoredModel } from './data'
 
 export interface Box { x: number; y: number; w: number; h: number; class: number; score: number; kind: number }
 
@@ -70,8 +52,8 @@ export function dropColour(share: number | null): string {
 export interface Point { label: string; text: string; x: number; y: number; colour: number }
 
 /** The models of all evaluations with the same first score; of one that was evaluated again the latest. */
-export function workspaceModels(list: Evaluation[], key: string | undefined): { e: Evaluation; m: Scored }[] {
-  const latest = new Map<string, { e: Evaluation; m: Scored }>()
+export function workspaceModels(list: Evaluation[], key: string | undefined): { e: Evaluation; m: ScoredModel }[] {
+  const latest = new Map<string, { e: Evaluation; m: ScoredModel }>()
   for (const e of list) if (e.columns[0]?.key === key) for (const m of e.models) latest.set(m.label, { e, m })
   return [...latest.values()]
 }

@@ -1,25 +1,6 @@
-// Estimates of the time on the DSP, as internal/web/estimate.go writes them.
-import type { Num, Page } from './page'
+// Estimates of the time on the DSP.
 import { value } from './page'
-
-export type Kind = 'operator' | 'input' | 'output' | 'idle'
-export interface Costs {
-  kind: Kind[]; name: string[]; op: string[]; added: number[]; cycles: number[]; share: Num[]
-  hmx: number[]; hvx: number[]; dma: number[]; scalar: number[]; dram: number[]; macs: (number | null)[]; events: number[]
-}
-/** One lane for each thread; the events are sorted by lane, then by start, which counts from the one before in its lane. */
-export interface Lanes {
-  name: string[]; unit: string[]; events: number[]
-  start: number[]; dur: number[]; layer: number[]; op: number[]; on: number[]; dram: number[]; vtcm: number[]
-  ops: string[]; end: number; mhz: number
-}
-export interface Estimate {
-  id: number; name: string; variant: string; path: string; started: string; tool: string
-  verdict: string; goes: string; model: string; notes: string[]
-  cycles: number; lower: number; upper: number; us: number; usLower: number; usUpper: number; ddr: number
-  layers: Costs; lanes: Lanes
-}
-export interface Timed { run: number; variant: number; estimate: number; layer: number[] }
+import type { Estimate, Page, Timed } from './data'
 
 export const units = ['scalar', 'HMX', 'HVX', 'DMA']
 

@@ -1,7 +1,7 @@
 // A timeline's pixels. A lane is one row of pixels, which the canvas stretches: a frame costs the events in sight and the
 // pixels, however many events fall into one of them.
 import { series } from './colour'
-import type { Estimate, Lanes } from './time'
+import type { Estimate, Lanes } from './data'
 
 /** Events with absolute times. first and last bound each lane's; reach is the latest end in a lane up to an event. */
 export interface Events { start: Float64Array; end: Float64Array; reach: Float64Array; first: number[]; last: number[]; still: number }
