@@ -19,7 +19,7 @@ import (
 // that of docs/architecture.md.
 var rooms = []string{
 	"yamltext", "floatjson", "sheet",
-	"process", "scratch", "file", "spell", "tensor", "machine", "variant", "onnx/onnxpb", "abi", "dlc", "snpe", "cost",
+	"process", "scratch", "lock", "file", "spell", "tensor", "machine", "variant", "onnx/onnxpb", "abi", "dlc", "snpe", "cost",
 	"quant", "metric", "coco", "search", "jpeg", "onnx", "onnxruntime", "qnn", "qnn/compose", "dataset", "device", "device/local", "device/ssh", "device/adb", "device/again", "device/monitor", "device/facts", "connect", "board", "archive",
 	"runner", "runner/ort", "runner/worker",
 	"truth", "calib", "qdq", "rewrite", "decode", "runner/htp", "runner/dlc",

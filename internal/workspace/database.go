@@ -9,7 +9,9 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"time"
 
 	_ "modernc.org/sqlite" // database/sql finds the driver by its name
 
@@ -45,9 +47,13 @@ func OpenExisting(ctx context.Context, f Folder) (*Store, error) {
 	return open(ctx, f.Database())
 }
 
+// patience is how long a connection waits for another process that has the database: longer than any transaction takes. The wait ends
+// with the context.
+const patience = 10 * time.Minute
+
 func open(ctx context.Context, path string) (*Store, error) {
 	dsn := (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath()}).String() +
-		"?_pragma=busy_timeout(10000)&_pragma=foreign_keys(1)&_txlock=immediate"
+		"?_pragma=busy_timeout(" + strconv.FormatInt(patience.Milliseconds(), 10) + ")&_pragma=foreign_keys(1)&_txlock=immediate"
 	db, err := sql.Open("sqlite", dsn)
 	if err != nil {
 		return nil, err
@@ -63,21 +69,20 @@ func open(ctx context.Context, path string) (*Store, error) {
 // Close closes the database.
 func (s *Store) Close() error { return s.db.Close() }
 
+// migrate brings the tables up to date. Only who has to change something takes the database's lock, so that a workspace that cannot be written can be
+// read; another process may have done it by then.
 func (s *Store) migrate(ctx context.Context) error {
+	var version int
+	if done, err := upToDate(s.db.QueryRowContext(ctx, "PRAGMA user_version"), &version); done || errors.Is(err, ErrNewer) {
+		return err
+	}
 	tx, err := s.db.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("the database cannot be opened (move it away to start a new one): %w", err)
 	}
 	defer tx.Rollback() //nolint:errcheck // it only fails after a commit
-	var version int
-	if err := tx.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
+	if done, err := upToDate(tx.QueryRowContext(ctx, "PRAGMA user_version"), &version); done || err != nil {
 		return err
-	}
-	switch {
-	case version == schemaVersion:
-		return nil
-	case version > schemaVersion:
-		return fmt.Errorf("%w (its tables have version %d, this one knows %d)", ErrNewer, version, schemaVersion)
 	}
 	steps := []string{schema}
 	if version > 0 {
@@ -92,6 +97,17 @@ func (s *Store) migrate(ctx context.Context) error {
 		return err
 	}
 	return tx.Commit()
+}
+
+// upToDate reads the version of the tables and says whether it is this program's.
+func upToDate(row *sql.Row, version *int) (bool, error) {
+	if err := row.Scan(version); err != nil {
+		return false, err
+	}
+	if *version > schemaVersion {
+		return false, fmt.Errorf("%w (its tables have version %d, this one knows %d)", ErrNewer, *version, schemaVersion)
+	}
+	return *version == schemaVersion, nil
 }
 
 // Add stores a run, whole or not at all, and gives it its number.

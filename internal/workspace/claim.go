@@ -1,0 +1,114 @@
+package workspace
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"quantcheck/internal/lock"
+)
+
+// Claim is the right to write under some names into a workspace; no other process has it meanwhile.
+type Claim struct {
+	folder Folder
+	locks  []*lock.Lock
+	made   []string // folders that were not there before, outermost first
+}
+
+// Claimant says who claims, and what happens while others hold what is claimed.
+type Claimant struct {
+	// Command is what others are told of this process.
+	Command string
+	// Waiting is called again and again while somebody else holds a name; if it gives false, the claim fails with the lock.HeldError. It must be
+	// quick.
+	Waiting func(held *lock.HeldError) bool
+}
+
+// locks is the folder of the lock files; it is there only while somebody holds one.
+func (f Folder) locks() string { return filepath.Join(string(f), ".quantcheck-locks") }
+
+func (f Folder) lockOf(name string) string {
+	return filepath.Join(f.locks(), "name-"+fileName(name)+".lock")
+}
+
+// Claim takes the names, waiting for those who hold them, and makes the workspace's folder if it is not there. A run claims every name under which it
+// writes files for as long as it lasts: that of its model, and those of its variants (<name>-<variant>), because another model may be
+// called so. The caller releases the claim.
+func (f Folder) Claim(ctx context.Context, who Claimant, names ...string) (*Claim, error) {
+	var paths []string
+	for _, name := range names {
+		paths = append(paths, f.lockOf(name))
+	}
+	return f.claim(ctx, who, paths)
+}
+
+// ClaimResults takes what all runs of a workspace share: database, page and tables. It is held while results are stored, not
+// while they are computed. Who holds names takes it after them, never before.
+func (f Folder) ClaimResults(ctx context.Context, who Claimant) (*Claim, error) {
+	return f.claim(ctx, who, []string{filepath.Join(f.locks(), "results.lock")})
+}
+
+func (f Folder) claim(ctx context.Context, who Claimant, paths []string) (*Claim, error) {
+	c := &Claim{folder: f, made: missing(string(f))}
+	slices.Sort(paths) // the same order in every process, so that two never wait for each other
+	for _, path := range slices.Compact(paths) {
+		l, err := lock.Take(ctx, path, who.Command, who.Waiting)
+		if err != nil {
+			c.Release()
+			return nil, err
+		}
+		c.locks = append(c.locks, l)
+	}
+	f.sweepLocks(paths)
+	return c, nil
+}
+
+// missing are the folders that have to be made for one to be there, outermost first.
+func missing(dir string) []string {
+	var list []string
+	for {
+		if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+			slices.Reverse(list)
+			return list
+		}
+		list = append(list, dir)
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			return nil
+		}
+		dir = parent
+	}
+}
+
+// sweepLocks removes lock files of processes that were killed, but for those that this process holds.
+func (f Folder) sweepLocks(held []string) {
+	entries, err := os.ReadDir(f.locks())
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		if path := filepath.Join(f.locks(), e.Name()); !slices.Contains(held, path) {
+			lock.Sweep(path)
+		}
+	}
+}
+
+// Release gives the names back. Folders that were made for the claim and that hold nothing are removed. It may be called more than
+// once, and on nil.
+func (c *Claim) Release() {
+	if c == nil {
+		return
+	}
+	for _, l := range slices.Backward(c.locks) {
+		l.Release()
+	}
+	c.locks = nil
+	_ = os.Remove(c.folder.locks()) // it fails while others hold locks
+	for _, dir := range slices.Backward(c.made) {
+		_ = os.Remove(dir) // it fails if there are results
+	}
+	c.made = nil
+}
