@@ -192,7 +192,7 @@ func (c *benchmarkCmd) Run(con *console) error {
 			return err
 		default: // the others may well be measured
 			failed = fmt.Errorf("%s: %w", spec.Check.Name, err)
-			fmt.Fprintf(con.stderr, "quantcheck: %v\n", failed)
+			con.say("%v", failed)
 		}
 	}
 	return failed
@@ -329,7 +329,7 @@ func (c *benchmarkCmd) one(con *console, spec flow.BenchmarkSpec) error {
 	}
 	progress.clear()
 	if c.JSON {
-		return report.JSON(con.stdout, found)
+		return report.JSON(con.stdout.Data(), found)
 	}
 	report.Benchmark(con.stdout, found, run)
 	listFiles(con.stdout, "results", append(files, saved...))
@@ -352,18 +352,17 @@ func (c *benchmarkCmd) unfinished(con *console, folder workspace.Folder, found *
 		if _, e := c.write(con, folder, found, run); e != nil {
 			return errors.Join(err, e)
 		}
-		fmt.Fprintf(con.stderr, "quantcheck: %s; the page shows them: %s\n", kept, folder.Report())
+		con.say("%s; the page shows them: %s", kept, folder.Report())
 	}
 	return &keptError{err, kept}
 }
 
 // reach says how the device is connected to, waited for and watched.
 func (c *benchmarkCmd) reach(con *console, bench *flow.Bench) {
-	say := func(text string) { fmt.Fprintf(con.stderr, "\r\x1b[Kquantcheck: %s\n", report.Printable(text)) }
-	if p, ok := bench.Progress.(*progress); !ok || !p.on {
-		say = func(text string) { fmt.Fprintf(con.stderr, "quantcheck: %s\n", report.Printable(text)) }
+	bench.Say = func(text string) {
+		_ = con.stderr.ClearLine() // Where progress is drawn.
+		con.say("%s", text)
 	}
-	bench.Say = say
 	var open *again.Device
 	bench.Open = func(context.Context) (device.Device, error) {
 		d, err := c.Connect.open(con)
@@ -378,7 +377,7 @@ func (c *benchmarkCmd) reach(con *console, bench *flow.Bench) {
 	if !c.NoWait {
 		bench.Patience.Wait = func(held *device.LockedError) bool {
 			if !told {
-				say(held.Error() + "; waiting. If nobody works there any more: quantcheck device unlock " + c.Connect.Device)
+				bench.Say(held.Error() + "; waiting. If nobody works there any more: quantcheck device unlock " + c.Connect.Device)
 			}
 			told = true
 			return true
@@ -386,7 +385,7 @@ func (c *benchmarkCmd) reach(con *console, bench *flow.Bench) {
 	}
 	const attempts = 3
 	bench.Patience.Again = func(ctx context.Context, what string, f func(context.Context) error) error {
-		return open.Retry(ctx, what, attempts, func(n again.Notice) { say(n.String()) }, f)
+		return open.Retry(ctx, what, attempts, func(n again.Notice) { bench.Say(n.String()) }, f)
 	}
 	if c.Tools.Interval > 0 {
 		bench.Watch = func(ctx context.Context, d device.Device, see func(result.Condition)) error {
@@ -486,7 +485,7 @@ func (c *benchmarkCmd) write(con *console, folder workspace.Folder, b *result.Be
 	}
 	switch {
 	case errors.Is(err, web.ErrNotBuilt):
-		fmt.Fprintf(con.stderr, "quantcheck: %v\n", err)
+		con.say("%v", err)
 		return files, nil
 	case err != nil:
 		return nil, err

@@ -310,7 +310,7 @@ func (c *checkCmd) Run(con *console) error {
 	}
 	progress.clear()
 	if c.JSON {
-		err = report.JSON(con.stdout, run)
+		err = report.JSON(con.stdout.Data(), run)
 	} else {
 		report.Terminal(con.stdout, run)
 		listFiles(con.stdout, "results", files)
@@ -321,7 +321,7 @@ func (c *checkCmd) Run(con *console) error {
 	for _, v := range run.Variants {
 		if len(v.Failed) > 0 {
 			for _, f := range v.Failed {
-				fmt.Fprintf(con.stderr, "quantcheck: %s: %s\n", v.Spec.Name, report.Printable(f))
+				con.say("%s: %s", v.Spec.Name, f)
 			}
 			err = errNo
 		}

@@ -18,6 +18,7 @@ import (
 	"quantcheck/internal/machine"
 	"quantcheck/internal/onnxruntime"
 	"quantcheck/internal/qnn"
+	"quantcheck/internal/terminal"
 )
 
 // Exit statuses, as the help documents them.
@@ -56,10 +57,16 @@ type program struct {
 }
 
 // console is where a command reads and writes. Stdout is for results, stderr for people.
+// All that is written to them is safe to print; control sequences are methods of theirs.
 type console struct {
 	ctx            context.Context //nolint:containedctx // commands get their context through kong's bindings
 	stdin          io.Reader
-	stdout, stderr io.Writer
+	stdout, stderr *terminal.Writer
+}
+
+// say tells people something, in one line or with the further ones indented.
+func (c *console) say(format string, args ...any) {
+	fmt.Fprintf(c.stderr, "quantcheck: %s\n", terminal.Message(fmt.Sprintf(format, args...)))
 }
 
 // errNo is the error of a run that is done but whose threshold says no; it has been reported already.
@@ -67,14 +74,22 @@ var errNo = errors.New("a threshold was not reached")
 
 // Run is the program. It writes results to stdout and everything else to stderr, and gives the exit status.
 func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	con := &console{ctx: ctx, stdin: stdin, stdout: terminal.New(stdout), stderr: terminal.New(stderr)}
+	code := con.run(args)
+	// A stream that does not take half a character has refused what came before.
+	_, _ = con.stdout.Flush(), con.stderr.Flush()
+	return code
+}
+
+func (c *console) run(args []string) int {
 	var p program
 	exited := -1
 	parser, err := kong.New(&p,
-		kong.Name("quantcheck"), kong.Description(description), kong.UsageOnError(), kong.Writers(stdout, stderr),
+		kong.Name("quantcheck"), kong.Description(description), kong.UsageOnError(), kong.Writers(c.stdout, c.stderr),
 		kong.Exit(func(code int) { exited = code }), kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 110}),
 	)
 	if err != nil {
-		fmt.Fprintf(stderr, "quantcheck: %v\n", err)
+		c.say("%v", err)
 		return exitFailed
 	}
 	if len(args) == 0 {
@@ -85,28 +100,28 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return exited
 	}
 	if err != nil {
-		fmt.Fprintf(stderr, "quantcheck: %v\nTry: quantcheck %s--help\n", err, commandOf(args))
+		c.say("%v", err)
+		fmt.Fprintf(c.stderr, "Try: quantcheck %s--help\n", commandOf(args))
 		return exitUsage
 	}
-	err = k.Run(&console{ctx, stdin, stdout, stderr})
-	return status(ctx, err, stderr)
+	return c.status(k.Run(c))
 }
 
 func commandOf(args []string) string {
 	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
-		return args[0] + " "
+		return terminal.Text(args[0]) + " "
 	}
 	return ""
 }
 
 // status is the one place where errors become exit statuses.
-func status(ctx context.Context, err error, stderr io.Writer) int {
+func (c *console) status(err error) int {
 	switch {
 	case err == nil:
 		return exitDone
 	case errors.Is(err, errNo):
 		return exitNo
-	case ctx.Err() != nil || errors.Is(err, context.Canceled):
+	case c.ctx.Err() != nil || errors.Is(err, context.Canceled):
 		written := "nothing was written"
 		var partly *flow.PartlyError
 		var kept *keptError
@@ -116,10 +131,10 @@ func status(ctx context.Context, err error, stderr io.Writer) int {
 		if errors.As(err, &partly) && partly.Done > 0 {
 			written = fmt.Sprintf("the results of the first %d inferences are written", partly.Done)
 		}
-		fmt.Fprintf(stderr, "quantcheck: interrupted; %s\n", written)
+		c.say("interrupted; %s", written)
 		return exitInterrupted
 	}
-	fmt.Fprintf(stderr, "quantcheck: %v\n", err)
+	c.say("%v", err)
 	switch {
 	case errors.Is(err, onnxruntime.ErrNoLibrary), errors.Is(err, qnn.ErrUnavailable), errors.Is(err, connect.ErrUnavailable),
 		errors.Is(err, device.ErrLost), errors.Is(err, device.ErrLocked):

@@ -63,7 +63,7 @@ func (c *deviceShowCmd) Run(con *console) error {
 	}
 	advice := f.Advise()
 	if c.JSON {
-		return report.JSON(con.stdout, struct {
+		return report.JSON(con.stdout.Data(), struct {
 			facts.Facts
 			Advice []facts.Advice `json:"advice"`
 		}{f, append([]facts.Advice{}, advice...)})
@@ -259,7 +259,7 @@ func (c *deviceCleanCmd) Run(con *console) (err error) {
 
 // waiting says on stderr what a device is waited for.
 func (con *console) waiting(n again.Notice) {
-	fmt.Fprintf(con.stderr, "quantcheck: %s\n", report.Printable(n.String()))
+	con.say("%s", n)
 }
 
 // withLimit ends a context after a time; 0 is never.

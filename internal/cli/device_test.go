@@ -18,6 +18,7 @@ import (
 	"quantcheck/internal/device/monitor"
 	"quantcheck/internal/device/sshtest"
 	"quantcheck/internal/standin"
+	"quantcheck/internal/terminal"
 )
 
 // atHome lets what is read from the user's folder be the test's: known_hosts, keys, configuration.
@@ -226,7 +227,7 @@ func TestWatchLines(t *testing.T) {
 		{"power and clocks", monitor.Sample{
 			Power: []monitor.Power{{Source: "hwmon0/power1", Watts: 7.5}}, Clocks: []monitor.Clock{{Name: "cpu0", MHz: 2000}, {Name: "cpu1", MHz: 500}, {Name: "ddr", MHz: 800}},
 		}, "7.50 W hwmon0/power1|cores at 500 to 2000 MHz, ddr 800 MHz"},
-		{"what a terminal would obey", monitor.Sample{Temps: []monitor.Temp{{Type: "\x1b[2J", Celsius: 1}}}, "1.0 °C \ufffd[2J"},
+		{"what a terminal would obey", monitor.Sample{Temps: []monitor.Temp{{Type: "\x1b[2J", Celsius: 1}}}, `1.0 °C \u001b[2J`},
 	} {
 		if got := strings.Join(watchLines(&row.s, 2), "|"); got != row.want {
 			t.Errorf("%s: %q", row.name, got)
@@ -234,7 +235,7 @@ func TestWatchLines(t *testing.T) {
 	}
 	var out bytes.Buffer
 	s := monitor.Sample{Time: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), CPU: of(50)}
-	if err := newWatchView(&out, false)(&s); err != nil || out.String() != "03:04:05  CPU  50 %\n" {
+	if err := newWatchView(terminal.New(&out), false)(&s); err != nil || out.String() != "03:04:05  CPU  50 %\n" {
 		t.Errorf("%q %v", out.String(), err)
 	}
 }

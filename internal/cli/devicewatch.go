@@ -3,18 +3,17 @@ package cli
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 	"time"
 
-	"golang.org/x/term"
-
 	"quantcheck/internal/device/monitor"
 	"quantcheck/internal/floatjson"
 	"quantcheck/internal/report"
+	"quantcheck/internal/terminal"
 )
 
 type deviceWatchCmd struct {
@@ -65,19 +64,19 @@ func (c *deviceWatchCmd) Run(con *console) error {
 }
 
 // newWatchView gives what draws a sample: an object a line, a view that is drawn over itself on a terminal, else a line.
-func newWatchView(w io.Writer, asJSON bool) func(*monitor.Sample) error {
+func newWatchView(w *terminal.Writer, asJSON bool) func(*monitor.Sample) error {
 	if asJSON {
+		document := w.Data()
 		return func(s *monitor.Sample) error {
 			text, err := floatjson.Marshal(s)
 			if err != nil {
 				return err
 			}
-			_, err = w.Write(append(text, '\n'))
+			_, err = document.Write(append(text, '\n'))
 			return err
 		}
 	}
-	f, ok := w.(*os.File)
-	if !ok || !term.IsTerminal(int(f.Fd())) {
+	if !w.IsTerminal() {
 		return func(s *monitor.Sample) error {
 			_, err := fmt.Fprintf(w, "%s  %s\n", s.Time.Format(time.TimeOnly), strings.Join(watchLines(s, 1), "  "))
 			return err
@@ -85,22 +84,17 @@ func newWatchView(w io.Writer, asJSON bool) func(*monitor.Sample) error {
 	}
 	drawn := 0
 	return func(s *monitor.Sample) error {
-		width, height, err := term.GetSize(int(f.Fd()))
-		if err != nil || width < 10 || height < 3 {
-			width, height = 80, 24
-		}
+		width, height := w.Size()
 		lines := watchLines(s, 6)
 		lines = lines[:min(len(lines), height-1)]
 		var b strings.Builder
-		if drawn > 0 {
-			fmt.Fprintf(&b, "\x1b[%dA\r\x1b[J", drawn)
-		}
 		for _, l := range lines {
 			b.WriteString(report.Short(l, width-1) + "\n")
 		}
+		err := w.ClearUp(drawn)
 		drawn = len(lines)
-		_, err = io.WriteString(w, b.String())
-		return err
+		_, e := io.WriteString(w, b.String())
+		return errors.Join(err, e)
 	}
 }
 

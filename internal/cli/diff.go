@@ -27,7 +27,7 @@ func (c *diffCmd) Run(con *console) error {
 		return err
 	}
 	if c.JSON {
-		return report.JSON(con.stdout, append([]inspect.Difference{}, list...))
+		return report.JSON(con.stdout.Data(), append([]inspect.Difference{}, list...))
 	}
 	counts := map[inspect.Kind]int{}
 	for _, d := range list {

@@ -73,7 +73,7 @@ func (c *doctorCmd) Run(con *console) error {
 	}
 	list := c.parts()
 	if c.JSON {
-		return report.JSON(con.stdout, list)
+		return report.JSON(con.stdout.Data(), list)
 	}
 	for _, p := range list {
 		mark, text := "there  ", p.Found

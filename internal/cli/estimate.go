@@ -302,7 +302,7 @@ func (c *estimateCmd) write(con *console, list []*result.Estimated) ([]string, e
 		_, err = writePage(con, folder, db, folder.Report())
 		switch {
 		case errors.Is(err, web.ErrNotBuilt):
-			fmt.Fprintf(con.stderr, "quantcheck: %v\n", err)
+			con.say("%v", err)
 		case err != nil:
 			return nil, err
 		default:

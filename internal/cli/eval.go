@@ -127,7 +127,7 @@ func (c *evalCmd) Run(con *console) error {
 		}
 		progress.clear()
 		if c.JSON {
-			return report.JSON(con.stdout, tried)
+			return report.JSON(con.stdout.Data(), tried)
 		}
 		report.Tried(con.stdout, tried)
 		return nil
@@ -147,7 +147,7 @@ func (c *evalCmd) Run(con *console) error {
 	}
 	progress.clear()
 	if c.JSON {
-		err = report.JSON(con.stdout, e)
+		err = report.JSON(con.stdout.Data(), e)
 	} else {
 		report.Evaluation(con.stdout, e)
 		listFiles(con.stdout, "results", files)
@@ -159,7 +159,7 @@ func (c *evalCmd) Run(con *console) error {
 func (c *evalCmd) gate(con *console, e *result.Evaluation) error {
 	var failed error
 	say := func(m *result.EvalModel, format string, args ...any) {
-		fmt.Fprintf(con.stderr, "quantcheck: %s: %s\n", m.Name, fmt.Sprintf(format, args...))
+		con.say("%s: %s", m.Name, fmt.Sprintf(format, args...))
 		failed = errNo
 	}
 	for i := 1; i < len(e.Models); i++ {

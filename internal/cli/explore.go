@@ -145,12 +145,12 @@ func (c *exploreCmd) Run(con *console) error {
 	}
 	progress.clear()
 	if c.JSON {
-		err = report.JSON(con.stdout, x.Explored)
+		err = report.JSON(con.stdout.Data(), x.Explored)
 	} else {
 		report.Explored(con.stdout, x.Explored)
 	}
 	if err == nil && !x.Reached {
-		fmt.Fprintf(con.stderr, "quantcheck: %s: %s\n", x.Verdict, strings.Join(x.Limits, "; "))
+		con.say("%s: %s", x.Verdict, strings.Join(x.Limits, "; "))
 		return errNo
 	}
 	return err

@@ -42,7 +42,7 @@ func (c *infoCmd) Run(con *console) error {
 	}
 	switch {
 	case c.JSON:
-		err = report.JSON(con.stdout, v)
+		err = report.JSON(con.stdout.Data(), v)
 	default:
 		drawInfo(con.stdout, v)
 		if c.Layers {

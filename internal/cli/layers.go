@@ -49,7 +49,7 @@ func (c *layersCmd) Run(con *console) error {
 		for i := range a.Layers {
 			if l := &a.Layers[i]; l.Name == c.Layer || align.Clean(l.Name) == align.Clean(c.Layer) {
 				if c.JSON {
-					return report.JSON(con.stdout, l)
+					return report.JSON(con.stdout.Data(), l)
 				}
 				report.AcrossLayer(con.stdout, a, l)
 				return nil
@@ -58,7 +58,7 @@ func (c *layersCmd) Run(con *console) error {
 		return usagef("no variant has a layer %q; quantcheck layers %s lists them", c.Layer, c.Workspace)
 	}
 	if c.JSON {
-		return report.JSON(con.stdout, a)
+		return report.JSON(con.stdout.Data(), a)
 	}
 	report.Across(con.stdout, a, c.Limit)
 	return nil

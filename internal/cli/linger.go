@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"quantcheck/internal/device"
+	"quantcheck/internal/terminal"
 )
 
 // How long the program lives on after it was interrupted: results are written whole or not at all, so whatever still runs may be left
@@ -18,7 +19,8 @@ const (
 
 // Linger returns when an interrupted program is to end, if Run has not returned by then: within a second, or, while it holds a
 // device, within five more, which it says.
-func Linger(stderr io.Writer) {
+func Linger(out io.Writer) {
+	stderr := terminal.New(out)
 	time.Sleep(lingerAlone)
 	devices := device.Held()
 	if len(devices) == 0 {

@@ -63,9 +63,9 @@ func (c *lintCmd) Run(con *console) error {
 	}
 	switch {
 	case c.JSON:
-		err = report.JSON(con.stdout, map[string]any{"findings": append([]lint.Finding{}, findings...), "notes": append([]string{}, notes...)})
+		err = report.JSON(con.stdout.Data(), map[string]any{"findings": append([]lint.Finding{}, findings...), "notes": append([]string{}, notes...)})
 	case c.Sarif:
-		err = writeSARIF(con.stdout, c.Subject, findings)
+		err = writeSARIF(con.stdout.Data(), c.Subject, findings)
 	default:
 		draw(con.stdout, findings)
 		for _, n := range notes {

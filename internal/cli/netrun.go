@@ -246,7 +246,7 @@ func (c *netRunCmd) Run(con *console) error {
 	spec, err := c.spec()
 	if err == nil {
 		for _, line := range c.Ignored.given() {
-			fmt.Fprintf(con.stderr, "quantcheck: %s\n", line)
+			con.say("%s", line)
 		}
 		drawn := &netRunLines{w: con.stdout, stderr: con.stderr, silent: c.JSON}
 		var ran *flow.Ran
@@ -254,7 +254,7 @@ func (c *netRunCmd) Run(con *console) error {
 		switch {
 		case err != nil:
 		case c.JSON:
-			err = report.JSON(con.stdout, ran)
+			err = report.JSON(con.stdout.Data(), ran)
 		default:
 			drawn.line("Successfully executed graph %s", report.Printable(ran.Graph))
 			err = drawn.err

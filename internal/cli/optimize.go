@@ -109,7 +109,7 @@ func (c *optimizeCmd) Run(con *console) error {
 		if o.Slow != nil {
 			doc["estimate_before"], doc["estimate_after"] = o.Slow, o.Fast
 		}
-		return report.JSON(con.stdout, doc)
+		return report.JSON(con.stdout.Data(), doc)
 	}
 	c.draw(con.stdout, o)
 	return nil

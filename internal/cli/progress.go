@@ -2,29 +2,23 @@ package cli
 
 import (
 	"fmt"
-	"io"
-	"os"
 	"strings"
 	"time"
 
-	"golang.org/x/term"
+	"quantcheck/internal/terminal"
 )
 
 // progress draws one line on a terminal: the phase, how far it is, and how long it will take. On anything else it draws
 // nothing.
 type progress struct {
-	w       io.Writer
-	on      bool
+	w       *terminal.Writer
 	title   string
 	steps   int
 	started time.Time
 	drawn   time.Time
 }
 
-func newProgress(w io.Writer) *progress {
-	f, ok := w.(*os.File)
-	return &progress{w: w, on: ok && term.IsTerminal(int(f.Fd()))}
-}
+func newProgress(w *terminal.Writer) *progress { return &progress{w: w} }
 
 // Phase implements flow.Progress.
 func (p *progress) Phase(title string, steps int) {
@@ -35,7 +29,7 @@ func (p *progress) Phase(title string, steps int) {
 // Step implements flow.Progress.
 func (p *progress) Step(done int) {
 	now := time.Now()
-	if !p.on || (now.Sub(p.drawn) < 100*time.Millisecond && done < p.steps) {
+	if !p.w.IsTerminal() || (now.Sub(p.drawn) < 100*time.Millisecond && done < p.steps) {
 		return
 	}
 	p.drawn = now
@@ -46,12 +40,8 @@ func (p *progress) Step(done int) {
 		left := spent * time.Duration(p.steps-done) / time.Duration(done)
 		line += fmt.Sprintf("  about %s left", max(left.Round(time.Second), time.Second))
 	}
-	fmt.Fprintf(p.w, "\r\x1b[K%s", line)
+	_ = p.w.DrawLine(line) // It is not what the command is for.
 }
 
 // clear removes the line.
-func (p *progress) clear() {
-	if p.on {
-		fmt.Fprint(p.w, "\r\x1b[K")
-	}
-}
+func (p *progress) clear() { _ = p.w.ClearLine() } // It is not what the command is for.

@@ -85,7 +85,7 @@ func (c *rawCmd) Run(con *console) error {
 	progress.clear()
 	fmt.Fprintf(con.stdout, "%d raw files of %d bytes, %s%v %s, %s\n%s\n", len(written), result.Bytes, c.Type, result.Shape, result.Layout, d, report.Printable(path))
 	for _, w := range result.Warnings {
-		fmt.Fprintf(con.stderr, "quantcheck: %s\n", report.Printable(w))
+		con.say("%s", w)
 	}
 	return nil
 }

@@ -37,7 +37,7 @@ func (c *reportCmd) Run(con *console) error {
 		return err
 	}
 	for _, p := range content.Problems {
-		fmt.Fprintf(con.stderr, "quantcheck: %s\n", report.Printable(p))
+		con.say("%s", p)
 	}
 	counts := []string{several(len(content.Runs), "run"), several(len(content.Evaluations), "evaluation"), several(len(content.Estimates), "estimate")}
 	if n := len(content.Explorations); n > 0 {

@@ -3,7 +3,6 @@ package cli
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 
@@ -57,10 +56,10 @@ func (c *statsCmd) Run(con *console) error {
 		files = append([]string{folder.Report()}, files...)
 	}
 	for _, p := range append(problems, content.Problems...) {
-		fmt.Fprintf(con.stderr, "quantcheck: %s\n", report.Printable(p))
+		con.say("%s", p)
 	}
 	if c.JSON {
-		return report.JSON(con.stdout, list)
+		return report.JSON(con.stdout.Data(), list)
 	}
 	report.Statistics(con.stdout, list)
 	listFiles(con.stdout, "results", files)

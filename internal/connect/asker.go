@@ -8,11 +8,11 @@ import (
 	"os"
 	"strings"
 	"sync"
-	"unicode"
 
 	"golang.org/x/term"
 
 	"quantcheck/internal/device/ssh"
+	"quantcheck/internal/terminal"
 )
 
 // memory asks every question once: a connection that is made anew gets the answers of the one before.
@@ -64,10 +64,10 @@ func Terminal(in io.Reader, out io.Writer) Asker {
 	if !ok || !term.IsTerminal(int(f.Fd())) {
 		return nil
 	}
-	return &terminal{in: f, out: out}
+	return &asker{in: f, out: out}
 }
 
-type terminal struct {
+type asker struct {
 	in  *os.File
 	out io.Writer
 	mu  sync.Mutex
@@ -77,7 +77,7 @@ type terminal struct {
 var errNoAnswer = errors.New("nobody answered")
 
 // Secret implements Asker; nothing that is typed is shown.
-func (t *terminal) Secret(ctx context.Context, prompt string) (string, error) {
+func (t *asker) Secret(ctx context.Context, prompt string) (string, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	fd := int(t.in.Fd())
@@ -85,7 +85,7 @@ func (t *terminal) Secret(ctx context.Context, prompt string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if _, err := fmt.Fprint(t.out, printable(prompt)); err != nil {
+	if _, err := fmt.Fprint(t.out, terminal.Text(prompt)); err != nil {
 		return "", err
 	}
 	text, err := within(ctx, func() (string, error) {
@@ -100,11 +100,11 @@ func (t *terminal) Secret(ctx context.Context, prompt string) (string, error) {
 }
 
 // Confirm implements Asker; whatever is neither yes nor no is asked again, three times.
-func (t *terminal) Confirm(ctx context.Context, question string) (bool, error) {
+func (t *asker) Confirm(ctx context.Context, question string) (bool, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for range 3 {
-		if _, err := fmt.Fprint(t.out, question+" [yes/no] "); err != nil {
+		if _, err := fmt.Fprint(t.out, terminal.Lines(question)+" [yes/no] "); err != nil {
 			return false, err
 		}
 		line, err := within(ctx, func() (string, error) { return readLine(t.in) })
@@ -157,14 +157,4 @@ func readLine(r io.Reader) (string, error) {
 		}
 	}
 	return "", errNoAnswer
-}
-
-// printable takes out of a server's prompt what a terminal would obey.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) {
-			return '\ufffd'
-		}
-		return r
-	}, strings.ToValidUTF8(s, "\ufffd"))
 }

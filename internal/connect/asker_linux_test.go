@@ -88,7 +88,7 @@ func TestTerminal(t *testing.T) {
 			}
 			got <- text
 		}()
-		seen.shows(t, "Password\ufffd[2J of me: ")
+		seen.shows(t, `Password\u001b[2J of me: `)
 		noEcho(t, in)
 		if _, err := keys.WriteString("s3cret ä\n"); err != nil {
 			t.Fatal(err)

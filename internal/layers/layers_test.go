@@ -18,6 +18,7 @@ import (
 // rooms lists every package below internal, lowest first. A package may import only those above its line. The order is
 // that of docs/architecture.md.
 var rooms = []string{
+	"terminal",
 	"yamltext", "floatjson", "sheet",
 	"process", "scratch", "lock", "file", "spell", "tensor", "machine", "variant", "onnx/onnxpb", "abi", "dlc", "snpe", "cost",
 	"quant", "metric", "coco", "search", "jpeg", "onnx", "onnxruntime", "qnn", "qnn/compose", "dataset", "device", "device/local", "device/ssh", "device/adb", "device/again", "device/monitor", "device/facts", "connect", "board", "archive",

@@ -26,9 +26,9 @@ func TestNumbersHaveFourDigits(t *testing.T) {
 func TestNamesDoNoHarmOnATerminal(t *testing.T) {
 	for in, want := range map[string]string{
 		"plain/Conv":       "plain/Conv",
-		"a\x1b[31mred\r\n": "a\ufffd[31mred\ufffd\ufffd",
-		"\u202eabc":        "\ufffdabc",
-		"bad\xffutf8":      "bad\ufffdutf8",
+		"a\x1b[31mred\r\n": `a\u001b[31mred\r\n`,
+		"\u202eabc":        `\u202eabc`,
+		"bad\xffutf8":      `bad\xffutf8`,
 	} {
 		if got := Printable(in); got != want {
 			t.Errorf("%q: %q", in, got)

@@ -7,13 +7,13 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
 
 	"quantcheck/internal/metric"
 	"quantcheck/internal/result"
+	"quantcheck/internal/terminal"
 	"quantcheck/internal/variant"
 )
 
@@ -189,15 +189,8 @@ func boolToInt(b bool) int {
 	return 0
 }
 
-// Printable replaces what would move a terminal's cursor or turn its writing direction: control and format characters.
-func Printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == '\u2028' || r == '\u2029' {
-			return '\ufffd'
-		}
-		return r
-	}, strings.ToValidUTF8(s, "\ufffd"))
-}
+// Printable is terminal.Text: one line, without what a terminal would obey or not show.
+func Printable(s string) string { return terminal.Text(s) }
 
 // Short is a printable name of at most n characters: the middle of a longer one is left out.
 func Short(s string, n int) string {
