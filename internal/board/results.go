@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"quantcheck/internal/device"
+	"quantcheck/internal/file"
 	"quantcheck/internal/snpe"
 )
 
@@ -300,9 +301,9 @@ func (s *start) take(ctx context.Context, name string, size int64, content io.Re
 		s.r.Log = name
 		return nil
 	}
-	folder, file, _ := strings.Cut(name, "/")
+	folder, within, _ := strings.Cut(name, "/")
 	number, ok := numberOf(folder)
-	if !ok || file == "" {
+	if !ok || within == "" {
 		return nil // nothing of ours
 	}
 	if s.first+number != s.r.arrived || number >= len(s.lines) {
@@ -313,22 +314,17 @@ func (s *start) take(ctx context.Context, name string, size int64, content io.Re
 			return err
 		}
 	}
-	if !s.r.run.Want(file) {
+	if !s.r.run.Want(within) {
 		return nil
 	}
-	if want := s.r.run.Size(file); s.strict && want >= 0 && want != size {
-		return &sizeError{file, size, want}
+	if want := s.r.run.Size(within); s.strict && want >= 0 && want != size {
+		return &sizeError{within, size, want}
 	}
-	local := filepath.Join(s.r.run.Dir, "Result_"+strconv.Itoa(s.first+number), filepath.FromSlash(file))
-	if err := os.MkdirAll(filepath.Dir(local), 0o777); err != nil {
+	local := filepath.Join(s.r.run.Dir, "Result_"+strconv.Itoa(s.first+number), filepath.FromSlash(within))
+	return file.PutUnsynced(local, func(f *os.File) error {
+		_, err := io.Copy(f, content)
 		return err
-	}
-	f, err := os.Create(local)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(f, content)
-	return errors.Join(err, f.Close())
+	})
 }
 
 // numberOf reads the number in Result_<i>.

@@ -17,6 +17,7 @@ import (
 	"quantcheck/internal/device"
 	"quantcheck/internal/device/again"
 	"quantcheck/internal/device/monitor"
+	"quantcheck/internal/file"
 	"quantcheck/internal/flow"
 	"quantcheck/internal/report"
 	"quantcheck/internal/result"
@@ -177,7 +178,7 @@ func (c *benchmarkCmd) Run(con *console) error {
 	if err := checkOut(c.Out); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(c.Out, 0o777); err != nil {
+	if err := file.MakeFolder(c.Out); err != nil {
 		return err
 	}
 	var failed error

@@ -14,6 +14,7 @@ import (
 
 	"quantcheck/internal/archive"
 	"quantcheck/internal/dataset"
+	"quantcheck/internal/file"
 	"quantcheck/internal/flow"
 	"quantcheck/internal/metric"
 	"quantcheck/internal/onnxruntime"
@@ -380,16 +381,21 @@ func store(con *console, folder workspace.Folder, stage *workspace.Stage, run *r
 	return files, nil
 }
 
-// addRun puts a run into the database, with its files beside it.
+// addRun puts a run into the database, once the disk has the files that belong to it.
 func addRun(con *console, db *workspace.Store, folder workspace.Folder, stage *workspace.Stage, run *result.Run) ([]string, error) {
 	files := []string{folder.Database()}
+	var tables file.Batch
+	defer tables.Discard()
 	for i := range run.Variants {
 		v := &run.Variants[i]
 		path := folder.Similarities(run.Name, v.Spec.Name)
-		if err := workspace.WriteFile(path, report.Similarities(run, v)); err != nil {
+		if err := tables.WriteBytes(path, report.Similarities(run, v)); err != nil {
 			return nil, err
 		}
 		files = append(files, path)
+	}
+	if err := tables.Commit(); err != nil {
+		return nil, err
 	}
 	saved, err := stage.Commit()
 	if err != nil {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -13,6 +12,7 @@ import (
 
 	"quantcheck/internal/encodings"
 	"quantcheck/internal/eval"
+	"quantcheck/internal/file"
 	"quantcheck/internal/flow"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/report"
@@ -122,7 +122,7 @@ func (c *exploreCmd) Run(con *console) error {
 	if c.Optimize {
 		const what = "optimized"
 		spec.Rewritten = filepath.Join(folder.ModelONNX(spec.Name, what), spec.Name+"-"+what+".onnx")
-		if err := os.MkdirAll(filepath.Dir(spec.Rewritten), 0o777); err != nil {
+		if err := file.MakeFolder(filepath.Dir(spec.Rewritten)); err != nil {
 			return err
 		}
 	}
@@ -203,7 +203,9 @@ func (c *exploreCmd) apply(folder workspace.Folder, x *flow.Exploration, fix *fl
 	const what = "explored"
 	dir := folder.ModelONNX(x.Name, what)
 	path := func(ending string) string { return filepath.Join(dir, x.Name+"-"+what+ending) }
-	if err := onnx.Save(fix.Model, path(".onnx")); err != nil {
+	var b file.Batch
+	defer b.Discard()
+	if err := onnx.SaveTo(&b, fix.Model, path(".onnx")); err != nil {
 		return err
 	}
 	x.Files = append(x.Files, path(".onnx"))
@@ -212,23 +214,23 @@ func (c *exploreCmd) apply(folder workspace.Folder, x *flow.Exploration, fix *fl
 		if err != nil {
 			return err
 		}
-		file := path("-encodings-" + version + ".json")
-		if err := workspace.WriteFile(file, data); err != nil {
+		name := path("-encodings-" + version + ".json")
+		if err := b.WriteBytes(name, data); err != nil {
 			return err
 		}
-		x.Files = append(x.Files, file)
+		x.Files = append(x.Files, name)
 	}
 	if fix.DLC != nil {
-		file := filepath.Join(folder.ModelDLC(x.Name+"-"+what), x.Name+"-"+what+".dlc")
-		if err := workspace.WriteFile(file, fix.DLC); err != nil {
+		name := filepath.Join(folder.ModelDLC(x.Name+"-"+what), x.Name+"-"+what+".dlc")
+		if err := b.WriteBytes(name, fix.DLC); err != nil {
 			return err
 		}
-		x.Files = append(x.Files, file)
+		x.Files = append(x.Files, name)
 	} else {
 		x.Warnings = append(x.Warnings, "no DLC was written: "+fix.Problem)
 	}
 	x.Commands = commands(x.Explored, path)
-	return nil
+	return b.Commit()
 }
 
 // commands are those of SNPE and QAIRT that take the files.

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"quantcheck/internal/encodings"
+	"quantcheck/internal/file"
 	"quantcheck/internal/flow"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/report"
@@ -80,7 +81,9 @@ func (c *quantizeCmd) Run(con *console) error {
 
 // write writes what was asked for, and gives the paths.
 func (c *quantizeCmd) write(q *flow.Quantized) ([]string, error) {
-	if err := onnx.Save(q.Model, c.Output); err != nil {
+	var b file.Batch
+	defer b.Discard()
+	if err := onnx.SaveTo(&b, q.Model, c.Output); err != nil {
 		return nil, err
 	}
 	files := []string{c.Output}
@@ -89,18 +92,18 @@ func (c *quantizeCmd) write(q *flow.Quantized) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := workspace.WriteFile(c.Encodings, data); err != nil {
+		if err := b.WriteBytes(c.Encodings, data); err != nil {
 			return nil, err
 		}
 		files = append(files, c.Encodings)
 	}
 	if c.Dlc != "" {
-		if err := workspace.WriteFile(c.Dlc, q.DLC); err != nil {
+		if err := b.WriteBytes(c.Dlc, q.DLC); err != nil {
 			return nil, err
 		}
 		files = append(files, c.Dlc)
 	}
-	return files, nil
+	return files, b.Commit()
 }
 
 func (c *quantizeCmd) draw(w io.Writer, q *flow.Quantized, files []string) {

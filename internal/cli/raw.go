@@ -6,10 +6,10 @@ import (
 	"strconv"
 	"strings"
 
+	"quantcheck/internal/file"
 	"quantcheck/internal/flow"
 	"quantcheck/internal/report"
 	"quantcheck/internal/tensor"
-	"quantcheck/internal/workspace"
 )
 
 type rawCmd struct {
@@ -31,6 +31,9 @@ func (rawCmd) Help() string {
 
 // rawTypes are the words for element types.
 var rawTypes = map[string]tensor.DType{"u8": tensor.Uint8, "u16": tensor.Uint16, "fp16": tensor.Float16, "f32": tensor.Float32}
+
+// filesPerCommit is how many files wait for the disk together.
+const filesPerCommit = 256
 
 func (c *rawCmd) Run(con *console) error {
 	d, err := c.Input.description(c.Model)
@@ -63,6 +66,8 @@ func (c *rawCmd) Run(con *console) error {
 	}
 	var list strings.Builder
 	written := map[string]string{} // file → picture
+	var files file.Batch
+	defer files.Discard()
 	result, err := flow.Raw(con.ctx, spec, progress, func(picture string, data []byte) error {
 		name := strings.TrimSuffix(filepath.Base(picture), filepath.Ext(picture)) + ".raw"
 		if other, twice := written[name]; twice {
@@ -73,13 +78,19 @@ func (c *rawCmd) Run(con *console) error {
 			return usagef("%s: an input list cannot hold names with spaces; rename the picture", picture)
 		}
 		fmt.Fprintln(&list, filepath.ToSlash(filepath.Join(prefix, name)))
-		return workspace.WriteFile(filepath.Join(c.Output, name), data)
+		if err := files.WriteBytes(filepath.Join(c.Output, name), data); err != nil || len(written)%filesPerCommit != 0 {
+			return err
+		}
+		return files.Commit()
 	})
 	if err != nil {
 		return err
 	}
 	path := filepath.Join(c.Output, "inputs_raw.txt")
-	if err := workspace.WriteFile(path, []byte(list.String())); err != nil {
+	if err := files.WriteBytes(path, []byte(list.String())); err != nil {
+		return err
+	}
+	if err := files.Commit(); err != nil {
 		return err
 	}
 	progress.clear()

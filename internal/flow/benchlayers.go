@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -16,6 +15,7 @@ import (
 	"quantcheck/internal/dataset"
 	"quantcheck/internal/device"
 	"quantcheck/internal/dlc"
+	"quantcheck/internal/file"
 	"quantcheck/internal/metric"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/qnn"
@@ -147,6 +147,8 @@ func (b *benchmark) sendSamples(ctx context.Context, work DeviceWork, name strin
 	local := b.folder.RawInputs(name)
 	s := &sentSamples{}
 	var files []device.File
+	var written file.Batch
+	defer written.Discard()
 	b.Progress.Phase("preparing inputs", len(work.Samples.Sources))
 	for i, source := range work.Samples.Sources {
 		if err := ctx.Err(); err != nil {
@@ -157,7 +159,7 @@ func (b *benchmark) sendSamples(ctx context.Context, work DeviceWork, name strin
 			s.line = append(s.line, -1)
 			continue
 		}
-		items, pushed, err := b.rawOf(i, source.Name, sample, work.Inputs, encode, name)
+		items, pushed, err := b.rawOf(&written, i, source.Name, sample, work.Inputs, encode, name)
 		if err != nil {
 			return nil, fmt.Errorf("sample %s: %w", source.Name, err)
 		}
@@ -169,7 +171,10 @@ func (b *benchmark) sendSamples(ctx context.Context, work DeviceWork, name strin
 		return nil, errors.New("none of the samples could be read")
 	}
 	list := strings.Join(s.lines, "\n") + "\n"
-	if err := workspace.WriteFile(filepath.Join(local, "inputs_raw.txt"), []byte(list)); err != nil {
+	if err := written.WriteBytes(filepath.Join(local, "inputs_raw.txt"), []byte(list)); err != nil {
+		return nil, err
+	}
+	if err := written.Commit(); err != nil {
 		return nil, err
 	}
 	b.Progress.Phase("sending inputs", len(files))
@@ -177,12 +182,9 @@ func (b *benchmark) sendSamples(ctx context.Context, work DeviceWork, name strin
 	return s, err
 }
 
-// rawOf writes one sample's files, and gives its line of the input list.
-func (b *benchmark) rawOf(number int, source string, sample *dataset.Sample, inputs []align.Tap, encode encoder, name string) (items []string, files []device.File, err error) {
+// rawOf adds one sample's files to those that are written, and gives its line of the input list.
+func (b *benchmark) rawOf(written *file.Batch, number int, source string, sample *dataset.Sample, inputs []align.Tap, encode encoder, name string) (items []string, files []device.File, err error) {
 	local := b.folder.RawInputs(name)
-	if err := os.MkdirAll(local, 0o777); err != nil {
-		return nil, nil, err
-	}
 	for _, in := range inputs {
 		x, ok := sample.Inputs[in.Name]
 		if !ok {
@@ -199,12 +201,12 @@ func (b *benchmark) rawOf(number int, source string, sample *dataset.Sample, inp
 				return nil, nil, fmt.Errorf("an input list cannot name the input %q, whose name has blanks", input)
 			}
 		}
-		file := remoteName(number, source, input)
-		path := filepath.Join(local, file)
-		if err := os.WriteFile(path, data, 0o644); err != nil { // made anew by every run, and checked when it is sent
+		own := remoteName(number, source, input)
+		path := filepath.Join(local, own)
+		if err := written.WriteBytes(path, data); err != nil {
 			return nil, nil, err
 		}
-		item := name + "/" + file
+		item := name + "/" + own
 		files = append(files, device.FromDisk(path, b.board.Path(item)))
 		if input != "" {
 			item = input + ":=" + item
@@ -370,9 +372,6 @@ func (b *benchmark) seedModel(run *result.Run) error {
 		if _, here := made[l.Name]; here && !slices.Contains(own, l.Name) {
 			g.Graph().Output = append(g.Graph().GetOutput(), onnx.Untyped(l.Name))
 		}
-	}
-	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return err
 	}
 	return onnx.Save(g, filepath.Join(dir, name+"-all-layers.onnx"))
 }

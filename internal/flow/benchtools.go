@@ -15,6 +15,7 @@ import (
 	"quantcheck/internal/cost"
 	"quantcheck/internal/device"
 	"quantcheck/internal/dlc"
+	"quantcheck/internal/file"
 	"quantcheck/internal/inspect"
 	"quantcheck/internal/qnn"
 	"quantcheck/internal/result"
@@ -239,18 +240,12 @@ func nativeSizes(tensors []dlc.Tensor) func(file string) int64 {
 	}
 }
 
-// replaceFolder puts a folder in the place of another.
+// replaceFolder puts a folder in the place of another. If there is none, nothing is there afterwards.
 func replaceFolder(from, to string) error {
-	if err := os.MkdirAll(filepath.Dir(to), 0o777); err != nil {
-		return err
+	if _, err := os.Stat(from); errors.Is(err, fs.ErrNotExist) {
+		return os.RemoveAll(to)
 	}
-	if err := os.RemoveAll(to); err != nil {
-		return err
-	}
-	if err := os.Rename(from, to); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return nil
+	return file.ReplaceFolder(from, to)
 }
 
 // estimating estimates the DLC while the device works.

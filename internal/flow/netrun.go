@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"quantcheck/internal/dlc"
+	"quantcheck/internal/file"
 	"quantcheck/internal/qnn"
 	"quantcheck/internal/qnn/compose"
 	emu "quantcheck/internal/runner/dlc"
@@ -277,7 +278,7 @@ func (n *netRun) infer(ctx context.Context, i int, line inputFiles, watch NetRun
 		err = e
 	}
 	if err != nil {
-		discard(drafts)
+		file.Discard(drafts...)
 		return err
 	}
 	n.pending = commit(drafts)

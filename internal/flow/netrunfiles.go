@@ -284,7 +284,7 @@ func clashes(paths map[string]string, path string) (name string, clash bool) {
 	return "", false
 }
 
-// writers is how many files are made or committed at once: each waits for the file system, which takes many together.
+// writers is how many files are made at once: each waits for the file system, which takes many together.
 const writers = 16
 
 // together calls f for the numbers below n, several at once, and gives the first error in their order.
@@ -314,18 +314,10 @@ func (n *netRun) write(ctx context.Context, folder string, outputs map[string][]
 		return err
 	})
 	if err != nil {
-		discard(drafts)
+		file.Discard(drafts...)
 		return nil, err
 	}
 	return drafts, nil
-}
-
-func discard(drafts []*file.Draft) {
-	for _, d := range drafts {
-		if d != nil {
-			d.Discard()
-		}
-	}
 }
 
 func (n *netRun) writeOne(folder string, o output, outputs map[string][]byte) (*file.Draft, error) {
@@ -337,15 +329,12 @@ func (n *netRun) writeOne(folder string, o output, outputs map[string][]byte) (*
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", o.Called(), err)
 	}
-	return file.Begin(filepath.Join(folder, o.path), func(f *os.File) error {
-		_, err := f.Write(data)
-		return err
-	})
+	return file.Begin(filepath.Join(folder, o.path), file.Bytes(data))
 }
 
 // commit puts an inference's files into their places, beside the next inference. The channel gives how that went.
 func commit(drafts []*file.Draft) <-chan error {
 	done := make(chan error, 1)
-	go func() { done <- together(len(drafts), func(k int) error { return drafts[k].Commit() }) }()
+	go func() { done <- file.Commit(drafts...) }()
 	return done
 }

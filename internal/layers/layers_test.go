@@ -20,7 +20,7 @@ import (
 var rooms = []string{
 	"terminal",
 	"yamltext", "floatjson", "sheet",
-	"process", "scratch", "lock", "file", "spell", "tensor", "machine", "variant", "onnx/onnxpb", "abi", "dlc", "snpe", "cost",
+	"process", "scratch", "file", "lock", "spell", "tensor", "machine", "variant", "onnx/onnxpb", "abi", "dlc", "snpe", "cost",
 	"quant", "metric", "coco", "search", "jpeg", "onnx", "onnxruntime", "qnn", "qnn/compose", "dataset", "device", "device/local", "device/ssh", "device/adb", "device/again", "device/monitor", "device/facts", "connect", "board", "archive",
 	"runner", "runner/ort", "runner/worker",
 	"truth", "calib", "qdq", "rewrite", "decode", "runner/htp", "runner/dlc",
@@ -34,7 +34,7 @@ var rooms = []string{
 var unsafeRooms = []string{"abi", "onnxruntime", "qnn/compose"}
 
 // forTests are packages that only tests import.
-var forTests = []string{"fixture", "layers", "device/devicetest", "standin", "standin/control", "standin/board", "device/sshtest"}
+var forTests = []string{"fixture", "file/powercut", "layers", "device/devicetest", "standin", "standin/control", "standin/board", "device/sshtest"}
 
 func TestLowerRoomsDoNotImportHigherOnes(t *testing.T) {
 	root := filepath.Join(fixture.Root(), "internal")

@@ -19,9 +19,19 @@ const (
 
 // Save writes a model to path, whole or not at all. External data it was read with, and weights of more than 1 GiB, go to
 // path + ".data"; else it is one file. Folders are made.
-func Save(m *Model, path string) error { return save(m, path, externalFrom) }
+func Save(m *Model, path string) error {
+	var b file.Batch
+	defer b.Discard()
+	if err := SaveTo(&b, m, path); err != nil {
+		return err
+	}
+	return b.Commit()
+}
 
-func save(m *Model, path string, from int64) error {
+// SaveTo is Save as a part of a batch, which puts the model into its place when it is committed: its weights first.
+func SaveTo(b *file.Batch, m *Model, path string) error { return save(b, m, path, externalFrom) }
+
+func save(b *file.Batch, m *Model, path string, from int64) error {
 	total := int64(0)
 	for _, p := range m.Graph().GetInitializer() {
 		if n, err := tensor.Count(p.GetDims()); err == nil {
@@ -37,12 +47,12 @@ func save(m *Model, path string, from int64) error {
 		if err != nil {
 			return err
 		}
-		return file.Write(path, func(f *os.File) error { _, err := f.Write(data); return err })
+		return b.WriteBytes(path, data)
 	}
 	beside := path + ".data"
 	g := m.Graph()
 	c := &onnxpb.GraphProto{Name: g.Name, Node: g.GetNode(), Input: g.GetInput(), Output: g.GetOutput(), SparseInitializer: g.GetSparseInitializer()}
-	err := file.Write(beside, func(f *os.File) error {
+	err := b.Write(beside, func(f *os.File) error {
 		at := int64(0)
 		for _, p := range g.GetInitializer() {
 			n, err := tensor.Count(p.GetDims())
@@ -82,7 +92,7 @@ func save(m *Model, path string, from int64) error {
 	if err != nil {
 		return err
 	}
-	return file.Write(path, func(f *os.File) error { _, err := f.Write(data); return err })
+	return b.WriteBytes(path, data)
 }
 
 // inlined gives an initializer that holds its values itself.

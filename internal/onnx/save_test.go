@@ -8,6 +8,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"quantcheck/internal/file"
 	"quantcheck/internal/onnx/onnxpb"
 	"quantcheck/internal/tensor"
 )
@@ -27,7 +28,7 @@ func TestLargeModelsKeepTheirWeightsOutside(t *testing.T) {
 	for name, from := range map[string]int64{"outside": 100, "inside": 1 << 30} {
 		dir := t.TempDir()
 		path := filepath.Join(dir, "m.onnx")
-		if err := save(m, path, from); err != nil {
+		if err := saveNow(m, path, from); err != nil {
 			t.Fatal(err)
 		}
 		_, err := os.Stat(path + ".data")
@@ -46,7 +47,7 @@ func TestLargeModelsKeepTheirWeightsOutside(t *testing.T) {
 		}
 		// A model with external data is written once more, elsewhere.
 		again := filepath.Join(t.TempDir(), "n.onnx")
-		if err := save(read, again, from); err != nil {
+		if err := saveNow(read, again, from); err != nil {
 			t.Fatal(err)
 		}
 		if read, err = Load(again); err != nil {
@@ -56,4 +57,12 @@ func TestLargeModelsKeepTheirWeightsOutside(t *testing.T) {
 			t.Errorf("%s again: %v", name, err)
 		}
 	}
+}
+
+func saveNow(m *Model, path string, from int64) error {
+	var b file.Batch
+	if err := save(&b, m, path, from); err != nil {
+		return err
+	}
+	return b.Commit()
 }

@@ -2,7 +2,8 @@
 // of each says which process made it, so that what a running process needs is never taken for a leftover.
 //
 //  1. Folder and File make one, named quantcheck-KIND-PROCESS-RANDOM.
-//  2. Before the first one is made in a folder, Sweep removes from it what processes left that have ended.
+//  2. Before the first one is made in a folder, and when a workspace is opened, SweepOnce removes from it what processes left
+//     that have ended.
 package scratch
 
 import (
@@ -21,20 +22,20 @@ func Folder(parent, kind string) (string, error) {
 	if parent == "" {
 		parent = os.TempDir()
 	}
-	sweepOnce(parent)
+	SweepOnce(parent)
 	return os.MkdirTemp(parent, prefix+pattern(kind))
 }
 
 // Hidden is Folder in a folder of the user's: the name begins with a dot.
 func Hidden(parent, kind string) (string, error) {
-	sweepOnce(parent)
+	SweepOnce(parent)
 	return os.MkdirTemp(parent, "."+prefix+pattern(kind))
 }
 
 // File makes a temporary file for the running process in a folder of the user's, under a name that begins with a dot. The mode
 // is what it gets, less the umask.
 func File(dir, kind string, mode os.FileMode) (*os.File, error) {
-	sweepOnce(dir)
+	SweepOnce(dir)
 	for try := 0; ; try++ {
 		f, err := os.OpenFile(filepath.Join(dir, "."+prefix+unique(kind)), os.O_RDWR|os.O_CREATE|os.O_EXCL, mode)
 		if os.IsExist(err) && try < 1000 {
@@ -62,11 +63,12 @@ var (
 // swept are the folders that this process swept: what is left in them by others is looked for once.
 var swept sync.Map
 
-func sweepOnce(dir string) {
+// SweepOnce sweeps a folder unless this process did already. What cannot be removed stays for the next run, and doctor lists it.
+func SweepOnce(dir string) {
 	if abs, err := filepath.Abs(dir); err == nil {
 		dir = abs
 	}
 	if _, done := swept.LoadOrStore(dir, true); !done {
-		_, _ = Sweep(dir) // what cannot be removed now stays for the next run, and doctor lists it
+		_, _ = Sweep(dir) // see above
 	}
 }

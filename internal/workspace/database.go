@@ -8,17 +8,18 @@ import (
 	"io/fs"
 	"net/url"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
 	_ "modernc.org/sqlite" // database/sql finds the driver by its name
 
+	"quantcheck/internal/file"
 	"quantcheck/internal/floatjson"
 	"quantcheck/internal/metric"
 	"quantcheck/internal/quant"
 	"quantcheck/internal/result"
+	"quantcheck/internal/scratch"
 )
 
 // Store is the database of a workspace's runs. It may be used by many goroutines and by many programs at once.
@@ -30,12 +31,13 @@ type Store struct {
 // ErrNewer means that a database was written by a later version of the program.
 var ErrNewer = errors.New("the database was written by a newer version of quantcheck")
 
-// OpenStore opens a workspace's database and makes it if it is not there.
+// OpenStore opens a workspace's database and makes it if it is not there. What ended runs left in the workspace is removed.
 func OpenStore(ctx context.Context, f Folder) (*Store, error) {
 	path := f.Database()
-	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+	if err := file.Touch(path); err != nil {
 		return nil, err
 	}
+	scratch.SweepOnce(string(f))
 	return open(ctx, path)
 }
 
@@ -53,7 +55,7 @@ const patience = 10 * time.Minute
 
 func open(ctx context.Context, path string) (*Store, error) {
 	dsn := (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath()}).String() +
-		"?_pragma=busy_timeout(" + strconv.FormatInt(patience.Milliseconds(), 10) + ")&_pragma=foreign_keys(1)&_txlock=immediate"
+		"?_pragma=busy_timeout(" + strconv.FormatInt(patience.Milliseconds(), 10) + ")&_pragma=foreign_keys(1)&_txlock=immediate&_pragma=synchronous(EXTRA)"
 	db, err := sql.Open("sqlite", dsn)
 	if err != nil {
 		return nil, err

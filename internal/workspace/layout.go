@@ -49,13 +49,8 @@ func ModelName(asked, path string) string {
 	return "model"
 }
 
-// WriteFile writes a file that is either whole or not there: to a temporary name, synced, renamed. Folders are made.
-func WriteFile(path string, data []byte) error {
-	return file.Write(path, func(f *os.File) error {
-		_, err := f.Write(data)
-		return err
-	})
-}
+// WriteFile writes a file as package file does: whole or not at all, and so that a power cut does not take it away again.
+func WriteFile(path string, data []byte) error { return file.WriteBytes(path, data) }
 
 // WriteFrom is WriteFile for content that is read.
 func WriteFrom(path string, r io.Reader) error {

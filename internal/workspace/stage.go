@@ -13,6 +13,8 @@ import (
 	"strings"
 
 	"quantcheck/internal/encodings"
+	"quantcheck/internal/file"
+	"quantcheck/internal/floatjson"
 	"quantcheck/internal/result"
 	"quantcheck/internal/scratch"
 )
@@ -23,43 +25,61 @@ type Stage struct {
 	// OnDevice is the variant whose tensors a device made: they lie with the DLC, models_dlc/<name>, as the seed has it.
 	OnDevice string
 
-	folder Folder
-	spec   result.Spec
-	dir    string   // temporary, "" until something is written
-	moves  []move   // in the order in which they were staged
-	shapes []shaped // of saved tensors, by folder
+	folder  Folder
+	spec    result.Spec
+	dir     string     // temporary, "" until something is written
+	drafts  file.Batch // files that go to places of their own
+	tensors []*outputs // folders that go to their places as a whole
+	shown   []string   // paths, in the order in which they were staged
 }
 
-type move struct{ from, to string }
-
-type shaped struct {
-	dir   string // final folder of the model
-	layer string
-	shape []int64
+// outputs are the saved tensors of one model.
+type outputs struct {
+	staged string // temporary folder
+	model  string // final folder of the model
+	shapes map[string][]int64
 }
 
 // NewStage makes a stage for what the spec asks to be saved.
 func NewStage(f Folder, spec result.Spec) *Stage { return &Stage{folder: f, spec: spec} }
 
+// open makes the temporary folder.
+func (s *Stage) open() error {
+	if s.dir != "" {
+		return nil
+	}
+	if err := file.MakeFolder(string(s.folder)); err != nil {
+		return err
+	}
+	var err error
+	s.dir, err = scratch.Hidden(string(s.folder), "run")
+	return err
+}
+
 // write stages one file that will lie at path.
 func (s *Stage) write(path string, data []byte) error {
-	if s.dir == "" {
-		if err := os.MkdirAll(string(s.folder), 0o777); err != nil {
-			return err
-		}
-		dir, err := scratch.Hidden(string(s.folder), "run")
-		if err != nil {
-			return err
-		}
-		s.dir = dir
+	if err := s.open(); err != nil {
+		return err
 	}
-	from := filepath.Join(s.dir, strconv.Itoa(len(s.moves)))
-	s.moves = append(s.moves, move{from, path})
-	if err := os.WriteFile(from, data, 0o644); err != nil {
-		return fmt.Errorf("save %s: %w", path, err)
-	}
-	return nil
+	s.shown = append(s.shown, path)
+	return s.drafts.WriteIn(s.dir, path, file.Bytes(data))
 }
+
+// outputs gives the staged tensors of a model.
+func (s *Stage) outputs(model string) (*outputs, error) {
+	if i := slices.IndexFunc(s.tensors, func(o *outputs) bool { return o.model == model }); i >= 0 {
+		return s.tensors[i], nil
+	}
+	if err := s.open(); err != nil {
+		return nil, err
+	}
+	o := &outputs{filepath.Join(s.dir, strconv.Itoa(len(s.tensors))), model, map[string][]int64{}}
+	s.tensors, s.shown = append(s.tensors, o), append(s.shown, o.final())
+	return o, nil
+}
+
+// final is the folder in which the tensors will lie.
+func (o *outputs) final() string { return filepath.Join(o.model, "output") }
 
 // Tensor stages a layer's values as the seed writes them: float32, little-endian, one file per layer.
 func (s *Stage) Tensor(variant string, layer result.Layer, values []float32, shape []int64) error {
@@ -67,12 +87,20 @@ func (s *Stage) Tensor(variant string, layer result.Layer, values []float32, sha
 	if variant != "" && variant == s.OnDevice {
 		dir = s.folder.ModelDLC(s.spec.Name)
 	}
+	o, err := s.outputs(dir)
+	if err != nil {
+		return err
+	}
 	raw := make([]byte, 4*len(values))
 	for i, v := range values {
 		binary.LittleEndian.PutUint32(raw[4*i:], math.Float32bits(v))
 	}
-	s.shapes = append(s.shapes, shaped{dir, layer.Clean, slices.Clone(shape)})
-	return s.write(filepath.Join(dir, "output", fileName(layer.Clean)+".raw"), raw)
+	o.shapes[layer.Clean] = slices.Clone(shape)
+	name := fileName(layer.Clean) + ".raw"
+	if err := file.PutUnsynced(filepath.Join(o.staged, name), file.Bytes(raw)); err != nil {
+		return fmt.Errorf("save %s: %w", filepath.Join(o.final(), name), err)
+	}
+	return nil
 }
 
 // fileName shortens a name that no file system takes; a hash keeps it apart from others.
@@ -112,58 +140,33 @@ func (s *Stage) encodingsPath(variant string) string {
 	return s.spec.Encodings[:len(s.spec.Encodings)-len(ext)] + "-" + variant + ext
 }
 
-// Commit puts everything into its place and gives the paths, folders of tensors as one. Older tensors of the same model
-// are removed.
+// Commit puts everything into its place, so that a power cut does not lose it any more, and gives the paths, folders of tensors as
+// one. Tensors replace all older ones of the same model.
 func (s *Stage) Commit() ([]string, error) {
-	configs := map[string]map[string][]int64{}
-	for _, t := range s.shapes {
-		if configs[t.dir] == nil {
-			configs[t.dir] = map[string][]int64{}
-			if err := os.RemoveAll(filepath.Join(t.dir, "output")); err != nil {
-				return nil, err
-			}
-		}
-		configs[t.dir][t.layer] = t.shape
-	}
-	var paths []string
-	for _, m := range s.moves {
-		if err := os.MkdirAll(filepath.Dir(m.to), 0o777); err != nil {
+	for _, o := range s.tensors {
+		config, err := floatjson.Text(o.shapes, "  ")
+		if err != nil {
 			return nil, err
 		}
-		if err := settle(m.from, m.to); err != nil {
+		if err := s.drafts.WriteIn(s.dir, filepath.Join(o.model, "config.json"), file.Bytes(config)); err != nil {
 			return nil, err
-		}
-		shown := m.to
-		if filepath.Ext(m.to) == ".raw" {
-			shown = filepath.Dir(m.to)
-		}
-		if !slices.Contains(paths, shown) {
-			paths = append(paths, shown)
 		}
 	}
-	for dir, config := range configs {
-		if err := WriteJSON(filepath.Join(dir, "config.json"), config); err != nil {
+	for _, o := range s.tensors {
+		if err := file.ReplaceFolder(o.staged, o.final()); err != nil {
 			return nil, err
 		}
+	}
+	if err := s.drafts.Commit(); err != nil {
+		return nil, err
 	}
 	s.Discard()
-	return paths, nil
-}
-
-// settle renames, or copies to another file system.
-func settle(from, to string) error {
-	if os.Rename(from, to) == nil {
-		return nil
-	}
-	data, err := os.ReadFile(from)
-	if err != nil {
-		return err
-	}
-	return WriteFile(to, data)
+	return s.shown, nil
 }
 
 // Discard removes what was staged and not put into its place.
 func (s *Stage) Discard() {
+	s.drafts.Discard()
 	if s.dir != "" {
 		_ = os.RemoveAll(s.dir) // a leftover in the workspace harms nobody
 		s.dir = ""

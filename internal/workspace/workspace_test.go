@@ -137,3 +137,25 @@ func TestAWorkspaceOfAnEarlierVersionIsBroughtUpToDate(t *testing.T) {
 		t.Errorf("%+v %+v", v, v.Layers[0].Twin)
 	}
 }
+
+// A transaction that was committed must survive a power cut: with FULL, the journal that would undo it may still be there then.
+func TestTheDatabaseSyncsWhatIsCommitted(t *testing.T) {
+	t.Parallel()
+	f := Folder(filepath.Join(t.TempDir(), "new"))
+	s, err := OpenStore(t.Context(), f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	const extra = 3
+	var level int
+	var mode string
+	for range 3 { // of several connections
+		if err := s.db.QueryRowContext(t.Context(), "PRAGMA synchronous").Scan(&level); err != nil || level != extra {
+			t.Errorf("synchronous %d, %v", level, err)
+		}
+		if err := s.db.QueryRowContext(t.Context(), "PRAGMA journal_mode").Scan(&mode); err != nil || mode != "delete" {
+			t.Errorf("journal_mode %s, %v", mode, err)
+		}
+	}
+}

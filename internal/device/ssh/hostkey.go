@@ -148,7 +148,9 @@ func remember(path, line string) error {
 			text = append([]byte("\n"), text...)
 		}
 	}
-	_, err = f.Write(text)
+	if _, err = f.Write(text); err == nil {
+		err = f.Sync()
+	}
 	if e := f.Close(); err == nil {
 		err = e
 	}

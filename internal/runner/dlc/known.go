@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"quantcheck/internal/file"
 	"quantcheck/internal/scratch"
 )
 
@@ -43,7 +44,7 @@ func (e Engine) tryKnown(ctx context.Context, parent, want string) error {
 	}
 	defer os.RemoveAll(dir)
 	path := filepath.Join(dir, "known.dlc")
-	if err := os.WriteFile(path, known, 0o600); err != nil {
+	if err := file.PutUnsynced(path, file.Bytes(known)); err != nil {
 		return err
 	}
 	r, err := open(ctx, e, path, Options{Scratch: parent}, false)

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"quantcheck/internal/dlc"
+	"quantcheck/internal/file"
 	"quantcheck/internal/qnn"
 	"quantcheck/internal/qnn/compose"
 	"quantcheck/internal/runner/worker"
@@ -50,7 +51,7 @@ func build(line []byte) (*compose.Graph, told, error) {
 	if x := g.Estimate(); x != nil {
 		t.Events = x.Events
 		if x.Trace != nil {
-			err = os.WriteFile(traceFile, x.Trace, 0o600)
+			err = file.PutUnsynced(traceFile, file.Bytes(x.Trace))
 		}
 	}
 	return g, t, err
