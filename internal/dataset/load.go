@@ -5,8 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"io"
-	"os"
 	"slices"
 	"strings"
 
@@ -36,6 +34,8 @@ type Loader struct {
 	Description Description
 	// Cache, if there is one, keeps pictures that were read, for a second pass over them.
 	Cache *Cache
+	// Pictures bounds the memory of decoding; loaders that run at the same time share it.
+	Pictures *Budget
 }
 
 // Cache keeps pictures at a model's size. It may be used by one goroutine at a time.
@@ -136,7 +136,7 @@ func (l Loader) Load(source Source) (*Sample, error) {
 		if s.Path == "" {
 			s.Path = path
 		}
-		data, err := readFile(path)
+		data, err := readFile(path, l.mostBytes(in, path))
 		if err != nil {
 			return nil, err
 		}
@@ -160,16 +160,16 @@ func (l Loader) loadPicture(name, path string) (*Sample, error) {
 	}
 	c, ok := l.Cache.get(path)
 	if !ok {
-		data, err := readFile(path)
+		data, err := l.Pictures.readPicture(path)
 		if err != nil {
 			return nil, err
 		}
-		p, err := Decode(data)
+		p, f, err := l.fit(data, v)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
 		sum := sha256.Sum256(data)
-		c = cached{l.fit(p, v), hex.EncodeToString(sum[:]), p.Width, p.Height}
+		c = cached{p, hex.EncodeToString(sum[:]), f.width, f.height}
 		l.Cache.put(path, c)
 	}
 	t, err := l.fill(in, v, c.picture)
@@ -179,26 +179,27 @@ func (l Loader) loadPicture(name, path string) (*Sample, error) {
 	return &Sample{Name: name, Path: path, SHA256: c.sha256, Width: c.width, Height: c.height, Inputs: map[string]tensor.Tensor{in.Name: t}}, nil
 }
 
-func readFile(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
+// mostBytes is how large an input's file can be: a picture's within the budget, that of values by their number and widest type, with
+// a header.
+func (l Loader) mostBytes(in Input, path string) int64 {
+	if ending(path, pictures) {
+		return min(maxSampleBytes, l.Pictures.size())
 	}
-	defer f.Close()
-	if info, err := f.Stat(); err != nil || info.IsDir() || info.Size() > maxSampleBytes {
-		return nil, fmt.Errorf("%s is no sample: a folder, or too large", path)
-	}
-	return io.ReadAll(io.LimitReader(f, maxSampleBytes))
+	return min(maxSampleBytes, 16*int64(count(in.Shape))+1<<20)
 }
 
 func (l Loader) decode(in Input, path string, data []byte) (tensor.Tensor, error) {
 	switch {
 	case ending(path, pictures):
-		p, err := Decode(data)
+		v, err := l.view(in)
 		if err != nil {
 			return tensor.Tensor{}, err
 		}
-		return l.fromPicture(in, p)
+		p, _, err := l.fit(data, v)
+		if err != nil {
+			return tensor.Tensor{}, err
+		}
+		return l.fill(in, v, p)
 	case ending(path, []string{".npy"}):
 		t, err := tensor.ReadNpy(bytes.NewReader(data))
 		if err != nil {
@@ -299,20 +300,27 @@ func (l Loader) Layout() string {
 	return "NCHW"
 }
 
-func (l Loader) fromPicture(in Input, p *Picture) (tensor.Tensor, error) {
-	v, err := l.view(in)
+// fit decodes a picture and brings it to the input's colours and size, within the budget.
+func (l Loader) fit(data []byte, v view) (*Picture, *file, error) {
+	f, err := inspect(data)
 	if err != nil {
-		return tensor.Tensor{}, err
+		return nil, nil, err
 	}
-	return l.fill(in, v, l.fit(p, v))
-}
-
-// fit brings a picture to the input's colours and size.
-func (l Loader) fit(p *Picture, v view) *Picture {
+	// The part of the input that the picture covers, and once more if it is padded.
+	free, err := l.Pictures.Take(f.width, f.height, int64(len(data))+f.memory+resized(f.width, 2*v.width, v.height))
+	if err != nil {
+		return nil, nil, err
+	}
+	defer free()
+	r, err := f.open()
+	if err != nil {
+		return nil, nil, err
+	}
 	if l.Description.InputColor == "gray" {
-		p = p.gray()
+		r = r.gray()
 	}
-	return l.Description.Fit(p, v.width, v.height)
+	p, err := l.Description.fit(r, v.width, v.height)
+	return p, f, err
 }
 
 // fill puts a picture of the input's size into a tensor.
@@ -339,16 +347,6 @@ func (l Loader) fill(in Input, v view, p *Picture) (tensor.Tensor, error) {
 		}
 	}
 	return convertTo(tensor.Floats(out, in.Shape...), in.DType)
-}
-
-// gray weighs the colours as OpenCV does: 15-bit fixed-point ITU-R BT.601.
-func (p *Picture) gray() *Picture {
-	q := &Picture{Width: p.Width, Height: p.Height, Pix: make([]uint8, len(p.Pix))}
-	for i := 0; i < len(p.Pix); i += 3 {
-		v := uint8((int(p.Pix[i])*9798 + int(p.Pix[i+1])*19235 + int(p.Pix[i+2])*3735 + 1<<14) >> 15)
-		q.Pix[i], q.Pix[i+1], q.Pix[i+2] = v, v, v
-	}
-	return q
 }
 
 // convertTo gives the values in the type that a model's input has.

@@ -2,13 +2,10 @@ package dataset
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"image"
 	"image/color"
 	"image/png"
-
-	"quantcheck/internal/jpeg"
 )
 
 // Picture is an 8-bit picture of interleaved red, green and blue.
@@ -20,43 +17,27 @@ type Picture struct {
 // maxPixels bounds what a PNG's header can make Decode allocate; package jpeg has the same bound.
 const maxPixels = 1 << 28
 
-// isJPEG tells a JPEG by its first bytes; anything else is taken for a PNG.
-func isJPEG(data []byte) bool { return bytes.HasPrefix(data, []byte{0xff, 0xd8}) }
-
 // Decode reads a JPEG or PNG as OpenCV's imread does: a JPEG's pixels are libjpeg-turbo's, turned upright by its EXIF
-// orientation; transparency and the lower bytes of 16-bit values are dropped.
+// orientation; transparency and the lower bytes of 16-bit values are dropped. The picture as a whole is in memory.
 func Decode(data []byte) (*Picture, error) {
-	if isJPEG(data) {
-		m, err := jpeg.Decode(data)
-		if err != nil {
-			return nil, fmt.Errorf("decode JPEG: %w", err)
-		}
-		p := &Picture{Width: m.Width, Height: m.Height, Pix: m.Pix}
-		return p.upright(orientation(data)), nil
-	}
-	config, err := pngConfig(data)
+	f, err := inspect(data)
 	if err != nil {
 		return nil, err
 	}
-	if config.Width <= 0 || config.Height <= 0 || config.Width > maxPixels/config.Height {
-		return nil, fmt.Errorf("a picture of %d × %d is too large", config.Width, config.Height)
+	r, err := f.open()
+	if err != nil {
+		return nil, err
 	}
+	return r.whole()
+}
+
+// decodePNG decodes a PNG as a whole.
+func decodePNG(data []byte) (*Picture, error) {
 	img, err := png.Decode(bytes.NewReader(data))
 	if err != nil {
 		return nil, fmt.Errorf("damaged or truncated PNG: %w", err)
 	}
 	return convert(img), nil
-}
-
-func pngConfig(data []byte) (image.Config, error) {
-	if !bytes.HasPrefix(data, []byte("\x89PNG\r\n\x1a\n")) {
-		return image.Config{}, errors.New("neither a JPEG nor a PNG")
-	}
-	config, err := png.DecodeConfig(bytes.NewReader(data))
-	if err != nil {
-		return image.Config{}, fmt.Errorf("damaged PNG: %w", err)
-	}
-	return config, nil
 }
 
 func convert(img image.Image) *Picture {
@@ -122,27 +103,4 @@ func (p *Picture) upright(orientation int) *Picture {
 		}
 	}
 	return q
-}
-
-// Size reads a picture's width and height, turned upright, without its pixels.
-func Size(path string) (width, height int, err error) {
-	data, err := readFile(path)
-	if err != nil {
-		return 0, 0, err
-	}
-	if isJPEG(data) {
-		width, height, err = jpeg.Size(data)
-		if err != nil {
-			return 0, 0, fmt.Errorf("decode JPEG: %w", err)
-		}
-		if orientation(data) >= 5 {
-			width, height = height, width
-		}
-		return width, height, nil
-	}
-	config, err := pngConfig(data)
-	if err != nil {
-		return 0, 0, err
-	}
-	return config.Width, config.Height, nil
 }

@@ -10,6 +10,7 @@ import (
 	"math"
 	"os"
 
+	"quantcheck/internal/dataset"
 	"quantcheck/internal/decode"
 	"quantcheck/internal/tensor"
 )
@@ -45,6 +46,12 @@ func readTruth(path string) (plane, error) {
 	if err != nil || config.Width <= 0 || config.Height <= 0 || config.Width > truthMost/config.Height {
 		return plane{}, fmt.Errorf("%s is neither a PNG of a usable size nor a .npy", path)
 	}
+	var usual *dataset.Budget
+	free, err := usual.Take(config.Width, config.Height, (2*8+4)*int64(config.Width)*int64(config.Height)) // 16 bits of four colours, interlaced
+	if err != nil {
+		return plane{}, fmt.Errorf("%s: %w", path, err)
+	}
+	defer free()
 	img, err := png.Decode(bytes.NewReader(data))
 	if err != nil {
 		return plane{}, fmt.Errorf("%s: %w", path, err)

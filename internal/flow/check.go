@@ -161,7 +161,7 @@ func begin(ctx context.Context, command string, r *onnxruntime.Runtime, spec res
 	}
 	run.Model, run.Layers = ref.describe(), ref.layers
 	run.Warnings = append(run.Warnings, ref.warnings...)
-	loader := dataset.Loader{Inputs: run.Model.Inputs, Description: spec.Input, Cache: dataset.NewCache(min(int64(spec.MemoryMiB)<<20/32, 64<<20))}
+	loader := dataset.Loader{Inputs: run.Model.Inputs, Description: spec.Input, Cache: dataset.NewCache(min(int64(spec.MemoryMiB)<<20/32, 64<<20)), Pictures: dataset.BudgetOf(spec.MemoryMiB)}
 	run.Model.Layout = loader.Layout()
 	return run, ref, loader, nil
 }

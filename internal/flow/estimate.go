@@ -154,7 +154,7 @@ func (e *estimator) load(path string, shapes map[string][]int64) (*onnx.Model, e
 func (e *estimator) variants(ctx context.Context, spec EstimateSpec, m *onnx.Model, variants []variant.Spec, shapes map[string][]int64) ([]*result.Estimated, error) {
 	var set *dataset.Set
 	if spec.Images != "" && needsCalibration(variants) {
-		loader := dataset.Loader{Inputs: inputsOf(m), Description: spec.Input, Cache: dataset.NewCache(1 << 20)}
+		loader := dataset.Loader{Inputs: inputsOf(m), Description: spec.Input, Cache: dataset.NewCache(1 << 20), Pictures: dataset.BudgetOf(max(e.memory, 256))}
 		var err error
 		if set, err = samples(spec.Images, spec.Limit, loader); err != nil {
 			return nil, err
@@ -241,7 +241,7 @@ func (e *estimator) build(ctx context.Context, m *onnx.Model, variants []variant
 		return nil, err
 	}
 	run := &result.Run{Model: ref.describe(), Layers: ref.layers}
-	loader := dataset.Loader{Inputs: run.Model.Inputs, Description: input, Cache: dataset.NewCache(1 << 20)}
+	loader := dataset.Loader{Inputs: run.Model.Inputs, Description: input, Cache: dataset.NewCache(1 << 20), Pictures: dataset.BudgetOf(max(e.memory, 256))}
 	if set == nil {
 		values, err := seeded(run.Model.Inputs, 2)
 		if err != nil {

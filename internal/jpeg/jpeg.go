@@ -32,6 +32,25 @@ var errTruncated = errors.New("the data end too early")
 // Decode reads a picture. A picture is whole or an error: only a missing end marker, and bytes between segments that
 // belong to none, are forgiven. data is not kept.
 func Decode(data []byte) (*Image, error) {
+	r, err := Open(data)
+	if err != nil {
+		return nil, err
+	}
+	m := &Image{Width: r.Width, Height: r.Height, Pix: make([]uint8, 3*r.Width*r.Height)}
+	for y := range m.Height {
+		copy(m.Pix[3*m.Width*y:], r.Next())
+	}
+	return m, nil
+}
+
+// Reader gives a picture's rows from top to bottom.
+type Reader struct {
+	Width, Height int
+	next          func() []uint8
+}
+
+// Open is Decode for one that wants the rows one after another: errors are found here, and the picture itself is never in memory.
+func Open(data []byte) (*Reader, error) {
 	d := &decoder{data: data}
 	if err := d.decode(); err != nil {
 		return nil, err
@@ -39,13 +58,25 @@ func Decode(data []byte) (*Image, error) {
 	return d.paint()
 }
 
-// Size reads a picture's width and height from its frame header, without what follows.
-func Size(data []byte) (width, height int, err error) {
+// Next gives the next row, 3 · Width bytes that hold until the next call; it is called Height times at most.
+func (r *Reader) Next() []uint8 { return r.next() }
+
+// Header reads a picture's width and height from its frame header, and says how many bytes Open and the rows take at most;
+// Decode takes three for each pixel more.
+func Header(data []byte) (width, height int, memory int64, err error) {
 	d := &decoder{data: data, headerOnly: true}
 	if err := d.decode(); err != nil {
-		return 0, 0, err
+		return 0, 0, 0, err
 	}
-	return d.width, d.height, nil
+	memory = 3 * int64(d.width)
+	for _, c := range d.components {
+		blocks := int64(c.blocksX) * int64(c.blocksY)
+		memory += 64*blocks + 16*int64(c.width)
+		if d.progressive {
+			memory += (2*64 + 8) * blocks
+		}
+	}
+	return d.width, d.height, memory, nil
 }
 
 // decoder is the state of one picture.
@@ -154,8 +185,8 @@ func (d *decoder) whole(end bool) error {
 	return nil
 }
 
-// paint turns the components into an RGB picture.
-func (d *decoder) paint() (*Image, error) {
+// paint turns the components into the rows of an RGB picture.
+func (d *decoder) paint() (*Reader, error) {
 	rows := make([]rowFunc, len(d.components))
 	for i, c := range d.components {
 		if d.progressive {
@@ -167,13 +198,15 @@ func (d *decoder) paint() (*Image, error) {
 		}
 	}
 	convert := d.conversion()
-	m := &Image{Width: d.width, Height: d.height, Pix: make([]uint8, 3*d.width*d.height)}
+	out := make([]uint8, 3*d.width)
 	var line [4][]uint8
-	for y := range m.Height {
+	y := 0
+	return &Reader{d.width, d.height, func() []uint8 {
 		for i, row := range rows {
-			line[i] = row(y)[:m.Width]
+			line[i] = row(y)[:d.width]
 		}
-		convert(m.Pix[3*m.Width*y:3*m.Width*(y+1)], &line)
-	}
-	return m, nil
+		convert(out, &line)
+		y++
+		return out
+	}}, nil
 }

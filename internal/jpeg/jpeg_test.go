@@ -42,7 +42,7 @@ func TestPixelsAreOpenCVs(t *testing.T) {
 			if sum := sha256.Sum256(m.Pix); hex.EncodeToString(sum[:]) != hash {
 				t.Error("other pixels than OpenCV's")
 			}
-			w, h, err := Size(data)
+			w, h, _, err := Header(data)
 			if got := fmt.Sprintf("%d×%d", w, h); err != nil || got != size || m.Width != w || m.Height != h {
 				t.Errorf("%s %v, decoded %d×%d, OpenCV has %s", got, err, m.Width, m.Height, size)
 			}
@@ -213,7 +213,7 @@ func FuzzDecode(f *testing.F) {
 		f.Add(data)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		w, h, err := Size(data)
+		w, h, _, err := Header(data)
 		if err == nil && w*h > 1<<18 {
 			return // large pictures are slow, not wrong
 		}
@@ -234,7 +234,7 @@ func BenchmarkDecode(b *testing.B) {
 		if all[i], err = os.ReadFile(f); err != nil {
 			b.Fatal(err)
 		}
-		w, h, err := Size(all[i])
+		w, h, _, err := Header(all[i])
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"quantcheck/internal/dataset"
 	"quantcheck/internal/metric"
 	"quantcheck/internal/report"
 	"quantcheck/internal/result"
@@ -191,10 +192,11 @@ func describe(r *result.Run) run {
 		d.Samples = append(d.Samples, sample{Name: s.Name})
 	}
 	var drawing errgroup.Group
+	budget := dataset.NewBudget(memoryOfPictures)
 	drawing.SetLimit(runtime.GOMAXPROCS(0))
 	for _, i := range shown {
 		drawing.Go(func() error {
-			if t, ok := thumbnailOf(r.Samples[i].Path, 320); ok {
+			if t, ok := thumbnailOf(r.Samples[i].Path, 320, budget); ok {
 				d.Samples[i].Picture = t.url
 			}
 			return nil

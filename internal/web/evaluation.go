@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"quantcheck/internal/dataset"
 	"quantcheck/internal/metric"
 	"quantcheck/internal/report"
 	"quantcheck/internal/result"
@@ -88,7 +89,7 @@ func describeEvaluation(e *result.Evaluation, c Content, a *album) evaluation {
 	for i := range e.Models {
 		d.Models = append(d.Models, describeScored(e, &e.Models[i], c.Runs))
 	}
-	g := gallery{of: e, folder: folder, album: a}
+	g := gallery{budget: dataset.NewBudget(memoryOfPictures), of: e, folder: folder, album: a}
 	d.Pictures, d.Colours = g.pictures(), g.colours()
 	d.Notes = append(d.Notes, g.notes()...)
 	return d

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"quantcheck/internal/dataset"
 	"quantcheck/internal/result"
 )
 
@@ -63,10 +64,11 @@ func (a *album) shots(paths []string) []shot {
 	}
 	drawn := make([]*thumbnail, len(fresh))
 	var drawing errgroup.Group
+	budget := dataset.NewBudget(memoryOfPictures)
 	drawing.SetLimit(runtime.GOMAXPROCS(0))
 	for i, p := range fresh {
 		drawing.Go(func() error {
-			if t, ok := thumbnailOf(p, evaluatedSide); ok {
+			if t, ok := thumbnailOf(p, evaluatedSide, budget); ok {
 				drawn[i] = &t
 			}
 			return nil
@@ -88,6 +90,7 @@ func (a *album) shots(paths []string) []shot {
 
 // gallery chooses and draws an evaluation's pictures.
 type gallery struct {
+	budget *dataset.Budget // of the pictures that are decoded
 	of     *result.Evaluation
 	folder string
 	album  *album

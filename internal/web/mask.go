@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"quantcheck/internal/dataset"
 	"quantcheck/internal/result"
 )
 
@@ -26,7 +27,7 @@ type mask struct {
 }
 
 // readMask reads a file's values, thinned to at most maskSide: the indices of a palette, else grey.
-func readMask(path string) (m mask, ok bool) {
+func readMask(path string, budget *dataset.Budget) (m mask, ok bool) {
 	info, err := os.Stat(path)
 	if err != nil || !info.Mode().IsRegular() || info.Size() > largestFile {
 		return m, false
@@ -39,6 +40,11 @@ func readMask(path string) (m mask, ok bool) {
 	if err != nil || c.Width <= 0 || c.Height <= 0 || c.Width > maxPixels/c.Height {
 		return m, false
 	}
+	free, err := budget.Take(c.Width, c.Height, 8*int64(c.Width)*int64(c.Height)) // 16 bits of four colours
+	if err != nil {
+		return m, false
+	}
+	defer free()
 	img, err := png.Decode(bytes.NewReader(data))
 	if err != nil {
 		return m, false
@@ -74,7 +80,7 @@ func (g *gallery) masks(p *result.EvalPicture, d *picture) {
 		if path == "" {
 			return nil
 		}
-		m, ok := readMask(g.path(path))
+		m, ok := readMask(g.path(path), g.budget)
 		if !ok {
 			g.count(&g.noMask)
 			return nil

@@ -13,6 +13,9 @@ import (
 	"quantcheck/internal/dataset"
 )
 
+// memoryOfPictures is how many bytes the pictures of a page may take while they are decoded.
+const memoryOfPictures = 512 << 20
+
 // largestFile is the size in bytes up to which a picture's file is read for the page.
 const largestFile = 64 << 20
 
@@ -23,8 +26,8 @@ type thumbnail struct {
 }
 
 // thumbnailOf makes a file's picture at most so many pixels wide and high; ok is false if it is no picture or is not
-// there any more.
-func thumbnailOf(path string, most int) (t thumbnail, ok bool) {
+// there any more, or takes more memory than the budget has.
+func thumbnailOf(path string, most int, budget *dataset.Budget) (t thumbnail, ok bool) {
 	if !slices.Contains([]string{".jpg", ".jpeg", ".png"}, strings.ToLower(filepath.Ext(path))) {
 		return t, false
 	}
@@ -32,17 +35,12 @@ func thumbnailOf(path string, most int) (t thumbnail, ok bool) {
 	if err != nil || !info.Mode().IsRegular() || info.Size() > largestFile {
 		return t, false
 	}
-	data, err := os.ReadFile(path)
+	p, width, height, err := dataset.Shrink(path, budget, func(w, h int) (int, int) { return within(w, h, most) })
 	if err != nil {
 		return t, false
 	}
-	p, err := dataset.Decode(data)
-	if err != nil {
-		return t, false
-	}
-	t.width, t.height = p.Width, p.Height
-	w, h := within(p.Width, p.Height, most)
-	p = p.ResizeTo(w, h)
+	t.width, t.height = width, height
+	w, h := p.Width, p.Height
 	img := image.NewRGBA(image.Rect(0, 0, w, h))
 	for i := range w * h {
 		copy(img.Pix[4*i:], p.Pix[3*i:3*i+3])
