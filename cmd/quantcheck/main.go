@@ -19,11 +19,21 @@ func main() {
 	case dlc.IsWorker():
 		os.Exit(dlc.Work())
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), endings()...)
 	context.AfterFunc(ctx, func() {
 		stop() // a second signal ends the program at once
 		cli.Linger(os.Stderr)
 		os.Exit(130)
 	})
 	os.Exit(cli.Run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// endings are the signals at which the program cleans up and ends. SIGHUP, of a terminal that is closed, is one unless the program
+// was started with it ignored, as nohup does.
+func endings() []os.Signal {
+	list := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) {
+		list = append(list, syscall.SIGHUP)
+	}
+	return list
 }
