@@ -11,15 +11,17 @@ import (
 )
 
 type doctorCmd struct {
-	Install       string `placeholder:"htp" enum:",htp" default:"" help:"Fetch what is missing into the user's cache folder: htp, the emulator's libraries."`
-	AcceptLicense bool   `help:"Accept the licences that the installed libraries come under."`
-	JSON          bool   `name:"json" help:"Print the list as JSON."`
-	OrtLib        string `placeholder:"FILE" help:"The ONNX Runtime library, as for check."`
+	Folder        []string `arg:"" optional:"" help:"Workspaces, or other folders that files were written to, to look in for what killed runs left (the working folder)."`
+	Clean         bool     `help:"Remove what killed runs left there and in the folder of temporary files."`
+	Install       string   `placeholder:"htp" enum:",htp" default:"" help:"Fetch what is missing into the user's cache folder: htp, the emulator's libraries."`
+	AcceptLicense bool     `help:"Accept the licences that the installed libraries come under."`
+	JSON          bool     `name:"json" help:"Print the list as JSON."`
+	OrtLib        string   `placeholder:"FILE" help:"The ONNX Runtime library, as for check."`
 }
 
 // Help documents the command.
 func (doctorCmd) Help() string {
-	return "Lists what quantcheck can use on this machine and what is missing, each with the command that brings it. Only ONNX Runtime is needed for check."
+	return "Lists what quantcheck can use on this machine and what is missing, each with the command that brings it. Only ONNX Runtime is needed for check. Then lists the temporary files and folders that killed runs left; a run removes them by itself where it writes, and --clean does here."
 }
 
 // part is something that quantcheck uses.
@@ -72,8 +74,12 @@ func (c *doctorCmd) Run(con *console) error {
 		return c.install(con)
 	}
 	list := c.parts()
+	left, err := c.leftovers()
+	if err != nil {
+		return err
+	}
 	if c.JSON {
-		return report.JSON(con.stdout.Data(), list)
+		return report.JSON(con.stdout.Data(), append(list, left...))
 	}
 	for _, p := range list {
 		mark, text := "there  ", p.Found
@@ -84,6 +90,9 @@ func (c *doctorCmd) Run(con *console) error {
 		if p.Says != "" {
 			fmt.Fprintf(con.stdout, "%27s%s\n", "", report.Printable(p.Says))
 		}
+	}
+	for _, p := range left {
+		fmt.Fprintf(con.stdout, "%s  %-16s  %s\n%27s%s\n", "left   ", p.Name, report.Printable(p.Found), "", p.Says)
 	}
 	return nil
 }

@@ -37,7 +37,9 @@ func OpenStore(ctx context.Context, f Folder) (*Store, error) {
 	if err := file.Touch(path); err != nil {
 		return nil, err
 	}
-	scratch.SweepOnce(string(f))
+	for _, dir := range f.Folders() {
+		scratch.SweepOnce(dir)
+	}
 	return open(ctx, path)
 }
 

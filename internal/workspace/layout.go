@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"quantcheck/internal/file"
 	"quantcheck/internal/floatjson"
@@ -14,6 +15,28 @@ import (
 
 // Folder is a workspace's root.
 type Folder string
+
+// Folders lists the folders of a workspace that files are written to, those that are there: where runs that are killed leave drafts.
+func (f Folder) Folders() []string {
+	list := []string{string(f)}
+	for _, below := range []string{"results", "results/*", "models_onnx/*", "models_dlc/*", "data_raw/*", "raw_outputs", "processed_outputs/*"} {
+		found, err := filepath.Glob(filepath.Join(globbed(string(f)), filepath.FromSlash(below)))
+		if err != nil {
+			continue // the pattern is ours
+		}
+		for _, dir := range found {
+			if info, err := os.Stat(dir); err == nil && info.IsDir() {
+				list = append(list, dir)
+			}
+		}
+	}
+	return list
+}
+
+// globbed is a pattern that matches the path alone.
+func globbed(path string) string {
+	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(path)
+}
 
 // Database is the path of the results database.
 func (f Folder) Database() string { return filepath.Join(string(f), "results", "quantcheck.db") }
