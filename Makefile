@@ -1,6 +1,7 @@
 # What people run: make demo, make test. What developers run besides: make check, make race, make bench, make fuzz, make soak.
 export CGO_ENABLED ?= 0
 export GOEXPERIMENT := simd
+export ORT_DISABLE_TELEMETRY := 1
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 
@@ -11,8 +12,12 @@ PAGE := internal/web/dist/index.html
 
 .PHONY: docs types build deps test soak race check bench fuzz demo clean proto
 
+# The library of ONNX Runtime lies beside the program, which looks for it there.
 build: $(ORT) $(PAGE)
 	go build -trimpath -o $(BIN) ./cmd/quantcheck
+	@case $$(go env GOOS) in darwin) lib=libonnxruntime.1.30.0.dylib ;; *) lib=libonnxruntime.so.1 ;; esac; \
+	from=$(THIRD)/onnxruntime-node/bin/napi-v6/$$(go env GOOS)/$$(go env GOARCH | sed s/amd64/x64/)/$$lib; \
+	cmp -s $$from bin/$$lib || install -m 644 $$from bin/
 
 deps: $(ORT) $(PAGE)
 

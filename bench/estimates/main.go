@@ -49,9 +49,9 @@ func estimate(ctx context.Context, engines flow.Engines, dir string, m *onnx.Mod
 	return flow.Estimate(ctx, engines, flow.EstimateSpec{Model: path, Variants: variants, Input: dataset.Default(), MemoryMiB: 1024}, silent{})
 }
 
-// open finds what estimates are made with.
-func open() (flow.Engines, error) {
-	library, err := onnxruntime.Find("")
+// open finds what estimates are made with; the library of ONNX Runtime is at a path.
+func open(path string) (flow.Engines, error) {
+	library, err := onnxruntime.Find(path)
 	if err != nil {
 		return flow.Engines{}, err
 	}
@@ -68,7 +68,7 @@ func open() (flow.Engines, error) {
 }
 
 func run(ctx context.Context, w io.Writer) error {
-	engines, err := open()
+	engines, err := open(filepath.Join("bin", onnxruntime.LibraryName())) // which make build puts there
 	if err != nil {
 		return err
 	}

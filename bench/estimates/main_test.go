@@ -36,7 +36,7 @@ func TestFindingsAreTheFixtures(t *testing.T) {
 	for _, c := range doc.Cases {
 		want[c.Case] = c.Cycles
 	}
-	engines, err := open()
+	engines, err := open(fixture.Library(t))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -83,7 +83,7 @@ type setting struct {
 
 func newSetting(ctx context.Context, path, images string) (*setting, error) {
 	c := &setting{path: path}
-	library, err := onnxruntime.Find("")
+	library, err := onnxruntime.Find(filepath.Join("bin", onnxruntime.LibraryName())) // which make build puts there
 	if err != nil {
 		return nil, err
 	}

@@ -15,7 +15,6 @@ import (
 
 	"quantcheck/internal/device/sshtest"
 	"quantcheck/internal/fixture"
-	"quantcheck/internal/onnxruntime"
 	"quantcheck/internal/result"
 	"quantcheck/internal/standin"
 	"quantcheck/internal/standin/control"
@@ -171,10 +170,7 @@ func TestABenchmarkOnThisMachineAndOverADB(t *testing.T) {
 func TestABenchmarkWithoutTheEmulator(t *testing.T) {
 	t.Parallel()
 	fixture.Runtime(t)
-	library, err := onnxruntime.Find("")
-	if err != nil {
-		t.Fatal(err)
-	}
+	library := fixture.Library(t)
 	float, quantized := fixture.Path(t, "qnn", "zoo.onnx"), fixture.Path(t, "qnn", "zoo_w8a8_per_channel.onnx")
 	b := newBenchWith(t, standin.Options{Simulated: true, Simulation: &control.Simulation{Float: float, QDQ: quantized, Library: library}}, "qnn", "zoo_w8a8_per_channel.dlc")
 	if status, _, stderr := b.run(t, append(zooInput, "--no-emulate", "--name", "zoo")...); status != 0 {

@@ -130,7 +130,7 @@ func inputShapes(flags []string, model string) (map[string][]int64, error) {
 // engineFlags say what inference runs on.
 type engineFlags struct {
 	Threads int    `placeholder:"N" help:"Threads for the inference (all cores)."`
-	OrtLib  string `placeholder:"FILE" help:"The ONNX Runtime library. Without it: $$QUANTCHECK_ORT_LIB, beside the program, the user's cache folder, node_modules."`
+	OrtLib  string `placeholder:"FILE" help:"The ONNX Runtime library. Without it: $$QUANTCHECK_ORT_LIB, beside the program, where doctor --install puts it."`
 }
 
 func (e *engineFlags) open() (*onnxruntime.Runtime, error) {

@@ -13,7 +13,7 @@ import (
 type doctorCmd struct {
 	Folder        []string `arg:"" optional:"" help:"Workspaces, or other folders that files were written to, to look in for what killed runs left (the working folder)."`
 	Clean         bool     `help:"Remove what killed runs left there and in the folder of temporary files."`
-	Install       string   `placeholder:"htp" enum:",htp" default:"" help:"Fetch what is missing into the user's cache folder: htp, the emulator's libraries."`
+	Install       string   `placeholder:"onnxruntime|htp" enum:",onnxruntime,htp" default:"" help:"Fetch what is missing into the user's cache folder, the only thing that quantcheck ever fetches: onnxruntime, the library that check needs, or htp, the emulator's."`
 	AcceptLicense bool     `help:"Accept the licences that the installed libraries come under."`
 	JSON          bool     `name:"json" help:"Print the list as JSON."`
 	OrtLib        string   `placeholder:"FILE" help:"The ONNX Runtime library, as for check."`
@@ -35,7 +35,7 @@ type part struct {
 
 func (c *doctorCmd) parts() []part {
 	list := []part{
-		{Name: "ONNX Runtime", For: "every inference on the CPU", Bring: "npm install --ignore-scripts onnxruntime-node@1.30.0"},
+		{Name: "ONNX Runtime", For: "every inference on the CPU", Bring: "quantcheck doctor --install onnxruntime"},
 		{Name: "HTP emulator", For: "variants with @htp, quantize --dlc", Bring: "quantcheck doctor --install htp"},
 	}
 	if path, err := onnxruntime.Find(c.OrtLib); err == nil {
@@ -52,7 +52,7 @@ func (c *doctorCmd) parts() []part {
 		part
 		programs []string
 	}{
-		{part{Name: "python3 with pip", For: "doctor --install htp", Bring: "apt-get install python3-pip"}, []string{"python3"}},
+		{part{Name: "python3 with pip", For: "doctor --install", Bring: "apt-get install python3-pip"}, []string{"python3"}},
 		{part{Name: "adb", For: "boards on USB", Bring: "apt-get install adb"}, []string{"adb"}},
 		{part{Name: "ssh", For: "boards on a network", Bring: "apt-get install openssh-client"}, []string{"ssh"}},
 		{part{Name: "SNPE tools", For: "converting, and measuring on a board", Bring: "unpack Qualcomm's SDK, then source bin/envsetup.sh"}, []string{"snpe-net-run", "snpe-onnx-to-dlc", "snpe-dlc-quant", "snpe-dlc-info"}},
@@ -70,8 +70,11 @@ func (c *doctorCmd) parts() []part {
 }
 
 func (c *doctorCmd) Run(con *console) error {
-	if c.Install == "htp" {
+	switch c.Install {
+	case "htp":
 		return c.install(con)
+	case "onnxruntime":
+		return installRuntime(con)
 	}
 	list := c.parts()
 	left, err := c.leftovers()
@@ -97,8 +100,20 @@ func (c *doctorCmd) Run(con *console) error {
 	return nil
 }
 
+func installRuntime(con *console) error {
+	got, err := onnxruntime.Install(con.ctx, con.stderr)
+	if err != nil {
+		return err
+	}
+	is := "ready"
+	if got.Already {
+		is = "there already"
+	}
+	_, err = fmt.Fprintf(con.stdout, "ONNX Runtime is %s: %s\nIts licence, MIT: %s\n", is, report.Printable(got.Path), report.Printable(got.Licence))
+	return err
+}
+
 func (c *doctorCmd) install(con *console) error {
-	fmt.Fprintf(con.stderr, "fetching onnxruntime-qnn %s (99 MB) with pip …\n", qnn.Version)
 	got, err := qnn.Install(con.ctx, c.AcceptLicense, con.stderr)
 	var licence *qnn.LicenceError
 	if errors.As(err, &licence) {
@@ -108,6 +123,9 @@ func (c *doctorCmd) install(con *console) error {
 	if err != nil {
 		if con.ctx.Err() != nil {
 			return con.ctx.Err()
+		}
+		if errors.Is(err, qnn.ErrUnavailable) {
+			return err
 		}
 		return fmt.Errorf("%w: %w", qnn.ErrUnavailable, err)
 	}

@@ -27,6 +27,7 @@ func TestMain(m *testing.M) {
 	case emu.IsWorker():
 		os.Exit(emu.Work())
 	}
+	fixture.Expose()
 	os.Exit(m.Run())
 }
 

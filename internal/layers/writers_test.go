@@ -28,7 +28,6 @@ var mayWrite = map[string]string{
 	"device/ssh/hostkey.go": "appends a line to ~/.ssh/known_hosts, which other programs write too, and syncs it",
 	"lock/lock.go":          "the file of a lock holds nothing that is needed when its holder has ended",
 	"board/results.go":      "makes anew the folders of this process's own in which results arrive; file.ReplaceFolder puts them into place",
-	"qnn/install.go":        "unpacks libraries into a folder of their own in the user's cache, which can be fetched again",
 }
 
 func TestFilesAreWrittenInOnePlace(t *testing.T) {

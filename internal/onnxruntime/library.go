@@ -1,6 +1,6 @@
 // Package onnxruntime is a thin binding of ONNX Runtime's C interface through purego, without cgo.
 //
-//  1. Find names the shared library, Open loads it and makes the process's environment: one thread pool and one memory
+//  1. Find names the shared library (Install fetches it), Open loads it and makes the process's environment: one thread pool and one memory
 //     arena for all sessions.
 //  2. NewSession compiles a model that was built in memory.
 //  3. Session.Run takes and gives tensors; outputs land in memory that the caller provides wherever their shapes are known.
@@ -12,8 +12,6 @@ package onnxruntime
 import (
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -27,67 +25,6 @@ const apiVersion = 24
 
 // ErrNoLibrary means that no ONNX Runtime library was found or could be loaded.
 var ErrNoLibrary = errors.New("ONNX Runtime is not available")
-
-// LibraryName is the file name of the shared library on this system, as onnxruntime-node publishes it.
-func LibraryName() string {
-	switch runtime.GOOS {
-	case "darwin":
-		return "libonnxruntime.1.30.0.dylib"
-	case "windows":
-		return "onnxruntime.dll"
-	}
-	return "libonnxruntime.so.1"
-}
-
-// Find looks for the library: the path that was asked for, $QUANTCHECK_ORT_LIB, beside the program, in the user's
-// cache folder, and in node_modules of the working folder, the program's folder and those above them.
-func Find(asked string) (string, error) {
-	for _, explicit := range []string{asked, os.Getenv("QUANTCHECK_ORT_LIB")} {
-		if explicit == "" {
-			continue
-		}
-		if _, err := os.Stat(explicit); err != nil {
-			return "", fmt.Errorf("%w: %w", ErrNoLibrary, err)
-		}
-		return explicit, nil
-	}
-	arch := map[string]string{"amd64": "x64"}[runtime.GOARCH]
-	if arch == "" {
-		arch = runtime.GOARCH
-	}
-	published := filepath.Join("node_modules", "onnxruntime-node", "bin", "napi-v6", runtime.GOOS, arch, LibraryName())
-	var candidates, above []string
-	if exe, err := os.Executable(); err == nil {
-		if target, err := filepath.EvalSymlinks(exe); err == nil {
-			exe = target
-		}
-		candidates = append(candidates, filepath.Join(filepath.Dir(exe), LibraryName()))
-		above = append(above, filepath.Dir(exe))
-	}
-	if cache, err := os.UserCacheDir(); err == nil {
-		candidates = append(candidates, filepath.Join(cache, "quantcheck", LibraryName()))
-	}
-	if wd, err := os.Getwd(); err == nil {
-		above = append(above, wd)
-	}
-	for _, dir := range above {
-		for {
-			candidates = append(candidates, filepath.Join(dir, published), filepath.Join(dir, "third_party", published))
-			parent := filepath.Dir(dir)
-			if parent == dir {
-				break
-			}
-			dir = parent
-		}
-	}
-	for _, c := range candidates {
-		if info, err := os.Stat(c); err == nil && info.Mode().IsRegular() {
-			return c, nil
-		}
-	}
-	return "", fmt.Errorf("%w: %s was not found. Run `npm install --ignore-scripts onnxruntime-node@1.30.0` here, or name the file with --ort-lib or $QUANTCHECK_ORT_LIB",
-		ErrNoLibrary, LibraryName())
-}
 
 // Indices into OrtApi.
 const (

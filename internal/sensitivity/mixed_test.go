@@ -11,7 +11,6 @@ import (
 	"quantcheck/internal/dlc"
 	"quantcheck/internal/fixture"
 	"quantcheck/internal/metric"
-	"quantcheck/internal/onnxruntime"
 	"quantcheck/internal/qdq"
 	"quantcheck/internal/runner/htp"
 	"quantcheck/internal/variant"
@@ -27,10 +26,7 @@ func TestMain(m *testing.M) {
 func emulator(t *testing.T) htp.Engine {
 	t.Helper()
 	kit := fixture.Emulator(t)
-	library, err := onnxruntime.Find("")
-	if err != nil {
-		t.Fatal(err)
-	}
+	library := fixture.Library(t)
 	return htp.Engine{Kit: kit, Library: library, SoC: htp.DefaultSoC, Arch: htp.DefaultArch}
 }
 

@@ -11,7 +11,6 @@ import (
 	"quantcheck/internal/cost"
 	"quantcheck/internal/fixture"
 	"quantcheck/internal/onnx"
-	"quantcheck/internal/onnxruntime"
 	"quantcheck/internal/runner/htp"
 )
 
@@ -68,10 +67,7 @@ func TestEstimatesAreTheFixtures(t *testing.T) {
 // The estimate of a model as a DLC is that of the DLC that is written from it; a float model's is near it.
 func TestAModelsEstimateIsThatOfItsDLC(t *testing.T) {
 	e := engine(t)
-	library, err := onnxruntime.Find("")
-	if err != nil {
-		t.Fatal(err)
-	}
+	library := fixture.Library(t)
 	h := htp.Engine{Kit: e.Kit, Library: library}
 	for _, name := range []string{"zoo", "zoo_w8a8_per_tensor", "zoo_w8a8_per_channel", "zoo_w8a16_per_channel", "zoo_w16a16_per_tensor", "yolox_nano_w8a8_per_channel"} {
 		m, err := onnx.Load(fixture.Path(t, "qnn", name+".onnx"))

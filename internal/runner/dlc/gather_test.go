@@ -8,9 +8,9 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"quantcheck/internal/fixture"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/onnx/onnxpb"
-	"quantcheck/internal/onnxruntime"
 	"quantcheck/internal/qnn/compose"
 	"quantcheck/internal/runner"
 	"quantcheck/internal/runner/htp"
@@ -20,10 +20,7 @@ import (
 // gather is a model that picks rows of a table by an input's indices, as a DLC.
 func gather(t *testing.T, e Engine) string {
 	t.Helper()
-	library, err := onnxruntime.Find("")
-	if err != nil {
-		t.Fatal(err)
-	}
+	library := fixture.Library(t)
 	table := make([]float32, 8*4)
 	for i := range table {
 		table[i] = float32(i)

@@ -9,7 +9,6 @@ import (
 
 	"quantcheck/internal/fixture"
 	"quantcheck/internal/onnx"
-	"quantcheck/internal/onnxruntime"
 	"quantcheck/internal/runner/htp"
 	"quantcheck/internal/runner/ort"
 	"quantcheck/internal/tensor"
@@ -19,10 +18,7 @@ import (
 // layer that both have.
 func TestTheDLCAndTheModelItWasWrittenFromGiveTheSameBits(t *testing.T) {
 	e := engine(t)
-	library, err := onnxruntime.Find("")
-	if err != nil {
-		t.Fatal(err)
-	}
+	library := fixture.Library(t)
 	for name, least := range map[string]int{
 		"zoo_w8a8_per_tensor": 19, "zoo_w8a8_per_channel": 19, "zoo_w8a16_per_channel": 19, "zoo_w16a16_per_tensor": 19,
 		"yolox_nano_w8a8_per_channel": 350, "yolox_nano_w8a16_per_channel": 350,

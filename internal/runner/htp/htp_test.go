@@ -15,7 +15,6 @@ import (
 	"quantcheck/internal/fixture"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/onnx/onnxpb"
-	"quantcheck/internal/onnxruntime"
 	"quantcheck/internal/runner"
 	"quantcheck/internal/runner/ort"
 	"quantcheck/internal/tensor"
@@ -38,11 +37,7 @@ func engine(t *testing.T) Engine {
 
 func library(t testing.TB) string {
 	t.Helper()
-	path, err := onnxruntime.Find("")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return path
+	return fixture.Library(t)
 }
 
 func load1(t *testing.T, path string) *onnx.Model {
