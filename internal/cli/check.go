@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -188,16 +187,17 @@ type checkCmd struct {
 	Engine engineFlags `embed:"" group:"Engine:"`
 	HTP    htpFlags    `embed:"" group:"Emulator (variants with @htp):"`
 
-	Memory       string   `default:"2GiB" placeholder:"SIZE" help:"Bound for the tensors that are held at once (2GiB)."`
-	SaveTensors  bool     `help:"Write every layer of the first sample to models_onnx/<name>/output, as the seed tool does."`
-	SaveModel    bool     `help:"Write the quantized models as QDQ ONNX to models_onnx/<name>."`
-	Encodings    string   `placeholder:"FILE" help:"Write the encodings as AIMET JSON 1.0.0; with several variants their names are put into the file's name."`
-	LocalSamples int      `default:"4" placeholder:"N" help:"Samples on which the error that each layer makes alone is measured; 0 leaves it out (4)."`
-	DivergeUnder float64  `default:"20" placeholder:"DB" help:"A layer diverges when its SQNR is under this (20)."`
-	FailUnder    []string `sep:"none" placeholder:"cos=0.99" help:"Exit with status 3 when an output layer's ${gates} is lower; repeatable."`
-	Estimate     *bool    `negatable:"" help:"Estimate the time of every variant on the DSP, layer by layer, beside the error (of variants with @htp, and of dumps where the emulator is there)."`
-	JSON         bool     `name:"json" help:"Print the whole result as JSON instead of the summary."`
-	Bare         bool     `hidden:"" help:"Make the inferences only, for benchmarks."`
+	Memory       string    `default:"2GiB" placeholder:"SIZE" help:"Bound for the tensors that are held at once (2GiB)."`
+	SaveTensors  bool      `help:"Write every layer of the first sample to models_onnx/<name>/output, as the seed tool does."`
+	SaveModel    bool      `help:"Write the quantized models as QDQ ONNX to models_onnx/<name>."`
+	Encodings    string    `placeholder:"FILE" help:"Write the encodings as AIMET JSON 1.0.0; with several variants their names are put into the file's name."`
+	LocalSamples int       `default:"4" placeholder:"N" help:"Samples on which the error that each layer makes alone is measured; 0 leaves it out (4)."`
+	DivergeUnder float64   `default:"20" placeholder:"DB" help:"A layer diverges when its SQNR is under this (20)."`
+	FailUnder    []string  `sep:"none" placeholder:"cos=0.99" help:"Exit with status 3 when an output layer's cosine (cos=) or SQNR (sqnr=) is lower; repeatable."`
+	Estimate     *bool     `negatable:"" help:"Estimate the time of every variant on the DSP, layer by layer, beside the error (of variants with @htp, and of dumps where the emulator is there)."`
+	JSON         bool      `name:"json" help:"Print the whole result as JSON instead of the summary."`
+	Keep         keepFlags `embed:""`
+	Bare         bool      `hidden:"" help:"Make the inferences only, for benchmarks."`
 }
 
 func (c *checkCmd) spec(ctx context.Context) (result.Spec, error) {
@@ -241,15 +241,12 @@ func (c *checkCmd) spec(ctx context.Context) (result.Spec, error) {
 
 func parseThreshold(text string) (result.Threshold, error) {
 	key, number, _ := strings.Cut(text, "=")
+	id, known := map[string]metric.ID{"cos": metric.CosSim, "sqnr": metric.SQNR}[key]
 	value, err := strconv.ParseFloat(number, 64)
-	var examples []string
-	for _, m := range metric.Gates() {
-		if strings.HasPrefix(m.Gate, key+"=") && err == nil && !math.IsNaN(value) {
-			return result.Threshold{Metric: m.ID, Value: value}, nil
-		}
-		examples = append(examples, m.Gate)
+	if !known || err != nil || value != value {
+		return result.Threshold{}, usagef("--fail-under %q: write cos=0.99 or sqnr=20", text)
 	}
-	return result.Threshold{}, usagef("--fail-under %q: write %s", text, either(examples))
+	return result.Threshold{Metric: id, Value: value}, nil
 }
 
 // parseMemory reads a size and gives it in MiB.
@@ -300,7 +297,8 @@ func (c *checkCmd) Run(con *console) error {
 	folder := workspace.Folder(spec.Out)
 	stage := workspace.NewStage(folder, spec)
 	defer stage.Discard()
-	run, err := flow.Check(con.ctx, c.HTP.engines(r), spec, progress, stage)
+	keep := c.Keep.keeping(folder, progress)
+	run, err := flow.Check(con.ctx, c.HTP.engines(r), spec, progress, stage, keep)
 	if err != nil {
 		return err
 	}
@@ -310,6 +308,9 @@ func (c *checkCmd) Run(con *console) error {
 	}
 	progress.Phase("writing", 1)
 	files, err := store(con, folder, stage, run)
+	if err == nil {
+		err = keep.Remove()
+	}
 	if err != nil {
 		return err
 	}

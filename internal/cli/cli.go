@@ -86,7 +86,7 @@ func (c *console) run(args []string) int {
 	exited := -1
 	parser, err := kong.New(&p,
 		kong.Name("quantcheck"), kong.Description(description), kong.UsageOnError(), kong.Writers(c.stdout, c.stderr),
-		kong.Exit(func(code int) { exited = code }), kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 110}), lists(),
+		kong.Exit(func(code int) { exited = code }), kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 110}),
 	)
 	if err != nil {
 		c.say("%v", err)
@@ -125,6 +125,10 @@ func (c *console) status(err error) int {
 		written := "nothing was written"
 		var partly *flow.PartlyError
 		var kept *keptError
+		var unfinished *flow.UnfinishedError
+		if errors.As(err, &unfinished) {
+			written = goesOn(unfinished)
+		}
 		if errors.As(err, &kept) {
 			written = kept.what
 		}
@@ -135,6 +139,10 @@ func (c *console) status(err error) int {
 		return exitInterrupted
 	}
 	c.say("%v", err)
+	var unfinished *flow.UnfinishedError
+	if errors.As(err, &unfinished) {
+		c.say("%s", goesOn(unfinished))
+	}
 	switch {
 	case errors.Is(err, onnxruntime.ErrNoLibrary), errors.Is(err, qnn.ErrUnavailable), errors.Is(err, connect.ErrUnavailable),
 		errors.Is(err, device.ErrLost), errors.Is(err, device.ErrLocked):

@@ -39,11 +39,12 @@ type evalCmd struct {
 	Engine engineFlags `embed:"" group:"Engine:"`
 	HTP    htpFlags    `embed:"" group:"Emulator (variants with @htp):"`
 
-	Memory    string   `default:"2GiB" placeholder:"SIZE" help:"Bound for the tensors that are held at once (2GiB)."`
-	TryInputs bool     `help:"Score the float model under the usual input descriptions on a few pictures, and say which fits."`
-	FailUnder *float64 `placeholder:"SCORE" help:"Exit with status 3 when a variant's first score is worse than this."`
-	FailDrop  *float64 `placeholder:"DROP" help:"Exit with status 3 when a variant's first score drops by more than this against float."`
-	JSON      bool     `name:"json" help:"Print the whole result as JSON instead of the table."`
+	Memory    string    `default:"2GiB" placeholder:"SIZE" help:"Bound for the tensors that are held at once (2GiB)."`
+	TryInputs bool      `help:"Score the float model under the usual input descriptions on a few pictures, and say which fits."`
+	FailUnder *float64  `placeholder:"SCORE" help:"Exit with status 3 when a variant's first score is worse than this."`
+	FailDrop  *float64  `placeholder:"DROP" help:"Exit with status 3 when a variant's first score drops by more than this against float."`
+	JSON      bool      `name:"json" help:"Print the whole result as JSON instead of the table."`
+	Keep      keepFlags `embed:""`
 }
 
 // Help documents the command.
@@ -133,7 +134,8 @@ func (c *evalCmd) Run(con *console) error {
 		return nil
 	}
 	folder := workspace.Folder(spec.Out)
-	e, err := flow.Evaluate(con.ctx, c.HTP.engines(r), spec, config, maskFiles{folder, spec}, progress)
+	keep := c.Keep.keeping(folder, progress)
+	e, err := flow.Evaluate(con.ctx, c.HTP.engines(r), spec, config, maskFiles{folder, spec}, progress, keep)
 	if err != nil {
 		return err
 	}
@@ -142,6 +144,9 @@ func (c *evalCmd) Run(con *console) error {
 		e.Models[i].FPS = measuredFPS(folder, e.Models[i].File)
 	}
 	files, err := storeEvaluation(con, folder, e)
+	if err == nil {
+		err = keep.Remove()
+	}
 	if err != nil {
 		return err
 	}

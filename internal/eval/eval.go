@@ -17,6 +17,7 @@ import (
 	"quantcheck/internal/decode"
 	"quantcheck/internal/metric"
 	"quantcheck/internal/result"
+	"quantcheck/internal/resume"
 	"quantcheck/internal/truth"
 )
 
@@ -36,6 +37,9 @@ type Scorer interface {
 	Picture(p Picture, outputs [][]decode.Output) error
 	// Conclude fills in what the evaluation's models scored.
 	Conclude(e *result.Evaluation) error
+	// Code writes what was scored so far, or reads it into a scorer that has scored nothing: then it goes on as if it had
+	// scored those pictures itself, to the same bits.
+	Code(c *resume.Coder)
 }
 
 // Partial is a Scorer that can score some of its pictures.

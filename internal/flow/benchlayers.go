@@ -68,7 +68,7 @@ func (b *benchmark) layers(ctx context.Context) error {
 	stage := workspace.NewStage(b.folder, spec)
 	stage.OnDevice = onDevice
 	defer stage.Discard()
-	run, err := Check(ctx, engines, spec, b.Progress, stage)
+	run, err := Check(ctx, engines, spec, b.Progress, stage, nil)
 	if err != nil {
 		return err
 	}

@@ -32,6 +32,7 @@ type build struct {
 	progress Progress
 	run      *result.Run
 
+	keep      *keeper // nil: an interrupted run begins anew
 	device    DeviceRunner
 	compared  *dataset.Set
 	loader    dataset.Loader

@@ -39,13 +39,27 @@ func (b *build) calibrate(ctx context.Context, set *dataset.Set, loader dataset.
 	}
 	defer r.Close()
 
-	stats := calib.NewStatistics(slices.ContainsFunc(b.variants, calib.NeedsHistogram))
-	stats.Behind = func(name string) (func(float64) float64, bool) { return calib.Behind(b.ref.model, index, name) }
+	empty := func() *calib.Statistics {
+		stats := calib.NewStatistics(slices.ContainsFunc(b.variants, calib.NeedsHistogram))
+		stats.Behind = func(name string) (func(float64) float64, bool) { return calib.Behind(b.ref.model, index, name) }
+		return stats
+	}
+	state := &calibration{b: b, empty: empty, total: len(set.Sources), warnings: len(b.run.Warnings), skipped: len(b.skipped)}
+	from := state.goOn()
+	stats := state.stats
+	if from == state.total {
+		return stats, nil
+	}
 	pool := newPool(b.waitingBytes())
 	defer pool.close()
-	b.progress.Phase("calibrating", len(set.Sources))
-	err = b.eachSample(ctx, set, loader, func(n int, s *dataset.Sample) error {
+	b.progress.Phase("calibrating", state.total)
+	if from > 0 {
+		b.progress.Step(from)
+	}
+	err = b.eachSample(ctx, &dataset.Set{Sources: set.Sources[from:]}, loader, func(n int, s *dataset.Sample) error {
+		n += from
 		if s == nil {
+			state.step(pool, n)
 			b.progress.Step(n)
 			return nil
 		}
@@ -69,6 +83,7 @@ func (b *build) calibrate(ctx context.Context, set *dataset.Set, loader dataset.
 			batch.Release()
 		}
 		b.run.Calibration = append(b.run.Calibration, describeSample(s))
+		state.step(pool, n)
 		b.progress.Step(n)
 		return nil
 	})
@@ -79,6 +94,7 @@ func (b *build) calibrate(ctx context.Context, set *dataset.Set, loader dataset.
 	if len(b.run.Calibration) == 0 {
 		return nil, fmt.Errorf("none of the %d calibration samples could be read; the first: %s", len(set.Sources), b.skipped[0])
 	}
+	state.put()
 	return stats, nil
 }
 

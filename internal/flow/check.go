@@ -86,7 +86,10 @@ type DeviceWork struct {
 //  3. Variants are built and compiled in step with the float model's segments.
 //  4. The HTP compiler estimates what the variants cost on the device.
 //  5. Each sample runs through the float model and all variants; pairs of tensors are measured beside the inference.
-func Check(ctx context.Context, engines Engines, spec result.Spec, progress Progress, out Output) (*result.Run, error) {
+//
+// What is computed is kept as keep says (nil: it is not), and an interrupted run of the same request goes on. A run that ends early
+// and is kept gives an *UnfinishedError.
+func Check(ctx context.Context, engines Engines, spec result.Spec, progress Progress, out Output, keep *Keeping) (*result.Run, error) {
 	started := time.Now()
 	variants, err := variant.ParseAll(spec.Variants)
 	if err != nil {
@@ -128,24 +131,39 @@ func Check(ctx context.Context, engines Engines, spec result.Spec, progress Prog
 
 	b := &build{r: r, emulator: emulator, ref: ref, spec: spec, variants: variants, device: engines.Device, compared: compared, loader: loader, samples: len(compared.Sources), progress: progress, run: run}
 	defer b.close()
-	if err := b.prepare(ctx, calibrating, loader); err != nil {
-		return nil, err
-	}
-	if err := b.addTimes(ctx, engines, calibrating); err != nil {
-		return nil, err
-	}
-	if out != nil {
-		if err := b.hand(out); err != nil {
+	if keep != nil && !spec.Bare && engines.Device == nil {
+		key, err := b.identify(run.Command, identifying(spec), nil, nil, compared, calibrating)
+		if err != nil {
+			return nil, err
+		}
+		if b.keep, err = newKeeper(keep, key, started); err != nil {
 			return nil, err
 		}
 	}
-	if err := b.compare(ctx, compared, loader, out); err != nil {
-		return nil, err
+	if err := b.check(ctx, engines, calibrating, out); err != nil {
+		return nil, b.keep.end(err)
 	}
+	b.keep.done()
 	summarize(run)
 	originate(run)
-	run.Seconds = time.Since(started).Seconds()
+	run.Started, run.Seconds = b.keep.since(run.Started), b.keep.spent(started).Seconds()
 	return run, nil
+}
+
+// check does the work of a check, once it is known what that is.
+func (b *build) check(ctx context.Context, engines Engines, calibrating *dataset.Set, out Output) error {
+	if err := b.prepare(ctx, calibrating, b.loader); err != nil {
+		return err
+	}
+	if err := b.addTimes(ctx, engines, calibrating); err != nil {
+		return err
+	}
+	if out != nil {
+		if err := b.hand(out); err != nil {
+			return err
+		}
+	}
+	return b.compare(ctx, b.compared, b.loader, out)
 }
 
 // begin starts a command's run: it reads the float model and says how samples become its inputs.

@@ -25,14 +25,23 @@ type comparison struct {
 	values [][][]*metric.Values        // per variant, layer and sample
 	locals [][][parts][]*metric.Values // per variant, layer, part and sample
 	wholes [][][parts][]*metric.Values
-	checks []map[string][2][]*metric.Values // per variant and input: as it is, and with its channels in reverse order
+	checks []map[string][]checked // per variant and input
 
 	twins      [][]against // per variant and layer: an emulation against its simulation
 	localTwins [][]against
 	inARow     []int // per variant: samples that it could not be run on, up to the last one
 
+	before int    // warnings that are older than the comparison
+	done   extent // what is whole: a sample that was begun and interrupted does not count
+
 	mu       sync.Mutex
-	problems [][]map[string]int // per variant and layer: why samples have no value → how often
+	problems [][][]problem // per variant and layer: why samples have no value
+}
+
+// problem is why a sample has no value for a layer.
+type problem struct {
+	sample int
+	reason string
 }
 
 // held is a tensor of a variant that waits for its counterpart.
@@ -62,7 +71,7 @@ func (b *build) compare(ctx context.Context, set *dataset.Set, loader dataset.Lo
 			}
 		}
 		c.user, c.sizes = append(c.user, users), append(c.sizes, sizes)
-		c.problems = append(c.problems, make([]map[string]int, len(v.Layers)))
+		c.problems = append(c.problems, make([][]problem, len(v.Layers)))
 		values := make([][]*metric.Values, len(v.Layers))
 		for k := range values {
 			values[k] = make([]*metric.Values, len(set.Sources))
@@ -70,21 +79,12 @@ func (b *build) compare(ctx context.Context, set *dataset.Set, loader dataset.Lo
 		c.values = append(c.values, values)
 		c.twins, c.localTwins = append(c.twins, newAgainst(len(v.Layers), len(set.Sources))), append(c.localTwins, newAgainst(len(v.Layers), b.spec.LocalSamples))
 		c.locals, c.wholes = append(c.locals, c.room(len(v.Layers))), append(c.wholes, c.room(len(v.Layers)))
-		c.checks = append(c.checks, map[string][2][]*metric.Values{})
+		c.checks = append(c.checks, map[string][]checked{})
 	}
 	c.inARow = make([]int, len(b.run.Variants))
-	b.progress.Phase("comparing", len(set.Sources))
-	err := b.eachSample(ctx, set, loader, func(n int, s *dataset.Sample) error {
-		if s != nil {
-			if err := c.sample(ctx, n-1, s); err != nil {
-				return err
-			}
-		}
-		b.progress.Step(n)
-		return nil
-	})
-	c.pool.wait()
-	if err != nil {
+	c.before = len(b.run.Warnings)
+	c.settle(0)
+	if err := c.all(ctx, set, loader); err != nil {
 		return err
 	}
 	if len(b.run.Samples) == 0 {
@@ -134,7 +134,7 @@ func (c *comparison) sample(ctx context.Context, source int, s *dataset.Sample) 
 	for i, p := range c.b.players {
 		waiting[i] = map[string]held{}
 		if c.inARow[i] >= hopeless {
-			c.without(i, 0, "not run any more after so many failures")
+			c.without(i, number, 0, "not run any more after so many failures")
 			continue
 		}
 		variants[i] = p.start(source, s.Inputs)
@@ -167,7 +167,7 @@ func (c *comparison) sample(ctx context.Context, source int, s *dataset.Sample) 
 			}
 			for _, tap := range batch.Taps {
 				if input, ok := c.b.entrances[i][tap.Name]; ok && number < max(c.b.spec.LocalSamples, 1) {
-					c.checkInput(i, input, s.Inputs[input], tap.Tensor)
+					c.checkInput(number, i, input, s.Inputs[input], tap.Tensor)
 				}
 				for _, layer := range c.user[i][tap.Name] {
 					batch.Retain()
@@ -254,7 +254,7 @@ func (c *comparison) measure(sample, layer int, ref tensor.Tensor, got []*held) 
 				err = errors.New(h.problem)
 			}
 			if err != nil {
-				c.problem(i, layer, err.Error())
+				c.problem(i, layer, sample, err.Error())
 			} else {
 				c.values[i][layer][sample] = &values
 				if sample == 0 {
@@ -301,13 +301,18 @@ func measure(ref, got tensor.Tensor, step float64) (metric.Values, error) {
 	return pair.Values(step), nil
 }
 
-func (c *comparison) problem(variant, layer int, reason string) {
+func (c *comparison) problem(variant, layer, sample int, reason string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.problems[variant][layer] == nil {
-		c.problems[variant][layer] = map[string]int{}
+	c.problems[variant][layer] = append(c.problems[variant][layer], problem{sample, reason})
+}
+
+func countReasons(list []problem) map[string]int {
+	count := map[string]int{}
+	for _, p := range list {
+		count[p.reason]++
 	}
-	c.problems[variant][layer][reason]++
+	return count
 }
 
 // explain turns what went wrong with single tensors into the layers' reasons: a layer without any value is not
@@ -321,7 +326,7 @@ func (c *comparison) explain() {
 				l.Samples = c.values[i][k][:total]
 			}
 			count, first, most := 0, "", 0
-			for reason, n := range reasons {
+			for reason, n := range countReasons(reasons) {
 				count += n
 				if n > most || n == most && reason < first {
 					first, most = reason, n

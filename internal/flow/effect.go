@@ -17,7 +17,7 @@ func EqualizeEffect(ctx context.Context, engines Engines, before, after, images 
 		run, err := Check(ctx, engines, result.Spec{
 			Model: model, Images: images, Limit: limit, Variants: []string{"w8a8,per-tensor"}, Name: "model", Input: input,
 			Threads: engines.ORT.Threads, MemoryMiB: 2048, LocalSamples: limit, DivergeUnder: 20,
-		}, progress, nil)
+		}, progress, nil, nil)
 		if err != nil {
 			return "", err
 		}

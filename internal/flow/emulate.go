@@ -204,16 +204,16 @@ func (c *comparison) lost(variant, sample, segment int, err error) error {
 	if c.inARow[variant]++; c.inARow[variant] == hopeless {
 		c.b.run.Warnings = append(c.b.run.Warnings, fmt.Sprintf("%s failed on %d samples in a row and was not run on the rest", v.Spec.Name, hopeless))
 	}
-	c.without(variant, segment, err.Error())
+	c.without(variant, sample, segment, err.Error())
 	return nil
 }
 
 // without notes that a variant's layers have no value on a sample, from a segment on.
-func (c *comparison) without(variant, segment int, reason string) {
+func (c *comparison) without(variant, sample, segment int, reason string) {
 	for _, group := range c.b.reference.Segments()[segment:] {
 		for _, name := range group {
 			if layer := c.index[name]; c.b.run.Variants[variant].Layers[layer].Has() {
-				c.problem(variant, layer, reason)
+				c.problem(variant, layer, sample, reason)
 			}
 		}
 	}

@@ -27,7 +27,10 @@ import (
 //
 //  1. The data set and the model are read; the variants are calibrated and built as in a check.
 //  2. Every picture runs through all models; their outputs are decoded and scored beside the next inferences.
-func Evaluate(ctx context.Context, engines Engines, spec result.EvalSpec, config eval.Config, sink eval.Sink, progress Progress) (*result.Evaluation, error) {
+//
+// What is computed is kept as keep says (nil: it is not), and an interrupted evaluation of the same request goes on. One that ends
+// early and is kept gives an *UnfinishedError.
+func Evaluate(ctx context.Context, engines Engines, spec result.EvalSpec, config eval.Config, sink eval.Sink, progress Progress, keep *Keeping) (*result.Evaluation, error) {
 	started := time.Now()
 	variants, err := variant.ParseAll(spec.Variants)
 	if err != nil {
@@ -65,18 +68,28 @@ func Evaluate(ctx context.Context, engines Engines, spec result.EvalSpec, config
 	case needsCalibration(variants):
 		b.run.Warnings = append(b.run.Warnings, "the pictures that are scored are also those that calibrate; give others with --calib for numbers that hold on unseen pictures")
 	}
-	if err := b.model(ctx, calibrating, loader); err != nil {
-		return nil, err
+	if keep != nil {
+		id := spec
+		id.Spec = identifying(spec.Spec)
+		truth, files := set.identity()
+		key, err := b.identify(b.run.Command, id, []any{config, truth}, files, set.samples(), calibrating)
+		if err != nil {
+			return nil, err
+		}
+		if b.keep, err = newKeeper(keep, key, started); err != nil {
+			return nil, err
+		}
 	}
 	e := &evaluation{b: b, set: set, loader: loader, spec: spec}
 	defer e.close()
-	if err := e.open(ctx); err != nil {
-		return nil, err
+	e.empty = func() {
+		e.scorer, e.distance = set.scorer(spec, config, 1+len(variants), sink), eval.NewDistance(1+len(variants), spec.Task == result.Agreement)
 	}
-	e.scorer, e.distance = set.scorer(spec, config, 1+len(variants), sink), eval.NewDistance(1+len(variants), spec.Task == result.Agreement)
-	if err := e.run(ctx); err != nil {
-		return nil, err
+	e.empty()
+	if err := e.all(ctx, calibrating); err != nil {
+		return nil, b.keep.end(err)
 	}
+	b.keep.done()
 	out := e.describe()
 	if err := errors.Join(e.distance.Conclude(out)); err != nil {
 		return nil, err
@@ -87,8 +100,19 @@ func Evaluate(ctx context.Context, engines Engines, spec result.EvalSpec, config
 		}
 	}
 	out.Warnings = append(out.Warnings, b.run.Warnings...)
-	out.Seconds = time.Since(started).Seconds()
+	out.Started, out.Seconds = b.keep.since(out.Started), b.keep.spent(started).Seconds()
 	return out, nil
+}
+
+// all does the work of an evaluation, once it is known what that is.
+func (e *evaluation) all(ctx context.Context, calibrating *dataset.Set) error {
+	if err := e.b.model(ctx, calibrating, e.loader); err != nil {
+		return err
+	}
+	if err := e.open(ctx); err != nil {
+		return err
+	}
+	return e.run(ctx)
 }
 
 // truthSet is a data set of any task.
@@ -197,6 +221,9 @@ type evaluation struct {
 	distance  *eval.Distance
 	inference time.Duration
 	passed    int // pictures that could not be read
+
+	empty  func() // makes scorer and distance anew; nil: nothing is kept
+	before int    // warnings that are older than the first picture
 }
 
 func (e *evaluation) close() {
@@ -300,6 +327,7 @@ func (e *evaluation) openVariant(ctx context.Context, i int, layers []int) error
 type scoring struct {
 	picture eval.Picture
 	outputs [][]decode.Output
+	at      mark // when the models had given it
 }
 
 // run makes the inferences; a goroutine of its own decodes and scores what they gave.
@@ -309,6 +337,9 @@ func (e *evaluation) run(ctx context.Context) error {
 	var failed error
 	var once sync.Once
 	stop := make(chan struct{})
+	e.before = len(e.b.run.Warnings)
+	scored := e.goOn()
+	from, whole := scored.pictures, true
 	var worker sync.WaitGroup
 	worker.Go(func() {
 		for s := range todo {
@@ -318,15 +349,23 @@ func (e *evaluation) run(ctx context.Context) error {
 			}
 			if err != nil {
 				once.Do(func() {
-					failed = usage(fmt.Errorf("%s: %w", s.picture.Image.Name, err))
+					failed, whole = usage(fmt.Errorf("%s: %w", s.picture.Image.Name, err)), false
 					close(stop)
 				})
 				return
 			}
+			if scored = s.at; e.b.keep.due(0) {
+				e.put(scored)
+				e.b.keep.writeIfOld()
+			}
 		}
 	})
 	e.b.progress.Phase("scoring", len(e.set.images))
-	err := e.b.eachSample(ctx, e.set.samples(), e.loader, func(n int, s *dataset.Sample) error {
+	if from > 0 {
+		e.b.progress.Step(from)
+	}
+	err := e.b.eachSample(ctx, &dataset.Set{Sources: e.set.sources[from:]}, e.loader, func(n int, s *dataset.Sample) error {
+		n += from
 		defer e.b.progress.Step(n)
 		if s == nil {
 			e.passed++
@@ -337,7 +376,7 @@ func (e *evaluation) run(ctx context.Context) error {
 			return err
 		}
 		select {
-		case todo <- scoring{e.picture(n-1, s), outputs}:
+		case todo <- scoring{e.picture(n-1, s), outputs, e.mark(n)}:
 			return nil
 		case <-stop:
 			return failed
@@ -349,6 +388,9 @@ func (e *evaluation) run(ctx context.Context) error {
 	worker.Wait()
 	if err == nil {
 		err = failed
+	}
+	if err != nil && whole && scored.pictures > from {
+		e.put(scored)
 	}
 	if err == nil && e.passed == len(e.set.images) {
 		err = fmt.Errorf("none of the %d pictures could be read; the first: %s", len(e.set.images), e.b.skipped[0])

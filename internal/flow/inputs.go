@@ -8,18 +8,28 @@ import (
 	"quantcheck/internal/tensor"
 )
 
+// checked is a graph input, as the variant's first operator gets it, against the sample: as it is, and with its channels in
+// reverse order; nil where there is no value.
+type checked struct {
+	sample      int
+	as, swapped *metric.Values
+}
+
 // checkInput compares a graph input, as the variant's first operator gets it, with the sample.
-func (c *comparison) checkInput(variant int, input string, sample, got tensor.Tensor) {
+func (c *comparison) checkInput(number, variant int, input string, sample, got tensor.Tensor) {
 	if c.b.spec.Bare || sample.Len() != got.Len() {
 		return
 	}
-	list := c.checks[variant][input]
-	for k, float := range []tensor.Tensor{sample, reversed(sample)} {
-		if v, err := measure(float, got, 0); err == nil && float.Len() > 0 {
-			list[k] = append(list[k], &v)
+	one := checked{sample: number}
+	if v, err := measure(sample, got, 0); err == nil && sample.Len() > 0 {
+		one.as = &v
+	}
+	if swapped := reversed(sample); swapped.Len() > 0 {
+		if v, err := measure(swapped, got, 0); err == nil {
+			one.swapped = &v
 		}
 	}
-	c.checks[variant][input] = list
+	c.checks[variant][input] = append(c.checks[variant][input], one)
 }
 
 // reversed gives a picture with its three channels in reverse order, an empty tensor for anything else. NCHW is tried
@@ -56,8 +66,12 @@ func (c *comparison) concludeInputs() {
 			if !ok {
 				continue
 			}
+			var as, swapped []*metric.Values
+			for _, one := range list {
+				as, swapped = append(as, one.as), append(swapped, one.swapped)
+			}
 			v.InputChecks = append(v.InputChecks, result.InputCheck{
-				Input: in.Name, SQNR: metric.Summarize(list[0])[metric.SQNR].Mean, Swapped: metric.Summarize(list[1])[metric.SQNR].Mean,
+				Input: in.Name, SQNR: metric.Summarize(as)[metric.SQNR].Mean, Swapped: metric.Summarize(swapped)[metric.SQNR].Mean,
 			})
 		}
 	}

@@ -30,6 +30,7 @@ type reference struct {
 	toRun     *onnx.Model       // with batch normalizations folded, the base of variants
 	placement *qdq.Placement
 	warnings  []string
+	external  []string // files beside the model that hold weights
 }
 
 func loadReference(ctx context.Context, r *onnxruntime.Runtime, spec result.Spec) (*reference, error) {
@@ -52,6 +53,7 @@ func loadReference(ctx context.Context, r *onnxruntime.Runtime, spec result.Spec
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", spec.Model, err)
 	}
+	ref.external = m.ExternalFiles()
 	if len(batched) > 0 {
 		ref.warnings = append([]string{fmt.Sprintf("the open batch dimension of %s was set to 1", strings.Join(batched, ", "))}, ref.warnings...)
 	}

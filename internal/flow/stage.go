@@ -319,7 +319,7 @@ func (s *stage) run(ctx context.Context, m *built, engine variant.Engine, shots 
 			return err
 		}
 		select {
-		case todo <- scoring{shots[n-1].picture, outputs}:
+		case todo <- scoring{picture: shots[n-1].picture, outputs: outputs}:
 			return nil
 		case <-stop:
 			return errStopped

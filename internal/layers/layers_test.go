@@ -20,7 +20,7 @@ import (
 var rooms = []string{
 	"terminal",
 	"yamltext", "floatjson", "sheet",
-	"process", "scratch", "file", "lock", "spell", "tensor", "machine", "variant", "onnx/onnxpb", "abi", "dlc", "snpe", "cost",
+	"process", "scratch", "file", "lock", "resume", "spell", "tensor", "machine", "variant", "onnx/onnxpb", "abi", "dlc", "snpe", "cost",
 	"quant", "metric", "coco", "search", "jpeg", "onnx", "library", "onnxruntime", "qnn", "qnn/compose", "dataset", "device", "device/local", "device/ssh", "device/adb", "device/again", "device/monitor", "device/facts", "connect", "board", "archive",
 	"runner", "runner/ort", "runner/worker",
 	"truth", "calib", "qdq", "rewrite", "decode", "runner/htp", "runner/dlc",

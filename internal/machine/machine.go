@@ -49,6 +49,19 @@ func Describe() Info {
 	return info
 }
 
+// Clean says whether the program was built from a source without changes of its own, so that Revision tells builds apart.
+func Clean() bool {
+	build, ok := debug.ReadBuildInfo()
+	known, modified := false, false
+	if ok {
+		for _, s := range build.Settings {
+			known = known || s.Key == "vcs.revision"
+			modified = modified || s.Key == "vcs.modified" && s.Value != "false"
+		}
+	}
+	return known && !modified
+}
+
 // cpuName reads the processor's name where the system tells it.
 func cpuName() string {
 	f, err := os.Open("/proc/cpuinfo")

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"google.golang.org/protobuf/proto"
@@ -151,6 +153,19 @@ func (m *Model) readExternal(p *onnxpb.TensorProto, size int) ([]byte, error) {
 		return nil, err
 	}
 	return raw, nil
+}
+
+// ExternalFiles names the files beside the model in which tensors lie, sorted.
+func (m *Model) ExternalFiles() []string {
+	files := map[string]bool{}
+	for _, p := range m.Graph().GetInitializer() {
+		if p.GetDataLocation() == onnxpb.TensorProto_EXTERNAL {
+			if e, err := m.external(p); err == nil { // Load has refused any other
+				files[e.file] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(files))
 }
 
 // checkExternalData sees that every external file is there and long enough.

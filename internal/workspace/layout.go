@@ -41,6 +41,9 @@ func globbed(path string) string {
 // Database is the path of the results database.
 func (f Folder) Database() string { return filepath.Join(string(f), "results", "quantcheck.db") }
 
+// Unfinished is the folder of the states of runs that were interrupted.
+func (f Folder) Unfinished() string { return filepath.Join(string(f), "results", "unfinished") }
+
 // Report is the path of the page.
 func (f Folder) Report() string { return filepath.Join(string(f), "results", "report.html") }
 

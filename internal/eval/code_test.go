@@ -1,0 +1,185 @@
+package eval
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"quantcheck/internal/coco"
+	"quantcheck/internal/decode"
+	"quantcheck/internal/result"
+	"quantcheck/internal/resume"
+	"quantcheck/internal/truth"
+)
+
+// feed is a scorer's pictures, with what a float model and a variant gave.
+type feed struct {
+	make     func() Scorer
+	pictures []Picture
+	outputs  [][][]decode.Output
+}
+
+const feedPictures = 5 * shownMost // more than are kept
+
+// feeds are scorers of every task with random outputs, some of which are missing or not finite.
+func feeds(t testing.TB) map[string]feed {
+	t.Helper()
+	r := rand.New(rand.NewPCG(7, 11))
+	dir := t.TempDir()
+	config := Usual()
+	config.Output = "y"
+	list := map[string]feed{}
+	random := func(n int, scale float64) []float32 {
+		v := make([]float32, n)
+		for i := range v {
+			v[i] = float32(r.NormFloat64() * scale)
+		}
+		return v
+	}
+	add := func(name string, make func() Scorer, image func(i int) Picture, out func(i, model int) []decode.Output) {
+		f := feed{make: make}
+		for i := range feedPictures {
+			f.pictures = append(f.pictures, image(i))
+			outputs := [][]decode.Output{out(i, 0), out(i, 1)}
+			if i%17 == 16 {
+				outputs[1] = nil
+			}
+			f.outputs = append(f.outputs, outputs)
+		}
+		list[name] = f
+	}
+	named := func(i int) Picture {
+		return plain(8, 8, truth.Image{Name: "p" + strconv.Itoa(i), ID: int64(i + 1), Class: i % 9})
+	}
+	add("distance", func() Scorer { return NewDistance(2, true) }, named, func(i, _ int) []decode.Output {
+		if i%5 == 0 {
+			return output([]float32{1, 2, 3}, 3)
+		}
+		return output(random(3, 1), 3)
+	})
+	add("classes", func() Scorer { return NewLabels(&truth.Classes{}, config, 2) }, named, func(_, _ int) []decode.Output { return output(random(9, 1), 1, 9) })
+	mask := func(i int) Picture {
+		levels := make([]uint8, 64)
+		for k := range levels {
+			levels[k] = uint8(r.IntN(4))
+		}
+		path := filepath.Join(dir, fmt.Sprintf("m%d.png", i))
+		p := named(i)
+		if p.Image.Truth = path; i%13 != 12 { // else it cannot be read
+			data, err := encodeGray(8, 8, levels)
+			if err == nil {
+				err = os.WriteFile(path, data, 0o600)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		return p
+	}
+	add("masks", func() Scorer { return NewMasks(&truth.Pairs{}, config, 2, nil) }, mask, func(_, _ int) []decode.Output { return output(random(3*64, 1), 1, 3, 8, 8) })
+	add("depths", func() Scorer { return NewDepths(&truth.Pairs{}, config, 2, nil) }, mask, func(_, _ int) []decode.Output { return output(random(64, 3), 1, 1, 8, 8) })
+	boxed := config
+	boxed.Decoder = "boxes"
+	boxed.Output = ""
+	boxed.Decode.Mapping = decode.Mapping{Boxes: "b", Scores: "s", Classes: "c"}
+	set := detections("cat", "dog")
+	for i := range feedPictures {
+		set.Set.Images = append(set.Set.Images, coco.Image{ID: int64(i + 1), Width: 64, Height: 64, FileName: strconv.Itoa(i)})
+		set.Set.Annotations = append(set.Set.Annotations, coco.Annotation{ID: int64(i + 1), ImageID: int64(i + 1), CategoryID: set.Set.Categories[i%2].ID, Box: [4]float64{8, 8, 32, 32}, Area: 1024})
+	}
+	add("boxes", func() Scorer { return NewBoxes(set, boxed, 2, false) },
+		func(i int) Picture { return plain(64, 64, truth.Image{Name: strconv.Itoa(i), ID: int64(i + 1)}) },
+		func(_, _ int) []decode.Output {
+			var found [][6]float32
+			for range 3 {
+				x, y := r.Float32()*16, r.Float32()*16
+				found = append(found, [6]float32{x, y, x + 32, y + 32, r.Float32(), float32(r.IntN(2))})
+			}
+			return ready(found...)
+		})
+	return list
+}
+
+func concluded(t testing.TB, s Scorer) *result.Evaluation {
+	t.Helper()
+	e := evaluation("", "float", "v")
+	if err := s.Conclude(e); err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+func written(s Scorer) []byte {
+	w := resume.NewWriter()
+	s.Code(w)
+	return bytes.Clone(w.Data())
+}
+
+// A scorer that takes up another's state after any number of pictures comes to the same end, bit by bit.
+func TestScorersGoOnWhereOthersWere(t *testing.T) {
+	for name, f := range feeds(t) {
+		t.Run(name, func(t *testing.T) {
+			whole := f.make()
+			states := [][]byte{written(whole)}
+			for i, p := range f.pictures {
+				if err := whole.Picture(p, f.outputs[i]); err != nil {
+					t.Fatal(err)
+				}
+				states = append(states, written(whole))
+			}
+			want := concluded(t, whole)
+			if len(want.Models[1].Scores) == 0 || len(want.Pictures) == 0 {
+				t.Fatalf("nothing is scored: %+v", want)
+			}
+			for _, from := range []int{0, 1, 16, 17, 4*shownMost - 1, 4 * shownMost, 4*shownMost + 1, feedPictures} {
+				s := f.make()
+				c := resume.NewReader(states[from])
+				if s.Code(c); c.Close() != nil {
+					t.Fatalf("from %d: %v", from, c.Err())
+				}
+				if !bytes.Equal(written(s), states[from]) {
+					t.Errorf("from %d: the state is not what was read", from)
+				}
+				for i := from; i < len(f.pictures); i++ {
+					if err := s.Picture(f.pictures[i], f.outputs[i]); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if !bytes.Equal(written(s), states[len(states)-1]) {
+					t.Errorf("from %d: another state at the end", from)
+				}
+				if diff := cmp.Diff(want, concluded(t, s)); diff != "" {
+					t.Errorf("from %d: %s", from, diff)
+				}
+			}
+		})
+	}
+}
+
+// A state that was changed is an error or something that can be concluded; it is never a panic.
+func FuzzScorerStates(f *testing.F) {
+	list := feeds(f)
+	names := []string{"distance", "classes", "masks", "depths", "boxes"}
+	for k, name := range names {
+		s := list[name].make()
+		for i := range 3 {
+			if err := s.Picture(list[name].pictures[i], list[name].outputs[i]); err != nil {
+				f.Fatal(err)
+			}
+		}
+		f.Add(byte(k), written(s))
+	}
+	f.Fuzz(func(_ *testing.T, task byte, data []byte) {
+		s := list[names[int(task)%len(names)]].make()
+		c := resume.NewReader(data)
+		if s.Code(c); c.Close() == nil {
+			_ = s.Conclude(evaluation("", "float", "v")) // an error is fine
+		}
+	})
+}
