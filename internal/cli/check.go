@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -193,7 +194,7 @@ type checkCmd struct {
 	Encodings    string    `placeholder:"FILE" help:"Write the encodings as AIMET JSON 1.0.0; with several variants their names are put into the file's name."`
 	LocalSamples int       `default:"4" placeholder:"N" help:"Samples on which the error that each layer makes alone is measured; 0 leaves it out (4)."`
 	DivergeUnder float64   `default:"20" placeholder:"DB" help:"A layer diverges when its SQNR is under this (20)."`
-	FailUnder    []string  `sep:"none" placeholder:"cos=0.99" help:"Exit with status 3 when an output layer's cosine (cos=) or SQNR (sqnr=) is lower; repeatable."`
+	FailUnder    []string  `sep:"none" placeholder:"cos=0.99" help:"Exit with status 3 when an output layer's ${gates} is lower; repeatable."`
 	Estimate     *bool     `negatable:"" help:"Estimate the time of every variant on the DSP, layer by layer, beside the error (of variants with @htp, and of dumps where the emulator is there)."`
 	JSON         bool      `name:"json" help:"Print the whole result as JSON instead of the summary."`
 	Keep         keepFlags `embed:""`
@@ -241,12 +242,15 @@ func (c *checkCmd) spec(ctx context.Context) (result.Spec, error) {
 
 func parseThreshold(text string) (result.Threshold, error) {
 	key, number, _ := strings.Cut(text, "=")
-	id, known := map[string]metric.ID{"cos": metric.CosSim, "sqnr": metric.SQNR}[key]
 	value, err := strconv.ParseFloat(number, 64)
-	if !known || err != nil || value != value {
-		return result.Threshold{}, usagef("--fail-under %q: write cos=0.99 or sqnr=20", text)
+	var examples []string
+	for _, m := range metric.Gates() {
+		if strings.HasPrefix(m.Gate, key+"=") && err == nil && !math.IsNaN(value) {
+			return result.Threshold{Metric: m.ID, Value: value}, nil
+		}
+		examples = append(examples, m.Gate)
 	}
-	return result.Threshold{Metric: id, Value: value}, nil
+	return result.Threshold{}, usagef("--fail-under %q: write %s", text, either(examples))
 }
 
 // parseMemory reads a size and gives it in MiB.

@@ -14,47 +14,6 @@ import (
 	"strconv"
 )
 
-// ID names a metric.
-type ID int
-
-// The metrics, in the order of the columns of a similarity file: the five of the seed first.
-const (
-	CosSim ID = iota
-	MSE
-	SAR
-	PearsonR
-	DKL
-	SQNR
-	MaxAbs
-	MAE
-	MeanSteps
-	MaxSteps
-	Count int = iota
-)
-
-// Info describes a metric for people.
-type Info struct {
-	ID             ID
-	Key            string // column name, key in JSON
-	Title          string
-	Unit           string
-	HigherIsBetter bool
-}
-
-// All lists every metric in column order.
-var All = []Info{
-	{CosSim, "CosSim", "cosine similarity", "", true},
-	{MSE, "MSE", "mean squared error", "", false},
-	{SAR, "SAR", "sign agreement rate", "", true},
-	{PearsonR, "PearsonR", "Pearson correlation", "", true},
-	{DKL, "DKL", "Kullback-Leibler divergence of 10-bin histograms", "nat", false},
-	{SQNR, "SQNR", "signal to quantization noise ratio", "dB", true},
-	{MaxAbs, "MaxAbs", "largest absolute error", "", false},
-	{MAE, "MAE", "mean absolute error", "", false},
-	{MeanSteps, "MeanSteps", "mean absolute error in steps of the encoding", "steps", false},
-	{MaxSteps, "MaxSteps", "largest absolute error in steps of the encoding", "steps", false},
-}
-
 // Value is a number that may be undefined, as the cosine of two zero vectors is. The zero Value is undefined. A defined
 // value may be infinite (the SQNR of equal tensors) but never NaN.
 type Value struct {
@@ -161,38 +120,11 @@ func notFinite(x []float32) int {
 // is none.
 func (p Pair) Values(scale float64) Values {
 	var v Values
-	n := float64(p.N)
-	switch normX, normY := math.Sqrt(p.SumXX), math.Sqrt(p.SumYY); {
-	case normX == 0 && normY == 0: // not defined
-	case normX == 0 || normY == 0:
-		v[CosSim] = Defined(0)
-	default:
-		v[CosSim] = Defined(clamp(p.SumXY / (normX * normY)))
-	}
-	v[MSE] = Defined(p.SumDD / n)
-	v[SAR] = Defined(float64(p.SameSign) / n)
-	if p.VarX > 0 && p.VarY > 0 && p.MinX < p.MaxX && p.MinY < p.MaxY {
-		v[PearsonR] = Defined(clamp(p.CovXY / (math.Sqrt(p.VarX) * math.Sqrt(p.VarY))))
-	}
-	v[DKL] = Defined(divergence(p.RefBins, p.GotBins, p.MinX, p.MaxX, p.MinY, p.MaxY))
-	switch {
-	case p.SumDD == 0:
-		v[SQNR] = Defined(math.Inf(1))
-	case p.SumXX == 0:
-		v[SQNR] = Defined(math.Inf(-1))
-	default:
-		v[SQNR] = Defined(10 * math.Log10(p.SumXX/p.SumDD))
-	}
-	v[MaxAbs] = Defined(float64(p.MaxD))
-	v[MAE] = Defined(p.SumD / n)
-	if scale > 0 {
-		v[MeanSteps] = Defined(p.SumD / n / scale)
-		v[MaxSteps] = Defined(float64(p.MaxD) / scale)
+	for i := range All {
+		v[i] = All[i].of(&p, scale)
 	}
 	return v
 }
-
-func clamp(x float64) float64 { return min(max(x, -1), 1) }
 
 // Spread is one metric of one layer over the samples. Mean is over the finite values if there are any; Worst is the
 // index of the sample whose value is worst, −1 if none has a value.

@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
+	"regexp"
 	"strconv"
 	"testing"
 
@@ -223,5 +224,18 @@ func BenchmarkMemoryRead(b *testing.B) {
 	b.SetBytes(int64(4 * len(x)))
 	for b.Loop() {
 		extremes(x)
+	}
+}
+
+func TestTheRegistryIsWhole(t *testing.T) {
+	ranks, keys := map[int]bool{}, map[string]bool{}
+	for i, m := range All {
+		if int(m.ID) != i || m.of == nil || m.Title == "" || m.Formula == "" || m.Rank < 1 || ranks[m.Rank] || keys[m.Key] || !regexp.MustCompile(`^[A-Za-z]+$`).MatchString(m.Key) {
+			t.Errorf("%d: %+v", i, m)
+		}
+		ranks[m.Rank], keys[m.Key] = true, true
+	}
+	if len(All) != Count {
+		t.Errorf("%d metrics, %d entries", Count, len(All))
 	}
 }

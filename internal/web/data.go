@@ -40,6 +40,7 @@ type metricInfo struct {
 	Unit   string `json:"unit"`
 	Higher bool   `json:"higher"`
 	Log    bool   `json:"log"`
+	Rank   int    `json:"rank"` // place in a list of all metrics of one layer
 }
 
 type run struct {
@@ -145,13 +146,10 @@ const minute = "2006-01-02 15:04 UTC"
 
 func some(v float64) num { return num(metric.Defined(v)) }
 
-// logarithmic are the metrics that span many orders of magnitude.
-var logarithmic = map[metric.ID]bool{metric.MSE: true, metric.MAE: true, metric.MaxAbs: true, metric.DKL: true, metric.MeanSteps: true, metric.MaxSteps: true}
-
 func metrics() []metricInfo {
 	var list []metricInfo
 	for _, m := range metric.All {
-		list = append(list, metricInfo{Key: m.Key, Title: m.Title, Unit: m.Unit, Higher: m.HigherIsBetter, Log: logarithmic[m.ID]})
+		list = append(list, metricInfo{Key: m.Key, Title: m.Title, Unit: m.Unit, Higher: m.HigherIsBetter, Log: m.Logarithmic, Rank: m.Rank})
 	}
 	return list
 }

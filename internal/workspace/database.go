@@ -88,7 +88,7 @@ func (s *Store) migrate(ctx context.Context) error {
 	if done, err := upToDate(tx.QueryRowContext(ctx, "PRAGMA user_version"), &version); done || err != nil {
 		return err
 	}
-	steps := []string{schema}
+	steps := []string{tables()}
 	if version > 0 {
 		steps = migrations[version-1:]
 	}
@@ -128,6 +128,9 @@ func (s *Store) add(ctx context.Context, run *result.Run) error {
 		return err
 	}
 	defer tx.Rollback() //nolint:errcheck // it only fails after a commit
+	if err := addMetricColumns(ctx, tx); err != nil {
+		return err
+	}
 	w := &writer{ctx: ctx, tx: tx, tables: map[string]*rows{}}
 	id := w.one("runs", "command, name, started, seconds, spec, tool, onnxruntime, machine, model, warnings",
 		run.Command, run.Name, run.Started.UTC().Format("2006-01-02T15:04:05.000Z"), run.Seconds, w.json(run.Spec), run.Tool, run.ONNXRuntime,
@@ -305,6 +308,7 @@ func (w *writer) values(run int64, variant, layer int, scope string, summary res
 			w.insert("metrics", "run, variant, layer, scope, metric, mean, min, max, worst", run, variant, layer, scope, info.Key, null(s.Mean), null(s.Min), null(s.Max), s.Worst)
 		}
 	}
+	columns := sampleColumns(metric.All)
 	for n, values := range samples {
 		if values == nil {
 			continue
@@ -313,7 +317,7 @@ func (w *writer) values(run int64, variant, layer int, scope string, summary res
 		for _, info := range metric.All {
 			row = append(row, null(values[info.ID]))
 		}
-		w.insert("sample_metrics", "run, variant, layer, scope, sample, CosSim, MSE, SAR, PearsonR, DKL, SQNR, MaxAbs, MAE, MeanSteps, MaxSteps", row...)
+		w.insert("sample_metrics", columns, row...)
 	}
 }
 

@@ -272,12 +272,17 @@ func (s *Store) readMetrics(ctx context.Context, run *result.Run) error {
 }
 
 func (s *Store) readSampleMetrics(ctx context.Context, run *result.Run) error {
-	const query = "SELECT variant, layer, scope, sample, CosSim, MSE, SAR, PearsonR, DKL, SQNR, MaxAbs, MAE, MeanSteps, MaxSteps FROM sample_metrics WHERE run = ?"
+	stored, err := metricColumns(ctx, s.db)
+	if err != nil {
+		return err
+	}
+	query := "SELECT " + sampleColumns(stored) + " FROM sample_metrics WHERE run = ?"
 	return s.each(ctx, query, []any{run.ID}, func(scan func(...any) error) error {
+		var id int64
 		var variant, number, sample int
 		var scope string
-		var columns [metric.Count]sql.NullFloat64
-		into := []any{&variant, &number, &scope, &sample}
+		columns := make([]sql.NullFloat64, len(stored))
+		into := []any{&id, &variant, &number, &scope, &sample}
 		for i := range columns {
 			into = append(into, &columns[i])
 		}
@@ -298,7 +303,7 @@ func (s *Store) readSampleMetrics(ctx context.Context, run *result.Run) error {
 		if sample < count {
 			v := &metric.Values{}
 			for i, c := range columns {
-				v[i] = value(c)
+				v[stored[i].ID] = value(c)
 			}
 			(*samples)[sample] = v
 		}

@@ -3,7 +3,7 @@ package workspace
 // schemaVersion is the version of the tables below. A database of a later version is not read.
 const schemaVersion = 4
 
-// schema are the tables. Times are UTC in RFC 3339; JSON columns hold what internal/result marshals; a metric that is
+// schema are the tables, made by the function tables. Times are UTC in RFC 3339; JSON columns hold what internal/result marshals; a metric that is
 // not defined is NULL, an infinite one is ±9e999, which SQLite stores as ±Inf.
 const schema = `
 CREATE TABLE runs (
@@ -109,7 +109,7 @@ CREATE TABLE sample_metrics (
   layer   INTEGER NOT NULL,
   scope   TEXT NOT NULL,
   sample  INTEGER NOT NULL,
-  CosSim REAL, MSE REAL, SAR REAL, PearsonR REAL, DKL REAL, SQNR REAL, MaxAbs REAL, MAE REAL, MeanSteps REAL, MaxSteps REAL,
+  METRIC_COLUMNS,
   PRIMARY KEY (run, variant, layer, scope, sample)
 ) WITHOUT ROWID;
 ` + modelTables + explorationTables

@@ -366,6 +366,7 @@ export interface MetricInfo {
   unit: string
   higher: boolean
   log: boolean
+  rank: number // place in a list of all metrics of one layer
 }
 
 /** Model identifies the float model. */

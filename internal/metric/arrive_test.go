@@ -1,0 +1,210 @@
+package metric_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"database/sql"
+	"encoding/base64"
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"quantcheck/internal/fixture"
+	"quantcheck/internal/metric"
+	"quantcheck/internal/report"
+	"quantcheck/internal/result"
+	"quantcheck/internal/web"
+	"quantcheck/internal/workspace"
+)
+
+// toyWorkspace names the variable that tells this test, built again with one metric more, which workspace to go on with.
+const toyWorkspace = "QUANTCHECK_TOY_WORKSPACE"
+
+// measuredRun is a run of one layer and one sample, where the value of metric i is i + 0.5.
+func measuredRun(name string) *result.Run {
+	var values metric.Values
+	for i := range values {
+		values[i] = metric.Defined(float64(i) + 0.5)
+	}
+	samples := []*metric.Values{&values}
+	part := result.Part{Summary: metric.Summarize(samples), Samples: samples}
+	layer := result.LayerResult{Status: result.Compared, Summary: part.Summary, Samples: samples, Twin: &result.Twin{Part: part, Apart: metric.Defined(0)}, Local: &result.Local{Full: part}}
+	return &result.Run{
+		Command: "check", Name: name, Samples: []result.Sample{{Name: "sample"}}, Spec: result.Spec{LocalSamples: 1},
+		Layers:   []result.Layer{{Name: "layer", Clean: "layer", Shape: []int64{1}, Inputs: []int{}}},
+		Variants: []result.Variant{{Diverges: -1, Parts: -1, Emulator: &result.Emulator{}, Layers: []result.LayerResult{layer}}},
+	}
+}
+
+// Every metric of the registry is found in the database, in CSV, in the page's data and in docs.
+func TestEveryMetricArrives(t *testing.T) {
+	folder := workspace.Folder(t.TempDir())
+	if dir := os.Getenv(toyWorkspace); dir != "" {
+		folder = workspace.Folder(dir)
+		if metric.Count != len(metric.All) || metric.All[metric.Count-1].Key != "Toy" {
+			t.Fatal("this program has no toy")
+		}
+	}
+	store, err := workspace.OpenStore(t.Context(), folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	ids, err := store.Runs(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range ids { // of a program with fewer metrics
+		if old, err := store.Run(t.Context(), id); err != nil {
+			t.Error(err)
+		} else if v := old.Variants[0].Layers[0].Samples[0]; !v[metric.DKL].OK || v[metric.Count-1].OK {
+			t.Errorf("run %d: %v", id, v)
+		}
+	}
+	run := measuredRun("new")
+	if err := store.Add(t.Context(), run); err != nil {
+		t.Fatal(err)
+	}
+	if run, err = store.Run(t.Context(), run.ID); err != nil {
+		t.Fatal(err)
+	}
+	v := &run.Variants[0]
+	table := similarities(t, run, v)
+	shown := pageData(t, run)
+	for i, m := range metric.All {
+		want := float64(i) + 0.5
+		if got := v.Layers[0].Samples[0][m.ID]; got.V != want || int(m.ID) != i {
+			t.Errorf("%s: the database gives %v", m.Key, got)
+		}
+		if got := query(t, folder, m.Key, run.ID); got != want {
+			t.Errorf("%s: SQL gives %v", m.Key, got)
+		}
+		for _, column := range []string{m.Key, m.Key + "_min", "Local_" + m.Key, "Twin_" + m.Key} {
+			if got := table[column]; got != fmt.Sprint(want) {
+				t.Errorf("%s: the CSV file has %q", column, got)
+			}
+		}
+		if got := shown.Runs[0].Variants[0].Accumulated[m.Key].Mean; len(got) != 1 || got[0] != want || shown.Metrics[i].Key != m.Key {
+			t.Errorf("%s: the page has %v", m.Key, got)
+		}
+		if !strings.Contains(metric.Markdown(), "| `"+m.Key+"` | "+m.Formula+" |") {
+			t.Errorf("%s: docs do not have it", m.Key)
+		}
+	}
+}
+
+// A metric is one constant and one entry of the registry: with a toy put into the source so, everything has it, also a database that a
+// program without it made.
+func TestAMetricIsOneEntryOfTheRegistry(t *testing.T) {
+	t.Parallel()
+	goTool, err := exec.LookPath("go")
+	if err != nil {
+		t.Skip("SKIPPED FOR WANT OF GO'S TOOL")
+	}
+	source := filepath.Join(fixture.Root(), "internal", "metric", "registry.go")
+	data, err := os.ReadFile(source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const entry = `	{ID: Toy, Key: "Toy", Title: "a toy", Rank: 11, Formula: "1", of: func(*Pair, float64) Value { return Defined(1) }},` + "\n}\n\n// Gates"
+	text := strings.Replace(string(data), "\tCount int = iota", "\tToy\n\tCount int = iota", 1)
+	text = strings.Replace(text, "}\n\n// Gates", entry, 1)
+	dir := t.TempDir()
+	overlay, err := json.Marshal(map[string]any{"Replace": map[string]string{source: filepath.Join(dir, "registry.go")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string][]byte{"registry.go": []byte(text), "overlay.json": overlay} {
+		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	folder := workspace.Folder(filepath.Join(dir, "workspace"))
+	store, err := workspace.OpenStore(t.Context(), folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Add(t.Context(), measuredRun("old")); err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), goTool, "test", "-overlay", filepath.Join(dir, "overlay.json"), "-count=1", "-run", "^TestEveryMetricArrives$", ".")
+	cmd.Env = append(os.Environ(), toyWorkspace+"="+string(folder))
+	if said, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, said)
+	}
+	again, err := workspace.OpenStore(t.Context(), folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	if run, err := again.Run(t.Context(), 2); err != nil || run.Name != "new" || !run.Variants[0].Layers[0].Samples[0][metric.DKL].OK {
+		t.Errorf("a program without the toy reads what one with it wrote: %v", err)
+	}
+}
+
+// similarities gives the one row of a similarity file by its columns.
+func similarities(t *testing.T, run *result.Run, v *result.Variant) map[string]string {
+	t.Helper()
+	rows, err := csv.NewReader(bytes.NewReader(report.Similarities(run, v))).ReadAll()
+	if err != nil || len(rows) != 2 {
+		t.Fatalf("%d rows, %v", len(rows), err)
+	}
+	row := map[string]string{}
+	for i, column := range rows[0] {
+		row[column] = rows[1][i]
+	}
+	return row
+}
+
+// shownPage is what this test reads of the page's data.
+type shownPage struct {
+	Metrics []struct{ Key string }
+	Runs    []struct {
+		Variants []struct {
+			Accumulated map[string]struct{ Mean []float64 }
+		}
+	}
+}
+
+func pageData(t *testing.T, run *result.Run) (shown shownPage) {
+	t.Helper()
+	page, err := web.Build(web.Content{Runs: []*result.Run{run}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := regexp.MustCompile(`id="data"[^>]*>([^<]*)<`).FindSubmatch(page)
+	if found == nil {
+		t.Fatal("the page has no data")
+	}
+	z, err := gzip.NewReader(base64.NewDecoder(base64.StdEncoding, bytes.NewReader(bytes.TrimSpace(found[1]))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.NewDecoder(z).Decode(&shown); err != nil {
+		t.Fatal(err)
+	}
+	return shown
+}
+
+// query reads a metric of a run's one sample as somebody with SQL would.
+func query(t *testing.T, f workspace.Folder, key string, run int64) (v float64) {
+	t.Helper()
+	db, err := sql.Open("sqlite", f.Database())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if err := db.QueryRowContext(t.Context(), "SELECT "+key+" FROM sample_metrics WHERE run = ? AND scope = 'accumulated'", run).Scan(&v); err != nil {
+		t.Error(err)
+	}
+	return v
+}
