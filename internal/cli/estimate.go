@@ -209,9 +209,12 @@ func storedEstimate(con *console, dir, number string, numbered bool, mine *resul
 		return nil, usageError{err}
 	}
 	defer db.Close()
-	list, err := db.Estimates(con.ctx)
+	list, problems, err := db.Estimates(con.ctx)
 	if err != nil {
 		return nil, err
+	}
+	for _, p := range problems {
+		fmt.Fprintf(con.stderr, "quantcheck: %s\n", report.Printable(p))
 	}
 	if len(list) == 0 {
 		return nil, usagef("the workspace %s has no estimate yet; make one with quantcheck estimate --out", dir)

@@ -200,7 +200,7 @@ func TestTheTimelineIsWrittenAndStored(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	list, err := db.Estimates(t.Context())
+	list, _, err := db.Estimates(t.Context())
 	if err != nil || len(list) != 1 || list[0].Cycles != 20176 || list[0].Timeline == nil || len(list[0].Timeline.Events) != 124 || len(list[0].Layers) < 20 || list[0].Variant != "zoo_w8a8_per_channel.dlc" {
 		t.Errorf("%v %+v", err, list)
 	}
@@ -407,7 +407,7 @@ func TestCheckPutsTimeBesideError(t *testing.T) {
 	if math.Abs(total/float64(v.Time.Cycles)-v.Time.Joined) > 1e-6 || v.Time.Joined <= 0 {
 		t.Errorf("the layers have %g of %d cycles, %g is said", total, v.Time.Cycles, v.Time.Joined)
 	}
-	list, err := db.Estimates(t.Context())
+	list, _, err := db.Estimates(t.Context())
 	if err != nil || len(list) != 1 || list[0].Cycles != v.Time.Cycles || list[0].Variant != "w8a8@htp" {
 		t.Errorf("%v %v", list, err)
 	}

@@ -123,7 +123,7 @@ func TestADetectorIsHealedOnTheCPU(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	if list, err := db.Explorations(t.Context()); err != nil || len(list) != 2 || list[1].ID != again.ID {
+	if list, _, err := db.Explorations(t.Context()); err != nil || len(list) != 2 || list[1].ID != again.ID {
 		t.Errorf("%v %v", list, err)
 	}
 }

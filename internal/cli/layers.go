@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"fmt"
+
 	"quantcheck/internal/align"
 	"quantcheck/internal/inspect"
 	"quantcheck/internal/report"
@@ -27,16 +29,25 @@ func (c *layersCmd) Run(con *console) error {
 	}
 	defer db.Close()
 	var runs []*result.Run
+	var problems []string
 	for _, id := range ids {
 		run, err := db.Run(con.ctx, id)
-		if err != nil {
-			return err
+		switch {
+		case con.ctx.Err() != nil:
+			return con.ctx.Err()
+		case err != nil:
+			problems = append(problems, err.Error())
+			continue
 		}
+		problems = append(problems, damageOf(run)...)
 		runs = append(runs, run)
 	}
-	models, err := db.Models(con.ctx)
+	models, damaged, err := db.Models(con.ctx)
 	if err != nil {
 		return err
+	}
+	for _, p := range append(problems, damaged...) {
+		fmt.Fprintf(con.stderr, "quantcheck: %s\n", report.Printable(p))
 	}
 	if len(runs)+len(models) == 0 {
 		return usagef("the workspace %s holds neither runs nor models yet: quantcheck check, quantcheck info MODEL.dlc --write %s", c.Workspace, c.Workspace)

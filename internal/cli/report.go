@@ -73,7 +73,7 @@ func writePage(con *console, folder workspace.Folder, db *workspace.Store, path 
 		case err != nil:
 			problems = append(problems, err.Error())
 		default:
-			problems = append(problems, run.Missing()...)
+			problems = append(append(problems, run.Missing()...), damageOf(run)...)
 			if _, err := os.Stat(run.Model.Path); err != nil {
 				problems = append(problems, fmt.Sprintf("run %d (%s): its model %s is not there any more; was it renamed or moved?", id, run.Name, run.Model.Path))
 			}
@@ -92,11 +92,22 @@ func writePage(con *console, folder workspace.Folder, db *workspace.Store, path 
 	return content, workspace.WriteFile(path, page)
 }
 
+// damageOf are the warnings of a run that was read about what its database lacks, with the run's name.
+func damageOf(run *result.Run) (list []string) {
+	for _, w := range run.Warnings {
+		if strings.HasPrefix(w, workspace.DamagePrefix) {
+			list = append(list, fmt.Sprintf("run %d (%s): %s", run.ID, run.Name, w))
+		}
+	}
+	return list
+}
+
 // besideRuns gathers what a workspace's page shows beside its runs.
 func besideRuns(con *console, folder workspace.Folder, db *workspace.Store) (web.Content, error) {
 	c := web.Content{Folder: string(folder)}
 	var err error
-	if c.Evaluations, err = db.Evaluations(con.ctx); err != nil {
+	var damaged [3][]string
+	if c.Evaluations, damaged[0], err = db.Evaluations(con.ctx); err != nil {
 		return c, err
 	}
 	for _, e := range c.Evaluations { // what was measured since
@@ -107,11 +118,14 @@ func besideRuns(con *console, folder workspace.Folder, db *workspace.Store) (web
 		}
 	}
 	c.Cycles, c.Problems = folder.Cycles()
-	if c.Estimates, err = db.Estimates(con.ctx); err != nil && con.ctx.Err() == nil {
+	if c.Estimates, damaged[1], err = db.Estimates(con.ctx); err != nil && con.ctx.Err() == nil {
 		c.Estimates, c.Problems = nil, append(c.Problems, err.Error())
 	}
-	if c.Explorations, err = db.Explorations(con.ctx); err != nil && con.ctx.Err() == nil {
+	if c.Explorations, damaged[2], err = db.Explorations(con.ctx); err != nil && con.ctx.Err() == nil {
 		c.Explorations, c.Problems = nil, append(c.Problems, err.Error())
+	}
+	for _, list := range damaged {
+		c.Problems = append(c.Problems, list...)
 	}
 	benchmarks, problems := folder.Benchmarks()
 	c.Benchmarks, c.Problems = benchmarks, append(c.Problems, problems...)

@@ -3,6 +3,7 @@ package cli
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 
@@ -30,11 +31,14 @@ func (c *statsCmd) Run(con *console) error {
 		return usageError{err}
 	}
 	defer db.Close()
-	list, err := db.Evaluations(con.ctx)
+	list, damaged, err := db.Evaluations(con.ctx)
 	if err != nil {
 		return err
 	}
 	if len(list) == 0 {
+		for _, p := range damaged {
+			fmt.Fprintf(con.stderr, "quantcheck: %s\n", report.Printable(p))
+		}
 		return usagef("the workspace %s has no evaluation yet; make one with quantcheck eval", c.Workspace)
 	}
 	for _, e := range list { // what was measured since
@@ -113,7 +117,7 @@ func storeEvaluation(con *console, folder workspace.Folder, e *result.Evaluation
 	if err := db.AddEvaluation(con.ctx, e); err != nil {
 		return nil, err
 	}
-	list, err := db.Evaluations(con.ctx)
+	list, _, err := db.Evaluations(con.ctx) // the page names those that are damaged
 	if err != nil {
 		return nil, err
 	}

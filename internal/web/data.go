@@ -180,7 +180,9 @@ func describe(r *result.Run) run {
 		d.Variants = append(d.Variants, describeVariant(r, &r.Variants[i]))
 		for k := range r.Variants[i].Layers {
 			if l := &r.Variants[i].Layers[k]; l.Has() {
-				worst[l.Summary[metric.SQNR].Worst]++
+				if s := l.Summary[metric.SQNR].Worst; s >= 0 && s < len(r.Samples) { // −1: it has no value
+					worst[s]++
+				}
 			}
 		}
 	}

@@ -29,7 +29,7 @@ type scene struct {
 }
 
 // paintScenes writes so many pictures.
-func paintScenes(t *testing.T, n int) []scene {
+func paintScenes(t testing.TB, n int) []scene {
 	t.Helper()
 	var list []scene
 	for i := range n {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"net/url"
 	"os"
 	"strconv"
@@ -204,8 +205,8 @@ func (w *writer) one(table, columns string, values ...any) int64 {
 	if w.err != nil {
 		return 0
 	}
-	r := rows{table: table, columns: columns, width: len(values), values: values}
-	done, err := w.tx.ExecContext(w.ctx, r.text(), values...)
+	r := rows{table: table, columns: columns, width: len(values), values: storable(values)}
+	done, err := w.tx.ExecContext(w.ctx, r.text(), r.values...)
 	if err != nil {
 		w.err = err
 		return 0
@@ -215,6 +216,27 @@ func (w *writer) one(table, columns string, values ...any) int64 {
 	return id
 }
 
+// storable makes NaN the text "NaN", which reads back as it: SQLite takes the number for NULL, which most columns refuse.
+func storable(values []any) []any {
+	for i, v := range values {
+		switch f := v.(type) {
+		case float64:
+			if math.IsNaN(f) {
+				values[i] = "NaN"
+			}
+		case *float64:
+			if f != nil && math.IsNaN(*f) {
+				values[i] = "NaN"
+			}
+		case sql.NullFloat64:
+			if f.Valid && math.IsNaN(f.Float64) {
+				values[i] = "NaN"
+			}
+		}
+	}
+	return values
+}
+
 // insert puts a row into a table, sooner or later.
 func (w *writer) insert(table, columns string, values ...any) {
 	r := w.tables[table]
@@ -222,7 +244,7 @@ func (w *writer) insert(table, columns string, values ...any) {
 		r = &rows{table: table, columns: columns, width: len(values)}
 		w.tables[table] = r
 	}
-	r.values = append(r.values, values...)
+	r.values = append(r.values, storable(values)...)
 	if len(r.values) < rowsPerStatement*r.width || w.err != nil {
 		return
 	}
@@ -328,4 +350,6 @@ func apart(t *result.Twin) sql.NullFloat64 {
 	return null(t.Apart)
 }
 
-func null(v metric.Value) sql.NullFloat64 { return sql.NullFloat64{Float64: v.V, Valid: v.OK} }
+func null(v metric.Value) sql.NullFloat64 {
+	return sql.NullFloat64{Float64: v.V, Valid: v.OK && !math.IsNaN(v.V)}
+}

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 
@@ -82,52 +80,47 @@ func unpack(data []byte) (*cost.Timeline, error) {
 	return cost.ReadTrace(text)
 }
 
-// Estimates reads all estimates with their timelines, oldest first.
-func (s *Store) Estimates(ctx context.Context) ([]*result.Estimated, error) {
-	var list []*result.Estimated
+// Estimates reads all estimates with their timelines, oldest first. Those that are damaged are left out; problems names them.
+func (s *Store) Estimates(ctx context.Context) (list []*result.Estimated, problems []string, err error) {
+	defer guard(&err)
 	byID := map[int64]*result.Estimated{}
-	err := s.each(ctx, "SELECT id, result, timeline FROM estimates ORDER BY id", nil, func(scan func(...any) error) error {
+	err = s.each(ctx, "SELECT id, result, timeline FROM estimates ORDER BY id", nil, func(scan func(...any) error) error {
 		e := &result.Estimated{}
-		var id int64
-		var text string
 		var timeline []byte
-		err := scan(&id, &text, &timeline)
+		var err error
+		e.ID, err = whole(scan, e, &timeline)
 		if err == nil {
-			err = json.Unmarshal([]byte(text), e)
-		}
-		if err == nil && e.Estimate == nil {
-			err = errors.New("it has no figures")
+			err = e.Sound()
 		}
 		if err == nil && timeline != nil {
 			e.Timeline, err = unpack(timeline)
 		}
 		if err != nil {
-			return fmt.Errorf("estimate %d is damaged: %w", id, err)
+			problems = append(problems, s.damaged("estimate", e.ID, err))
+			return ctx.Err()
 		}
-		e.ID = id
-		byID[id] = e
+		byID[e.ID] = e
 		list = append(list, e)
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("estimates of %s: %w", s.path, err)
+		return nil, problems, fmt.Errorf("estimates of %s: %w", s.path, err)
 	}
+	d := &damage{}
 	const query = "SELECT estimate, kind, node, raw, name, op, added, events, cycles, share, hmx, hvx, dma, scalar, dram_bytes FROM estimate_layers ORDER BY estimate, number"
-	err = s.each(ctx, query, nil, func(scan func(...any) error) error {
+	err = s.rows(ctx, d, "estimate_layers", query, nil, func(scan func(...any) error) error {
 		var id int64
 		var l cost.Layer
 		if err := scan(&id, &l.Kind, &l.Node, &l.Raw, &l.Name, &l.Op, &l.Added, &l.Events, &l.Cycles, &l.Share, &l.HMX, &l.HVX, &l.DMA, &l.Scalar, &l.DRAMBytes); err != nil {
 			return err
 		}
-		e := byID[id]
-		if e == nil {
-			return fmt.Errorf("the database is damaged: there is no estimate %d", id)
+		if e := byID[id]; e != nil { // else it was left out, with its layers
+			e.Layers = append(e.Layers, l)
 		}
-		e.Layers = append(e.Layers, l)
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("estimates of %s: %w", s.path, err)
+		return nil, problems, fmt.Errorf("estimates of %s: %w", s.path, err)
 	}
-	return list, nil
+	return list, append(problems, d.list()...), nil
 }

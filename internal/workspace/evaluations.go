@@ -2,7 +2,6 @@ package workspace
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 
 	"quantcheck/internal/result"
@@ -48,30 +47,25 @@ func (s *Store) addEvaluation(ctx context.Context, e *result.Evaluation) error {
 	return nil
 }
 
-// Evaluations reads all evaluations, oldest first.
-func (s *Store) Evaluations(ctx context.Context) ([]*result.Evaluation, error) {
-	var list []*result.Evaluation
-	err := s.each(ctx, "SELECT id, result FROM evaluations ORDER BY id", nil, func(scan func(...any) error) error {
+// Evaluations reads all evaluations, oldest first. Those that are damaged are left out; problems names them.
+func (s *Store) Evaluations(ctx context.Context) (list []*result.Evaluation, problems []string, err error) {
+	defer guard(&err)
+	err = s.each(ctx, "SELECT id, result FROM evaluations ORDER BY id", nil, func(scan func(...any) error) error {
 		e := &result.Evaluation{}
-		var id int64
-		var text string
-		if err := scan(&id, &text); err != nil {
-			return err
+		var err error
+		e.ID, err = whole(scan, e)
+		if err == nil {
+			err = e.Sound()
 		}
-		if err := json.Unmarshal([]byte(text), e); err != nil {
-			return fmt.Errorf("evaluation %d: %w", id, err)
-		}
-		e.ID = id
-		for _, m := range e.Models {
-			if len(m.Scores) != len(e.Columns) || len(m.Scores) == 0 {
-				return fmt.Errorf("evaluation %d is damaged: %s has %d scores in %d columns", id, m.Name, len(m.Scores), len(e.Columns))
-			}
+		if err != nil {
+			problems = append(problems, s.damaged("evaluation", e.ID, err))
+			return ctx.Err()
 		}
 		list = append(list, e)
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("evaluations of %s: %w", s.path, err)
+		return nil, problems, fmt.Errorf("evaluations of %s: %w", s.path, err)
 	}
-	return list, nil
+	return list, problems, nil
 }

@@ -3,7 +3,6 @@ package workspace
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -19,7 +18,7 @@ func (s *Store) AddExploration(ctx context.Context, e *result.Explored) error {
 		return fmt.Errorf("store the exploration: %w", err)
 	}
 	done, err := s.db.ExecContext(ctx, "INSERT INTO explorations (name, started, seconds, model, verdict, result) VALUES (?, ?, ?, ?, ?, ?)",
-		e.Name, e.Started.UTC().Format("2006-01-02T15:04:05.000Z"), e.Seconds, e.Model.Path, string(e.Verdict), string(data))
+		storable([]any{e.Name, e.Started.UTC().Format("2006-01-02T15:04:05.000Z"), e.Seconds, e.Model.Path, string(e.Verdict), string(data)})...)
 	if err != nil {
 		return fmt.Errorf("store the exploration in %s: %w", s.path, err)
 	}
@@ -27,30 +26,27 @@ func (s *Store) AddExploration(ctx context.Context, e *result.Explored) error {
 	return err
 }
 
-// Explorations reads all explorations, oldest first.
-func (s *Store) Explorations(ctx context.Context) ([]*result.Explored, error) {
-	var list []*result.Explored
-	err := s.each(ctx, "SELECT id, result FROM explorations ORDER BY id", nil, func(scan func(...any) error) error {
+// Explorations reads all explorations, oldest first. Those that are damaged are left out; problems names them.
+func (s *Store) Explorations(ctx context.Context) (list []*result.Explored, problems []string, err error) {
+	defer guard(&err)
+	err = s.each(ctx, "SELECT id, result FROM explorations ORDER BY id", nil, func(scan func(...any) error) error {
 		e := &result.Explored{}
-		var id int64
-		var text string
-		if err := scan(&id, &text); err != nil {
-			return err
+		var err error
+		e.ID, err = whole(scan, e)
+		if err == nil {
+			err = e.Sound()
 		}
-		if err := json.Unmarshal([]byte(text), e); err != nil {
-			return fmt.Errorf("exploration %d is damaged: %w", id, err)
+		if err != nil {
+			problems = append(problems, s.damaged("exploration", e.ID, err))
+			return ctx.Err()
 		}
-		if e.Best >= len(e.Points) || e.Start < 0 || e.Start >= len(e.Points) {
-			return fmt.Errorf("exploration %d is damaged: it has %d points", id, len(e.Points))
-		}
-		e.ID = id
 		list = append(list, e)
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("explorations of %s: %w", s.path, err)
+		return nil, problems, fmt.Errorf("explorations of %s: %w", s.path, err)
 	}
-	return list, nil
+	return list, problems, nil
 }
 
 // Recall gives what an exploration found out under a key; ok is false if it did not.

@@ -45,11 +45,12 @@ func (s *Store) putModel(ctx context.Context, m *result.ModelFile) error {
 	return tx.Commit()
 }
 
-// Models reads all model files, in the order in which they were stored.
-func (s *Store) Models(ctx context.Context) ([]*result.ModelFile, error) {
-	var list []*result.ModelFile
+// Models reads all model files, in the order in which they were stored. Rows that are damaged are left out; problems names them.
+func (s *Store) Models(ctx context.Context) (list []*result.ModelFile, problems []string, err error) {
+	defer guard(&err)
+	d := &damage{}
 	byID := map[int64]*result.ModelFile{}
-	err := s.each(ctx, "SELECT id, name, path, format, converter, quantizer, added, macs, parameters, precision FROM models ORDER BY id", nil, func(scan func(...any) error) error {
+	err = s.rows(ctx, d, "models", "SELECT id, name, path, format, converter, quantizer, added, macs, parameters, precision FROM models ORDER BY id", nil, func(scan func(...any) error) error {
 		m := &result.ModelFile{}
 		var id int64
 		var added, precision string
@@ -68,15 +69,18 @@ func (s *Store) Models(ctx context.Context) ([]*result.ModelFile, error) {
 		if m.Added, err = time.Parse(time.RFC3339, added); err != nil {
 			return err
 		}
+		if err := json.Unmarshal([]byte(precision), &m.Precision); err != nil {
+			return err
+		}
 		byID[id] = m
 		list = append(list, m)
-		return json.Unmarshal([]byte(precision), &m.Precision)
+		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("models of %s: %w", s.path, err)
+		return nil, nil, fmt.Errorf("models of %s: %w", s.path, err)
 	}
 	const query = "SELECT model, tensor, layer, node, op, dtype, shape, bits, channels, scale, offset, min, max FROM model_layers ORDER BY model, number"
-	err = s.each(ctx, query, nil, func(scan func(...any) error) error {
+	err = s.rows(ctx, d, "model_layers", query, nil, func(scan func(...any) error) error {
 		var id int64
 		var l result.ModelLayer
 		var shape string
@@ -90,14 +94,16 @@ func (s *Store) Models(ctx context.Context) ([]*result.ModelFile, error) {
 		}
 		m := byID[id]
 		if m == nil {
-			return fmt.Errorf("the database is damaged: there is no model %d", id)
+			return fmt.Errorf("there is no model %d", id)
 		}
-		err := json.Unmarshal([]byte(shape), &l.Shape)
+		if err := json.Unmarshal([]byte(shape), &l.Shape); err != nil {
+			return err
+		}
 		m.Layers = append(m.Layers, l)
-		return err
+		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("models of %s: %w", s.path, err)
+		return nil, nil, fmt.Errorf("models of %s: %w", s.path, err)
 	}
-	return list, nil
+	return list, d.list(), nil
 }

@@ -25,11 +25,12 @@ func (s *Store) Runs(ctx context.Context) ([]int64, error) {
 	return ids, err
 }
 
-// Run reads one run, all of it.
-func (s *Store) Run(ctx context.Context, id int64) (*result.Run, error) {
-	run := &result.Run{ID: id, Samples: []result.Sample{}, Calibration: []result.Sample{}}
+// Run reads one run, all of it. Rows that cannot be are left out; the run's warnings count and name them.
+func (s *Store) Run(ctx context.Context, id int64) (run *result.Run, err error) {
+	defer guard(&err)
+	run = &result.Run{ID: id, Samples: []result.Sample{}, Calibration: []result.Sample{}}
 	var started, spec, machineText, model, warnings string
-	err := s.db.QueryRowContext(ctx, "SELECT command, name, started, seconds, spec, tool, onnxruntime, machine, model, warnings FROM runs WHERE id = ?", id).
+	err = s.db.QueryRowContext(ctx, "SELECT command, name, started, seconds, spec, tool, onnxruntime, machine, model, warnings FROM runs WHERE id = ?", id).
 		Scan(&run.Command, &run.Name, &started, &run.Seconds, &spec, &run.Tool, &run.ONNXRuntime, &machineText, &model, &warnings)
 	if err != nil {
 		return nil, fmt.Errorf("run %d of %s: %w", id, s.path, err)
@@ -42,11 +43,14 @@ func (s *Store) Run(ctx context.Context, id int64) (*result.Run, error) {
 			return nil, fmt.Errorf("run %d of %s: %w", id, s.path, err)
 		}
 	}
-	for _, part := range []func(context.Context, *result.Run) error{s.readSamples, s.readLayers, s.readVariants, s.readResults, s.readMetrics, s.readSampleMetrics, s.readEncodings} {
-		if err := part(ctx, run); err != nil {
+	damaged := &damage{}
+	for _, part := range []func(context.Context, *result.Run, *damage) error{s.readSamples, s.readLayers, s.readVariants, s.readResults, s.readMetrics, s.readSampleMetrics, s.readEncodings} {
+		if err := part(ctx, run, damaged); err != nil {
 			return nil, fmt.Errorf("run %d of %s: %w", id, s.path, err)
 		}
 	}
+	soundLinks(run, damaged)
+	run.Warnings = append(run.Warnings, damaged.list()...)
 	return run, nil
 }
 
@@ -64,26 +68,34 @@ func (s *Store) each(ctx context.Context, query string, args []any, row func(sca
 	return rows.Err()
 }
 
-func (s *Store) readSamples(ctx context.Context, run *result.Run) error {
-	return s.each(ctx, "SELECT role, name, path, sha256 FROM samples WHERE run = ? ORDER BY role, number", []any{run.ID}, func(scan func(...any) error) error {
+func (s *Store) readSamples(ctx context.Context, run *result.Run, _ *damage) error {
+	return s.each(ctx, "SELECT number, role, name, path, sha256 FROM samples WHERE run = ? ORDER BY role, number", []any{run.ID}, func(scan func(...any) error) error {
 		var role string
+		var number int
 		var sample result.Sample
-		err := scan(&role, &sample.Name, &sample.Path, &sample.SHA256)
+		err := scan(&number, &role, &sample.Name, &sample.Path, &sample.SHA256)
+		list := &run.Calibration
 		if role == "compared" {
-			run.Samples = append(run.Samples, sample)
-		} else {
-			run.Calibration = append(run.Calibration, sample)
+			list = &run.Samples
 		}
+		if err == nil && number != len(*list) {
+			err = fmt.Errorf("%w: sample %d comes after %d", errOrder, number, len(*list))
+		}
+		*list = append(*list, sample)
 		return err
 	})
 }
 
-func (s *Store) readLayers(ctx context.Context, run *result.Run) error {
-	return s.each(ctx, "SELECT name, clean, node, op, dtype, shape, output, inputs FROM layers WHERE run = ? ORDER BY number", []any{run.ID}, func(scan func(...any) error) error {
+func (s *Store) readLayers(ctx context.Context, run *result.Run, _ *damage) error {
+	return s.each(ctx, "SELECT number, name, clean, node, op, dtype, shape, output, inputs FROM layers WHERE run = ? ORDER BY number", []any{run.ID}, func(scan func(...any) error) error {
 		var l result.Layer
 		var shape, inputs string
-		if err := scan(&l.Name, &l.Clean, &l.Node, &l.Op, &l.DType, &shape, &l.Output, &inputs); err != nil {
+		var number int
+		if err := scan(&number, &l.Name, &l.Clean, &l.Node, &l.Op, &l.DType, &shape, &l.Output, &inputs); err != nil {
 			return err
+		}
+		if number != len(run.Layers) {
+			return fmt.Errorf("%w: layer %d comes after %d", errOrder, number, len(run.Layers))
 		}
 		if err := json.Unmarshal([]byte(inputs), &l.Inputs); err != nil {
 			return err
@@ -94,8 +106,11 @@ func (s *Store) readLayers(ctx context.Context, run *result.Run) error {
 	})
 }
 
-func (s *Store) readVariants(ctx context.Context, run *result.Run) error {
-	return s.each(ctx, "SELECT spec, diverges, failed, birth, inputs, emulator, twin, parts, container, time FROM variants WHERE run = ? ORDER BY number", []any{run.ID}, func(scan func(...any) error) error {
+func (s *Store) readVariants(ctx context.Context, run *result.Run, _ *damage) error {
+	return s.each(ctx, "SELECT number, spec, diverges, failed, birth, inputs, emulator, twin, parts, container, time FROM variants WHERE run = ? ORDER BY number", []any{run.ID}, func(scan func(...any) error) error {
+		if len(run.Layers)*(len(run.Variants)+1) > mostResults {
+			return fmt.Errorf("%d layers and more than %d variants are too many", len(run.Layers), len(run.Variants))
+		}
 		v := result.Variant{
 			Inputs: map[string]result.Coding{}, Params: []result.Param{}, Counts: map[result.Status]int{},
 			Layers: make([]result.LayerResult, len(run.Layers)),
@@ -103,8 +118,12 @@ func (s *Store) readVariants(ctx context.Context, run *result.Run) error {
 		var spec, failed, inputs string
 		var diverges, twin, parts sql.NullInt64
 		var emulator, container, time sql.NullString
-		if err := scan(&spec, &diverges, &failed, &v.Birth, &inputs, &emulator, &twin, &parts, &container, &time); err != nil {
+		var place int
+		if err := scan(&place, &spec, &diverges, &failed, &v.Birth, &inputs, &emulator, &twin, &parts, &container, &time); err != nil {
 			return err
+		}
+		if place != len(run.Variants) {
+			return fmt.Errorf("%w: variant %d comes after %d", errOrder, place, len(run.Variants))
 		}
 		v.Diverges, v.Twin, v.Parts = number(diverges), number(twin), number(parts)
 		if emulator.Valid {
@@ -153,13 +172,13 @@ func number(n sql.NullInt64) int {
 // layer finds a layer's result; a row that points outside is a damaged database.
 func layer(run *result.Run, variant, number int) (*result.LayerResult, error) {
 	if variant < 0 || variant >= len(run.Variants) || number < 0 || number >= len(run.Layers) {
-		return nil, fmt.Errorf("the database is damaged: there is no layer %d of variant %d", number, variant)
+		return nil, fmt.Errorf("there is no layer %d of variant %d", number, variant)
 	}
 	return &run.Variants[variant].Layers[number], nil
 }
 
-func (s *Store) readResults(ctx context.Context, run *result.Run) error {
-	return s.each(ctx, "SELECT variant, layer, status, reason, tap, share, local_reason, histogram, on_cpu, apart, local_apart, rule, cycles FROM layer_results WHERE run = ?", []any{run.ID}, func(scan func(...any) error) error {
+func (s *Store) readResults(ctx context.Context, run *result.Run, d *damage) error {
+	return s.rows(ctx, d, "layer_results", "SELECT variant, layer, status, reason, tap, share, local_reason, histogram, on_cpu, apart, local_apart, rule, cycles FROM layer_results WHERE run = ?", []any{run.ID}, func(scan func(...any) error) error {
 		var variant, number int
 		var r result.LayerResult
 		var share, apart, localApart sql.NullFloat64
@@ -187,6 +206,9 @@ func (s *Store) readResults(ctx context.Context, run *result.Run) error {
 		}
 		if localApart.Valid {
 			r.LocalTwin = &result.Twin{Part: result.Part{Summary: noSummary()}, Apart: value(localApart)}
+		}
+		if err := r.Sound(); err != nil {
+			return fmt.Errorf("layer %d of variant %d: %w", number, variant, err)
 		}
 		*l = r
 		run.Variants[variant].Counts[r.Status]++
@@ -237,7 +259,7 @@ func place(run *result.Run, variant, number int, scope string) (summary *result.
 		}
 	}
 	if l.Local == nil {
-		return nil, nil, fmt.Errorf("the database is damaged: layer %d of variant %d has local numbers but no share", number, variant)
+		return nil, nil, fmt.Errorf("layer %d of variant %d has local numbers but no share", number, variant)
 	}
 	switch scope {
 	case scopeLocal:
@@ -247,21 +269,24 @@ func place(run *result.Run, variant, number int, scope string) (summary *result.
 	case scopeLocalActs:
 		return part(&l.Local.Acts)
 	}
-	return nil, nil, fmt.Errorf("the database is damaged: unknown scope %q", scope)
+	return nil, nil, fmt.Errorf("unknown scope %q", scope)
 }
 
-func (s *Store) readMetrics(ctx context.Context, run *result.Run) error {
+func (s *Store) readMetrics(ctx context.Context, run *result.Run, d *damage) error {
 	ids := map[string]metric.ID{}
 	for _, info := range metric.All {
 		ids[info.Key] = info.ID
 	}
 	const query = "SELECT variant, layer, scope, metric, mean, min, max, worst FROM metrics WHERE run = ? ORDER BY variant, layer"
-	return s.each(ctx, query, []any{run.ID}, func(scan func(...any) error) error {
+	return s.rows(ctx, d, "metrics", query, []any{run.ID}, func(scan func(...any) error) error {
 		var variant, number, worst int
 		var scope, key string
 		var mean, lo, hi sql.NullFloat64
 		if err := scan(&variant, &number, &scope, &key, &mean, &lo, &hi, &worst); err != nil {
 			return err
+		}
+		if outside(worst, len(run.Samples)) {
+			return fmt.Errorf("layer %d of variant %d, %s, %s: the worst sample is number %d of %d", number, variant, scope, key, worst, len(run.Samples))
 		}
 		summary, _, err := place(run, variant, number, scope)
 		if id, known := ids[key]; err == nil && known {
@@ -271,13 +296,13 @@ func (s *Store) readMetrics(ctx context.Context, run *result.Run) error {
 	})
 }
 
-func (s *Store) readSampleMetrics(ctx context.Context, run *result.Run) error {
+func (s *Store) readSampleMetrics(ctx context.Context, run *result.Run, d *damage) error {
 	stored, err := metricColumns(ctx, s.db)
 	if err != nil {
 		return err
 	}
 	query := "SELECT " + sampleColumns(stored) + " FROM sample_metrics WHERE run = ?"
-	return s.each(ctx, query, []any{run.ID}, func(scan func(...any) error) error {
+	return s.rows(ctx, d, "sample_metrics", query, []any{run.ID}, func(scan func(...any) error) error {
 		var id int64
 		var variant, number, sample int
 		var scope string
@@ -290,12 +315,15 @@ func (s *Store) readSampleMetrics(ctx context.Context, run *result.Run) error {
 			return err
 		}
 		_, samples, err := place(run, variant, number, scope)
-		if err != nil || samples == nil || sample < 0 || sample >= len(run.Samples) {
+		if err == nil && (sample < 0 || sample >= len(run.Samples)) {
+			err = fmt.Errorf("layer %d of variant %d, %s: sample %d of %d", number, variant, scope, sample, len(run.Samples))
+		}
+		if err != nil || samples == nil {
 			return err
 		}
 		count := len(run.Samples)
 		if scope != scopeAccumulated && scope != scopeTwin {
-			count = min(count, run.Spec.LocalSamples)
+			count = min(count, max(run.Spec.LocalSamples, 0))
 		}
 		if *samples == nil {
 			*samples = make([]*metric.Values, count)
@@ -311,13 +339,13 @@ func (s *Store) readSampleMetrics(ctx context.Context, run *result.Run) error {
 	})
 }
 
-func (s *Store) readEncodings(ctx context.Context, run *result.Run) error {
+func (s *Store) readEncodings(ctx context.Context, run *result.Run, d *damage) error {
 	numbers := map[string]int{}
 	for i, l := range run.Layers {
 		numbers[l.Name] = i
 	}
 	const query = "SELECT variant, kind, tensor, channel, axis, bits, symmetric, min, max, scale, offset FROM encodings WHERE run = ? ORDER BY variant, kind, tensor, channel"
-	return s.each(ctx, query, []any{run.ID}, func(scan func(...any) error) error {
+	return s.rows(ctx, d, "encodings", query, []any{run.ID}, func(scan func(...any) error) error {
 		var variant, channel, axis int
 		var kind, tensor string
 		var e quant.Encoding
@@ -325,7 +353,10 @@ func (s *Store) readEncodings(ctx context.Context, run *result.Run) error {
 			return err
 		}
 		if variant < 0 || variant >= len(run.Variants) {
-			return fmt.Errorf("the database is damaged: there is no variant %d", variant)
+			return fmt.Errorf("there is no variant %d", variant)
+		}
+		if err := soundEncoding(e); err != nil {
+			return fmt.Errorf("%s: %w", tensor, err)
 		}
 		v := &run.Variants[variant]
 		switch kind {
