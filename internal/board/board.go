@@ -135,18 +135,20 @@ func (b *Board) make(ctx context.Context, paths ...string) error {
 // run runs a tool to its end, at most so long, and gives what it printed, stderr behind stdout.
 func (b *Board) run(ctx context.Context, limit time.Duration, args []string) ([]byte, error) {
 	var out, err bytes.Buffer
-	failed := b.timed(ctx, limit, device.Command{Args: args, Dir: b.o.Base, Stdout: &out, Stderr: &err})
+	began := time.Now()
+	failed := b.d.Run(ctx, device.Command{
+		Args: args, Dir: b.o.Base, Stdout: &out, Stderr: &err, Limits: device.Limits{Output: toolOutput, Time: limit},
+	})
+	b.ToolFor += time.Since(began)
 	return append(out.Bytes(), err.Bytes()...), failed
 }
 
-func (b *Board) timed(ctx context.Context, limit time.Duration, c device.Command) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, device.ErrTimeout)
-	defer cancel()
-	began := time.Now()
-	err := b.d.Run(ctx, c)
-	b.ToolFor += time.Since(began)
-	return err
-}
+// toolOutput is how many bytes a tool may print: a listing of a large network has one or two million. csvLimit is how large the CSV
+// of a profile may be.
+const (
+	toolOutput = 64 << 20
+	csvLimit   = 256 << 20
+)
 
 // Throughput runs a DLC for so many seconds and gives the rate, and all that the tool printed.
 func (b *Board) Throughput(ctx context.Context, dlc string, seconds int) (text []byte, perSecond float64, err error) {
@@ -185,7 +187,7 @@ func (b *Board) Diagnose(ctx context.Context, log, csv string) ([]byte, error) {
 		return nil, explain(err)
 	}
 	var data bytes.Buffer
-	if err := device.Pull(ctx, b.d, csv, &data); err != nil {
+	if err := device.Pull(ctx, b.d, csv, csvLimit, &data); err != nil {
 		return nil, fmt.Errorf("%s ended well but left no CSV%s: %w", snpe.DiagViewTool, lastLines(text), err)
 	}
 	return data.Bytes(), nil

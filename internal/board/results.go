@@ -250,6 +250,8 @@ func (s *start) stream(ctx context.Context) error {
 	args = append(append(args, early), r.run.Args(list, output)...)
 	c := device.Shell(streamScript, args...)
 	c.Dir = b.o.Base
+	// It takes as long as the tool takes, and as much as it makes: s.rest and take bound both, result by result.
+	c.Limits = device.Limits{Output: device.Unlimited, Time: device.Unlimited}
 	s.current, s.end, s.status = -1, &bytes.Buffer{}, ""
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -284,12 +286,13 @@ func (b *Board) said(ctx context.Context, log string) string {
 
 // take takes one file of the stream.
 func (s *start) take(ctx context.Context, name string, size int64, content io.Reader) error {
-	s.rest.Reset(s.r.b.o.Idle)
 	switch {
 	case name == "done":
+		s.moved(0)
 		s.whole()
 		return nil
 	case name == "log":
+		s.end.Reset()
 		_, err := io.Copy(s.end, io.LimitReader(content, 1<<20))
 		s.r.Text = s.end.Bytes()
 		return err
@@ -321,10 +324,36 @@ func (s *start) take(ctx context.Context, name string, size int64, content io.Re
 		return &sizeError{within, size, want}
 	}
 	local := filepath.Join(s.r.run.Dir, "Result_"+strconv.Itoa(s.first+number), filepath.FromSlash(within))
+	if err := fits(s.r.run.Dir, within, size); err != nil {
+		return err
+	}
+	if _, err := os.Lstat(local); err == nil {
+		return fmt.Errorf("%w: %s came twice", device.ErrDamaged, within)
+	}
+	s.moved(size)
 	return file.PutUnsynced(local, func(f *os.File) error {
 		_, err := io.Copy(f, content)
 		return err
 	})
+}
+
+// moved says that something arrived that was waited for, and that a file of so many bytes begins. Anything else a device may send
+// as long as it likes, but not longer than Idle.
+func (s *start) moved(size int64) {
+	const slowest = 64 << 10 // bytes a second
+	s.rest.Reset(s.r.b.o.Idle + time.Duration(min(size/slowest, 1<<30))*time.Second)
+}
+
+// fits refuses a file that the disk here has no room for.
+func fits(dir, name string, size int64) error {
+	free, err := device.FreeSpace(dir)
+	if err != nil {
+		return err
+	}
+	if size < 0 || size > free {
+		return fmt.Errorf("%w: %s has %d bytes, and %d are free here", device.ErrTooMuch, name, size, free)
+	}
+	return nil
 }
 
 // numberOf reads the number in Result_<i>.

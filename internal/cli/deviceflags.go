@@ -34,7 +34,7 @@ func (f *connectFlags) open(con *console, target string) (*again.Device, error) 
 	}
 	return connect.Open(con.ctx, connect.Options{
 		Target: target, EnvFile: f.EnvFile, AcceptNewHostKey: f.AcceptNewHostKey, Identities: f.Identity, KnownHosts: f.KnownHosts,
-		Asker: connect.Terminal(con.stdin, con.stderr), Retry: again.Options{Wait: f.RebootWait},
+		Asker: connect.Terminal(con.stdin, con.stderr), Warn: func(text string) { con.say("%s", text) }, Retry: again.Options{Wait: f.RebootWait},
 	})
 }
 

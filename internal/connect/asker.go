@@ -19,37 +19,38 @@ import (
 type memory struct {
 	asker Asker
 
-	mu      sync.Mutex
-	answers map[string]string
-	used    map[string]bool
+	mu sync.Mutex
+	// An answer belongs to the question with its server: the program's own questions and those of each server never share one.
+	answers map[ssh.Question]string
+	used    map[ssh.Question]bool
 }
 
 // begin begins a connection.
 func (m *memory) begin() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.used = map[string]bool{}
+	m.used = map[ssh.Question]bool{}
 }
 
-func (m *memory) secret(ctx context.Context, prompt string) (string, error) {
+func (m *memory) secret(ctx context.Context, q ssh.Question) (string, error) {
 	m.mu.Lock()
-	answer, ok := m.answers[prompt]
-	again := m.used[prompt]
-	m.used[prompt] = true
+	answer, ok := m.answers[q]
+	again := m.used[q]
+	m.used[q] = true
 	m.mu.Unlock()
 	if ok && !again {
 		return answer, nil
 	}
-	answer, err := m.asker.Secret(ctx, prompt)
+	answer, err := m.asker.Secret(ctx, q.String())
 	if err != nil {
 		return "", err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.answers == nil {
-		m.answers = map[string]string{}
+		m.answers = map[ssh.Question]string{}
 	}
-	m.answers[prompt] = answer
+	m.answers[q] = answer
 	return answer, nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"quantcheck/internal/device"
@@ -38,6 +39,8 @@ type Options struct {
 	Identities []string
 	// Asker is asked for passwords and about unknown host keys; nil is nobody.
 	Asker Asker
+	// Warn is told of files that are not used since others can read them; nil is nobody.
+	Warn func(text string)
 	// Retry says how patient the connection is when it is made anew.
 	Retry again.Options
 
@@ -86,14 +89,18 @@ func (o Options) dial(t device.Target, env envFile) again.Dial {
 		}
 	}
 	memory := &memory{asker: o.Asker}
+	warn := o.once()
+	if env.open != nil {
+		warn(fmt.Sprintf("the PASSWORD is not used: %v", env.open))
+	}
 	return func(ctx context.Context) (device.Device, error) {
 		so := ssh.Options{
 			ConfigFile: o.ConfigFile, KnownHosts: o.KnownHosts, Agent: o.Agent, Timeout: o.Timeout,
-			AcceptNew: o.AcceptNewHostKey, Identities: o.Identities, Password: env.passwordFor(t),
+			AcceptNew: o.AcceptNewHostKey, Identities: o.Identities, Password: env.passwordFor(t), Warn: warn,
 		}
 		if o.Asker != nil {
 			memory.begin()
-			so.Ask = func(prompt string) (string, error) { return memory.secret(ctx, prompt) }
+			so.Ask = func(q ssh.Question) (string, error) { return memory.secret(ctx, q) }
 			so.Accept = func(k ssh.HostKey) bool { return memory.accept(ctx, k) }
 		}
 		d, err := ssh.Open(ctx, t, so)
@@ -101,6 +108,20 @@ func (o Options) dial(t device.Target, env envFile) again.Dial {
 			return nil, o.advise(err, t, env)
 		}
 		return d, nil
+	}
+}
+
+// once gives what warns of each thing once, however often the connection is made.
+func (o Options) once() func(string) {
+	var mu sync.Mutex
+	said := map[string]bool{}
+	return func(text string) {
+		mu.Lock()
+		defer mu.Unlock()
+		if o.Warn != nil && !said[text] {
+			said[text] = true
+			o.Warn(text)
+		}
 	}
 }
 
@@ -114,6 +135,8 @@ func (o Options) advise(err error, t device.Target, env envFile) error {
 	}
 	if e := (*ssh.AuthError)(nil); errors.As(err, &e) {
 		switch {
+		case env.open != nil:
+			return fmt.Errorf("%w; the PASSWORD is not used: %w", err, env.open)
 		case env.Password != "" && env.passwordFor(t) == "":
 			return fmt.Errorf("%w; the PASSWORD in %s is for %s and was not sent", err, env.path, env.Host)
 		case o.Asker == nil && env.Password == "":

@@ -20,6 +20,7 @@ const envLimit = 64 << 10
 type envFile struct {
 	ssh.Env
 	path string
+	open error // why the password is not used: others can read the file
 }
 
 // readEnv reads the file; one that nobody named need not be there.
@@ -40,7 +41,15 @@ func readEnv(name string) (envFile, error) {
 		return e, nil
 	}
 	if err == nil {
+		err = ssh.Foreign(e.path) // Who can write it says which host gets the password.
+	}
+	if err == nil {
 		e.Env, err = ssh.ParseEnv(text)
+	}
+	if err == nil && e.Password != "" {
+		if e.open = ssh.TooOpen(e.path); e.open != nil {
+			e.Password = ""
+		}
 	}
 	if err != nil {
 		return e, fmt.Errorf("read the device's settings from %s: %w", e.path, err)

@@ -29,6 +29,7 @@ type Device interface {
 	//   - ErrLost if the connection ended before the command did: whether it still runs is not known;
 	//   - the context's cause if that ended first, with ErrTimeout if its deadline passed. Run then returns within a
 	//     second, and the command's process group has been told to end and has been killed if it did not;
+	//   - ErrTooMuch or ErrTimeout if it passed its Limits, after which it is ended as with the context;
 	//   - the error of c.Stdin or of a writer, in which case the command is ended too. Nothing more is written to them.
 	//
 	// All but a broken Command carry the last lines of the command's output (*RunError or *ExitError).
@@ -50,6 +51,8 @@ type Command struct {
 	Stdin io.Reader
 	// Stdout and Stderr get the output, each from one goroutine at a time; nil drops it. A slow writer slows the command.
 	Stdout, Stderr io.Writer
+	// Limits bound it; without any it is a question, which may take two minutes and 16 MiB.
+	Limits Limits
 }
 
 // Shell is a command that runs a script of a POSIX shell. The arguments are $1, $2 and so on in it.

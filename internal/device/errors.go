@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"quantcheck/internal/terminal"
 )
 
 // What can go wrong apart from a command's own failures. Test with errors.Is.
@@ -67,7 +69,7 @@ func said(tail string) string {
 	if tail == "" {
 		return ""
 	}
-	return "; it said last:\n" + tail
+	return "; it said last:\n" + terminal.Lines(tail)
 }
 
 // tail keeps the last lines of what is written to it.

@@ -89,10 +89,10 @@ func Lock(ctx context.Context, d Device, name string, wait func(*LockedError) bo
 	if err != nil {
 		return nil, err
 	}
-	for {
+	for takenOver := 0; ; {
 		var out bytes.Buffer
 		c := Shell(lockScript, name, string(text), path.Join(path.Dir(name), partPrefix+rand.Text()), path.Dir(name))
-		c.Stdout = &out
+		c.Stdout, c.Limits.Output = &out, lockOutput
 		if err := d.Run(ctx, c); err != nil {
 			return nil, fmt.Errorf("lock the device: %w", err)
 		}
@@ -104,6 +104,9 @@ func Lock(ctx context.Context, d Device, name string, wait func(*LockedError) bo
 		}
 		other := readLock(name, answer)
 		if other.Owner.Dead() || isGivenUp(other.content) {
+			if takenOver++; takenOver > takeOvers {
+				return nil, fmt.Errorf("lock the device: the lock of %s, who is gone, was taken over %d times and is still there", other.Owner, takeOvers)
+			}
 			if err := takeOver(ctx, d, other); err != nil {
 				return nil, err
 			}
@@ -119,6 +122,12 @@ func Lock(ctx context.Context, d Device, name string, wait func(*LockedError) bo
 		}
 	}
 }
+
+// A lock's file is some hundred bytes, and who is gone does not come back: a device that says otherwise makes it up.
+const (
+	lockOutput = 16 << 10
+	takeOvers  = 10
+)
 
 // readLock reads "held NOW SINCE NOTE".
 func readLock(name, answer string) *LockedError {
@@ -185,7 +194,7 @@ func Holder(ctx context.Context, d Device, name string) (*LockedError, error) {
 	}
 	var out bytes.Buffer
 	c := Shell(`[ -e "$1" ] || exit 0; held=$(cat "$1") && printf 'held %s %s\n' "$(date +%s)" "$held"`, name)
-	c.Stdout = &out
+	c.Stdout, c.Limits.Output = &out, lockOutput
 	if err := d.Run(ctx, c); err != nil {
 		return nil, err
 	}

@@ -21,7 +21,7 @@ func FuzzQuote(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m := newMarks(&guard{tail: new(tail)})
+		m := newMarks(&guard{tail: new(tail), limits: &bounded{limits: Limits{Output: Unlimited}}})
 		for _, script := range []string{line, m.script(line)} {
 			out, err := exec.CommandContext(t.Context(), "sh", "-c", script).Output()
 			if err != nil {

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 )
 
 // Registry knows what a run makes on a device, here and in a marker file there, so that it is removed at the end: by Clean, or,
@@ -95,6 +96,9 @@ func (r *Registry) Clean(ctx context.Context, d Device) error {
 	return nil
 }
 
+// removeTime is how long removing may take: thousands of large files on a slow disk.
+const removeTime = 10 * time.Minute
+
 // remove removes files and folders, in order, in as many commands as their names need.
 func remove(ctx context.Context, d Device, paths []string) error {
 	for len(paths) > 0 {
@@ -103,7 +107,7 @@ func remove(ctx context.Context, d Device, paths []string) error {
 			bytes += 3 + len(paths[n])
 			n++
 		}
-		if err := d.Run(ctx, Command{Args: append([]string{"rm", "-rf"}, paths[:n]...)}); err != nil {
+		if err := d.Run(ctx, Command{Args: append([]string{"rm", "-rf"}, paths[:n]...), Limits: Limits{Time: removeTime}}); err != nil {
 			return err
 		}
 		paths = paths[n:]
@@ -225,7 +229,9 @@ func Sweep(ctx context.Context, d Device, base string) (Swept, error) {
 	if err := remove(ctx, d, append(slices.Clone(f.Paths), f.markers...)); err != nil {
 		return fail(err)
 	}
-	text, err := output(ctx, d, Shell(sweepPartsScript, base))
+	parts := Shell(sweepPartsScript, base)
+	parts.Limits.Time = removeTime
+	text, err := output(ctx, d, parts)
 	if err != nil {
 		return fail(err)
 	}

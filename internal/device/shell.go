@@ -45,12 +45,14 @@ func RunShell(ctx context.Context, start Start, c Command) error {
 	if ctx.Err() != nil {
 		return &RunError{Program: c.Args[0], Err: cause(ctx)}
 	}
+	ctx, limits := bound(ctx, cancel, c.Limits)
+	defer limits.end()
 	var out, errs tail
-	stdout := &guard{w: c.Stdout, tail: &out, fail: cancel}
-	marks := newMarks(&guard{w: c.Stderr, tail: &errs, fail: cancel})
+	stdout := &guard{w: c.Stdout, tail: &out, fail: cancel, limits: limits}
+	marks := newMarks(&guard{w: c.Stderr, tail: &errs, fail: cancel, limits: limits})
 	var input io.Reader
 	if c.Stdin != nil {
-		g := &guardedReader{r: c.Stdin, fail: cancel}
+		g := &guardedReader{r: movingReader{c.Stdin, limits}, fail: cancel}
 		defer g.stop()
 		input = g
 	}
@@ -74,7 +76,9 @@ func RunShell(ctx context.Context, start Start, c Command) error {
 		return &RunError{c.Args[0], cause(ctx), last}
 	case err != nil && !errors.Is(err, ErrLost):
 		return &RunError{c.Args[0], fmt.Errorf("%w: %w", ErrLost, err), last}
-	case err != nil || !told:
+	case err != nil:
+		return &RunError{c.Args[0], err, last}
+	case !told:
 		return &RunError{c.Args[0], ErrLost, last}
 	case status != 0:
 		return &ExitError{c.Args[0], status, last}
@@ -158,7 +162,7 @@ kill -s KILL -- $g 2>/dev/null`, pid, steps)
 // cause is why ctx ended, with ErrTimeout if its deadline passed.
 func cause(ctx context.Context) error {
 	err := context.Cause(ctx)
-	if errors.Is(err, context.DeadlineExceeded) {
+	if errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, ErrTimeout) {
 		return fmt.Errorf("%w: %w", ErrTimeout, err)
 	}
 	return err
@@ -170,6 +174,7 @@ type guard struct {
 	w       io.Writer
 	tail    *tail
 	fail    context.CancelCauseFunc
+	limits  *bounded
 	stopped bool
 }
 
@@ -179,11 +184,16 @@ func (g *guard) Write(p []byte) (int, error) {
 	if g.stopped {
 		return 0, io.ErrClosedPipe
 	}
+	if err := g.limits.take(len(p)); err != nil {
+		g.stopped = true
+		return 0, err
+	}
 	_, _ = g.tail.Write(p) // It cannot fail.
 	if g.w == nil {
 		return len(p), nil
 	}
 	n, err := g.w.Write(p)
+	g.limits.moved()
 	if err != nil {
 		g.stopped = true
 		g.fail(fmt.Errorf("take its output: %w", err))

@@ -29,7 +29,7 @@ func TestMarks(t *testing.T) {
 	} {
 		for size := 1; size <= len(row.stream); size++ {
 			var out bytes.Buffer
-			m := newMarks(&guard{w: &out, tail: new(tail)})
+			m := newMarks(&guard{w: &out, tail: new(tail), limits: &bounded{limits: Limits{Output: Unlimited}}})
 			m.mark = "\x1eM "
 			for rest := row.stream; rest != ""; {
 				n := min(size, len(rest))

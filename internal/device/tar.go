@@ -9,6 +9,7 @@ import (
 	"io"
 	"path"
 	"strings"
+	"time"
 )
 
 // Pulled is what PullTar saw.
@@ -22,12 +23,14 @@ type Pulled struct {
 // PullTar reads all files below a folder of the device as one stream, while tar writes it there: each gets a file's path
 // relative to dir, its size and its content, of which it reads what it needs before it returns. Nothing is kept on either
 // side. Every file is whole when each has read it to its end; that there are no more is only certain without an error, which
-// is ErrLost or ErrDamaged if the stream ends early. An error of each ends it.
+// is ErrLost or ErrDamaged if the stream ends early. An error of each ends it. The stream may be of any length as long as it moves: each
+// has to know which files and sizes it takes.
 func PullTar(ctx context.Context, d Device, dir string, each func(name string, size int64, r io.Reader) error) (Pulled, error) {
 	if err := checkPath(dir); err != nil {
 		return Pulled{}, err
 	}
-	return ReadTar(ctx, d, Command{Args: []string{"tar", "-cf", "-", "."}, Dir: dir}, each)
+	limits := Limits{Output: Unlimited, Time: Unlimited, Idle: time.Minute}
+	return ReadTar(ctx, d, Command{Args: []string{"tar", "-cf", "-", "."}, Dir: dir, Limits: limits}, each)
 }
 
 // ReadTar is PullTar for the stream that a command of the caller's writes on its stdout, which is replaced: a tar, or several,
@@ -100,6 +103,9 @@ func another(r io.Reader) (io.Reader, error) {
 	}
 }
 
+// othersLimit is how many entries may be passed over: a folder of outputs has none.
+const othersLimit = 10000
+
 // walk reads one tar up to the blocks that end it.
 func (p *Pulled) walk(r io.Reader, each func(string, int64, io.Reader) error) (mine bool, err error) {
 	t := tar.NewReader(r)
@@ -117,6 +123,9 @@ func (p *Pulled) walk(r io.Reader, each func(string, int64, io.Reader) error) (m
 			continue
 		case tar.TypeReg:
 		default:
+			if len(p.Others) == othersLimit {
+				return false, fmt.Errorf("%w: over %d entries that are no files", ErrTooMuch, othersLimit)
+			}
 			p.Others = append(p.Others, name)
 			continue
 		}

@@ -10,12 +10,17 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path"
+	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
+	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 
 	"quantcheck/internal/file"
 )
@@ -109,7 +114,8 @@ func push(ctx context.Context, d Device, f File, sum Sum) error {
 	dir := path.Dir(f.Path)
 	c := Shell(pushScript, path.Join(dir, partPrefix+rand.Text()), f.Path, strconv.FormatInt(sum.Size, 10),
 		hex.EncodeToString(sum.SHA256[:]), fmt.Sprintf("%#o", mode), dir)
-	c.Stdin = r
+	c.Stdin, c.Limits = r, forTransfer(sum.Size)
+	c.Limits.Output = textOutput
 	err = d.Run(ctx, c)
 	if exit := (*ExitError)(nil); errors.As(err, &exit) && exit.Status == statusDamaged {
 		err = fmt.Errorf("%w: %w", ErrDamaged, err)
@@ -120,46 +126,88 @@ func push(ctx context.Context, d Device, f File, sum Sum) error {
 	return nil
 }
 
-// Pull streams a file's content into w and checks that it is as long as the file. After an error w has got a part of it.
-func Pull(ctx context.Context, d Device, name string, w io.Writer) error {
+const fileScript = `[ -f "$1" ] || { echo "$1 is not there, or not a file" >&2; exit 1; }
+`
+
+// Pull streams a file's content into w and checks that it is as long as the file said that it is. A file of more than most bytes
+// is refused with ErrTooMuch before any of it is read. After an error w has got a part of it.
+func Pull(ctx context.Context, d Device, name string, most int64, w io.Writer) error {
 	if err := checkPath(name); err != nil {
 		return err
 	}
-	counted := &counter{w: w}
-	var size bytes.Buffer
-	c := Shell(`[ -f "$1" ] || { echo "$1 is not there, or not a file" >&2; exit 1; }; cat < "$1" && wc -c < "$1" >&2`, name)
-	c.Stdout, c.Stderr = counted, &size
+	var told bytes.Buffer
+	c := Shell(fileScript+`wc -c < "$1"`, name)
+	c.Stdout, c.Limits.Output = &told, textOutput
 	if err := d.Run(ctx, c); err != nil {
 		return fmt.Errorf("pull %s: %w", name, err)
 	}
-	n, err := strconv.ParseInt(strings.TrimSpace(size.String()), 10, 64)
-	if err != nil {
+	n, err := strconv.ParseInt(strings.TrimSpace(told.String()), 10, 64)
+	switch {
+	case err != nil:
 		return fmt.Errorf("pull %s: its size: %w", name, err)
+	case n < 0:
+		return fmt.Errorf("pull %s: its size: %d bytes", name, n)
+	case n > most:
+		return fmt.Errorf("pull %s: %w: it has %s, of which %s fit here", name, ErrTooMuch, size(n), size(most))
 	}
-	if n != counted.n {
-		return fmt.Errorf("pull %s: %w: %d of %d bytes", name, ErrDamaged, counted.n, n)
+	content := &exact{w: w, left: n}
+	c = Shell(fileScript+`exec cat < "$1"`, name)
+	c.Stdout, c.Limits = content, forTransfer(n)
+	if err := d.Run(ctx, c); err != nil {
+		return fmt.Errorf("pull %s: %w", name, err)
+	}
+	if content.left != 0 {
+		return fmt.Errorf("pull %s: %w: %d of %d bytes", name, ErrDamaged, n-content.left, n)
 	}
 	return nil
 }
 
-// PullFile pulls a file to a path of this machine, where it is whole or what was there before.
+// PullFile pulls a file to a path of this machine, where it is whole or what was there before. It has to fit the disk.
 func PullFile(ctx context.Context, d Device, name, local string) error {
-	return file.Write(local, func(f *os.File) error { return Pull(ctx, d, name, f) })
+	return file.Write(local, func(f *os.File) error {
+		most, err := FreeSpace(filepath.Dir(local))
+		if err != nil {
+			return err
+		}
+		if err = Pull(ctx, d, name, most, f); errors.Is(err, ErrTooMuch) {
+			err = fmt.Errorf("%w: %w", syscall.ENOSPC, err)
+		}
+		return err
+	})
 }
 
-type counter struct {
-	w io.Writer
-	n int64
+// FreeSpace is how many bytes may be written to the disk of a folder of this machine, so that a little is left for others: a
+// sixteenth of what is free, at most 64 MiB.
+func FreeSpace(dir string) (int64, error) {
+	var s unix.Statfs_t
+	if err := unix.Statfs(dir, &s); err != nil {
+		return 0, &fs.PathError{Op: "statfs", Path: dir, Err: err}
+	}
+	block := uint64(s.Bsize) //nolint:gosec,unconvert // a block has a size, of another type elsewhere
+	free := min(uint64(s.Bavail), math.MaxInt64/max(block, 1)) * block
+	return int64(free - min(free/16, 64<<20)), nil //nolint:gosec // at most MaxInt64
 }
 
-func (c *counter) Write(p []byte) (int, error) {
-	n, err := c.w.Write(p)
-	c.n += int64(n)
+// exact takes as many bytes as were announced, and not one more.
+type exact struct {
+	w    io.Writer
+	left int64
+}
+
+func (e *exact) Write(p []byte) (int, error) {
+	if int64(len(p)) > e.left {
+		return 0, fmt.Errorf("%w: more comes than the file has", ErrDamaged)
+	}
+	n, err := e.w.Write(p)
+	e.left -= int64(n)
 	return n, err
 }
 
 // Of the names, so many bytes go into one command: a single argument may have 128 KiB on Linux, a request to adb 64.
 const namesPerCommand = 16 << 10
+
+// sumsTime is how long hashing the files of one command may take: some tens of gigabytes.
+const sumsTime = 15 * time.Minute
 
 const sumScript = `for f in "$@"; do
 if [ -f "$f" ]; then n=$(wc -c < "$f") && s=$(sha256sum < "$f") || exit; echo "$n" "${s%% *}"
@@ -191,7 +239,7 @@ func Sums(ctx context.Context, d Device, names []string) ([]*Sum, error) {
 func someSums(ctx context.Context, d Device, names []string) ([]*Sum, error) {
 	var out bytes.Buffer
 	c := Shell(sumScript, names...)
-	c.Stdout = &out
+	c.Stdout, c.Limits = &out, Limits{Output: textOutput, Time: sumsTime}
 	if err := d.Run(ctx, c); err != nil {
 		return nil, fmt.Errorf("sums of files: %w", err)
 	}

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"time"
 
 	"quantcheck/internal/device"
 )
@@ -56,20 +57,49 @@ func Open(ctx context.Context, target device.Target, o Options) (*Device, error)
 
 // ask runs adb for an answer of adb's own.
 func (d *Device) ask(ctx context.Context, question string) (string, error) {
+	caller := ctx
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
 	argv := d.argv(question)
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	var out, errs bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &errs
+	cmd.WaitDelay = time.Second // A server of adb's that it has started may hold its streams.
+	out, errs := &answer{}, &answer{}
+	cmd.Stdout, cmd.Stderr = out, errs
 	err := cmd.Run()
 	switch {
-	case err == nil:
-		return strings.TrimSpace(out.String()), nil
+	case caller.Err() != nil:
+		return "", context.Cause(caller)
 	case ctx.Err() != nil:
-		return "", context.Cause(ctx)
+		return "", fmt.Errorf("connect to %s: %w: adb %s did not end within %s", d.Name(), device.ErrLost, question, askTime)
+	case out.over || errs.over:
+		return "", fmt.Errorf("connect to %s: %w: adb %s wrote over %d bytes", d.Name(), device.ErrTooMuch, question, answerLimit)
+	case err == nil || errors.Is(err, exec.ErrWaitDelay):
+		return strings.TrimSpace(string(out.text)), nil
 	case errors.Is(err, exec.ErrNotFound):
 		return "", fmt.Errorf("%w: adb, of Android's platform tools: %w", device.ErrToolMissing, err)
 	}
-	return "", fmt.Errorf("connect to %s: %w: adb %s: %w: %s", d.Name(), device.ErrLost, question, err, bytes.TrimSpace(errs.Bytes()))
+	return "", fmt.Errorf("connect to %s: %w: adb %s: %w: %s", d.Name(), device.ErrLost, question, err, bytes.TrimSpace(errs.text))
+}
+
+// An answer of adb's own is a line; starting its server takes it some seconds.
+const (
+	answerLimit = 64 << 10
+	askTime     = 30 * time.Second
+)
+
+// answer is a buffer that takes so much and no more, which ends who writes.
+type answer struct {
+	text []byte
+	over bool
+}
+
+func (a *answer) Write(p []byte) (int, error) {
+	if len(a.text)+len(p) > answerLimit {
+		a.over = true
+		return 0, device.ErrTooMuch
+	}
+	a.text = append(a.text, p...)
+	return len(p), nil
 }
 
 func (d *Device) argv(args ...string) []string {

@@ -34,6 +34,13 @@ func TestMain(m *testing.M) {
 
 func actAsADB(args []string, after int64) int {
 	if len(args) > 1 && args[0] == "-s" {
+		if args[1] == "flood" {
+			for {
+				if _, err := fmt.Println(strings.Repeat("shell_v2,", 1000)); err != nil {
+					return 1
+				}
+			}
+		}
 		if args[1] != "serial-1" && args[1] != "old" {
 			fmt.Fprintf(os.Stderr, "error: device '%s' not found\n", args[1])
 			return 1
@@ -151,6 +158,7 @@ func TestOpen(t *testing.T) {
 		{"no such device", "x", p, device.ErrLost, "device 'x' not found"},
 		{"no adb", "x", "quantcheck-no-adb", device.ErrToolMissing, "platform tools"},
 		{"an old device", "old", p, nil, "shell_v2"},
+		{"one that floods", "flood", p, device.ErrTooMuch, "features"},
 	} {
 		_, err := Open(t.Context(), device.Target{Kind: device.ADB, Serial: row.serial}, Options{Program: row.program})
 		if err == nil || row.is != nil && !errors.Is(err, row.is) || !strings.Contains(err.Error(), row.says) {

@@ -30,7 +30,7 @@ func Run(t *testing.T, h Harness) {
 		test func(*testing.T, Harness)
 	}{
 		{"commands", commands}, {"endings", endings}, {"streams", streams}, {"transfers", transfers},
-		{"faults", faults}, {"order", order},
+		{"faults", faults}, {"limits", limits}, {"order", order},
 	} {
 		t.Run(part.name, func(t *testing.T) {
 			t.Parallel()

@@ -63,7 +63,7 @@ func commands(t *testing.T, h Harness) {
 			{Args: []string{"a"}, Env: []string{"b"}},
 		} {
 			if err := d.Run(ctx, c); err == nil || errors.Is(err, device.ErrLost) {
-				t.Errorf("%q: %v", c, err)
+				t.Errorf("%+v: %v", c, err)
 			}
 		}
 	})

@@ -44,7 +44,7 @@ func transfers(t *testing.T, h Harness) {
 				t.Errorf("%v %v", info, err)
 			}
 			var back bytes.Buffer
-			if err := device.Pull(ctx, d, name, &back); err != nil || !bytes.Equal(back.Bytes(), noise(1, n)) {
+			if err := device.Pull(ctx, d, name, int64(n), &back); err != nil || !bytes.Equal(back.Bytes(), noise(1, n)) {
 				t.Errorf("%d bytes: %v, %d came back", n, err, back.Len())
 			}
 			if names := left(t, dir); len(names) != 1 {

@@ -107,6 +107,12 @@ func (l Left) None() bool { return l == Left{} }
 // How long a tool of SNPE may take to say something: the validators start the processors.
 const toolLimit = 30 * time.Second
 
+// All questions together may take describeLimit, and each answer has at most answerLimit bytes.
+const (
+	describeLimit = 4 * time.Minute
+	answerLimit   = 1 << 20
+)
+
 // Describe asks the device; dir is the folder we work in, lock its lock's path. Nothing is changed there. What could not be asked is
 // among the Problems; the error is that of a lost connection or the context.
 func Describe(ctx context.Context, d device.Device, dir, lock string) (Facts, error) {
@@ -116,9 +122,11 @@ func Describe(ctx context.Context, d device.Device, dir, lock string) (Facts, er
 // describe is Describe for a device whose /proc, /sys and /etc lie in a folder.
 func describe(ctx context.Context, d device.Device, root, dir, lock string) (Facts, error) {
 	f := Facts{Target: d.Name(), Dir: dir}
+	ctx, cancel := context.WithTimeoutCause(ctx, describeLimit, fmt.Errorf("%w: it was asked for %s", device.ErrTimeout, describeLimit))
+	defer cancel()
 	var out bytes.Buffer
 	c := device.Shell(script, append([]string{root, dir}, names()...)...)
-	c.Stdout = &out
+	c.Stdout, c.Limits.Output = &out, answerLimit
 	if err := d.Run(ctx, c); err != nil {
 		return f, fmt.Errorf("describe %s: %w", d.Name(), err)
 	}
@@ -150,13 +158,10 @@ func (f *Facts) tool(name string) string {
 
 // says runs a tool and gives what it printed, also after it failed, which the validators do to say no.
 func says(ctx context.Context, d device.Device, args ...string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, toolLimit)
-	defer cancel()
 	var out bytes.Buffer
-	both := &limited{w: &out, left: 1 << 20}
 	// Both streams into one: some versions write to the one, some to the other.
 	c := device.Shell(`exec "$@" 2>&1`, args...)
-	c.Stdout = both
+	c.Stdout, c.Limits = &out, device.Limits{Output: answerLimit, Time: toolLimit}
 	err := d.Run(ctx, c)
 	return out.Bytes(), err
 }
@@ -220,17 +225,4 @@ func (f *Facts) left(ctx context.Context, d device.Device) error {
 	s, err := device.Leftovers(ctx, d, f.Dir)
 	f.Left = Left{Runs: len(s.Runs), Paths: len(s.Paths), Parts: s.Parts, Processes: s.Processes}
 	return err
-}
-
-// limited passes on so many bytes and drops the rest.
-type limited struct {
-	w    *bytes.Buffer
-	left int
-}
-
-func (l *limited) Write(p []byte) (int, error) {
-	n := min(len(p), l.left)
-	l.left -= n
-	_, _ = l.w.Write(p[:n]) // It cannot fail.
-	return len(p), nil
 }

@@ -67,27 +67,41 @@ type Clock struct {
 // at most a second. take is called by one goroutine, and not any more when Watch has returned; a slow one slows the watching.
 // The error is device.ErrLost if the connection ended.
 func Watch(ctx context.Context, d device.Device, interval time.Duration, take func(Sample)) error {
-	return watch(ctx, d, "", interval, take)
+	return watch(ctx, d, "", interval, interval+sampleLimit, take)
 }
 
-// watch is Watch for a device whose /proc and /sys lie in a folder.
-func watch(ctx context.Context, d device.Device, root string, interval time.Duration, take func(Sample)) error {
+// watch is Watch for a device whose /proc and /sys lie in a folder. A sample has to come within patience of the one before.
+func watch(ctx context.Context, d device.Device, root string, interval, patience time.Duration, take func(Sample)) error {
 	if interval < 10*time.Millisecond {
 		return fmt.Errorf("watch %s every %s: that is too often", d.Name(), interval)
 	}
-	b := &blocks{take: take}
+	caller := ctx
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	late := time.AfterFunc(patience, func() {
+		cancel(fmt.Errorf("%w: no sample for %s", device.ErrTimeout, patience))
+	})
+	defer late.Stop()
+	b := &blocks{take: func(s Sample) {
+		take(s)
+		late.Reset(patience)
+	}}
 	rest := interval % time.Second
 	c := device.Shell(script, root, strconv.FormatFloat(rest.Seconds(), 'f', 3, 64), strconv.Itoa(int(interval/time.Second)))
-	c.Stdout = b
+	// A watch goes on for ever. What it may say is bounded by the sample, and by the time to the next one.
+	c.Stdout, c.Limits = b, device.Limits{Output: device.Unlimited, Time: device.Unlimited}
 	err := d.Run(ctx, c)
 	if err == nil {
 		err = errors.New("the script ended by itself")
 	}
-	if ctx.Err() == nil { // Else it is how watching ends.
+	if caller.Err() == nil { // Else it is how watching ends.
 		return fmt.Errorf("watch %s: %w", d.Name(), err)
 	}
 	return nil
 }
+
+// sampleLimit is how long a device may take to read its sensors and counters; sysMonApp takes a second or two.
+const sampleLimit = 30 * time.Second
 
 // blockLimit is how many bytes a sample may have: hundreds of sensors take a tenth.
 const blockLimit = 256 << 10

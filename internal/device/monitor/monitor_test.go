@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	gossh "golang.org/x/crypto/ssh"
 
 	"quantcheck/internal/device"
 	"quantcheck/internal/device/local"
@@ -88,7 +89,7 @@ func TestWatch(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	var all []Sample
-	err := watch(ctx, d, root, 20*time.Millisecond, func(s Sample) {
+	err := watch(ctx, d, root, 20*time.Millisecond, time.Minute, func(s Sample) {
 		all = append(all, s)
 		if len(all) == 1 {
 			put(t, root, "stats", fmt.Sprintf(powerStats, 2.0, 3.0, 14.0), 0o666)
@@ -130,13 +131,41 @@ func TestADeviceThatOffersNothing(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	var got []byte
-	err := watch(ctx, d, t.TempDir(), time.Second, func(s Sample) {
+	err := watch(ctx, d, t.TempDir(), time.Second, time.Minute, func(s Sample) {
 		s.Time = time.Time{}
 		got, _ = json.Marshal(s) // It is plain data.
 		cancel()
 	})
 	if err != nil || string(got) != `{"time":"0001-01-01T00:00:00Z"}` {
 		t.Errorf("%s %v", got, err)
+	}
+}
+
+// A device that says nothing, or never comes to a sample's end, is given up, however often the one that watches is patient.
+func TestADeviceThatGivesNoSample(t *testing.T) {
+	t.Parallel()
+	for name, session := range map[string]func(string, gossh.Channel){
+		"silent": nil,
+		"drips": func(_ string, c gossh.Channel) {
+			for {
+				if _, err := c.Write([]byte("load 1\n")); err != nil {
+					return
+				}
+				time.Sleep(10 * time.Millisecond)
+			}
+		},
+	} {
+		target, known := sshtest.Hostile{Session: session}.Serve(t)
+		d, err := ssh.Open(t.Context(), target, ssh.Options{ConfigFile: "/none", KnownHosts: known, Identities: []string{}, Agent: "none"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		err = watch(t.Context(), d, "", time.Second, 500*time.Millisecond, func(Sample) { t.Errorf("%s: a sample", name) })
+		if !errors.Is(err, device.ErrTimeout) || time.Since(began) > 5*time.Second {
+			t.Errorf("%s: %v after %s", name, err, time.Since(began))
+		}
+		_ = d.Close() // It was only watched.
 	}
 }
 

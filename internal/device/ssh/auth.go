@@ -38,6 +38,8 @@ type auth struct {
 	agent    net.Conn
 	password bool  // it was used
 	failure  error // why nobody answered
+	// questions are those that the server has asked in words of its own.
+	questions int
 }
 
 func (a *auth) methods() []ssh.AuthMethod {
@@ -47,9 +49,8 @@ func (a *auth) methods() []ssh.AuthMethod {
 		if a.options.Ask != nil {
 			tries = 3
 		}
-		prompt := fmt.Sprintf("Password of %s@%s: ", a.host.user, a.host.host)
 		list = append(list,
-			ssh.RetryableAuthMethod(ssh.PasswordCallback(func() (string, error) { return a.secret(prompt) }), tries),
+			ssh.RetryableAuthMethod(ssh.PasswordCallback(func() (string, error) { return a.secret() }), tries),
 			ssh.RetryableAuthMethod(ssh.KeyboardInteractive(a.answer), tries))
 	}
 	return list
@@ -77,6 +78,12 @@ func (a *auth) signers() ([]ssh.Signer, error) {
 		text, err := os.ReadFile(path)
 		if os.IsNotExist(err) {
 			continue
+		}
+		if err == nil {
+			err = TooOpen(path)
+			if err != nil && a.options.Warn != nil {
+				a.options.Warn(fmt.Sprintf("the private key is not used: %v", err))
+			}
 		}
 		if err == nil {
 			var s ssh.Signer
@@ -122,45 +129,35 @@ func (a *auth) held() ([]ssh.Signer, error) {
 	return agent.NewClient(conn).Signers()
 }
 
-// secret gives the password that was set, once, and then what somebody types.
-func (a *auth) secret(prompt string) (string, error) {
-	if a.options.Password != "" && !a.password {
-		a.password = true
-		a.log = append(a.log, "the password that is set")
-		return a.options.Password, nil
+// setPassword gives the password that was set, once.
+func (a *auth) setPassword() (string, bool) {
+	if a.options.Password == "" || a.password {
+		return "", false
 	}
-	return a.ask(prompt)
+	a.password = true
+	a.log = append(a.log, "the password that is set")
+	return a.options.Password, true
 }
 
-// ask asks somebody, if there is one.
-func (a *auth) ask(prompt string) (string, error) {
+// secret gives the password that was set, once, and then what somebody types.
+func (a *auth) secret() (string, error) {
+	if text, ok := a.setPassword(); ok {
+		return text, nil
+	}
+	return a.ask(Question{Server: a.host.server(), What: "password of " + a.host.server()})
+}
+
+// ask asks somebody, if there is one, for what is sent to the server.
+func (a *auth) ask(q Question) (string, error) {
 	if a.options.Ask == nil {
 		return "", io.EOF // No more to offer.
 	}
 	a.waiting.begin()
 	defer a.waiting.end()
 	a.log = append(a.log, "a password that was asked for")
-	text, err := a.options.Ask(prompt)
+	text, err := a.options.Ask(q)
 	if err != nil {
 		a.failure = err
 	}
 	return text, err
-}
-
-// answer answers a server that asks for the password in words of its own: with the one that is set, once, if it is the only
-// question, else with what somebody types.
-func (a *auth) answer(_, _ string, questions []string, _ []bool) ([]string, error) {
-	answers := make([]string, len(questions))
-	for i, q := range questions {
-		var err error
-		if len(questions) == 1 {
-			answers[i], err = a.secret(q)
-		} else {
-			answers[i], err = a.ask(q)
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
-	return answers, nil
 }

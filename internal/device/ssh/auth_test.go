@@ -102,8 +102,8 @@ func TestPasswords(t *testing.T) {
 			return nil, nil
 		}}
 	}
-	asked := func(answers ...string) func(string) (string, error) {
-		return func(string) (string, error) {
+	asked := func(answers ...string) func(Question) (string, error) {
+		return func(Question) (string, error) {
 			if len(answers) == 0 {
 				return "", errors.New("nobody answers")
 			}
@@ -116,7 +116,7 @@ func TestPasswords(t *testing.T) {
 		name   string
 		config *ssh.ServerConfig
 		set    string
-		ask    func(string) (string, error)
+		ask    func(Question) (string, error)
 		in     bool
 	}{
 		{"set", password(), right, nil, true},

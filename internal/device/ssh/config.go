@@ -37,6 +37,9 @@ func resolve(t device.Target, o Options) (host, error) {
 	path := o.ConfigFile
 	if path == "" {
 		path = filepath.Join(home, ".ssh", "config")
+		if err := Foreign(path); err != nil { // It may name commands to run. A file that was named is left to who named it.
+			return host{}, err
+		}
 	}
 	if err := h.configure(path, home, t.Host); err != nil {
 		return host{}, fmt.Errorf("read %s: %w", path, err)

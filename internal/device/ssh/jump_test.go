@@ -163,9 +163,9 @@ func TestKeysWithAPassphrase(t *testing.T) {
 			o := options(s)
 			o.Identities = row.keys
 			asked := 0
-			o.Ask = func(prompt string) (string, error) {
-				if !strings.HasPrefix(prompt, "Passphrase of the key "+path) {
-					t.Errorf("%q", prompt)
+			o.Ask = func(q Question) (string, error) {
+				if q != (Question{What: "passphrase of the private key " + path}) {
+					t.Errorf("%+v", q)
 				}
 				if asked++; asked > len(row.answers) {
 					return "", errors.New("nobody answers")
@@ -198,8 +198,8 @@ func TestKeysWithAPassphrase(t *testing.T) {
 		}
 		o := options(s)
 		o.Identities, o.Agent = []string{path}, serveAgent(t, ring)
-		o.Ask = func(prompt string) (string, error) {
-			t.Errorf("%q", prompt)
+		o.Ask = func(q Question) (string, error) {
+			t.Errorf("%q", q)
 			return "", errors.New("nobody answers")
 		}
 		open(t, s, o)

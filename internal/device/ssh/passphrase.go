@@ -8,6 +8,8 @@ import (
 	"os"
 
 	"golang.org/x/crypto/ssh"
+
+	"quantcheck/internal/terminal"
 )
 
 // lockedKey is a private key that has a passphrase. It is asked for when the server wants a signature, which is after it has said
@@ -16,7 +18,7 @@ type lockedKey struct {
 	path   string
 	text   []byte
 	public ssh.PublicKey
-	ask    func(prompt string) (string, error)
+	ask    func(Question) (string, error)
 	fail   func(error)
 	open   ssh.Signer
 }
@@ -42,10 +44,10 @@ func (a *auth) locked(path string, text []byte, reason error) *lockedKey {
 }
 
 // passphrase asks somebody.
-func (a *auth) passphrase(prompt string) (string, error) {
+func (a *auth) passphrase(q Question) (string, error) {
 	a.waiting.begin()
 	defer a.waiting.end()
-	return a.options.Ask(prompt)
+	return a.options.Ask(q)
 }
 
 // passphraseTries is how many times somebody may mistype.
@@ -57,7 +59,7 @@ func (k *lockedKey) unlock() (ssh.AlgorithmSigner, error) {
 		if k.open != nil {
 			break
 		}
-		text, err := k.ask(fmt.Sprintf("Passphrase of the key %s: ", k.path))
+		text, err := k.ask(Question{What: "passphrase of the private key " + terminal.Text(k.path)})
 		if err != nil {
 			return nil, err
 		}

@@ -38,9 +38,12 @@ type Options struct {
 	Identities []string
 	// Agent is the agent's socket; "" is $SSH_AUTH_SOCK, "none" is no agent.
 	Agent string
-	// Password is tried after the keys, and then what Ask gives for a prompt. "" and nil are none.
+	// Password is tried after the keys, and then what Ask gives. "" and nil are none. A server that asks in words of its own gets
+	// Password only if it asks for the password.
 	Password string
-	Ask      func(prompt string) (string, error)
+	Ask      func(Question) (string, error)
+	// Warn is told of keys that are not used since others may read them; nil: only the error of a login that fails tells.
+	Warn func(text string)
 
 	// Dial makes the connection below; nil is TCP.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
@@ -52,8 +55,10 @@ type Options struct {
 type Device struct {
 	name   string
 	client *ssh.Client
-	ctx    context.Context // ends with the connection, for the cause of it
-	close  context.CancelCauseFunc
+	// timeout is how long the server may be silent, also before it begins a command.
+	timeout time.Duration
+	ctx     context.Context // ends with the connection, for the cause of it
+	close   context.CancelCauseFunc
 }
 
 // Open connects to target. An error is *HostKeyError if the server's key is not accepted, *AuthError if the user is not; it is
@@ -66,7 +71,7 @@ func Open(ctx context.Context, target device.Target, o Options) (*Device, error)
 	if err != nil {
 		return nil, err
 	}
-	d := &Device{name: h.target().String()}
+	d := &Device{name: h.target().String(), timeout: o.Timeout}
 	d.ctx, d.close = context.WithCancelCause(context.Background())
 	clients, err := reach(ctx, h, o)
 	if err != nil {
@@ -90,6 +95,9 @@ func Open(ctx context.Context, target device.Target, o Options) (*Device, error)
 func (h host) target() device.Target {
 	return device.Target{Kind: device.SSH, User: h.user, Host: h.host, Port: h.port}
 }
+
+// server is user@host:port.
+func (h host) server() string { return h.user + "@" + net.JoinHostPort(h.host, strconv.Itoa(h.port)) }
 
 // connect dials, checks the server and logs in, all of it within the time-out and the context.
 func connect(ctx context.Context, h host, o Options) (*ssh.Client, error) {
@@ -204,6 +212,8 @@ func (d *Device) start(ctx context.Context, script string, input io.Reader, stdo
 		p   *process
 		err error
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, d.timeout, fmt.Errorf("%w: the server did not begin a command within %s", device.ErrLost, d.timeout))
+	defer cancel()
 	done := make(chan begun, 1)
 	go func() {
 		p, err := d.begin(script, input, stdout, stderr)
