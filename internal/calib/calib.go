@@ -44,7 +44,8 @@ func NeedsHistogram(s variant.Spec) bool {
 }
 
 func looksCloser(c variant.Calibrator) bool {
-	return c == variant.Enhanced || c == variant.Percentile || c == variant.MSE || c == variant.MSEOut
+	info, _ := c.Info()
+	return info.Histogram
 }
 
 func (s *Statistics) of(name string) *observed {
@@ -124,7 +125,7 @@ func Parameter(values []float32, bits int, symmetric bool, v variant.Spec) quant
 	}
 	h := quant.Histogram{}
 	lo, hi, _ := metric.MinMax(values)
-	if c == variant.Enhanced || c == variant.MSE || c == variant.MSEOut {
+	if looksCloser(c) {
 		h.Add(values, lo, hi)
 	} else if lo <= hi {
 		h.Range.Add(float64(lo), float64(hi))
@@ -133,13 +134,29 @@ func Parameter(values []float32, bits int, symmetric bool, v variant.Spec) quant
 }
 
 func encode(h *quant.Histogram, bits int, symmetric bool, c variant.Calibrator, percentile float64) quant.Encoding {
-	switch c {
-	case variant.Enhanced:
-		return quant.Enhanced(h, bits, symmetric)
-	case variant.MSE, variant.MSEOut:
-		return quant.MSE(h, bits, symmetric)
-	case variant.Percentile:
-		return quant.Percentile(h, bits, symmetric, percentile)
+	f := encoders[c]
+	if f == nil { // of a variant that is no recipe
+		f = minMax
 	}
+	return f(h, bits, symmetric, percentile)
+}
+
+// encoders are what the calibrators of variant.Calibrators compute from what was seen.
+var encoders = map[variant.Calibrator]func(h *quant.Histogram, bits int, symmetric bool, percentile float64) quant.Encoding{
+	variant.TF:        minMax,
+	variant.Symmetric: minMax,
+	variant.Enhanced: func(h *quant.Histogram, bits int, symmetric bool, _ float64) quant.Encoding {
+		return quant.Enhanced(h, bits, symmetric)
+	},
+	variant.MSE:        leastSquares,
+	variant.MSEOut:     leastSquares, // where nothing is known of what follows
+	variant.Percentile: quant.Percentile,
+}
+
+func minMax(h *quant.Histogram, bits int, symmetric bool, _ float64) quant.Encoding {
 	return quant.MinMax(h.Range, bits, symmetric)
+}
+
+func leastSquares(h *quant.Histogram, bits int, symmetric bool, _ float64) quant.Encoding {
+	return quant.MSE(h, bits, symmetric)
 }

@@ -39,7 +39,7 @@ type benchmarkCmd struct {
 	Calib  string   `placeholder:"PATH" help:"Pictures that calibrate the variants (the compared ones)."`
 	Limit  int      `placeholder:"N" help:"Take the first N pictures."`
 	File   string   `placeholder:"models.yaml" help:"Several models: a list 'models' of dlc, onnx, name, image, images, data, calib, model-config, variants. Paths are relative to the file; flags stand for what a model does not say."`
-	Steps  []string `placeholder:"STEP,..." help:"Only these: layers, throughput, cycles, info (all)."`
+	Steps  []string `placeholder:"STEP,..." help:"Only these: ${steps} (all)."`
 	Again  bool     `help:"Run steps that are done already."`
 	Keep   bool     `help:"Leave the DLC and the inputs on the device, so that the next run sends only what changed."`
 	NoWait bool     `help:"Fail if somebody else works on the device, instead of waiting."`
@@ -62,7 +62,7 @@ type benchmarkCmd struct {
 
 // toolFlags say how SNPE's tools are run.
 type toolFlags struct {
-	Runtime     string        `enum:"dsp,gpu,cpu,aip" default:"dsp" help:"Where the model runs: dsp, gpu, cpu or aip (dsp)."`
+	Runtime     string        `enum:"${runtimes}" default:"dsp" help:"Where the model runs: ${enum} (${default})."`
 	PerfProfile string        `default:"balanced" placeholder:"balanced" help:"SNPE's --perf_profile (balanced)."`
 	Duration    int           `default:"60" placeholder:"S" help:"Seconds of a throughput run (60)."`
 	Repeats     int           `default:"3" placeholder:"N" help:"How often the throughput is measured (3)."`
@@ -232,7 +232,7 @@ func (c *benchmarkCmd) steps() ([]result.Step, error) {
 	var steps []result.Step
 	for _, text := range c.Steps {
 		if !slices.Contains(result.Steps, result.Step(text)) {
-			return nil, usagef("--steps %s: there are layers, throughput, cycles, info", text)
+			return nil, usagef("--steps %s: there are %s", text, strings.Join(texts(result.Steps), ", "))
 		}
 		steps = append(steps, result.Step(text))
 	}

@@ -30,13 +30,13 @@ import (
 // inputFlags describe a model's input; every command that reads samples has them.
 type inputFlags struct {
 	ModelConfig string   `placeholder:"FILE" help:"YAML file with the keys of the flags below, or a Luxonis NN archive. Without it MODEL.yaml beside the model is used, if it is there."`
-	InputColor  string   `placeholder:"rgb|bgr|gray" help:"Colour order that the model takes (rgb)."`
-	Resize      string   `placeholder:"stretch|letterbox|crop|seed" help:"How a picture gets the model's size; seed keeps the width, cuts or pads black above and below (stretch)."`
+	InputColor  string   `placeholder:"${colors}" help:"Colour order that the model takes (rgb)."`
+	Resize      string   `placeholder:"${resizes}" help:"How a picture gets the model's size; seed keeps the width, cuts or pads black above and below (stretch)."`
 	PadValue    string   `placeholder:"114" help:"Grey that a letterbox is padded with (114)."`
-	PadPosition string   `placeholder:"center|bottom-right" help:"Where a letterbox is padded: on all sides, or with the picture at top left (center)."`
+	PadPosition string   `placeholder:"${pad_positions}" help:"Where a letterbox is padded: on all sides, or with the picture at top left (center)."`
 	Mean        string   `placeholder:"N[,N,N]" help:"x = (pixel - mean) / scale, one number or one per channel (0)."`
 	Scale       string   `placeholder:"N[,N,N]" help:"See --mean (1)."`
-	Layout      string   `placeholder:"NCHW|NHWC" help:"Layout of the model's input (from its shape)."`
+	Layout      string   `placeholder:"${layouts}" help:"Layout of the model's input (from its shape)."`
 	InputShape  []string `sep:"none" placeholder:"[NAME=]1,3,H,W" help:"Shape for an input with dynamic dimensions; repeatable."`
 
 	notes []string // what an NN archive did not say
@@ -99,11 +99,11 @@ func (f *inputFlags) description(model string) (dataset.Description, error) {
 		"mean": {f.Mean}, "scale": {f.Scale}, "layout": {f.Layout}, "input-shape": f.InputShape,
 	}
 	for _, key := range dataset.Keys {
-		for _, value := range flags[key] {
+		for _, value := range flags[key.Name] {
 			if value == "" {
 				continue
 			}
-			if err := d.Set(key, value); err != nil {
+			if err := d.Set(key.Name, value); err != nil {
 				return d, usagef("--%w", err)
 			}
 		}
@@ -180,7 +180,7 @@ type checkCmd struct {
 	Images  string   `required:"" placeholder:"PATH" help:"Samples to compare on: a picture, a folder, a text file that names them, .npy or .raw files, an SNPE input list."`
 	Calib   string   `placeholder:"PATH" help:"Samples that calibrate (those of --images)."`
 	Limit   int      `placeholder:"N" help:"Take the first N samples of each."`
-	Variant []string `sep:"none" placeholder:"SPEC" help:"What to compare: w{4|8|16}a{8|16} or fp16, with options after commas: per-channel (default) or per-tensor; tf (default), enhanced, symmetric, percentile:99.99 or mse; bias8 or bias32 (default). Or NAME=file.onnx, a ready QDQ model, NAME=MODEL.dlc@htp, a DLC as it is, or NAME=dumps:FOLDER@MODEL.dlc, raw outputs of a DLC that ran elsewhere (Result_0/**.raw for the first sample). @htp behind it runs it on the HTP emulator. Repeatable (w8a8)."`
+	Variant []string `sep:"none" placeholder:"SPEC" help:"What to compare: w{4|8|16}a{8|16} or fp16, with options after commas: ${options}. Or NAME=file.onnx, a ready QDQ model, NAME=MODEL.dlc@htp, a DLC as it is, or NAME=dumps:FOLDER@MODEL.dlc, raw outputs of a DLC that ran elsewhere (Result_0/**.raw for the first sample). @htp behind it runs it on the HTP emulator. Repeatable (w8a8)."`
 	Out     string   `default:"." placeholder:"DIR" help:"Workspace that the results go to (the working folder)."`
 	Name    string   `help:"Name of the model in the results (the file's name)."`
 

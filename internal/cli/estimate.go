@@ -28,7 +28,7 @@ type estimateCmd struct {
 	Variant  []string      `sep:"none" placeholder:"SPEC" help:"Which form of a float model: w8a8, w8a16, fp16 and so on, as for check, or NAME=file.onnx; repeatable, side by side (w8a8)."`
 	Images   string        `placeholder:"PATH" help:"Samples that calibrate (seeded random input: the ranges hardly change the time)."`
 	Limit    int           `placeholder:"N" help:"Take the first N samples."`
-	Soc      string        `default:"rvc4" placeholder:"rvc4" help:"The chip: rvc4, qcs9100, sa8255, sa8540 or sa8797 (rvc4)."`
+	Soc      string        `default:"${soc}" placeholder:"${soc}" help:"The chip: ${socs} (${default})."`
 	By       string        `enum:"layer,op,prefix" default:"layer" placeholder:"layer|op|prefix" help:"What the table's rows are (layer)."`
 	Trace    string        `placeholder:"FILE.json" help:"Write the simulated timeline for Perfetto or chrome://tracing."`
 	Against  string        `placeholder:"OTHER" help:"Hold it against another model or DLC, the JSON of an earlier estimate, or a workspace (its last estimate, or DIR#ID)."`

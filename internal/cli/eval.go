@@ -19,7 +19,7 @@ import (
 
 type evalCmd struct {
 	Model   string   `arg:"" help:"The float model, an .onnx file or a Luxonis NN archive of one."`
-	Task    string   `placeholder:"TASK" help:"detection, segmentation, depth, classification, or agreement: no truth, each output's distance to float (from the model's YAML)."`
+	Task    string   `placeholder:"TASK" help:"${tasks}; agreement has no truth: each output's distance to float (from the model's YAML)."`
 	Data    string   `required:"" placeholder:"PATH" help:"The truth: COCO's JSON or a folder of YOLO's labels; a folder with images/ and masks/ (or depth/, gt/); a folder per class, or a CSV of file,label; for agreement, pictures."`
 	Images  string   `placeholder:"DIR" help:"The pictures, where they do not lie beside the data."`
 	Calib   string   `placeholder:"PATH" help:"Samples that calibrate (the scored pictures)."`
@@ -28,7 +28,7 @@ type evalCmd struct {
 	Out     string   `default:"." placeholder:"DIR" help:"Workspace that the results go to (the working folder)."`
 	Name    string   `help:"Name of the model in the results (the file's name)."`
 
-	Decoder  string  `placeholder:"NAME" help:"How a detector's outputs are read: yolov5, yolov6, yolov7, yolov8, yolox, ssd, centernet, boxes (recognised)." group:"Detection:"`
+	Decoder  string  `placeholder:"NAME" help:"How a detector's outputs are read: ${decoders} (recognised)." group:"Detection:"`
 	Conf     float64 `default:"-1" placeholder:"0.01" help:"Least confidence of a box that is scored (0.01)." group:"Detection:"`
 	NmsIou   float64 `name:"nms-iou" default:"-1" placeholder:"0.65" help:"Boxes of a class that overlap more are one (0.65)." group:"Detection:"`
 	MaxDet   int     `default:"-1" placeholder:"100" help:"Boxes per picture (100)." group:"Detection:"`

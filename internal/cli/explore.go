@@ -25,7 +25,7 @@ import (
 type exploreCmd struct {
 	Model   string `arg:"" help:"The float model, an .onnx file or a Luxonis NN archive of one."`
 	Images  string `placeholder:"PATH" help:"The pictures; with --data, where they do not lie beside it."`
-	Task    string `placeholder:"TASK" help:"detection, segmentation, depth, classification, or agreement: no labels, the agreement with float is the score (agreement without --data, else from the model's YAML)."`
+	Task    string `placeholder:"TASK" help:"${tasks}; agreement has no labels: the agreement with float is the score (agreement without --data, else from the model's YAML)."`
 	Data    string `placeholder:"PATH" help:"The truth, as for eval."`
 	Calib   string `placeholder:"PATH" help:"Samples that calibrate (the first 32 pictures of the search)."`
 	Limit   int    `placeholder:"N" help:"Take the first N pictures."`
@@ -34,7 +34,7 @@ type exploreCmd struct {
 	Target   string        `default:"99%" placeholder:"99%" help:"Share of the float model's score that has to be reached (99%)."`
 	Budget   time.Duration `default:"5m" placeholder:"5m" help:"When it is spent, the best so far is given; the same command goes on from there (5m)."`
 	Engine   string        `enum:"auto,cpu,htp" default:"auto" placeholder:"cpu|htp" help:"What has the last word: the simulation, or the emulator of the DSP (htp where it is installed)."`
-	Soc      string        `default:"rvc4" placeholder:"rvc4" help:"The chip of the estimates, as for estimate (rvc4)."`
+	Soc      string        `default:"${soc}" placeholder:"${soc}" help:"The chip of the estimates, as for estimate (${default})."`
 	Optimize bool          `help:"Rewrite the model first, as optimize does with --also split-gates on the pictures of the search, and explore that one."`
 	Apply    bool          `help:"Write the recommended model: QDQ ONNX, encodings in all formats, DLC, and the commands that take them."`
 	Out      string        `default:"." placeholder:"DIR" help:"Workspace that the results go to, and that an interrupted exploration goes on from (the working folder)."`

@@ -5,17 +5,49 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"quantcheck/internal/cost"
+	"quantcheck/internal/dataset"
+	"quantcheck/internal/decode"
+	"quantcheck/internal/encodings"
 	"quantcheck/internal/metric"
+	"quantcheck/internal/result"
+	"quantcheck/internal/snpe"
+	"quantcheck/internal/variant"
 )
 
 // lists are what help texts name as ${…}: each is made of the registry of what it lists.
 func lists() kong.Vars {
-	var gates []string
+	var gates, decoders, socs, raw []string
 	for _, m := range metric.Gates() {
 		name, _, _ := strings.Cut(m.Gate, "=")
 		gates = append(gates, m.Key+" ("+name+"=)")
 	}
-	return kong.Vars{"gates": either(gates)}
+	for _, t := range rawTypes {
+		raw = append(raw, t.word)
+	}
+	for _, d := range decode.All {
+		decoders = append(decoders, d.Name)
+	}
+	for _, s := range cost.SoCs {
+		socs = append(socs, s.Name)
+	}
+	words := func(list []dataset.Word) string { return strings.Join(dataset.Names(list), "|") }
+	return kong.Vars{
+		"gates": either(gates), "options": variant.OptionsHelp(), "decoders": strings.Join(decoders, ", "), "tasks": either(texts(result.Tasks)),
+		"socs": either(socs), "soc": socs[0], "steps": strings.Join(texts(result.Steps), ", "),
+		"encodings_versions": either(encodings.Versions), "encodings": encodings.Versions[0],
+		"raw_types": strings.Join(raw, ", "), "runtimes": strings.Join(snpe.RuntimeNames, ", "),
+		"colors": words(dataset.Colors), "resizes": words(dataset.Resizes), "pad_positions": words(dataset.PadPositions), "layouts": words(dataset.Layouts),
+	}
+}
+
+// texts are names of any type as strings.
+func texts[T ~string](list []T) []string {
+	var all []string
+	for _, t := range list {
+		all = append(all, string(t))
+	}
+	return all
 }
 
 // either writes a list with its commas and an or.

@@ -28,7 +28,7 @@ type optimizeCmd struct {
 	Estimate        bool   `help:"Show what each pass brings on the DSP, by the HTP compiler's estimate."`
 	OnlyIfFaster    bool   `help:"Drop passes that make the estimate slower, and try slice-to-conv and split-concat-to-conv also where they do not always pay."`
 	EstimateVariant string `placeholder:"SPEC" help:"Which form of the model is estimated (w8a8)."`
-	Soc             string `default:"rvc4" placeholder:"rvc4" help:"The chip of the estimate, as for quantcheck estimate (rvc4)."`
+	Soc             string `default:"${soc}" placeholder:"${soc}" help:"The chip of the estimate, as for quantcheck estimate (${default})."`
 
 	Input  inputFlags  `embed:"" group:"Input:"`
 	Engine engineFlags `embed:"" group:"Engine:"`

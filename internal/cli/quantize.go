@@ -24,7 +24,7 @@ type quantizeCmd struct {
 
 	Output           string `short:"o" required:"" placeholder:"OUT.onnx" help:"Where the quantized model goes, as QDQ ONNX."`
 	Encodings        string `placeholder:"FILE" help:"Write the encodings as AIMET-style JSON, for --quantization_overrides."`
-	EncodingsVersion string `default:"0.6.1" placeholder:"0.6.1" help:"Format of the encodings: 0.6.1 (SNPE's converters), 1.0.0 or 2.0.0 (0.6.1)."`
+	EncodingsVersion string `default:"${encodings}" placeholder:"${encodings}" help:"Format of the encodings: ${encodings_versions}; 0.6.1 is SNPE's converters' (${default})."`
 	Dlc              string `placeholder:"OUT.dlc" help:"Write a DLC with the model's own names, through Qualcomm's public libraries. No board has run such a DLC yet; the emulator does."`
 
 	Input  inputFlags  `embed:"" group:"Input:"`

@@ -15,7 +15,7 @@ import (
 type rawCmd struct {
 	Images string `required:"" placeholder:"PATH" help:"Pictures: one, a folder, or a text file that names them."`
 	Output string `short:"o" required:"" placeholder:"DIR" help:"Folder for the raw files and inputs_raw.txt."`
-	Type   string `enum:"u8,u16,fp16,f32" default:"u8" help:"u8, u16, fp16 or f32 (u8)."`
+	Type   string `enum:"${raw_types}" default:"u8" help:"${enum} (${default})."`
 	Size   string `placeholder:"512x288" help:"Width and height. Without it --model tells."`
 	Model  string `placeholder:"FILE" help:"A DLC, a listing of one, or an ONNX model with fixed shapes: its first input tells size and layout."`
 	Limit  int    `placeholder:"N" help:"Take the first N pictures."`
@@ -30,7 +30,20 @@ func (rawCmd) Help() string {
 }
 
 // rawTypes are the words for element types.
-var rawTypes = map[string]tensor.DType{"u8": tensor.Uint8, "u16": tensor.Uint16, "fp16": tensor.Float16, "f32": tensor.Float32}
+var rawTypes = []struct {
+	word  string
+	dtype tensor.DType
+}{{"u8", tensor.Uint8}, {"u16", tensor.Uint16}, {"fp16", tensor.Float16}, {"f32", tensor.Float32}}
+
+// rawType finds an element type by its word, which kong has checked.
+func rawType(word string) tensor.DType {
+	for _, t := range rawTypes {
+		if t.word == word {
+			return t.dtype
+		}
+	}
+	panic("there is no raw type " + word)
+}
 
 // filesPerCommit is how many files wait for the disk together.
 const filesPerCommit = 256
@@ -40,7 +53,7 @@ func (c *rawCmd) Run(con *console) error {
 	if err != nil {
 		return err
 	}
-	spec := flow.RawSpec{Images: c.Images, Limit: c.Limit, Input: d, DType: rawTypes[c.Type], Model: c.Model}
+	spec := flow.RawSpec{Images: c.Images, Limit: c.Limit, Input: d, DType: rawType(c.Type), Model: c.Model}
 	switch {
 	case c.Limit < 0:
 		return usagef("--limit %d: a number of pictures is not negative", c.Limit)

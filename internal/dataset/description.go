@@ -6,6 +6,7 @@
 package dataset
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -20,13 +21,13 @@ import (
 // Description says how a picture becomes a model's input. Its keys are those of the flags and of the YAML file beside
 // the model. x = (pixel − Mean) / Scale, with one number or one per channel in the model's own channel order.
 type Description struct {
-	InputColor  string     `yaml:"input-color" json:"input_color"`   // rgb, bgr or gray
-	Resize      string     `yaml:"resize" json:"resize"`             // stretch, letterbox, crop, or seed: width kept, cut or padded black above and below
+	InputColor  string     `yaml:"input-color" json:"input_color"`   // of Colors
+	Resize      string     `yaml:"resize" json:"resize"`             // of Resizes
 	PadValue    int        `yaml:"pad-value" json:"pad_value"`       // 0..255, for letterbox
-	PadPosition string     `yaml:"pad-position" json:"pad_position"` // center, or bottom-right: picture at top left
+	PadPosition string     `yaml:"pad-position" json:"pad_position"` // of PadPositions
 	Mean        Numbers    `yaml:"mean" json:"mean"`
 	Scale       Numbers    `yaml:"scale" json:"scale"`
-	Layout      string     `yaml:"layout" json:"layout"` // NCHW, NHWC or "": from the shape
+	Layout      string     `yaml:"layout" json:"layout"` // of Layouts, or "": from the shape
 	InputShape  ShapeTexts `yaml:"input-shape" json:"input_shape"`
 	// Eval is the block that says how the model's outputs are read and scored, as YAML; eval.ReadConfig reads it.
 	Eval Block `yaml:"eval" json:"eval,omitempty"`
@@ -65,7 +66,7 @@ func (n *Numbers) UnmarshalYAML(unmarshal func(any) error) error {
 // Default is what holds where nothing is said.
 func Default() Description {
 	return Description{
-		InputColor: "rgb", Resize: "stretch", PadValue: 114, PadPosition: "center",
+		InputColor: Colors[0].Name, Resize: Resizes[0].Name, PadValue: 114, PadPosition: PadPositions[0].Name,
 		Mean: Numbers{0}, Scale: Numbers{1},
 	}
 }
@@ -123,9 +124,6 @@ func cutLast(s, sep string) (before, after string, found bool) {
 	}
 	return s, "", false
 }
-
-// Keys are the description's keys, for flags and for messages.
-var Keys = []string{"input-color", "resize", "pad-value", "pad-position", "mean", "scale", "layout", "input-shape"}
 
 // ReadFile reads a YAML file over what the description holds already.
 func (d *Description) ReadFile(path string) error {
@@ -194,17 +192,11 @@ func (d Description) Shapes() (map[string][]int64, error) {
 
 // Check says what is wrong with a description.
 func (d Description) Check() error {
-	one := func(key, value string, allowed ...string) error {
-		if !slices.Contains(allowed, value) {
-			return fmt.Errorf("%s is %q; it can be %s", key, value, strings.Join(allowed, ", "))
-		}
-		return nil
-	}
 	if err := errors.Join(
-		one("input-color", d.InputColor, "rgb", "bgr", "gray"),
-		one("resize", d.Resize, "stretch", "letterbox", "crop", "seed"),
-		one("pad-position", d.PadPosition, "center", "bottom-right"),
-		one("layout", d.Layout, "", "NCHW", "NHWC"),
+		among("input-color", d.InputColor, Colors),
+		among("resize", d.Resize, Resizes),
+		among("pad-position", d.PadPosition, PadPositions),
+		among("layout", cmp.Or(d.Layout, Layouts[0].Name), Layouts),
 	); err != nil {
 		return err
 	}

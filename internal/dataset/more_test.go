@@ -63,7 +63,8 @@ func TestFlagsAndFileHaveTheSameKeys(t *testing.T) {
 		t.Fatalf("%v", Keys)
 	}
 	d := Default()
-	for _, key := range Keys {
+	for _, k := range Keys {
+		key := k.Name
 		if err := d.Set(key, values[key]); err != nil {
 			t.Error(err)
 		}

@@ -10,6 +10,9 @@ const (
 	DLCInfoTool    = "snpe-dlc-info"
 )
 
+// RuntimeNames are where a model runs, by the tools' --runtime or --use_ flags.
+var RuntimeNames = []string{"dsp", "gpu", "cpu", "aip"}
+
 // PerfProfiles are the names that --perf_profile takes (SNPE 2.x).
 var PerfProfiles = []string{
 	"balanced", "burst", "default", "extreme_power_saver", "high_performance", "high_power_saver", "low_balanced", "low_power_saver",

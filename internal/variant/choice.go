@@ -22,17 +22,14 @@ type Choices map[string]Choice
 
 // Check says what is wrong with a choice.
 func (c Choice) Check() error {
-	switch c.Calibrator {
-	case "", TF, Enhanced, Symmetric, MSE, MSEOut:
-		if c.Percentile != 0 {
-			return fmt.Errorf("a percentile goes with the calibrator %q, not with %q", Percentile, c.Calibrator)
-		}
-	case Percentile:
-		if !(c.Percentile >= 50 && c.Percentile <= 100) {
-			return fmt.Errorf("a percentile is a number from 50 to 100, not %g", c.Percentile)
-		}
-	default:
+	info, known := c.Calibrator.Info()
+	switch {
+	case c.Calibrator != "" && !known:
 		return fmt.Errorf("there is no calibrator %q", c.Calibrator)
+	case info.Example == "" && c.Percentile != 0:
+		return fmt.Errorf("a percentile goes with the calibrator %q, not with %q", Percentile, c.Calibrator)
+	case info.Example != "" && !(c.Percentile >= 50 && c.Percentile <= 100):
+		return fmt.Errorf("a percentile is a number from 50 to 100, not %g", c.Percentile)
 	}
 	if c.Bits != 0 && c.Bits != 8 && c.Bits != 16 {
 		return fmt.Errorf("an activation has 8 or 16 bits, not %d", c.Bits)

@@ -35,19 +35,6 @@ const (
 	HTP Engine = "htp" // the emulator of Qualcomm's DSP
 )
 
-// Calibrator says how an observed distribution becomes a range.
-type Calibrator string
-
-// The calibrators, named as SNPE's quantizers are.
-const (
-	TF         Calibrator = "tf"         // least to greatest value
-	Enhanced   Calibrator = "enhanced"   // SNPE's and AIMET's tf_enhanced search
-	Symmetric  Calibrator = "symmetric"  // least to greatest value, zero in the middle
-	Percentile Calibrator = "percentile" // tails cut off
-	MSE        Calibrator = "mse"        // least mean squared error
-	MSEOut     Calibrator = "mse-out"    // the same behind the activation function that reads the tensor; mse where there is none
-)
-
 // Spec is a parsed variant.
 type Spec struct {
 	Name       string     `json:"name"` // as files and tables call it
@@ -89,23 +76,6 @@ func (e *Error) Error() string {
 	}, e.Text)
 	column := len([]rune(strings.ToValidUTF8(e.Text[:e.At], "?")))
 	return fmt.Sprintf("variant: %s\n  %s\n  %s^", e.Message, printable, strings.Repeat(" ", column))
-}
-
-// options are the words that may follow the first comma, each with what it does and the group of which there may be one.
-var options = []struct {
-	word, group string
-	set         func(*Spec)
-}{
-	{"per-channel", "granularity", func(s *Spec) { s.PerChannel = true }},
-	{"per-tensor", "granularity", func(s *Spec) { s.PerChannel = false }},
-	{"tf", "calibrator", func(s *Spec) { s.Calibrator = TF }},
-	{"enhanced", "calibrator", func(s *Spec) { s.Calibrator = Enhanced }},
-	{"symmetric", "calibrator", func(s *Spec) { s.Calibrator = Symmetric }},
-	{"percentile", "calibrator", func(s *Spec) { s.Calibrator = Percentile }},
-	{"mse", "calibrator", func(s *Spec) { s.Calibrator = MSE }},
-	{"mse-out", "calibrator", func(s *Spec) { s.Calibrator = MSEOut }},
-	{"bias8", "bias", func(s *Spec) { s.BiasBits = 8 }},
-	{"bias32", "bias", func(s *Spec) { s.BiasBits = 32 }},
 }
 
 const (
@@ -199,20 +169,14 @@ func parse(text string) (Spec, error) {
 	for at++; more; at += len(head) + 1 {
 		head, rest, more = strings.Cut(rest, ",")
 		word, argument, hasArgument := strings.Cut(head, ":")
-		i := slices.IndexFunc(options, func(o struct {
-			word, group string
-			set         func(*Spec)
-		}) bool {
-			return o.word == word
-		})
-		if i < 0 {
-			return fail(at, "unknown option %q; there are per-channel, per-tensor, tf, enhanced, symmetric, percentile:99.99, mse, mse-out, bias8, bias32", head)
+		o, group, known := findOption(word)
+		if !known {
+			return fail(at, "unknown option %q; there are %s", head, strings.Join(Options(), ", "))
 		}
-		o := options[i]
-		if before, twice := used[o.group]; twice {
+		if before, twice := used[group]; twice {
 			return fail(at, "%q contradicts %q", head, before)
 		}
-		used[o.group] = head
+		used[group] = head
 		o.set(&s)
 		switch {
 		case word == "percentile":

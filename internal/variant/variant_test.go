@@ -102,3 +102,20 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestEveryOptionIsParsed(t *testing.T) {
+	names := map[string]bool{}
+	for _, o := range Options() {
+		s, err := Parse("w8a8," + o)
+		if err != nil {
+			t.Error(err)
+		}
+		names[s.Name] = true
+		if c, ok := s.Calibrator.Info(); !ok || (Choice{Calibrator: c.Name, Percentile: s.Percentile}).Check() != nil {
+			t.Errorf("%s: %+v", o, s)
+		}
+	}
+	if want := len(Options()) - 2; names["w8a8"] != true || len(names) != want { // each group has a default, which the name does not tell
+		t.Errorf("%d names, want %d: %v", len(names), want, names)
+	}
+}

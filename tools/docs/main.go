@@ -11,9 +11,12 @@ import (
 	"slices"
 	"strings"
 
+	"quantcheck/internal/dataset"
+	"quantcheck/internal/decode"
 	"quantcheck/internal/lint"
 	"quantcheck/internal/metric"
 	"quantcheck/internal/rewrite"
+	"quantcheck/internal/variant"
 )
 
 // page is a file of docs: made as a whole, or some parts of it by their names.
@@ -26,6 +29,9 @@ type page struct {
 var pages = []page{
 	{path: "docs/passes.md", whole: rewrite.Markdown},
 	{path: "docs/checks.md", whole: lint.Markdown},
+	{path: "docs/eval.md", parts: map[string]func() string{"decoders": decode.Markdown}},
+	{path: "docs/input.md", parts: map[string]func() string{"keys": dataset.Markdown}},
+	{path: "docs/quantization.md", parts: map[string]func() string{"calibrators": variant.Markdown}},
 	{path: "docs/metrics.md", parts: map[string]func() string{"metrics": metric.Markdown}},
 }
 

@@ -115,13 +115,13 @@ export interface Cycles {
 
 /** Description says how a picture becomes a model's input. Its keys are those of the flags and of the YAML file beside the model. x = (pixel − Mean) / Scale, with one number or one per channel in the model's own channel order. */
 export interface DatasetDescription {
-  input_color: string // rgb, bgr or gray
-  resize: string // stretch, letterbox, crop, or seed: width kept, cut or padded black above and below
+  input_color: string // of Colors
+  resize: string // of Resizes
   pad_value: number // 0..255, for letterbox
-  pad_position: string // center, or bottom-right: picture at top left
+  pad_position: string // of PadPositions
   mean: number[]
   scale: number[]
-  layout: string // NCHW, NHWC or "": from the shape
+  layout: string // of Layouts, or "": from the shape
   input_shape: Record<string, string>
   eval?: string
 }
