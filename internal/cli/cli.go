@@ -104,7 +104,7 @@ func (c *console) run(args []string) int {
 		fmt.Fprintf(c.stderr, "Try: quantcheck %s--help\n", commandOf(args))
 		return exitUsage
 	}
-	return c.status(k.Run(c))
+	return c.status(unpanicked(func() error { return k.Run(c) }))
 }
 
 func commandOf(args []string) string {

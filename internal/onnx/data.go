@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"math"
 	"os"
@@ -124,8 +125,37 @@ func (m *Model) external(p *onnxpb.TensorProto) (external, error) {
 	if !filepath.IsLocal(e.file) {
 		return e, fmt.Errorf("external data location %q does not lie beside the model", e.file)
 	}
+	if err := within(m.Dir(), e.file); err != nil {
+		return e, fmt.Errorf("external data location %q: %w", e.file, err)
+	}
 	e.file = filepath.Join(m.Dir(), e.file)
 	return e, nil
+}
+
+// within says whether what a name below a folder stands for, once its links are followed, is a file in that folder: a model must not
+// make the program read anything else. A name that stands for nothing is left to whoever opens it.
+func within(dir, name string) error {
+	if dir == "" {
+		dir = "."
+	}
+	file, err := filepath.EvalSymlinks(filepath.Join(dir, name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	root, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return err
+	}
+	if relative, err := filepath.Rel(root, file); err != nil || !filepath.IsLocal(relative) {
+		return errors.New("it is a link that leaves the model's folder; copy the file there")
+	}
+	if info, err := os.Stat(file); err != nil || !info.Mode().IsRegular() {
+		return errors.New("it is not a file")
+	}
+	return nil
 }
 
 func (m *Model) readExternal(p *onnxpb.TensorProto, size int) ([]byte, error) {
@@ -188,7 +218,7 @@ func (m *Model) checkExternalData() error {
 			size = info.Size()
 			sizes[e.file] = size
 		}
-		if e.offset > size || max(e.length, 0) > size-e.offset {
+		if e.offset > size || max(e.length, 0) > size-e.offset { // no overflow: none is negative
 			return fmt.Errorf("tensor %q: external data %s is too short", p.GetName(), e.file)
 		}
 	}

@@ -48,12 +48,24 @@ func ReadDetections(data, images string) (*Detections, error) {
 		}
 		seen[image.ID] = true
 		path := ""
+		if !filepath.IsLocal(filepath.FromSlash(image.FileName)) {
+			d.Problems.Add("images of the data set have names that lead out of the pictures' folder and are left out", fmt.Sprintf("%q (id %d)", image.FileName, image.ID))
+			continue
+		}
+		leaves := false
 		for _, folder := range folders {
 			candidate := filepath.Join(folder, filepath.FromSlash(image.FileName))
 			if info, err := os.Stat(candidate); err == nil && !info.IsDir() {
+				if leaves = !staysIn(folder, candidate); leaves {
+					continue
+				}
 				path = candidate
 				break
 			}
+		}
+		if path == "" && leaves {
+			d.Problems.Add("images of the data set are links that lead out of the pictures' folder and are left out", fmt.Sprintf("%q (id %d)", image.FileName, image.ID))
+			continue
 		}
 		if path == "" {
 			d.Problems.Add("images of the data set have no picture and are left out", fmt.Sprintf("%q (id %d)", image.FileName, image.ID))

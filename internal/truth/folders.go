@@ -171,6 +171,10 @@ func readClassCSV(path, images string) (*Classes, error) {
 		if i == 0 && !isPicture(row[0]) {
 			continue // a header
 		}
+		if !filepath.IsLocal(filepath.FromSlash(row[0])) {
+			c.Problems.Add("files of the list lead out of the pictures' folder and are left out", row[0])
+			continue
+		}
 		if info, err := os.Stat(filepath.Join(images, row[0])); err != nil || info.IsDir() {
 			c.Problems.Add("files of the list are missing and are left out", row[0])
 			continue

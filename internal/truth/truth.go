@@ -110,3 +110,18 @@ func isDir(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.IsDir()
 }
+
+// staysIn says whether a name below a folder leads to a file in that folder, unless the name is that of the file itself: links of
+// single pictures are how people gather a set, links of folders within it are not.
+func staysIn(folder, path string) bool {
+	root, err := filepath.EvalSymlinks(folder)
+	if err != nil {
+		return false
+	}
+	dir, err := filepath.EvalSymlinks(filepath.Dir(path))
+	if err != nil {
+		return false
+	}
+	relative, err := filepath.Rel(root, dir)
+	return err == nil && filepath.IsLocal(relative)
+}

@@ -162,3 +162,26 @@ func FuzzLabels(f *testing.F) {
 		}
 	})
 }
+
+func TestNamesThatLeadOutOfThePicturesFolderAreLeftOut(t *testing.T) {
+	dir := write(t, map[string]string{"out.png": "", "set/a.png": "", "set/sub/b.png": "", "set/set.json": `{"images": [{"id": 1, "file_name": "a.png"}, {"id": 2, "file_name": "../out.png"}, {"id": 3, "file_name": "/etc/passwd"},
+		{"id": 4, "file_name": "up/out.png"}, {"id": 5, "file_name": "sub/b.png"}, {"id": 6, "file_name": "sub/../../out.png"}, {"id": 7, "file_name": ""}], "annotations": [], "categories": [{"id": 1, "name": "x"}]}`,
+		"set/list.csv": "a.png,1\n../out.png,2\n"})
+	if err := os.Symlink(dir, filepath.Join(dir, "set", "up")); err != nil {
+		t.Fatal(err)
+	}
+	d, err := ReadDetections(filepath.Join(dir, "set", "set.json"), "")
+	if err != nil || len(d.Images) != 2 || d.Images[0].Name != "a.png" || d.Images[1].Name != "sub/b.png" {
+		t.Fatalf("%v %+v", err, d)
+	}
+	all := strings.Join(d.Problems.List(), "\n")
+	for _, want := range []string{`"../out.png" (id 2)`, `"/etc/passwd" (id 3)`, `"up/out.png" (id 4)`, "4 images of the data set have names that lead out"} {
+		if !strings.Contains(all, want) {
+			t.Errorf("no %s in\n%s", want, all)
+		}
+	}
+	c, err := ReadClasses(filepath.Join(dir, "set", "list.csv"), "")
+	if err != nil || len(c.Images) != 1 || !strings.Contains(strings.Join(c.Problems.List(), ""), "../out.png") {
+		t.Errorf("%v %+v", err, c)
+	}
+}

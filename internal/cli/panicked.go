@@ -1,0 +1,33 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime/debug"
+
+	"quantcheck/internal/scratch"
+)
+
+// unpanicked calls a command and makes an error of a panic on its goroutine: a fault of the program, whose stack is kept in a file
+// that the error names. A panic on another goroutine ends the process, as Go has it.
+func unpanicked(run func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = internalError(p, debug.Stack())
+		}
+	}()
+	return run()
+}
+
+// internalError is the sentence for a panic.
+func internalError(p any, stack []byte) error {
+	kept := "the stack could not be kept"
+	if f, err := scratch.File(os.TempDir(), "panic", 0o600); err == nil {
+		_, err = fmt.Fprintf(f, "%v\n\n%s", p, stack)
+		if err = errors.Join(err, f.Close()); err == nil {
+			kept = "the stack is in " + f.Name()
+		}
+	}
+	return fmt.Errorf("internal error: %v; %s, please report it with the command", p, kept)
+}
