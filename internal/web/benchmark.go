@@ -121,6 +121,13 @@ func (c count) MarshalJSON() ([]byte, error) {
 
 func counted(v float64) count { return count(metric.Defined(v)) }
 
+func fillBenchmarks(p *Page, c Content) {
+	p.Benchmarks = []benchmark{}
+	for _, one := range c.Benchmarks {
+		p.Benchmarks = append(p.Benchmarks, describeBenchmark(one, c.Runs))
+	}
+}
+
 func describeBenchmark(b *result.Benchmark, runs []*result.Run) benchmark {
 	d := benchmark{
 		Name: b.Name, DLC: b.DLC, Device: b.Device, Tool: "quantcheck " + b.Tool, Verdict: report.Parting(b), Apart: b.Layers != nil && b.Layers.Parts != "",

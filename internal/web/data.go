@@ -154,6 +154,13 @@ func metrics() []metricInfo {
 	return list
 }
 
+func fillRuns(p *Page, c Content) {
+	p.Runs = []run{}
+	for _, r := range c.Runs {
+		p.Runs = append(p.Runs, describe(r))
+	}
+}
+
 func describe(r *result.Run) run {
 	d := run{
 		ID: r.ID, Name: r.Name, Started: r.Started.Format(minute), Seconds: r.Seconds, Model: r.Model.Path, Opset: r.Model.Opset,

@@ -79,6 +79,13 @@ type timed struct {
 	Layer    []int `json:"layer"` // for each layer of the estimate the run's, −1 if it is none of them
 }
 
+func fillEstimates(p *Page, c Content) {
+	p.Estimates, p.Timed = []estimate{}, join(c.Runs, c.Estimates)
+	for _, one := range c.Estimates {
+		p.Estimates = append(p.Estimates, describeEstimate(one))
+	}
+}
+
 func describeEstimate(e *result.Estimated) estimate {
 	f := e.Figures
 	d := estimate{

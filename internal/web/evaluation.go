@@ -78,6 +78,18 @@ type cycles struct {
 // curvePoints is how many points of a curve a page holds at most.
 const curvePoints = 201
 
+func fillEvaluations(p *Page, c Content) {
+	p.Evaluations, p.Cycles = []evaluation{}, []cycles{}
+	pictures := album{known: map[string]shot{}, urls: []string{}}
+	for _, e := range c.Evaluations {
+		p.Evaluations = append(p.Evaluations, describeEvaluation(e, c, &pictures))
+	}
+	for _, one := range c.Cycles {
+		p.Cycles = append(p.Cycles, describeCycles(one))
+	}
+	p.Images = pictures.urls
+}
+
 func describeEvaluation(e *result.Evaluation, c Content, a *album) evaluation {
 	folder := cmp.Or(c.Folder, e.Spec.Out)
 	d := evaluation{

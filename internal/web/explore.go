@@ -5,6 +5,13 @@ import (
 	"quantcheck/internal/result"
 )
 
+func fillExplorations(p *Page, c Content) {
+	p.Explorations = []result.Explored{}
+	for _, one := range c.Explorations {
+		p.Explorations = append(p.Explorations, describeExploration(one))
+	}
+}
+
 // describeExploration is an exploration as the page has it: as it is, with no list missing.
 func describeExploration(e *result.Explored) result.Explored {
 	x := *e

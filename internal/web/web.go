@@ -43,6 +43,10 @@ type Content struct {
 	Problems     []string            // said at its top
 }
 
+// parts fill the page's data, each what one view shows, with no list missing; each stands in a file of its own. Their views are
+// listed in ui/src/views.ts.
+var parts = []func(*Page, Content){fillRuns, fillEvaluations, fillEstimates, fillExplorations, fillBenchmarks}
+
 // Build makes the page. Pictures and masks are read from their files; those that are not there any more are left out and
 // said so on it.
 func Build(c Content) ([]byte, error) {
@@ -50,27 +54,10 @@ func Build(c Content) ([]byte, error) {
 	if err != nil {
 		return nil, ErrNotBuilt
 	}
-	p := Page{Tool: "quantcheck " + machine.Version, Problems: append([]string{}, c.Problems...), Metrics: metrics(), Runs: []run{}, Evaluations: []evaluation{}, Cycles: []cycles{}, Estimates: []estimate{}, Timed: join(c.Runs, c.Estimates), Explorations: []result.Explored{}, Benchmarks: []benchmark{}}
-	for _, r := range c.Runs {
-		p.Runs = append(p.Runs, describe(r))
+	p := Page{Tool: "quantcheck " + machine.Version, Problems: append([]string{}, c.Problems...), Metrics: metrics()}
+	for _, fill := range parts {
+		fill(&p, c)
 	}
-	pictures := album{known: map[string]shot{}, urls: []string{}}
-	for _, e := range c.Evaluations {
-		p.Evaluations = append(p.Evaluations, describeEvaluation(e, c, &pictures))
-	}
-	for _, one := range c.Cycles {
-		p.Cycles = append(p.Cycles, describeCycles(one))
-	}
-	for _, one := range c.Estimates {
-		p.Estimates = append(p.Estimates, describeEstimate(one))
-	}
-	for _, one := range c.Explorations {
-		p.Explorations = append(p.Explorations, describeExploration(one))
-	}
-	for _, one := range c.Benchmarks {
-		p.Benchmarks = append(p.Benchmarks, describeBenchmark(one, c.Runs))
-	}
-	p.Images = pictures.urls
 	var packed bytes.Buffer
 	z := gzip.NewWriter(&packed)
 	data, err := floatjson.Marshal(p)
