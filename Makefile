@@ -32,9 +32,12 @@ test: build
 	go test -json -timeout 20m ./... | go run ./tools/testsum
 
 # Two hundred faults on a stand-in board over sshd; SOAK=RUNS:SEED draws others.
+# Then 76 processes at once that write into one workspace; SHARING=RUNS:SEED draws others.
 SOAK ?= 200:1
+SHARING ?= 76:1
 soak: $(ORT) $(PAGE)
 	QUANTCHECK_SOAK=$(SOAK) go test -timeout 30m ./internal/cli -run TestASoakOfFaults -v
+	QUANTCHECK_SHARING=$(SHARING) go test -timeout 10m ./internal/cli -run TestManyRunsShareAWorkspace -v
 
 # The race detector needs cgo and a C compiler.
 race: $(ORT) $(PAGE)

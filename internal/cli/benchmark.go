@@ -17,7 +17,6 @@ import (
 	"quantcheck/internal/device"
 	"quantcheck/internal/device/again"
 	"quantcheck/internal/device/monitor"
-	"quantcheck/internal/file"
 	"quantcheck/internal/flow"
 	"quantcheck/internal/report"
 	"quantcheck/internal/result"
@@ -42,7 +41,7 @@ type benchmarkCmd struct {
 	Steps  []string `placeholder:"STEP,..." help:"Only these: ${steps} (all)."`
 	Again  bool     `help:"Run steps that are done already."`
 	Keep   bool     `help:"Leave the DLC and the inputs on the device, so that the next run sends only what changed."`
-	NoWait bool     `help:"Fail if somebody else works on the device, instead of waiting."`
+	NoWait bool     `help:"Fail with status 4 if somebody else works on the device, or another run under the same name in the workspace, instead of waiting."`
 	Out    string   `default:"." placeholder:"DIR" help:"Workspace that the results go to (the working folder)."`
 
 	Variant      []string `sep:"none" placeholder:"SPEC" help:"What stands beside the device in the comparison, as in quantcheck check: w8a8, w8a8@htp, NAME=file.onnx. Repeatable."`
@@ -178,15 +177,19 @@ func (c *benchmarkCmd) Run(con *console) error {
 	if err := checkOut(c.Out); err != nil {
 		return err
 	}
-	if err := file.MakeFolder(c.Out); err != nil {
-		return err
+	folder := workspace.Folder(c.Out)
+	for _, spec := range specs {
+		name := spec.Check.Name
+		if err := folder.Try(con.ctx, folder.Benchmark(name), folder.Similarities(name, onDeviceName), filepath.Join(folder.RawInputs(name), "x"), folder.Results(filepath.Join("speeds", name+".csv"))); err != nil {
+			return notComputed(err)
+		}
 	}
 	var failed error
 	for i, spec := range specs {
 		if len(specs) > 1 && !c.JSON {
 			fmt.Fprintf(con.stdout, "\n%d of %d: %s\n", i+1, len(specs), spec.Check.Name)
 		}
-		err := c.one(con, spec)
+		err := c.one(con, models[i], spec)
 		switch {
 		case err == nil:
 		case len(specs) == 1 || con.ctx.Err() != nil:
@@ -276,69 +279,121 @@ func (c *benchmarkCmd) check(m benchModel, steps []result.Step) (result.Spec, er
 	if spec.Input, err = input.description(m.ONNX); err != nil {
 		return spec, err
 	}
-	if pictures && m.Image != "" {
-		spec.Images, err = c.pictureFirst(m, name)
+	switch {
+	case !pictures || m.Image == "":
+	case m.Images == "":
+		spec.Images = m.Image
+	default: // a list of both, which pictureFirst writes
+		spec.Images = pictureList(workspace.Folder(c.Out), name)
+		if _, err = flow.PictureFirst(m.Image, m.Images); err != nil {
+			err = usageError{err}
+		}
 	}
 	return spec, err
 }
 
-// pictureFirst gives a list of the picture whose layers are kept and of the others.
-func (c *benchmarkCmd) pictureFirst(m benchModel, name string) (string, error) {
-	if m.Images == "" {
-		return m.Image, nil
+// pictureList is the list of the picture whose layers are kept and of the others.
+func pictureList(folder workspace.Folder, name string) string {
+	return filepath.Join(folder.RawInputs(name), "images.txt")
+}
+
+// pictureFirst writes that list if it is the spec's.
+func pictureFirst(folder workspace.Folder, m benchModel, spec result.Spec) error {
+	path := pictureList(folder, spec.Name)
+	if spec.Images != path || m.Image == "" || m.Images == "" {
+		return nil
 	}
 	list, err := flow.PictureFirst(m.Image, m.Images)
 	if err != nil {
-		return "", usageError{err}
+		return usageError{err}
 	}
-	path := filepath.Join(workspace.Folder(c.Out).RawInputs(name), "images.txt")
 	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, list) { // its time says that nothing changed
-		return path, nil
+		return nil
 	}
-	return path, workspace.WriteFile(path, list)
+	return workspace.WriteFile(path, list)
 }
 
+// The names of what a benchmark adds to the variants.
+const (
+	onDeviceName   = "device"
+	onEmulatorName = "emulated"
+)
+
 // one measures one model and draws what came out.
-func (c *benchmarkCmd) one(con *console, spec flow.BenchmarkSpec) error {
+func (c *benchmarkCmd) one(con *console, m benchModel, spec flow.BenchmarkSpec) error {
+	folder := workspace.Folder(spec.Check.Out)
+	names, err := runNames(spec.Check.Name, spec.Check.Variants)
+	if err != nil && len(spec.Check.Variants) > 0 {
+		return err
+	}
+	claimed, err := con.claim(folder, c.NoWait, append(names, spec.Check.Name, spec.Check.Name+"-"+onDeviceName, spec.Check.Name+"-"+onEmulatorName)...)
+	if err != nil {
+		return err
+	}
+	defer claimed.Release()
+	if err := pictureFirst(folder, m, spec.Check); err != nil {
+		return err
+	}
 	r, err := c.Engine.open()
 	if err != nil {
 		return err
 	}
 	progress := newProgress(con.stderr)
 	defer progress.clear()
-	folder := workspace.Folder(spec.Check.Out)
 	target, err := connect.Target(connect.Options{Target: c.Connect.Device, EnvFile: c.Connect.EnvFile})
 	if err != nil {
 		return err
 	}
 	spec.Target = target.String()
-	var saved []string
+	var saved, files []string
+	keep := &storing{con: con, folder: folder}
 	bench := flow.Bench{Engines: c.HTP.engines(r), Progress: progress, HostTool: hostTool}
 	bench.Keep = func(run *result.Run, stage *workspace.Stage) error {
-		saved, err = c.keep(con, folder, stage, run)
+		err := keep.store(func(to workspace.Folder) (err error) {
+			if to != folder {
+				lost, err := stage.Redirect(to)
+				if err != nil {
+					return err
+				}
+				run.Warnings = append(run.Warnings, lostFiles(lost)...)
+			}
+			saved, err = c.keep(con, to, stage, run)
+			return err
+		})
+		var unstored *unstoredError
+		if errors.As(err, &unstored) { // it is not lost, and what else is asked for is measured
+			return nil
+		}
 		return err
 	}
 	c.reach(con, &bench)
 	found, run, err := flow.Benchmark(con.ctx, bench, spec)
 	if err != nil {
-		return c.unfinished(con, folder, found, run, err)
+		return c.unfinished(con, keep, found, run, err)
 	}
 	progress.Phase("writing", 1)
-	files, err := c.write(con, folder, found, run)
-	if err != nil {
+	unstored := keep.store(func(to workspace.Folder) (err error) {
+		files, err = c.write(con, keep, to, found, run)
 		return err
+	})
+	if con.interrupted(unstored) {
+		return unstored
 	}
 	progress.clear()
+	return errors.Join(unstored, c.draw(con, found, run, append(files, saved...)))
+}
+
+func (c *benchmarkCmd) draw(con *console, found *result.Benchmark, run *result.Run, files []string) error {
 	if c.JSON {
 		return report.JSON(con.stdout.Data(), found)
 	}
 	report.Benchmark(con.stdout, found, run)
-	listFiles(con.stdout, "results", append(files, saved...))
+	listFiles(con.stdout, "results", files)
 	return nil
 }
 
 // unfinished says what a run that failed has kept, and draws it if there is time.
-func (c *benchmarkCmd) unfinished(con *console, folder workspace.Folder, found *result.Benchmark, run *result.Run, err error) error {
+func (c *benchmarkCmd) unfinished(con *console, keep *storing, found *result.Benchmark, run *result.Run, err error) error {
 	if found == nil || len(found.Steps) == 0 {
 		return err
 	}
@@ -350,10 +405,15 @@ func (c *benchmarkCmd) unfinished(con *console, folder workspace.Folder, found *
 	}
 	kept := fmt.Sprintf("finished steps are kept (%s), and the same command goes on from there", strings.Join(steps, ", "))
 	if con.ctx.Err() == nil {
-		if _, e := c.write(con, folder, found, run); e != nil {
-			return errors.Join(err, e)
+		var files []string
+		unstored := keep.store(func(to workspace.Folder) (err error) {
+			files, err = c.write(con, keep, to, found, run)
+			return err
+		})
+		if unstored != nil {
+			return errors.Join(err, unstored, c.draw(con, found, run, files))
 		}
-		con.say("%s; the page shows them: %s", kept, folder.Report())
+		con.say("%s; the page shows them: %s", kept, keep.folder.Report())
 	}
 	return &keptError{err, kept}
 }
@@ -464,9 +524,14 @@ func (c *benchmarkCmd) keep(con *console, folder workspace.Folder, stage *worksp
 	return files, nil
 }
 
-// write writes what is made of all steps, and the page.
-func (c *benchmarkCmd) write(con *console, folder workspace.Folder, b *result.Benchmark, run *result.Run) ([]string, error) {
+// write writes what is made of all steps, and the page. The steps themselves are in the workspace already.
+func (c *benchmarkCmd) write(con *console, keep *storing, folder workspace.Folder, b *result.Benchmark, run *result.Run) ([]string, error) {
 	files := []string{folder.Benchmark(b.Name)}
+	if folder != keep.folder {
+		if err := workspace.WriteJSON(folder.Benchmark(b.Name), b); err != nil {
+			return nil, err
+		}
+	}
 	if b.Cycles != nil {
 		path := folder.Results(filepath.Join("speeds", b.Name+".csv"))
 		if err := workspace.WriteFile(path, report.Speeds(b)); err != nil {
@@ -489,7 +554,7 @@ func (c *benchmarkCmd) write(con *console, folder workspace.Folder, b *result.Be
 		con.say("%v", err)
 		return files, nil
 	case err != nil:
-		return nil, err
+		return files, &drawnError{err, folder}
 	}
 	return append([]string{folder.Report()}, files...), nil
 }

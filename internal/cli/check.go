@@ -42,26 +42,30 @@ type inputFlags struct {
 	notes []string // what an NN archive did not say
 }
 
-// openModel gives the path of the ONNX model: an NN archive's is unpacked into the workspace, models_onnx/<name>/.
-func openModel(ctx context.Context, model, name, out string) (path, cleanName string, err error) {
+// modelName is the name that a model, or an NN archive of one, gets in the workspace.
+func modelName(name, model string) string {
+	if name == "" && archive.Is(model) {
+		name = archive.Stem(model)
+	}
+	return workspace.ModelName(name, model)
+}
+
+// openModel gives the path of the ONNX model: an NN archive's is unpacked into the workspace, models_onnx/<name>/. The caller has the name.
+func openModel(ctx context.Context, model, name, out string) (path string, err error) {
 	if !archive.Is(model) {
-		return model, workspace.ModelName(name, model), nil
+		return model, nil
 	}
 	a, err := archive.Open(model)
 	if err != nil {
-		return "", "", usageError{err}
+		return "", usageError{err}
 	}
-	if name == "" {
-		name = archive.Stem(model)
-	}
-	cleanName = workspace.ModelName(name, model)
-	if path, err = a.Extract(ctx, workspace.Folder(out).ModelONNX(cleanName, "")); err != nil {
-		return "", "", usageError{err}
+	if path, err = a.Extract(ctx, workspace.Folder(out).ModelONNX(name, "")); err != nil {
+		return "", usageError{err}
 	}
 	if !strings.EqualFold(filepath.Ext(path), ".onnx") {
-		return "", "", usagef("%s holds %s, which is no ONNX model: give the float model, and the archive with --model-config", model, filepath.Base(path))
+		return "", usagef("%s holds %s, which is no ONNX model: give the float model, and the archive with --model-config", model, filepath.Base(path))
 	}
-	return path, cleanName, nil
+	return path, nil
 }
 
 // description puts together what the file beside the model and the flags say; flags win.
@@ -188,6 +192,8 @@ type checkCmd struct {
 	Engine engineFlags `embed:"" group:"Engine:"`
 	HTP    htpFlags    `embed:"" group:"Emulator (variants with @htp):"`
 
+	Wait waitFlags `embed:""`
+
 	Memory       string    `default:"2GiB" placeholder:"SIZE" help:"Bound for the tensors that are held at once (2GiB)."`
 	SaveTensors  bool      `help:"Write every layer of the first sample to models_onnx/<name>/output, as the seed tool does."`
 	SaveModel    bool      `help:"Write the quantized models as QDQ ONNX to models_onnx/<name>."`
@@ -201,16 +207,12 @@ type checkCmd struct {
 	Bare         bool      `hidden:"" help:"Make the inferences only, for benchmarks."`
 }
 
-func (c *checkCmd) spec(ctx context.Context) (result.Spec, error) {
+func (c *checkCmd) spec() (result.Spec, error) {
 	input, err := c.Input.description(c.Model)
 	if err != nil {
 		return result.Spec{}, err
 	}
 	memory, err := parseMemory(c.Memory)
-	if err != nil {
-		return result.Spec{}, err
-	}
-	model, name, err := openModel(ctx, c.Model, c.Name, c.Out)
 	if err != nil {
 		return result.Spec{}, err
 	}
@@ -224,8 +226,8 @@ func (c *checkCmd) spec(ctx context.Context) (result.Spec, error) {
 		c.Variant = []string{"w8a8"}
 	}
 	s := result.Spec{
-		Model: model, Images: c.Images, Calib: c.Calib, Limit: c.Limit, Variants: c.Variant, Out: c.Out,
-		Name: name, Input: input, Threads: c.Engine.threads(), MemoryMiB: memory,
+		Model: c.Model, Images: c.Images, Calib: c.Calib, Limit: c.Limit, Variants: c.Variant, Out: c.Out,
+		Name: modelName(c.Name, c.Model), Input: input, Threads: c.Engine.threads(), MemoryMiB: memory,
 		SaveTensors: c.SaveTensors, SaveModel: c.SaveModel, Encodings: c.Encodings, LocalSamples: c.LocalSamples, DivergeUnder: c.DivergeUnder, Bare: c.Bare,
 		SoC: c.HTP.SocModel, HTPArch: c.HTP.HtpArch, HTPFallback: c.HTP.HtpFallback, Estimate: c.Estimate,
 		DLCLayouts: c.HTP.DlcLayout, AnyVersion: c.HTP.AnyVersion,
@@ -284,11 +286,17 @@ func boundGarbage(memoryMiB int) (undo func()) {
 }
 
 func (c *checkCmd) Run(con *console) error {
-	spec, err := c.spec(con.ctx)
+	spec, err := c.spec()
 	if err != nil {
 		return err
 	}
-	if err := checkOut(spec.Out); err != nil {
+	folder := workspace.Folder(spec.Out)
+	claimed, err := c.begin(con, folder, spec)
+	if err != nil {
+		return err
+	}
+	defer claimed.Release()
+	if spec.Model, err = openModel(con.ctx, c.Model, spec.Name, spec.Out); err != nil {
 		return err
 	}
 	r, err := c.Engine.open()
@@ -298,7 +306,6 @@ func (c *checkCmd) Run(con *console) error {
 	defer boundGarbage(spec.MemoryMiB)()
 	progress := newProgress(con.stderr)
 	defer progress.clear()
-	folder := workspace.Folder(spec.Out)
 	stage := workspace.NewStage(folder, spec)
 	defer stage.Discard()
 	keep := c.Keep.keeping(folder, progress)
@@ -311,21 +318,33 @@ func (c *checkCmd) Run(con *console) error {
 		return err
 	}
 	progress.Phase("writing", 1)
-	files, err := store(con, folder, stage, run)
-	if err == nil {
-		err = keep.Remove()
-	}
-	if err != nil {
+	var files []string
+	unstored := (&storing{con: con, folder: folder}).store(func(to workspace.Folder) (err error) {
+		if to != folder {
+			lost, err := stage.Redirect(to)
+			if err != nil {
+				return err
+			}
+			run.Warnings = append(run.Warnings, lostFiles(lost)...)
+		}
+		files, err = store(con, to, stage, run)
 		return err
+	})
+	if con.interrupted(unstored) {
+		return unstored
 	}
 	progress.clear()
+	removed := error(nil)
+	if safe(unstored) {
+		removed = keep.Remove()
+	}
 	if c.JSON {
 		err = report.JSON(con.stdout.Data(), run)
 	} else {
 		report.Terminal(con.stdout, run)
 		listFiles(con.stdout, "results", files)
 	}
-	if err != nil {
+	if err = errors.Join(unstored, removed, err); err != nil {
 		return err
 	}
 	for _, v := range run.Variants {
@@ -337,6 +356,45 @@ func (c *checkCmd) Run(con *console) error {
 		}
 	}
 	return err
+}
+
+// begin claims the run's names and tries its workspace and its files; a bare run stores nothing.
+func (c *checkCmd) begin(con *console, folder workspace.Folder, spec result.Spec) (*workspace.Claim, error) {
+	names, err := runNames(spec.Name, spec.Variants)
+	if err != nil || spec.Bare {
+		return nil, err
+	}
+	return con.begin(folder, c.Wait.NoWait, names, stagedFiles(folder, spec, names)...)
+}
+
+// stagedFiles is one file in every folder that a check writes to.
+func stagedFiles(folder workspace.Folder, spec result.Spec, names []string) []string {
+	files := []string{folder.Similarities(spec.Name, "variant")}
+	for _, name := range names {
+		if spec.SaveModel || spec.SaveTensors {
+			files = append(files, filepath.Join(folder.ModelONNX(name, ""), "config.json"))
+		}
+		if spec.SaveTensors {
+			files = append(files, filepath.Join(folder.ModelONNX(name, ""), "output", "x.raw"))
+		}
+	}
+	if spec.Encodings != "" {
+		files = append(files, spec.Encodings)
+	}
+	return files
+}
+
+// lostFiles are by-products that could not be kept, in words.
+func lostFiles(lost []string) []string {
+	const most = 3
+	var list []string
+	for i, path := range lost {
+		if i == most {
+			return append(list, fmt.Sprintf("%d more files could not be kept", len(lost)-most))
+		}
+		list = append(list, path+" could not be kept")
+	}
+	return list
 }
 
 // checkOut sees, before long work, that the results can be written.
@@ -380,10 +438,10 @@ func store(con *console, folder workspace.Folder, stage *workspace.Stage, run *r
 	case errors.Is(err, web.ErrNotBuilt):
 		run.Warnings = append(run.Warnings, err.Error())
 	case err != nil:
-		return nil, err
+		return files, &drawnError{err, folder}
 	default:
 		if err := workspace.WriteFile(folder.Report(), html); err != nil {
-			return nil, err
+			return files, &drawnError{err, folder}
 		}
 		files = append([]string{folder.Report()}, files...)
 	}
@@ -412,14 +470,6 @@ func addRun(con *console, db *workspace.Store, folder workspace.Folder, stage *w
 	}
 	if err := db.Add(con.ctx, run); err != nil {
 		return nil, err
-	}
-	for _, v := range run.Variants {
-		if v.Estimated == nil {
-			continue
-		}
-		if err := db.AddEstimate(con.ctx, v.Estimated); err != nil {
-			return nil, err
-		}
 	}
 	return append(files, saved...), nil
 }

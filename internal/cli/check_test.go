@@ -351,16 +351,19 @@ func TestFullDisk(t *testing.T) {
 		os.Exit(Run(t.Context(), args[1:], strings.NewReader(""), os.Stdout, os.Stderr))
 	}
 	model, images := smallModel(t, nil), pictures(t, 1)
-	for _, limit := range []string{"2000", "20000"} {
-		out := t.TempDir()
+	for limit, printed := range map[string]bool{"2000": false, "20000": true} { // less than is tried, and less than the database takes
+		out, temporary := t.TempDir(), t.TempDir()
 		args := []string{"check", model, "--images", images, "--out", out, "--save-tensors", "--save-model"}
 		child := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^TestFullDisk$")
-		child.Env = append(os.Environ(), inChild+"="+strings.Join(append([]string{limit}, args...), "\n"))
+		child.Env = append(os.Environ(), inChild+"="+strings.Join(append([]string{limit}, args...), "\n"), "TMPDIR="+temporary)
 		var stdout, stderr bytes.Buffer
 		child.Stdout, child.Stderr = &stdout, &stderr
 		err := child.Run()
-		if child.ProcessState.ExitCode() != 1 || stdout.Len() > 0 || stderr.Len() == 0 {
+		if child.ProcessState.ExitCode() != 1 || (stdout.Len() > 0) != printed || stderr.Len() == 0 {
 			t.Errorf("limit %s: %v, stdout %q, stderr %q", limit, err, &stdout, &stderr)
+		}
+		if left := files(t, temporary); len(left) > 0 {
+			t.Errorf("limit %s: left in the folder for temporary files: %v", limit, left)
 		}
 		for _, f := range files(t, out) {
 			if !strings.HasPrefix(f, filepath.Join("results", "quantcheck.db")) {

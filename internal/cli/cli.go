@@ -15,6 +15,7 @@ import (
 	"quantcheck/internal/connect"
 	"quantcheck/internal/device"
 	"quantcheck/internal/flow"
+	"quantcheck/internal/lock"
 	"quantcheck/internal/machine"
 	"quantcheck/internal/onnxruntime"
 	"quantcheck/internal/qnn"
@@ -33,7 +34,7 @@ const (
 
 const description = `Shows what quantization does to a neural network, layer by layer.
 
-Exit status: 0 done, 1 failed, 2 wrong usage or input, 3 done but a threshold says no, 4 engine or device unavailable, 130 interrupted.`
+Exit status: 0 done, 1 failed, 2 wrong usage or input, 3 done but a threshold says no, 4 engine, device or name in the workspace not available, 130 interrupted.`
 
 type program struct {
 	Check     checkCmd     `cmd:"" help:"Compare a float ONNX model with quantized variants of it, layer by layer."`
@@ -62,6 +63,7 @@ type console struct {
 	ctx            context.Context //nolint:containedctx // commands get their context through kong's bindings
 	stdin          io.Reader
 	stdout, stderr *terminal.Writer
+	args           []string // the command line, without the program
 }
 
 // say tells people something, in one line or with the further ones indented.
@@ -74,7 +76,7 @@ var errNo = errors.New("a threshold was not reached")
 
 // Run is the program. It writes results to stdout and everything else to stderr, and gives the exit status.
 func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	con := &console{ctx: ctx, stdin: stdin, stdout: terminal.New(stdout), stderr: terminal.New(stderr)}
+	con := &console{ctx: ctx, stdin: stdin, stdout: terminal.New(stdout), stderr: terminal.New(stderr), args: args}
 	code := con.run(args)
 	// A stream that does not take half a character has refused what came before.
 	_, _ = con.stdout.Flush(), con.stderr.Flush()
@@ -145,7 +147,7 @@ func (c *console) status(err error) int {
 	}
 	switch {
 	case errors.Is(err, onnxruntime.ErrNoLibrary), errors.Is(err, qnn.ErrUnavailable), errors.Is(err, connect.ErrUnavailable),
-		errors.Is(err, device.ErrLost), errors.Is(err, device.ErrLocked):
+		errors.Is(err, device.ErrLost), errors.Is(err, device.ErrLocked), errors.Is(err, lock.ErrHeld):
 		return exitUnavailable
 	case errors.Is(err, flow.ErrUsage), errors.Is(err, errUsage), errors.Is(err, connect.ErrUsage):
 		return exitUsage

@@ -27,6 +27,8 @@ func TestMain(m *testing.M) {
 		os.Exit(htp.Work())
 	case emu.IsWorker():
 		os.Exit(emu.Work())
+	case os.Getenv(asCommand) != "":
+		os.Exit(beProgram())
 	}
 	fixture.Expose()
 	os.Exit(m.Run())

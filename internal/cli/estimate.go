@@ -72,6 +72,12 @@ func (c *estimateCmd) Run(con *console) error {
 		if err := checkOut(c.Out); err != nil {
 			return err
 		}
+		if err := workspace.Folder(c.Out).Try(con.ctx); err != nil {
+			return notComputed(err)
+		}
+	}
+	if err := tryFiles(c.Trace); err != nil {
+		return err
 	}
 	list, err := c.subject(con, memory)
 	if err != nil {
@@ -290,28 +296,37 @@ func (c *estimateCmd) write(con *console, list []*result.Estimated) ([]string, e
 		}
 		files = append(files, c.Trace)
 	}
-	if c.Out != "" {
-		folder := workspace.Folder(c.Out)
-		db, err := workspace.OpenStore(con.ctx, folder)
-		if err != nil {
-			return nil, err
-		}
-		defer db.Close()
-		for _, e := range list {
-			if err := db.AddEstimate(con.ctx, e); err != nil {
-				return nil, err
-			}
-		}
-		_, err = writePage(con, folder, db, folder.Report())
-		switch {
-		case errors.Is(err, web.ErrNotBuilt):
-			con.say("%v", err)
-		case err != nil:
-			return nil, err
-		default:
-			files = append(files, folder.Report())
-		}
-		files = append(files, folder.Database())
+	if c.Out == "" {
+		return files, nil
+	}
+	var stored []string
+	folder := workspace.Folder(c.Out)
+	err := (&storing{con: con, folder: folder}).store(func(to workspace.Folder) (err error) {
+		stored, err = storeEstimates(con, to, list)
+		return err
+	})
+	return append(files, stored...), err
+}
+
+// storeEstimates puts estimates into a workspace, all of them or none.
+func storeEstimates(con *console, folder workspace.Folder, list []*result.Estimated) ([]string, error) {
+	db, err := workspace.OpenStore(con.ctx, folder)
+	if err != nil {
+		return nil, err
+	}
+	defer db.Close()
+	if err := db.AddEstimate(con.ctx, list...); err != nil {
+		return nil, err
+	}
+	files := []string{folder.Database()}
+	_, err = writePage(con, folder, db, folder.Report())
+	switch {
+	case errors.Is(err, web.ErrNotBuilt):
+		con.say("%v", err)
+	case err != nil:
+		return files, &drawnError{err, folder}
+	default:
+		files = append([]string{folder.Report()}, files...)
 	}
 	return files, nil
 }

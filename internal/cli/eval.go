@@ -1,13 +1,13 @@
 package cli
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 
+	"quantcheck/internal/archive"
 	"quantcheck/internal/eval"
 	"quantcheck/internal/flow"
 	"quantcheck/internal/metric"
@@ -39,6 +39,8 @@ type evalCmd struct {
 	Engine engineFlags `embed:"" group:"Engine:"`
 	HTP    htpFlags    `embed:"" group:"Emulator (variants with @htp):"`
 
+	Wait waitFlags `embed:""`
+
 	Memory    string    `default:"2GiB" placeholder:"SIZE" help:"Bound for the tensors that are held at once (2GiB)."`
 	TryInputs bool      `help:"Score the float model under the usual input descriptions on a few pictures, and say which fits."`
 	FailUnder *float64  `placeholder:"SCORE" help:"Exit with status 3 when a variant's first score is worse than this."`
@@ -52,7 +54,7 @@ func (evalCmd) Help() string {
 	return "Scores the float model and every variant on the same pictures, alike, and shows what quantization costs in the task's own score. Scores of detections are pycocotools' twelve numbers. It writes results/<model>.json for each model as the seed tool does, results/results.csv, and the page."
 }
 
-func (c *evalCmd) spec(ctx context.Context) (result.EvalSpec, eval.Config, error) {
+func (c *evalCmd) spec() (result.EvalSpec, eval.Config, error) {
 	fail := func(err error) (result.EvalSpec, eval.Config, error) {
 		return result.EvalSpec{}, eval.Config{}, err
 	}
@@ -90,16 +92,12 @@ func (c *evalCmd) spec(ctx context.Context) (result.EvalSpec, eval.Config, error
 	if c.Limit < 0 {
 		return fail(usagef("--limit %d: a number of pictures is not negative", c.Limit))
 	}
-	model, name, err := openModel(ctx, c.Model, c.Name, c.Out)
-	if err != nil {
-		return fail(err)
-	}
 	if len(c.Variant) == 0 && !c.TryInputs {
 		c.Variant = []string{"w8a8"}
 	}
 	return result.EvalSpec{
 		Spec: result.Spec{
-			Model: model, Images: c.Images, Calib: c.Calib, Limit: c.Limit, Variants: c.Variant, Out: c.Out, Name: name, Input: input,
+			Model: c.Model, Images: c.Images, Calib: c.Calib, Limit: c.Limit, Variants: c.Variant, Out: c.Out, Name: modelName(c.Name, c.Model), Input: input,
 			Threads: c.Engine.threads(), MemoryMiB: memory, SoC: c.HTP.SocModel, HTPArch: c.HTP.HtpArch, HTPFallback: c.HTP.HtpFallback,
 		},
 		Task: config.Task, Data: c.Data, Decoder: config.Decoder, Confidence: config.Decode.Confidence, NMSIoU: config.Decode.IoU, MaxDet: config.Decode.Most, Agnostic: config.Decode.Agnostic,
@@ -108,11 +106,17 @@ func (c *evalCmd) spec(ctx context.Context) (result.EvalSpec, eval.Config, error
 }
 
 func (c *evalCmd) Run(con *console) error {
-	spec, config, err := c.spec(con.ctx)
+	spec, config, err := c.spec()
 	if err != nil {
 		return err
 	}
-	if err := checkOut(spec.Out); err != nil {
+	folder := workspace.Folder(spec.Out)
+	claimed, err := c.begin(con, folder, spec)
+	if err != nil {
+		return err
+	}
+	defer claimed.Release()
+	if spec.Model, err = openModel(con.ctx, c.Model, spec.Name, spec.Out); err != nil {
 		return err
 	}
 	r, err := c.Engine.open()
@@ -133,9 +137,9 @@ func (c *evalCmd) Run(con *console) error {
 		report.Tried(con.stdout, tried)
 		return nil
 	}
-	folder := workspace.Folder(spec.Out)
-	keep := c.Keep.keeping(folder, progress)
-	e, err := flow.Evaluate(con.ctx, c.HTP.engines(r), spec, config, maskFiles{folder, spec}, progress, keep)
+	unfinished := c.Keep.keeping(folder, progress)
+	keep := &storing{con: con, folder: folder}
+	e, err := flow.Evaluate(con.ctx, c.HTP.engines(r), spec, config, maskFiles{keep, spec}, progress, unfinished)
 	if err != nil {
 		return err
 	}
@@ -143,21 +147,48 @@ func (c *evalCmd) Run(con *console) error {
 	for i := range e.Models {
 		e.Models[i].FPS = measuredFPS(folder, e.Models[i].File)
 	}
-	files, err := storeEvaluation(con, folder, e)
-	if err == nil {
-		err = keep.Remove()
-	}
-	if err != nil {
+	var files []string
+	unstored := keep.store(func(to workspace.Folder) (err error) {
+		files, err = storeEvaluation(con, folder, to, e)
 		return err
+	})
+	if con.interrupted(unstored) {
+		return unstored
 	}
 	progress.clear()
+	removed := error(nil)
+	if safe(unstored) {
+		removed = unfinished.Remove()
+	}
 	if c.JSON {
 		err = report.JSON(con.stdout.Data(), e)
 	} else {
 		report.Evaluation(con.stdout, e)
 		listFiles(con.stdout, "results", files)
 	}
-	return errors.Join(err, c.gate(con, e))
+	if err = errors.Join(unstored, removed, err); err != nil {
+		return err
+	}
+	return c.gate(con, e)
+}
+
+// begin claims the evaluation's names and tries its workspace; --try-inputs stores nothing, but an archive's model is unpacked for it.
+func (c *evalCmd) begin(con *console, folder workspace.Folder, spec result.EvalSpec) (*workspace.Claim, error) {
+	names, err := runNames(spec.Name, spec.Variants)
+	switch {
+	case err != nil && len(spec.Variants) > 0:
+		return nil, err
+	case c.TryInputs && !archive.Is(c.Model):
+		return nil, nil
+	}
+	var files []string
+	for _, name := range names {
+		files = append(files, folder.Results(name+".json"))
+		if spec.Task == result.Segmentation || spec.Task == result.Depth {
+			files = append(files, filepath.Join(folder.Processed(name), "x.png"))
+		}
+	}
+	return con.begin(folder, c.Wait.NoWait, names, files...)
 }
 
 // gate checks the thresholds.
@@ -186,8 +217,22 @@ func (c *evalCmd) gate(con *console, e *result.Evaluation) error {
 
 // maskFiles writes the masks that models gave into processed_outputs/<model>/, as the seed has them.
 type maskFiles struct {
-	folder workspace.Folder
-	spec   result.EvalSpec
+	keep *storing
+	spec result.EvalSpec
+}
+
+// Plan implements flow.EvaluationPlanner. The sizes are those of usual results: a mask of some thousand pixels, a hundred boxes.
+func (m maskFiles) Plan(pictures, models int) error {
+	const perMask, perPicture, page = 16 << 10, 8 << 10, 4 << 20
+	all := int64(pictures) * int64(models)
+	needs := []workspace.Need{{What: "page", Bytes: page}}
+	switch m.spec.Task {
+	case result.Segmentation, result.Depth:
+		needs = append(needs, workspace.Need{What: "masks", Bytes: all * perMask})
+	case result.Detection:
+		needs = append(needs, workspace.Need{What: "boxes", Bytes: all * perPicture})
+	}
+	return m.keep.folder.Room(needs...)
 }
 
 // Mask implements eval.Sink.
@@ -201,8 +246,21 @@ func (m maskFiles) Mask(model int, picture string, png []byte) (string, error) {
 		name += "-" + specs[model-1]
 	}
 	base := strings.TrimSuffix(strings.NewReplacer("/", "_", "\\", "_").Replace(picture), filepath.Ext(picture))
-	path := filepath.Join(m.folder.Processed(name), base+".png")
-	if err := workspace.WriteFile(path, png); err != nil {
+	write := func(folder workspace.Folder) (string, error) {
+		path := filepath.Join(folder.Processed(name), base+".png")
+		return path, workspace.WriteFile(path, png)
+	}
+	folder := m.keep.folder
+	if m.keep.refuge != "" {
+		folder = m.keep.refuge
+	}
+	path, err := write(folder)
+	if err != nil && m.keep.refuge == "" { // the disk is full, say: the pictures that were scored are not lost for that
+		if folder, err = m.keep.place(err); err == nil {
+			path, err = write(folder)
+		}
+	}
+	if err != nil {
 		return "", err
 	}
 	full, err := filepath.Abs(path)

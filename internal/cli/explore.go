@@ -1,11 +1,12 @@
 package cli
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -47,6 +48,8 @@ type exploreCmd struct {
 	ORT   engineFlags `embed:"" group:"Engine:"`
 	HTP   htpFlags    `embed:"" group:"Emulator:"`
 
+	Wait waitFlags `embed:""`
+
 	Memory string `default:"2GiB" placeholder:"SIZE" help:"Bound for the tensors that are held at once (2GiB)."`
 }
 
@@ -55,7 +58,7 @@ func (exploreCmd) Help() string {
 	return "Says where a quantized model loses its score, finds the smallest change that brings it back, and says what that costs. Every third picture is held out: it takes no part in the search, and what is found is scored on it too. Status 3: the target is out of reach, or nothing could be searched."
 }
 
-func (c *exploreCmd) spec(ctx context.Context) (result.ExploreSpec, eval.Config, error) {
+func (c *exploreCmd) spec() (result.ExploreSpec, eval.Config, error) {
 	e := evalCmd{
 		Model: c.Model, Task: c.Task, Data: c.Data, Images: c.Images, Calib: c.Calib, Limit: c.Limit, Variant: []string{"w8a8"}, Out: c.Out, Name: c.Name,
 		Decoder: c.Decoder, Conf: -1, NmsIou: -1, MaxDet: -1, Input: c.Input, Engine: c.ORT, HTP: c.HTP, Memory: c.Memory,
@@ -76,7 +79,7 @@ func (c *exploreCmd) spec(ctx context.Context) (result.ExploreSpec, eval.Config,
 	if err != nil {
 		return result.ExploreSpec{}, eval.Config{}, err
 	}
-	spec, config, err := e.spec(ctx)
+	spec, config, err := e.spec()
 	c.Input.notes = e.Input.notes
 	return result.ExploreSpec{
 		EvalSpec: spec, Target: target, Seconds: c.Budget.Seconds(), Chip: c.Soc, Fixed: c.Variant != "", Apply: c.Apply,
@@ -97,11 +100,17 @@ func share(text string) (float64, error) {
 }
 
 func (c *exploreCmd) Run(con *console) error {
-	spec, config, err := c.spec(con.ctx)
+	spec, config, err := c.spec()
 	if err != nil {
 		return err
 	}
-	if err := checkOut(spec.Out); err != nil {
+	folder := workspace.Folder(spec.Out)
+	claimed, err := c.begin(con, folder, spec)
+	if err != nil {
+		return err
+	}
+	defer claimed.Release()
+	if spec.Model, err = openModel(con.ctx, c.Model, spec.Name, spec.Out); err != nil {
 		return err
 	}
 	r, err := c.ORT.open()
@@ -118,10 +127,8 @@ func (c *exploreCmd) Run(con *console) error {
 			spec.Engine, spec.Auto = variant.HTP, true
 		}
 	}
-	folder := workspace.Folder(spec.Out)
 	if c.Optimize {
-		const what = "optimized"
-		spec.Rewritten = filepath.Join(folder.ModelONNX(spec.Name, what), spec.Name+"-"+what+".onnx")
+		spec.Rewritten = filepath.Join(folder.ModelONNX(spec.Name, optimizedName), spec.Name+"-"+optimizedName+".onnx")
 		if err := file.MakeFolder(filepath.Dir(spec.Rewritten)); err != nil {
 			return err
 		}
@@ -135,13 +142,21 @@ func (c *exploreCmd) Run(con *console) error {
 	defer db.Close()
 	progress := newProgress(con.stderr)
 	defer progress.clear()
-	x, err := flow.Explore(con.ctx, engines, spec, config, db, progress)
+	keep := &storing{con: con, folder: folder}
+	trials := &ledger{keep: keep, db: db}
+	defer trials.Close()
+	x, err := flow.Explore(con.ctx, engines, spec, config, trials, progress)
 	if err != nil {
 		return &keptError{err, "what was found is kept in " + folder.Database() + ", and the same command goes on from there"}
 	}
 	x.Warnings = append(append(x.Warnings, c.Input.notes...), problems...)
-	if err := c.write(con, folder, db, x); err != nil {
-		return err
+	files := x.Files
+	unstored := keep.store(func(to workspace.Folder) error {
+		x.Files = slices.Clone(files) // of a workspace that failed nothing is listed
+		return c.write(con, to, x)
+	})
+	if con.interrupted(unstored) {
+		return unstored
 	}
 	progress.clear()
 	if c.JSON {
@@ -149,12 +164,38 @@ func (c *exploreCmd) Run(con *console) error {
 	} else {
 		report.Explored(con.stdout, x.Explored)
 	}
-	if err == nil && !x.Reached {
+	if err = errors.Join(unstored, err); err == nil && !x.Reached {
 		con.say("%s: %s", x.Verdict, strings.Join(x.Limits, "; "))
 		return errNo
 	}
 	return err
 }
+
+// begin claims the exploration's names and tries its workspace.
+func (c *exploreCmd) begin(con *console, folder workspace.Folder, spec result.ExploreSpec) (*workspace.Claim, error) {
+	names := []string{spec.Name, spec.Name + "-" + exploredName, spec.Name + "-" + optimizedName}
+	var files []string
+	if c.Apply {
+		files = append(files, filepath.Join(folder.ModelONNX(names[1], ""), "x.onnx"), filepath.Join(folder.ModelDLC(names[1]), "x.dlc"))
+	}
+	if c.Optimize {
+		files = append(files, filepath.Join(folder.ModelONNX(names[2], ""), "x.onnx"))
+	}
+	needs := []workspace.Need{{What: "page and database", Bytes: 4 << 20}}
+	if info, err := os.Stat(c.Model); err == nil && (c.Apply || c.Optimize) {
+		needs = append(needs, workspace.Need{What: "models", Bytes: 2 * info.Size()}) // QDQ with a DLC, and the rewritten one
+	}
+	if err := folder.Room(needs...); err != nil {
+		return nil, notComputed(err)
+	}
+	return con.begin(folder, c.Wait.NoWait, names, files...)
+}
+
+// Endings of the names of what an exploration writes.
+const (
+	exploredName  = "explored"
+	optimizedName = "optimized"
+)
 
 // measuredCycles are the cycles of a benchmark of the recipe in the workspace, models_dlc/<model>-<recipe>/ or models_dlc/<model>/;
 // 0 if there is none.
@@ -175,7 +216,12 @@ func measuredCycles(folder workspace.Folder, spec result.ExploreSpec) (cycles fl
 }
 
 // write stores the exploration, and writes what was asked for and the page.
-func (c *exploreCmd) write(con *console, folder workspace.Folder, db *workspace.Store, x *flow.Exploration) error {
+func (c *exploreCmd) write(con *console, folder workspace.Folder, x *flow.Exploration) error {
+	db, err := workspace.OpenStore(con.ctx, folder)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
 	if fix := x.Fix(); fix != nil {
 		if err := c.apply(folder, x, fix); err != nil {
 			return err
@@ -190,7 +236,7 @@ func (c *exploreCmd) write(con *console, folder workspace.Folder, db *workspace.
 	case errors.Is(err, web.ErrNotBuilt):
 		x.Warnings = append(x.Warnings, err.Error())
 	case err != nil:
-		return err
+		return &drawnError{err, folder}
 	default:
 		x.Files = append([]string{folder.Report()}, x.Files...)
 	}
@@ -200,7 +246,7 @@ func (c *exploreCmd) write(con *console, folder workspace.Folder, db *workspace.
 
 // apply writes the recommended model in every form, and says how each is used.
 func (c *exploreCmd) apply(folder workspace.Folder, x *flow.Exploration, fix *flow.Fix) error {
-	const what = "explored"
+	const what = exploredName
 	dir := folder.ModelONNX(x.Name, what)
 	path := func(ending string) string { return filepath.Join(dir, x.Name+"-"+what+ending) }
 	var b file.Batch

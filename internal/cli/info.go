@@ -26,6 +26,8 @@ type infoCmd struct {
 	Write  string `placeholder:"DIR" help:"Write the seed tool's files of a DLC into a workspace, models_dlc/<name>/{info.json,graph_config.json,dlc-info-graph.txt}, and note the model in its database for quantcheck layers."`
 	Name   string `help:"Name of the model in the workspace (the file's name)."`
 
+	Wait waitFlags `embed:""`
+
 	InputShape []string    `sep:"none" placeholder:"[NAME=]1,3,H,W" help:"Shape for an ONNX input with dynamic dimensions; repeatable."`
 	Engine     engineFlags `embed:"" group:"Engine (ONNX only):"`
 }
@@ -52,7 +54,7 @@ func (c *infoCmd) Run(con *console) error {
 	if err != nil || c.Write == "" {
 		return err
 	}
-	written, err := c.store(con, v)
+	written, err := c.claimed(con, v)
 	if !c.JSON {
 		for _, path := range written {
 			fmt.Fprintf(con.stdout, "%-14s %s\n", "written", report.Printable(path))
@@ -61,11 +63,23 @@ func (c *infoCmd) Run(con *console) error {
 	return err
 }
 
-// store puts the view into the workspace's database, behind the files of a DLC.
-func (c *infoCmd) store(con *console, v *inspect.View) (written []string, err error) {
-	if err := checkOut(c.Write); err != nil {
+// claimed stores the view under its name.
+func (c *infoCmd) claimed(con *console, v *inspect.View) (written []string, err error) {
+	folder, name := workspace.Folder(c.Write), workspace.ModelName(c.Name, c.Model)
+	claimed, err := con.begin(folder, c.Wait.NoWait, []string{name}, filepath.Join(folder.ModelDLC(name), "info.json"))
+	if err != nil {
 		return nil, err
 	}
+	defer claimed.Release()
+	err = con.results(folder, func() error {
+		written, err = c.store(con, v)
+		return err
+	})
+	return written, err
+}
+
+// store puts the view into the workspace's database, behind the files of a DLC.
+func (c *infoCmd) store(con *console, v *inspect.View) (written []string, err error) {
 	folder := workspace.Folder(c.Write)
 	name := workspace.ModelName(c.Name, c.Model)
 	if flow.IsContainer(c.Model) {

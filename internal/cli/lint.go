@@ -57,6 +57,11 @@ func (c *lintCmd) Run(con *console) error {
 	case c.Fix && (c.Output == "" || !strings.EqualFold(filepath.Ext(c.Output), ".onnx")):
 		return usagef("--fix writes the mended model: give -o OUT.onnx")
 	}
+	if c.Fix {
+		if err := tryFiles(c.Output); err != nil {
+			return err
+		}
+	}
 	findings, notes, err := c.look(con, c.Subject)
 	if err != nil {
 		return err

@@ -68,6 +68,9 @@ func (c *optimizeCmd) Run(con *console) error {
 	case !slices.Contains([]string{"", "rgb", "bgr"}, c.Input.InputColor):
 		return usagef("--input-color %q: rgb or bgr", c.Input.InputColor)
 	}
+	if err := tryFiles(c.Output); err != nil {
+		return err
+	}
 	// Here the flag says what the model shall take; what it takes now stands in its YAML file.
 	wanted := c.Input.InputColor
 	c.Input.InputColor = ""

@@ -56,6 +56,9 @@ func (c *quantizeCmd) Run(con *console) error {
 	case c.Dlc != "" && !strings.EqualFold(filepath.Ext(c.Dlc), ".dlc"):
 		return usagef("--dlc %s: a DLC ends in .dlc", c.Dlc)
 	}
+	if err := tryFiles(c.Output, c.Encodings, c.Dlc); err != nil {
+		return err
+	}
 	r, err := c.Engine.open()
 	if err != nil {
 		return err

@@ -71,6 +71,9 @@ func (c *rawCmd) Run(con *console) error {
 	if err := checkOut(c.Output); err != nil {
 		return err
 	}
+	if err := tryFiles(filepath.Join(c.Output, "inputs_raw.txt")); err != nil {
+		return err
+	}
 	progress := newProgress(con.stderr)
 	defer progress.clear()
 	prefix := c.Prefix

@@ -13,6 +13,7 @@ import (
 
 type reportCmd struct {
 	Workspace string `arg:"" default:"." help:"The folder that checks have written to (the working folder)."`
+	Import    string `placeholder:"DIR" help:"Bring in the results that a run has kept in DIR because the workspace could not be written."`
 	Output    string `short:"o" placeholder:"FILE" help:"Where the page goes (results/report.html in the workspace)."`
 }
 
@@ -23,16 +24,28 @@ func (reportCmd) Help() string {
 
 func (c *reportCmd) Run(con *console) error {
 	folder := workspace.Folder(c.Workspace)
+	if c.Import != "" {
+		if err := importResults(con, folder, workspace.Folder(c.Import)); err != nil {
+			return err
+		}
+	}
 	db, _, err := openRuns(con, folder)
 	if err != nil {
 		return err
 	}
 	defer db.Close()
 	path := c.Output
+	var content web.Content
+	draw := func() (err error) {
+		content, err = writePage(con, folder, db, path)
+		return err
+	}
 	if path == "" {
 		path = folder.Report()
+		err = con.results(folder, draw)
+	} else if err = tryFiles(path); err == nil {
+		err = draw()
 	}
-	content, err := writePage(con, folder, db, path)
 	if err != nil {
 		return err
 	}
@@ -110,13 +123,7 @@ func besideRuns(con *console, folder workspace.Folder, db *workspace.Store) (web
 	if c.Evaluations, damaged[0], err = db.Evaluations(con.ctx); err != nil {
 		return c, err
 	}
-	for _, e := range c.Evaluations { // what was measured since
-		for i := range e.Models {
-			if fps := measuredFPS(folder, e.Models[i].File); fps.OK {
-				e.Models[i].FPS = fps
-			}
-		}
-	}
+	setFPS(folder, c.Evaluations)
 	c.Cycles, c.Problems = folder.Cycles()
 	if c.Estimates, damaged[1], err = db.Estimates(con.ctx); err != nil && con.ctx.Err() == nil {
 		c.Estimates, c.Problems = nil, append(c.Problems, err.Error())

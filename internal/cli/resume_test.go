@@ -100,7 +100,7 @@ func digest(t *testing.T, run *result.Run) string {
 func interrupted(t *testing.T, args []string, stops []stop) (run *result.Run, said []string, keep *flow.Keeping) {
 	t.Helper()
 	p := parsed(t, append([]string{"check"}, args...)...)
-	spec, err := p.Check.spec(t.Context())
+	spec, err := p.Check.spec()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -269,7 +269,7 @@ func TestAStateOfAnotherRequestIsNotUsed(t *testing.T) {
 	begin := func(t *testing.T) (state string) {
 		t.Helper()
 		p := parsed(t, append([]string{"check"}, args...)...)
-		spec, err := p.Check.spec(t.Context())
+		spec, err := p.Check.spec()
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -41,18 +41,19 @@ func (c *statsCmd) Run(con *console) error {
 		}
 		return usagef("the workspace %s has no evaluation yet; make one with quantcheck eval", c.Workspace)
 	}
-	for _, e := range list { // what was measured since
-		for i := range e.Models {
-			if fps := measuredFPS(folder, e.Models[i].File); fps.OK {
-				e.Models[i].FPS = fps
-			}
+	var files, problems []string
+	var content web.Content
+	err = con.results(folder, func() (err error) {
+		if list, _, err = db.Evaluations(con.ctx); err != nil { // with those that were stored while this waited
+			return err
 		}
-	}
-	files, problems, err := writeStatistics(folder, list)
-	if err != nil {
+		setFPS(folder, list)
+		if files, problems, err = writeStatistics(folder, list); err != nil {
+			return err
+		}
+		content, err = writePage(con, folder, db, folder.Report())
 		return err
-	}
-	content, err := writePage(con, folder, db, folder.Report())
+	})
 	if err != nil && !errors.Is(err, web.ErrNotBuilt) {
 		return err
 	}
@@ -68,6 +69,17 @@ func (c *statsCmd) Run(con *console) error {
 	report.Statistics(con.stdout, list)
 	listFiles(con.stdout, "results", files)
 	return nil
+}
+
+// setFPS sets what was measured since.
+func setFPS(folder workspace.Folder, list []*result.Evaluation) {
+	for _, e := range list {
+		for i := range e.Models {
+			if fps := measuredFPS(folder, e.Models[i].File); fps.OK {
+				e.Models[i].FPS = fps
+			}
+		}
+	}
 }
 
 // writeStatistics writes the seed's tables of a workspace: of the task that was evaluated last.
@@ -90,8 +102,9 @@ func writeStatistics(folder workspace.Folder, list []*result.Evaluation) (files,
 	return files, problems, nil
 }
 
-// storeEvaluation writes an evaluation's files and gives their paths, the page first.
-func storeEvaluation(con *console, folder workspace.Folder, e *result.Evaluation) ([]string, error) {
+// storeEvaluation writes an evaluation's files into a workspace and gives their paths, the page first. What is known of its models on a device stands
+// in their own workspace.
+func storeEvaluation(con *console, own, folder workspace.Folder, e *result.Evaluation) ([]string, error) {
 	db, err := workspace.OpenStore(con.ctx, folder)
 	if err != nil {
 		return nil, err
@@ -104,7 +117,7 @@ func storeEvaluation(con *console, folder workspace.Folder, e *result.Evaluation
 		if e.Task == result.Segmentation || e.Task == result.Depth {
 			masks = filepath.Join("processed_outputs", m.File)
 		}
-		data, err := report.SeedResults(e, m, seedInfo(folder, m.File), masks)
+		data, err := report.SeedResults(e, m, seedInfo(own, m.File), masks)
 		if err != nil {
 			return nil, err
 		}
@@ -119,11 +132,11 @@ func storeEvaluation(con *console, folder workspace.Folder, e *result.Evaluation
 	}
 	list, _, err := db.Evaluations(con.ctx) // the page names those that are damaged
 	if err != nil {
-		return nil, err
+		return files, &drawnError{err, folder}
 	}
 	tables, problems, err := writeStatistics(folder, list)
 	if err != nil {
-		return nil, err
+		return files, &drawnError{err, folder}
 	}
 	e.Warnings = append(e.Warnings, problems...)
 	files = append(append([]string{folder.Database()}, tables...), files...)
@@ -132,7 +145,7 @@ func storeEvaluation(con *console, folder workspace.Folder, e *result.Evaluation
 	case errors.Is(err, web.ErrNotBuilt):
 		e.Warnings = append(e.Warnings, err.Error())
 	case err != nil:
-		return nil, err
+		return files, &drawnError{err, folder}
 	default:
 		files = append([]string{folder.Report()}, files...)
 	}

@@ -68,6 +68,15 @@ func (b *Batch) WriteIn(stage, path string, write func(*os.File) error) error {
 // WriteBytes adds a file whose content is there.
 func (b *Batch) WriteBytes(path string, data []byte) error { return b.Write(path, Bytes(data)) }
 
+// Redirect gives files that were written with WriteIn other places, at which nothing lies: to gives each one's from the path that was
+// asked for.
+func (b *Batch) Redirect(to func(path string) string) {
+	for _, d := range b.drafts {
+		d.asked = to(d.asked)
+		d.path, d.replaced = d.asked, nil
+	}
+}
+
 // Commit puts all files into their places, as the function Commit does, and leaves the batch empty.
 func (b *Batch) Commit() error {
 	drafts := b.drafts

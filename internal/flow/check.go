@@ -131,6 +131,9 @@ func Check(ctx context.Context, engines Engines, spec result.Spec, progress Prog
 
 	b := &build{r: r, emulator: emulator, ref: ref, spec: spec, variants: variants, device: engines.Device, compared: compared, loader: loader, samples: len(compared.Sources), progress: progress, run: run}
 	defer b.close()
+	if err := b.plan(out); err != nil {
+		return nil, err
+	}
 	if keep != nil && !spec.Bare && engines.Device == nil {
 		key, err := b.identify(run.Command, identifying(spec), nil, nil, compared, calibrating)
 		if err != nil {

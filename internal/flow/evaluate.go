@@ -68,6 +68,11 @@ func Evaluate(ctx context.Context, engines Engines, spec result.EvalSpec, config
 	case needsCalibration(variants):
 		b.run.Warnings = append(b.run.Warnings, "the pictures that are scored are also those that calibrate; give others with --calib for numbers that hold on unseen pictures")
 	}
+	if planner, ok := sink.(EvaluationPlanner); ok {
+		if err := planner.Plan(len(set.images), 1+len(variants)); err != nil {
+			return nil, err
+		}
+	}
 	if keep != nil {
 		id := spec
 		id.Spec = identifying(spec.Spec)
@@ -113,6 +118,11 @@ func (e *evaluation) all(ctx context.Context, calibrating *dataset.Set) error {
 		return err
 	}
 	return e.run(ctx)
+}
+
+// EvaluationPlanner is a sink that wants to know what it will have to store before the work begins. An error ends the evaluation.
+type EvaluationPlanner interface {
+	Plan(pictures, models int) error
 }
 
 // truthSet is a data set of any task.

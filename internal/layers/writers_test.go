@@ -28,6 +28,7 @@ var mayWrite = map[string]string{
 	"device/ssh/hostkey.go": "appends a line to ~/.ssh/known_hosts, which other programs write too, and syncs it",
 	"lock/lock.go":          "the file of a lock holds nothing that is needed when its holder has ended",
 	"board/results.go":      "makes anew the folders of this process's own in which results arrive; file.ReplaceFolder puts them into place",
+	"workspace/refuge.go":   "makes a folder beside temporary ones that stays until the user has brought in what it holds",
 }
 
 func TestFilesAreWrittenInOnePlace(t *testing.T) {

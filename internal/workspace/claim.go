@@ -8,7 +8,9 @@ import (
 	"path/filepath"
 	"slices"
 
+	"quantcheck/internal/file"
 	"quantcheck/internal/lock"
+	"quantcheck/internal/variant"
 )
 
 // Claim is the right to write under some names into a workspace; no other process has it meanwhile.
@@ -31,7 +33,7 @@ type Claimant struct {
 func (f Folder) locks() string { return filepath.Join(string(f), ".quantcheck-locks") }
 
 func (f Folder) lockOf(name string) string {
-	return filepath.Join(f.locks(), "name-"+fileName(name)+".lock")
+	return filepath.Join(f.locks(), "name-"+fileName(variant.Clean(name))+".lock")
 }
 
 // Claim takes the names, waiting for those who hold them, and makes the workspace's folder if it is not there. A run claims every name under which it
@@ -53,6 +55,9 @@ func (f Folder) ClaimResults(ctx context.Context, who Claimant) (*Claim, error) 
 
 func (f Folder) claim(ctx context.Context, who Claimant, paths []string) (*Claim, error) {
 	c := &Claim{folder: f, made: missing(string(f))}
+	if err := file.MakeFolder(string(f)); err != nil { // a power cut does not lose it with what will be in it
+		return nil, err
+	}
 	slices.Sort(paths) // the same order in every process, so that two never wait for each other
 	for _, path := range slices.Compact(paths) {
 		l, err := lock.Take(ctx, path, who.Command, who.Waiting)

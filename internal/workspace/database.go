@@ -56,9 +56,13 @@ func OpenExisting(ctx context.Context, f Folder) (*Store, error) {
 // with the context.
 const patience = 10 * time.Minute
 
+// address is a database's path as SQLite takes it, whatever characters it has.
+func address(path string) string {
+	return (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath()}).String()
+}
+
 func open(ctx context.Context, path string) (*Store, error) {
-	dsn := (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath()}).String() +
-		"?_pragma=busy_timeout(" + strconv.FormatInt(patience.Milliseconds(), 10) + ")&_pragma=foreign_keys(1)&_txlock=immediate&_pragma=synchronous(EXTRA)"
+	dsn := address(path) + "?_pragma=busy_timeout(" + strconv.FormatInt(patience.Milliseconds(), 10) + ")&_pragma=foreign_keys(1)&_txlock=immediate&_pragma=synchronous(EXTRA)"
 	db, err := sql.Open("sqlite", dsn)
 	if err != nil {
 		return nil, err
@@ -115,7 +119,7 @@ func upToDate(row *sql.Row, version *int) (bool, error) {
 	return *version == schemaVersion, nil
 }
 
-// Add stores a run, whole or not at all, and gives it its number.
+// Add stores a run and the estimates of its variants, whole or not at all, and gives them their numbers.
 func (s *Store) Add(ctx context.Context, run *result.Run) error {
 	if err := s.add(ctx, run); err != nil {
 		return fmt.Errorf("store the run in %s: %w", s.path, err)
@@ -148,6 +152,14 @@ func (s *Store) add(ctx context.Context, run *result.Run) error {
 	for i := range run.Variants {
 		w.variant(id, i, &run.Variants[i], run.Layers)
 	}
+	estimates := map[*result.Estimated]int64{}
+	for _, v := range run.Variants {
+		if v.Estimated != nil {
+			if estimates[v.Estimated], err = w.estimate(v.Estimated); err != nil {
+				return err
+			}
+		}
+	}
 	w.flush()
 	if w.err != nil {
 		return w.err
@@ -156,6 +168,9 @@ func (s *Store) add(ctx context.Context, run *result.Run) error {
 		return err
 	}
 	run.ID = id
+	for e, number := range estimates {
+		e.ID = number
+	}
 	return nil
 }
 

@@ -14,25 +14,46 @@ import (
 // mostTimeline bounds a timeline that is read.
 const mostTimeline = 256 << 20
 
-// AddEstimate stores an estimate with its timeline and gives it its number.
-func (s *Store) AddEstimate(ctx context.Context, e *result.Estimated) error {
-	if err := s.addEstimate(ctx, e); err != nil {
+// AddEstimate stores estimates with their timelines, all or none, and gives them their numbers.
+func (s *Store) AddEstimate(ctx context.Context, list ...*result.Estimated) error {
+	if err := s.addEstimates(ctx, list); err != nil {
 		return fmt.Errorf("store the estimate in %s: %w", s.path, err)
 	}
 	return nil
 }
 
-func (s *Store) addEstimate(ctx context.Context, e *result.Estimated) error {
-	timeline, err := pack(e)
-	if err != nil {
-		return err
-	}
+func (s *Store) addEstimates(ctx context.Context, list []*result.Estimated) error {
 	tx, err := s.db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer tx.Rollback() //nolint:errcheck // it only fails after a commit
 	w := &writer{ctx: ctx, tx: tx, tables: map[string]*rows{}}
+	ids := make([]int64, len(list))
+	for i, e := range list {
+		if ids[i], err = w.estimate(e); err != nil {
+			return err
+		}
+	}
+	w.flush()
+	if w.err != nil {
+		return w.err
+	}
+	if err := tx.Commit(); err != nil {
+		return err
+	}
+	for i, e := range list {
+		e.ID = ids[i]
+	}
+	return nil
+}
+
+// estimate inserts an estimate and gives its number.
+func (w *writer) estimate(e *result.Estimated) (int64, error) {
+	timeline, err := pack(e)
+	if err != nil {
+		return 0, err
+	}
 	rest := *e // the layers have rows of their own
 	figures := *e.Estimate
 	figures.Layers, rest.Estimate = []cost.Layer{}, &figures
@@ -43,15 +64,7 @@ func (s *Store) addEstimate(ctx context.Context, e *result.Estimated) error {
 		w.insert("estimate_layers", "estimate, number, kind, node, raw, name, op, added, events, cycles, share, hmx, hvx, dma, scalar, dram_bytes",
 			id, i, string(l.Kind), l.Node, l.Raw, l.Name, l.Op, l.Added, l.Events, l.Cycles, l.Share, l.HMX, l.HVX, l.DMA, l.Scalar, l.DRAMBytes)
 	}
-	w.flush()
-	if w.err != nil {
-		return w.err
-	}
-	if err := tx.Commit(); err != nil {
-		return err
-	}
-	e.ID = id
-	return nil
+	return id, w.err
 }
 
 // pack is the timeline as Chrome's JSON, compressed; nil if there is none.

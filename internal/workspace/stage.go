@@ -31,6 +31,8 @@ type Stage struct {
 	drafts  file.Batch // files that go to places of their own
 	tensors []*outputs // folders that go to their places as a whole
 	shown   []string   // paths, in the order in which they were staged
+	single  []string   // those of them that are files
+	lost    []string   // paths whose content is gone, because they could not be put into their places
 }
 
 // outputs are the saved tensors of one model.
@@ -61,7 +63,7 @@ func (s *Stage) write(path string, data []byte) error {
 	if err := s.open(); err != nil {
 		return err
 	}
-	s.shown = append(s.shown, path)
+	s.shown, s.single = append(s.shown, path), append(s.single, path)
 	return s.drafts.WriteIn(s.dir, path, file.Bytes(data))
 }
 
@@ -158,6 +160,7 @@ func (s *Stage) Commit() ([]string, error) {
 		}
 	}
 	if err := s.drafts.Commit(); err != nil {
+		s.lost = s.single
 		return nil, err
 	}
 	s.Discard()
