@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
-
-	"quantcheck/internal/scratch"
 )
 
 // unpanicked calls a command and makes an error of a panic on its goroutine: a fault of the program, whose stack is kept in a file
@@ -23,7 +21,7 @@ func unpanicked(run func() error) (err error) {
 // internalError is the sentence for a panic.
 func internalError(p any, stack []byte) error {
 	kept := "the stack could not be kept"
-	if f, err := scratch.File(os.TempDir(), "panic", 0o600); err == nil {
+	if f, err := os.CreateTemp("", "quantcheck-stack-*.txt"); err == nil {
 		_, err = fmt.Fprintf(f, "%v\n\n%s", p, stack)
 		if err = errors.Join(err, f.Close()); err == nil {
 			kept = "the stack is in " + f.Name()

@@ -5,7 +5,7 @@
 //  2. Build puts the data into it, compressed: runs as columns over the layers, evaluations with their pictures,
 //     estimates as columns over layers and events.
 //
-// The page makes no request; its policy forbids them. Names from models stand in the data only, never in the markup.
+// The page makes no request; its policy forbids them, and any script but its own. Names from models stand in the data only, never in the markup.
 package web
 
 import (
@@ -71,7 +71,8 @@ func Build(c Content) ([]byte, error) {
 		return nil, fmt.Errorf("page: %w", err)
 	}
 	text := []byte(base64.StdEncoding.EncodeToString(packed.Bytes()))
-	if bytes.Count(template, []byte(placeholder)) != 1 {
+	template, ok := closePolicy(template)
+	if !ok || bytes.Count(template, []byte(placeholder)) != 1 {
 		return nil, ErrNotBuilt
 	}
 	return bytes.Replace(template, []byte(placeholder), text, 1), nil
