@@ -1,10 +1,13 @@
 package cli
 
 import (
-	"errors"
+	"crypto/rand"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime/debug"
+
+	"quantcheck/internal/file"
 )
 
 // unpanicked calls a command and makes an error of a panic on its goroutine: a fault of the program, whose stack is kept in a file
@@ -21,11 +24,9 @@ func unpanicked(run func() error) (err error) {
 // internalError is the sentence for a panic.
 func internalError(p any, stack []byte) error {
 	kept := "the stack could not be kept"
-	if f, err := os.CreateTemp("", "quantcheck-stack-*.txt"); err == nil {
-		_, err = fmt.Fprintf(f, "%v\n\n%s", p, stack)
-		if err = errors.Join(err, f.Close()); err == nil {
-			kept = "the stack is in " + f.Name()
-		}
+	path := filepath.Join(os.TempDir(), "quantcheck-stack-"+rand.Text()+".txt")
+	if err := file.Write(path, func(f *os.File) error { _, err := fmt.Fprintf(f, "%v\n\n%s", p, stack); return err }); err == nil {
+		kept = "the stack is in " + path
 	}
 	return fmt.Errorf("internal error: %v; %s, please report it with the command", p, kept)
 }
