@@ -55,6 +55,13 @@ func (c *layersCmd) Run(con *console) error {
 	if c.Limit < 1 {
 		return usagef("--limit %d", c.Limit)
 	}
+	var threads []int
+	for _, r := range runs {
+		threads = append(threads, r.Spec.Threads)
+	}
+	if text := result.OtherThreads(threads); text != "" {
+		con.say("%s", text)
+	}
 	a := inspect.Compare(runs, models)
 	if c.Layer != "" {
 		for i := range a.Layers {

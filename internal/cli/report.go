@@ -98,6 +98,16 @@ func writePage(con *console, folder workspace.Folder, db *workspace.Store, path 
 		return web.Content{}, err
 	}
 	content.Runs, content.Problems = runs, append(problems, content.Problems...)
+	var threads []int
+	for _, r := range runs {
+		threads = append(threads, r.Spec.Threads)
+	}
+	for _, e := range content.Evaluations {
+		threads = append(threads, e.Spec.Threads)
+	}
+	if text := result.OtherThreads(threads); text != "" {
+		content.Problems = append(content.Problems, text)
+	}
 	page, err := web.Build(content)
 	if err != nil {
 		return content, err

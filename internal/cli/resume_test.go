@@ -150,7 +150,7 @@ func TestAnInterruptedCheckGoesOnToTheSameBits(t *testing.T) {
 		return []string{fixture.Path(t, "qnn", "zoo.onnx"), "--images", fixture.Path(t, "coco", "val"), "--limit", "5", "--mean", "127", "--scale", "64"}
 	}
 	for name, c := range map[string]struct {
-		args  func(t *testing.T) []string
+		args   func(t *testing.T) []string
 		steps  int // samples
 		sets   int // phases: 2 if the calibration can be interrupted
 		rounds int

@@ -62,6 +62,7 @@ func Evaluation(w io.Writer, e *result.Evaluation) {
 	line("model", "%s (opset %d), %s", e.Model.Path, e.Model.Opset, e.Spec.Input)
 	line("data", "%s: %s", e.Spec.Data, e.Data)
 	line("read as", "%s", e.Reading)
+	line("engine", "ONNX Runtime %s, %d threads (another number moves the last digits); %s", e.ONNXRuntime, e.Spec.Threads, e.Machine.CPU)
 	line("time", "%.1f s, %.1f s of it inference", e.Seconds, e.Inference)
 	for _, p := range e.Problems {
 		line("problem", "%s", p)

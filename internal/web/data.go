@@ -164,7 +164,7 @@ func fillRuns(p *Page, c Content) {
 func describe(r *result.Run) run {
 	d := run{
 		ID: r.ID, Name: r.Name, Started: r.Started.Format(minute), Seconds: r.Seconds, Model: r.Model.Path, Opset: r.Model.Opset,
-		Input: r.Spec.Input.String(), Engine: fmt.Sprintf("ONNX Runtime %s, %s", r.ONNXRuntime, r.Machine.CPU), Diverge: r.Spec.DivergeUnder,
+		Input: r.Spec.Input.String(), Engine: fmt.Sprintf("ONNX Runtime %s, %d threads, %s", r.ONNXRuntime, r.Spec.Threads, r.Machine.CPU), Diverge: r.Spec.DivergeUnder,
 		Samples: []sample{}, Calibration: "none needed", LocalSamples: r.Spec.LocalSamples, Warnings: append([]string{}, r.Warnings...),
 		Layers: layers{Outputs: []int{}}, Variants: []variant{},
 	}

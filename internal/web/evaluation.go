@@ -94,7 +94,7 @@ func describeEvaluation(e *result.Evaluation, c Content, a *album) evaluation {
 	folder := cmp.Or(c.Folder, e.Spec.Out)
 	d := evaluation{
 		ID: e.ID, Name: e.Name, Started: e.Started.UTC().Format(minute), Seconds: e.Seconds, Inference: e.Inference,
-		Task: e.Task, Data: e.Data, Reading: e.Reading, Model: e.Model.Path, Engine: "ONNX Runtime " + e.ONNXRuntime + ", " + e.Machine.CPU,
+		Task: e.Task, Data: e.Data, Reading: e.Reading, Model: e.Model.Path, Engine: fmt.Sprintf("ONNX Runtime %s, %d threads, %s", e.ONNXRuntime, e.Spec.Threads, e.Machine.CPU),
 		Story: story(e), Notes: list(slices.Concat(e.Problems, e.Warnings)),
 		Columns: append([]result.Column{}, e.Columns...), Classes: append([]string{}, e.Classes...), Models: []scoredModel{}, Of: len(e.Pictures),
 	}
