@@ -59,6 +59,7 @@ bench: build bench/.venv/done bench/.venv/aimet/done
 	go run ./bench
 	go run ./bench/estimates
 	go run ./bench/device
+	go run ./bench/durability
 	go test ./internal/cli -run '^$$' -bench Overhead -benchtime 5x
 	go run ./bench/sensitivity
 

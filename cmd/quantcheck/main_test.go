@@ -22,7 +22,6 @@ import (
 	"quantcheck/internal/fixture"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/onnx/onnxpb"
-	"quantcheck/internal/onnxruntime"
 	"quantcheck/internal/tensor"
 )
 
@@ -42,10 +41,7 @@ type scene struct{ out, tmp, model, images, library string }
 func newScene(t *testing.T) scene {
 	t.Helper()
 	fixture.Runtime(t)
-	library, err := onnxruntime.Find("")
-	if err != nil {
-		t.Fatal(err)
-	}
+	library := fixture.Library(t)
 	s := scene{t.TempDir(), t.TempDir(), filepath.Join(t.TempDir(), "m.onnx"), t.TempDir(), library}
 	p := &onnxpb.ModelProto{
 		IrVersion: proto.Int64(8), OpsetImport: []*onnxpb.OperatorSetIdProto{{Version: proto.Int64(13)}},

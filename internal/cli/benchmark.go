@@ -160,6 +160,20 @@ func (c *benchmarkCmd) models() ([]benchModel, error) {
 	return list, nil
 }
 
+func (c *benchmarkCmd) places() places {
+	p := places{
+		model: place{"--onnx", c.ONNX}, samples: []place{{"--image", c.Image}, {"--images", c.Images}, {"--data", c.Data}, {"--calib", c.Calib}},
+		reads:   append(variantFiles(c.Variant), place{"--dlc", c.DLC}, place{"--file", c.File}, place{"--model-config", c.Input.ModelConfig}),
+		folders: []place{{"--out", c.Out}},
+	}
+	if c.DLC != "" {
+		name := workspace.ModelName(c.Name, c.DLC)
+		folder := workspace.Folder(c.Out)
+		p.replaces = append(p.replaces, place{"--out", folder.RawInputs(name)}, place{"--out", folder.RawOutputs(name)})
+	}
+	return p
+}
+
 func (c *benchmarkCmd) Run(con *console) error {
 	models, err := c.models()
 	if err != nil {

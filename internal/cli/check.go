@@ -285,6 +285,38 @@ func boundGarbage(memoryMiB int) (undo func()) {
 	}
 }
 
+func (c *checkCmd) places() places {
+	p := places{
+		model: place{"MODEL", c.Model}, samples: []place{{"--images", c.Images}, {"--calib", c.Calib}}, reads: append(variantFiles(c.Variant), place{"--model-config", c.Input.ModelConfig}),
+		folders: []place{{"--out", c.Out}},
+	}
+	names, err := variantNames(c.variants())
+	if err != nil {
+		return p // the command will tell
+	}
+	stage := workspace.NewStage(workspace.Folder(c.Out), result.Spec{Name: workspace.ModelName(c.Name, c.Model), Variants: c.variants(), Encodings: c.Encodings})
+	for _, v := range append([]string{""}, names...) {
+		if c.SaveTensors {
+			p.replaces = append(p.replaces, place{"--save-tensors", stage.Outputs(v)})
+		}
+		if v != "" && c.SaveModel {
+			p.files = append(p.files, place{"--save-model", stage.ModelFile(v)})
+		}
+		if v != "" && c.Encodings != "" {
+			p.files = append(p.files, place{"--encodings", stage.EncodingsFile(v)})
+		}
+	}
+	return p
+}
+
+// variants are those that were asked for, or the one that is compared when none was.
+func (c *checkCmd) variants() []string {
+	if len(c.Variant) == 0 {
+		return []string{"w8a8"}
+	}
+	return c.Variant
+}
+
 func (c *checkCmd) Run(con *console) error {
 	spec, err := c.spec()
 	if err != nil {

@@ -106,7 +106,14 @@ func (c *console) run(args []string) int {
 		fmt.Fprintf(c.stderr, "Try: quantcheck %s--help\n", commandOf(args))
 		return exitUsage
 	}
-	return c.status(unpanicked(func() error { return k.Run(c) }))
+	return c.status(unpanicked(func() error {
+		if command, ok := k.Selected().Target.Addr().Interface().(placed); ok {
+			if err := command.places().check(); err != nil {
+				return err
+			}
+		}
+		return k.Run(c)
+	}))
 }
 
 func commandOf(args []string) string {

@@ -48,6 +48,14 @@ func (estimateCmd) Help() string {
 	return "Asks the cost model in Qualcomm's HTP compiler how long the DSP takes for a model, and where the time goes, layer by layer. No board is needed and nothing is run: an estimate compares forms of one model well; how far it is from published times stands in docs/estimate.md."
 }
 
+func (c *estimateCmd) places() places {
+	return places{
+		model: place{"MODEL", c.Model}, samples: []place{{"--images", c.Images}},
+		reads: append(variantFiles(c.Variant), place{"MODEL", c.Model}, place{"--against", c.Against}, place{"--model-config", c.Input.ModelConfig}),
+		files: []place{{"--trace", c.Trace}}, folders: []place{{"--out", c.Out}},
+	}
+}
+
 func (c *estimateCmd) Run(con *console) error {
 	if _, err := cost.Find(c.Soc); err != nil {
 		return usageError{err}

@@ -105,6 +105,14 @@ func (c *evalCmd) spec() (result.EvalSpec, eval.Config, error) {
 	}, config, nil
 }
 
+func (c *evalCmd) places() places {
+	return places{
+		model: place{"MODEL", c.Model}, samples: []place{{"--data", c.Data}, {"--images", c.Images}, {"--calib", c.Calib}},
+		reads:   append(variantFiles(c.Variant), place{"--model-config", c.Input.ModelConfig}),
+		folders: []place{{"--out", c.Out}},
+	}
+}
+
 func (c *evalCmd) Run(con *console) error {
 	spec, config, err := c.spec()
 	if err != nil {

@@ -99,6 +99,27 @@ func share(text string) (float64, error) {
 	return v, nil
 }
 
+func (c *exploreCmd) places() places {
+	p := places{
+		model: place{"MODEL", c.Model}, samples: []place{{"--data", c.Data}, {"--images", c.Images}, {"--calib", c.Calib}},
+		reads:   []place{{"--model-config", c.Input.ModelConfig}},
+		folders: []place{{"--out", c.Out}},
+	}
+	folder, name := workspace.Folder(c.Out), workspace.ModelName(c.Name, c.Model)
+	if c.Apply {
+		p.models = append(p.models, place{"--apply", exploredFile(folder, name, exploredName, ".onnx")})
+	}
+	if c.Optimize {
+		p.models = append(p.models, place{"--optimize", exploredFile(folder, name, optimizedName, ".onnx")})
+	}
+	return p
+}
+
+// exploredFile is a file of a model that is written, with this ending.
+func exploredFile(folder workspace.Folder, name, what, ending string) string {
+	return filepath.Join(folder.ModelONNX(name, what), name+"-"+what+ending)
+}
+
 func (c *exploreCmd) Run(con *console) error {
 	spec, config, err := c.spec()
 	if err != nil {
@@ -128,7 +149,7 @@ func (c *exploreCmd) Run(con *console) error {
 		}
 	}
 	if c.Optimize {
-		spec.Rewritten = filepath.Join(folder.ModelONNX(spec.Name, optimizedName), spec.Name+"-"+optimizedName+".onnx")
+		spec.Rewritten = exploredFile(folder, spec.Name, optimizedName, ".onnx")
 		if err := file.MakeFolder(filepath.Dir(spec.Rewritten)); err != nil {
 			return err
 		}
@@ -246,9 +267,7 @@ func (c *exploreCmd) write(con *console, folder workspace.Folder, x *flow.Explor
 
 // apply writes the recommended model in every form, and says how each is used.
 func (c *exploreCmd) apply(folder workspace.Folder, x *flow.Exploration, fix *flow.Fix) error {
-	const what = exploredName
-	dir := folder.ModelONNX(x.Name, what)
-	path := func(ending string) string { return filepath.Join(dir, x.Name+"-"+what+ending) }
+	path := func(ending string) string { return exploredFile(folder, x.Name, exploredName, ending) }
 	var b file.Batch
 	defer b.Discard()
 	if err := onnx.SaveTo(&b, fix.Model, path(".onnx")); err != nil {
@@ -267,7 +286,7 @@ func (c *exploreCmd) apply(folder workspace.Folder, x *flow.Exploration, fix *fl
 		x.Files = append(x.Files, name)
 	}
 	if fix.DLC != nil {
-		name := filepath.Join(folder.ModelDLC(x.Name+"-"+what), x.Name+"-"+what+".dlc")
+		name := filepath.Join(folder.ModelDLC(x.Name+"-"+exploredName), x.Name+"-"+exploredName+".dlc")
 		if err := b.WriteBytes(name, fix.DLC); err != nil {
 			return err
 		}

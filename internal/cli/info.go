@@ -37,6 +37,17 @@ func (infoCmd) Help() string {
 	return "Shows what a model file holds: which converter and quantizer made it and how, inputs and outputs with their encodings, layers, parameters, multiply-adds. A DLC is read natively, without any SDK, its weights are not loaded."
 }
 
+func (c *infoCmd) places() places {
+	p := places{model: place{"MODEL", c.Model}, folders: []place{{"--write", c.Write}}}
+	if c.Write != "" {
+		name := workspace.ModelName(c.Name, c.Model)
+		for _, path := range flow.SeedFiles(workspace.Folder(c.Write).ModelDLC(name)) {
+			p.files = append(p.files, place{"--write", path})
+		}
+	}
+	return p
+}
+
 func (c *infoCmd) Run(con *console) error {
 	v, err := c.view(con)
 	if err != nil {

@@ -18,16 +18,17 @@ import (
 )
 
 type lintCmd struct {
-	Subject  string `arg:"" optional:"" help:"A model (.onnx), a DLC (.dlc), or a workspace: then its last run and that run's model."`
-	Explain  string `placeholder:"ID" help:"Explain a check: what, why, fix."`
-	List     bool   `help:"List the checks."`
-	JSON     bool   `name:"json" xor:"format" help:"Print the findings as JSON."`
-	Sarif    bool   `xor:"format" help:"Print the findings as SARIF 2.1.0, for code review tools."`
-	FailOn   string `enum:",note,warning" default:"" placeholder:"warning" help:"Exit with status 3 when there is a warning, or a note."`
-	Fix      bool   `help:"Apply the passes that mend findings without changing what the model computes, and show the numbers before and after; needs -o."`
-	Output   string `short:"o" placeholder:"OUT.onnx" help:"Where --fix writes the model."`
-	Estimate bool   `help:"Show what each finding costs on the DSP, by the HTP compiler's estimate of the model (a float one as w8a8) with and without it, the dearest first. Takes a few seconds per pass."`
-	NoHtp    bool   `help:"Do not ask the emulator which operators it refuses."`
+	Subject   string `arg:"" optional:"" help:"A model (.onnx), a DLC (.dlc), or a workspace: then its last run and that run's model."`
+	Explain   string `placeholder:"ID" help:"Explain a check: what, why, fix."`
+	List      bool   `help:"List the checks."`
+	JSON      bool   `name:"json" xor:"format" help:"Print the findings as JSON."`
+	Sarif     bool   `xor:"format" help:"Print the findings as SARIF 2.1.0, for code review tools."`
+	FailOn    string `enum:",note,warning" default:"" placeholder:"warning" help:"Exit with status 3 when there is a warning, or a note."`
+	Fix       bool   `help:"Apply the passes that mend findings without changing what the model computes, and show the numbers before and after; needs -o."`
+	Output    string `short:"o" placeholder:"OUT.onnx" help:"Where --fix writes the model."`
+	Overwrite bool   `help:"Let -o replace the model that is read, and its file of weights; nothing else that is read may be replaced."`
+	Estimate  bool   `help:"Show what each finding costs on the DSP, by the HTP compiler's estimate of the model (a float one as w8a8) with and without it, the dearest first. Takes a few seconds per pass."`
+	NoHtp     bool   `help:"Do not ask the emulator which operators it refuses."`
 
 	InputShape []string    `sep:"none" placeholder:"[NAME=]1,3,H,W" help:"Shape for an input with dynamic dimensions; repeatable."`
 	Engine     engineFlags `embed:"" group:"Engine:"`
@@ -36,6 +37,10 @@ type lintCmd struct {
 // Help documents the command.
 func (lintCmd) Help() string {
 	return "Checks look at the graph (QC1xxx), at quantization (QC2xxx), at layout and preprocessing (QC3xxx), at device and speed (QC4xxx). Each finding names node or tensor, evidence and fix."
+}
+
+func (c *lintCmd) places() places {
+	return places{model: place{"SUBJECT", c.Subject}, reads: []place{{"SUBJECT", workspace.Folder(c.Subject).Database()}}, models: []place{{"-o", c.Output}}, overwrite: c.Overwrite}
 }
 
 func (c *lintCmd) Run(con *console) error {
@@ -194,7 +199,10 @@ func (c *lintCmd) fix(con *console, findings []lint.Finding) error {
 		model = run.Model.Path
 	}
 	passes = append(passes, "constants-to-initializers", "constant-fold")
-	o := optimizeCmd{Model: model, Output: c.Output, Pass: passes, Limit: 2, Input: inputFlags{InputShape: c.InputShape}, Engine: c.Engine}
+	o := optimizeCmd{Model: model, Output: c.Output, Pass: passes, Limit: 2, Input: inputFlags{InputShape: c.InputShape}, Engine: c.Engine, Overwrite: c.Overwrite}
+	if err := o.places().check(); err != nil { // a workspace's model is known only now
+		return err
+	}
 	fmt.Fprintln(con.stdout)
 	if err := o.Run(con); err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"strings"
 
 	"quantcheck/internal/flow"
@@ -12,6 +13,7 @@ import (
 	"quantcheck/internal/qnn/compose"
 	"quantcheck/internal/report"
 	emu "quantcheck/internal/runner/dlc"
+	"quantcheck/internal/workspace"
 )
 
 type netRunCmd struct {
@@ -31,6 +33,17 @@ type netRunCmd struct {
 	Soc        string `default:"qcs8550" placeholder:"qcs8550" help:"The chip whose DSP is emulated, by name or by Qualcomm's number (qcs8550, the RVC4's)."`
 	AnyVersion bool   `help:"Take other versions of Qualcomm's libraries than the one that was tried, if they compute a known small network as it does."`
 	JSON       bool   `name:"json" help:"Print tensors, types, encodings, times as JSON instead of snpe-net-run's lines."`
+}
+
+func (c *netRunCmd) places() places {
+	p := places{model: place{"--container", c.Container}, inputs: place{"--input_list", c.InputList}, folders: []place{{"--output_dir", c.OutputDir}}}
+	earlier, err := filepath.Glob(filepath.Join(workspace.Globbed(c.OutputDir), "Result_*"))
+	if err == nil { // the pattern is ours
+		for _, dir := range earlier {
+			p.replaces = append(p.replaces, place{"--output_dir", dir})
+		}
+	}
+	return p
 }
 
 // bufferFlags say what native files hold, as far as it is not the DLC's own type. Without native files they mean nothing:

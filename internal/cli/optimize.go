@@ -14,16 +14,17 @@ import (
 )
 
 type optimizeCmd struct {
-	Model   string   `arg:"" optional:"" help:"The float model, an .onnx file."`
-	Output  string   `short:"o" placeholder:"OUT.onnx" help:"Where the rewritten model goes."`
-	Pass    []string `sep:"none" placeholder:"NAME" help:"Run this pass only; repeatable."`
-	Also    []string `sep:"none" placeholder:"NAME" help:"Run this pass too, one of those that run only when asked for; repeatable."`
-	Skip    []string `sep:"none" placeholder:"NAME" help:"Leave this pass out; repeatable."`
-	Images  string   `placeholder:"PATH" help:"Samples that the passes are proved on (seeded random input)."`
-	Limit   int      `default:"2" placeholder:"N" help:"How many samples (2)."`
-	List    bool     `help:"List the passes."`
-	Explain string   `placeholder:"NAME" help:"Explain a pass: before and after, conditions, formula."`
-	JSON    bool     `name:"json" help:"Print the summary as JSON."`
+	Model     string   `arg:"" optional:"" help:"The float model, an .onnx file."`
+	Output    string   `short:"o" placeholder:"OUT.onnx" help:"Where the rewritten model goes."`
+	Overwrite bool     `help:"Let -o replace the model that is read, and its file of weights; nothing else that is read may be replaced."`
+	Pass      []string `sep:"none" placeholder:"NAME" help:"Run this pass only; repeatable."`
+	Also      []string `sep:"none" placeholder:"NAME" help:"Run this pass too, one of those that run only when asked for; repeatable."`
+	Skip      []string `sep:"none" placeholder:"NAME" help:"Leave this pass out; repeatable."`
+	Images    string   `placeholder:"PATH" help:"Samples that the passes are proved on (seeded random input)."`
+	Limit     int      `default:"2" placeholder:"N" help:"How many samples (2)."`
+	List      bool     `help:"List the passes."`
+	Explain   string   `placeholder:"NAME" help:"Explain a pass: before and after, conditions, formula."`
+	JSON      bool     `name:"json" help:"Print the summary as JSON."`
 
 	Estimate        bool   `help:"Show what each pass brings on the DSP, by the HTP compiler's estimate."`
 	OnlyIfFaster    bool   `help:"Drop passes that make the estimate slower, and try slice-to-conv and split-concat-to-conv also where they do not always pay."`
@@ -37,6 +38,13 @@ type optimizeCmd struct {
 // Help documents the command.
 func (optimizeCmd) Help() string {
 	return "Each pass changes the graph, not what it computes: after each the model before and after runs on the samples, and a pass whose outputs move by more than its tolerance is undone and reported. --input-color rgb|bgr turns the first kernels, so that the model takes that colour order; which it takes now stands in its YAML file (rgb without one)."
+}
+
+func (c *optimizeCmd) places() places {
+	return places{
+		model: place{"MODEL", c.Model}, samples: []place{{"--images", c.Images}}, reads: []place{{"--model-config", c.Input.ModelConfig}},
+		models: []place{{"-o", c.Output}}, overwrite: c.Overwrite,
+	}
 }
 
 func (c *optimizeCmd) Run(con *console) error {

@@ -66,7 +66,7 @@ func TestOptimizeProvesEveryPass(t *testing.T) {
 				t.Errorf("%s: the output %s has no type", path, o.GetName())
 			}
 		}
-		status, stdout, stderr = run(t, "optimize", out, "-o", out, "--json")
+		status, stdout, stderr = run(t, "optimize", out, "-o", out, "--overwrite", "--json")
 		if status != 0 {
 			t.Fatalf("%s again: %d %s", path, status, stderr)
 		}

@@ -23,6 +23,7 @@ type quantizeCmd struct {
 	Variant string `default:"w8a8" placeholder:"SPEC" help:"The recipe, as for check (w8a8)."`
 
 	Output           string `short:"o" required:"" placeholder:"OUT.onnx" help:"Where the quantized model goes, as QDQ ONNX."`
+	Overwrite        bool   `help:"Let -o replace the model that is read, and its file of weights; nothing else that is read may be replaced."`
 	Encodings        string `placeholder:"FILE" help:"Write the encodings as AIMET-style JSON, for --quantization_overrides."`
 	EncodingsVersion string `default:"${encodings}" placeholder:"${encodings}" help:"Format of the encodings: ${encodings_versions}; 0.6.1 is SNPE's converters' (${default})."`
 	Dlc              string `placeholder:"OUT.dlc" help:"Write a DLC with the model's own names, through Qualcomm's public libraries. No board has run such a DLC yet; the emulator does."`
@@ -35,6 +36,13 @@ type quantizeCmd struct {
 // Help documents the command.
 func (quantizeCmd) Help() string {
 	return "Calibrates a recipe and writes the model as a device runs it: a QuantizeLinear/DequantizeLinear pair behind every tensor that is quantized, the weights as integers."
+}
+
+func (c *quantizeCmd) places() places {
+	return places{
+		model: place{"MODEL", c.Model}, samples: []place{{"--images", c.Images}}, reads: append(variantFiles([]string{c.Variant}), place{"--model-config", c.Input.ModelConfig}),
+		models: []place{{"-o", c.Output}}, files: []place{{"--encodings", c.Encodings}, {"--dlc", c.Dlc}}, overwrite: c.Overwrite,
+	}
 }
 
 func (c *quantizeCmd) Run(con *console) error {

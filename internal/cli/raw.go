@@ -48,6 +48,13 @@ func rawType(word string) tensor.DType {
 // filesPerCommit is how many files wait for the disk together.
 const filesPerCommit = 256
 
+func (c *rawCmd) places() places {
+	return places{
+		model: place{"--model", c.Model}, samples: []place{{"--images", c.Images}}, reads: []place{{"--model-config", c.Input.ModelConfig}},
+		files: []place{{"-o", filepath.Join(c.Output, "inputs_raw.txt")}}, folders: []place{{"-o", c.Output}},
+	}
+}
+
 func (c *rawCmd) Run(con *console) error {
 	d, err := c.Input.description(c.Model)
 	if err != nil {

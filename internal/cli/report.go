@@ -22,6 +22,10 @@ func (reportCmd) Help() string {
 	return "Writes one self-contained page with all runs of a workspace. Runs that cannot be read are said on it, the others shown."
 }
 
+func (c *reportCmd) places() places {
+	return places{reads: []place{{"WORKSPACE", c.Workspace}, {"--import", c.Import}}, files: []place{{"-o", c.Output}}}
+}
+
 func (c *reportCmd) Run(con *console) error {
 	folder := workspace.Folder(c.Workspace)
 	if c.Import != "" {

@@ -49,7 +49,7 @@ func tell(op Op) {
 }
 
 func syncFile(f *os.File) error {
-	if err := f.Sync(); err != nil {
+	if err := flush(f); err != nil {
 		return err
 	}
 	tell(Op{Kind: Synced, Path: f.Name()})
@@ -88,7 +88,7 @@ func syncFolder(dir string) error {
 		return err
 	}
 	defer f.Close()
-	if err := f.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, errors.ErrUnsupported) {
+	if err := flush(f); err != nil && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, errors.ErrUnsupported) {
 		return err
 	}
 	tell(Op{Kind: SyncedFolder, Path: dir})

@@ -138,6 +138,12 @@ func stream(path string, write func(*os.File) error) error {
 	return err
 }
 
+// Target is the file that writing to a path replaces, or makes: what the symbolic links lead to.
+func Target(path string) (string, error) {
+	to, _, err := target(path)
+	return to, err
+}
+
 // target follows symbolic links to the file that they lead to, which need not be there.
 func target(path string) (string, os.FileInfo, error) {
 	const most = 40 // links, as Linux has it

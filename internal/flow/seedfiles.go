@@ -13,6 +13,18 @@ import (
 	"quantcheck/internal/workspace"
 )
 
+// seedFiles are the names of what WriteSeedFiles writes.
+var seedFiles = []string{"info.json", "all_model_info.json", "graph_config.json", "dlc-info-graph.txt"}
+
+// SeedFiles are the paths of what WriteSeedFiles writes.
+func SeedFiles(dir string) []string {
+	var list []string
+	for _, name := range seedFiles {
+		list = append(list, filepath.Join(dir, name))
+	}
+	return list
+}
+
 // WriteSeedFiles writes what the seed tool made of snpe-dlc-info's output into models_dlc/<name>; its later version calls info.json
 // all_model_info.json. The listing is that of the tool; nil: ours.
 func WriteSeedFiles(dir, name string, v *inspect.View, f *dlc.File, listing []byte) (written []string, err error) {
@@ -30,17 +42,14 @@ func WriteSeedFiles(dir, name string, v *inspect.View, f *dlc.File, listing []by
 		return nil, err
 	}
 	info := report.Seed(f, name, fps)
-	for _, one := range []struct {
-		name  string
-		write func(path string) error
-	}{
-		{"info.json", func(path string) error { return workspace.WriteJSON(path, info) }},
-		{"all_model_info.json", func(path string) error { return workspace.WriteJSON(path, info) }},
-		{"graph_config.json", func(path string) error { return workspace.WriteJSON(path, shapes) }},
-		{"dlc-info-graph.txt", func(path string) error { return workspace.WriteFile(path, listing) }},
+	for i, write := range []func(path string) error{ // as seedFiles names them
+		func(path string) error { return workspace.WriteJSON(path, info) },
+		func(path string) error { return workspace.WriteJSON(path, info) },
+		func(path string) error { return workspace.WriteJSON(path, shapes) },
+		func(path string) error { return workspace.WriteFile(path, listing) },
 	} {
-		path := filepath.Join(dir, one.name)
-		if err := one.write(path); err != nil {
+		path := filepath.Join(dir, seedFiles[i])
+		if err := write(path); err != nil {
 			return written, err
 		}
 		written = append(written, path)

@@ -28,6 +28,9 @@ func Save(m *Model, path string) error {
 	return b.Commit()
 }
 
+// WeightsBeside is the file that Save writes weights to that do not go into the model's own.
+func WeightsBeside(path string) string { return path + ".data" }
+
 // SaveTo is Save as a part of a batch, which puts the model into its place when it is committed: its weights first.
 func SaveTo(b *file.Batch, m *Model, path string) error { return save(b, m, path, externalFrom) }
 
@@ -49,7 +52,7 @@ func save(b *file.Batch, m *Model, path string, from int64) error {
 		}
 		return b.WriteBytes(path, data)
 	}
-	beside := path + ".data"
+	beside := WeightsBeside(path)
 	g := m.Graph()
 	c := &onnxpb.GraphProto{Name: g.Name, Node: g.GetNode(), Input: g.GetInput(), Output: g.GetOutput(), SparseInitializer: g.GetSparseInitializer()}
 	err := b.Write(beside, func(f *os.File) error {

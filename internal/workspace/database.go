@@ -62,7 +62,7 @@ func address(path string) string {
 }
 
 func open(ctx context.Context, path string) (*Store, error) {
-	dsn := address(path) + "?_pragma=busy_timeout(" + strconv.FormatInt(patience.Milliseconds(), 10) + ")&_pragma=foreign_keys(1)&_txlock=immediate&_pragma=synchronous(EXTRA)"
+	dsn := address(path) + "?_pragma=busy_timeout(" + strconv.FormatInt(patience.Milliseconds(), 10) + ")&_pragma=foreign_keys(1)&_txlock=immediate&_pragma=synchronous(" + file.SQLite + ")"
 	db, err := sql.Open("sqlite", dsn)
 	if err != nil {
 		return nil, err

@@ -20,7 +20,7 @@ type Folder string
 func (f Folder) Folders() []string {
 	list := []string{string(f)}
 	for _, below := range []string{"results", "results/*", "models_onnx/*", "models_dlc/*", "data_raw/*", "raw_outputs", "processed_outputs/*"} {
-		found, err := filepath.Glob(filepath.Join(globbed(string(f)), filepath.FromSlash(below)))
+		found, err := filepath.Glob(filepath.Join(Globbed(string(f)), filepath.FromSlash(below)))
 		if err != nil {
 			continue // the pattern is ours
 		}
@@ -33,8 +33,8 @@ func (f Folder) Folders() []string {
 	return list
 }
 
-// globbed is a pattern that matches the path alone.
-func globbed(path string) string {
+// Globbed is a pattern that matches the path alone.
+func Globbed(path string) string {
 	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(path)
 }
 

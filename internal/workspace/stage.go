@@ -85,11 +85,7 @@ func (o *outputs) final() string { return filepath.Join(o.model, "output") }
 
 // Tensor stages a layer's values as the seed writes them: float32, little-endian, one file per layer.
 func (s *Stage) Tensor(variant string, layer result.Layer, values []float32, shape []int64) error {
-	dir := s.folder.ModelONNX(s.spec.Name, variant)
-	if variant != "" && variant == s.OnDevice {
-		dir = s.folder.ModelDLC(s.spec.Name)
-	}
-	o, err := s.outputs(dir)
+	o, err := s.outputs(s.modelFolder(variant))
 	if err != nil {
 		return err
 	}
@@ -118,8 +114,7 @@ func fileName(name string) string {
 // Model stages a variant's QDQ model and encodings, if they were asked for.
 func (s *Stage) Model(v *result.Variant, layers []result.Layer, model []byte) error {
 	if s.spec.SaveModel {
-		name := s.spec.Name + "-" + v.Spec.Name
-		if err := s.write(filepath.Join(s.folder.ModelONNX(s.spec.Name, ""), name+".onnx"), model); err != nil {
+		if err := s.write(s.ModelFile(v.Spec.Name), model); err != nil {
 			return err
 		}
 	}
@@ -130,11 +125,29 @@ func (s *Stage) Model(v *result.Variant, layers []result.Layer, model []byte) er
 	if err != nil {
 		return err
 	}
-	return s.write(s.encodingsPath(v.Spec.Name), data)
+	return s.write(s.EncodingsFile(v.Spec.Name), data)
 }
 
-// encodingsPath is the file that was asked for; with several variants each gets one, told apart by the variant's name.
-func (s *Stage) encodingsPath(variant string) string {
+// ModelFile is where a variant's QDQ model goes.
+func (s *Stage) ModelFile(variant string) string {
+	return filepath.Join(s.folder.ModelONNX(s.spec.Name, ""), s.spec.Name+"-"+variant+".onnx")
+}
+
+// Outputs is the folder that a variant's tensors go to, "" standing for the float model.
+func (s *Stage) Outputs(variant string) string {
+	return (&outputs{model: s.modelFolder(variant)}).final()
+}
+
+// modelFolder is the folder of a variant's tensors and their shapes.
+func (s *Stage) modelFolder(variant string) string {
+	if variant != "" && variant == s.OnDevice {
+		return s.folder.ModelDLC(s.spec.Name)
+	}
+	return s.folder.ModelONNX(s.spec.Name, variant)
+}
+
+// EncodingsFile is the file that was asked for; with several variants each gets one, told apart by the variant's name.
+func (s *Stage) EncodingsFile(variant string) string {
 	if len(s.spec.Variants) == 1 {
 		return s.spec.Encodings
 	}
