@@ -62,6 +62,7 @@ bench: build bench/.venv/done bench/.venv/aimet/done
 	go run ./bench/durability
 	go test ./internal/cli -run '^$$' -bench Overhead -benchtime 5x
 	go run ./bench/sensitivity
+	go run ./bench/worker
 
 # What the benchmark is compared with lives in an environment of its own.
 bench/.venv/done:

@@ -20,6 +20,7 @@ import (
 	"quantcheck/internal/result"
 	"quantcheck/internal/runner/dlc"
 	"quantcheck/internal/runner/htp"
+	"quantcheck/internal/runner/ort"
 )
 
 func main() {
@@ -64,7 +65,7 @@ func open(path string) (flow.Engines, error) {
 		return flow.Engines{}, err
 	}
 	full, err := filepath.Abs(r.Path)
-	return flow.Engines{ORT: r, HTP: func() (htp.Engine, error) { return htp.Engine{Kit: kit, Library: full}, nil }}, err
+	return flow.Engines{ORT: ort.InProcess(r), HTP: func() (htp.Engine, error) { return htp.Engine{Kit: kit, Library: full}, nil }}, err
 }
 
 func run(ctx context.Context, w io.Writer) error {

@@ -72,7 +72,7 @@ func run(ctx context.Context, w io.Writer) error {
 
 // setting is a model with its quantizers and samples.
 type setting struct {
-	r       *onnxruntime.Runtime
+	r       ort.Engine
 	path    string
 	model   *onnx.Model
 	types   map[string]onnxruntime.Type
@@ -87,9 +87,11 @@ func newSetting(ctx context.Context, path, images string) (*setting, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.r, err = onnxruntime.Open(library, cores); err != nil {
+	r, err := onnxruntime.Open(library, cores)
+	if err != nil {
 		return nil, err
 	}
+	c.r = ort.InProcess(r)
 	m, err := onnx.Load(path)
 	if err != nil {
 		return nil, err

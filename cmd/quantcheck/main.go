@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"quantcheck/internal/cli"
+	"quantcheck/internal/runner/cpu"
 	"quantcheck/internal/runner/dlc"
 	"quantcheck/internal/runner/htp"
 )
@@ -16,6 +17,8 @@ func main() {
 	switch {
 	case htp.IsWorker():
 		os.Exit(htp.Work())
+	case cpu.IsWorker():
+		os.Exit(cpu.Work())
 	case dlc.IsWorker():
 		os.Exit(dlc.Work())
 	}

@@ -49,7 +49,6 @@ type benchmarkCmd struct {
 	SaveTensors  bool     `negatable:"" default:"true" help:"Write every layer of the first picture to models_dlc/<name>/output and models_onnx/<name>/output, as the seed tool does (yes)."`
 	LocalSamples int      `default:"4" placeholder:"N" help:"Pictures on which the error that each layer makes alone is measured, for variants (4)."`
 	DivergeUnder float64  `default:"20" placeholder:"DB" help:"A layer diverges when its SQNR is under this (20)."`
-	Memory       string   `default:"2GiB" placeholder:"SIZE" help:"Bound for the tensors that are held at once (2GiB)."`
 	JSON         bool     `name:"json" help:"Print the whole result as JSON instead of the summary."`
 
 	Connect deviceFlags `embed:"" group:"Device:"`
@@ -282,7 +281,7 @@ func (c *benchmarkCmd) check(m benchModel, steps []result.Step) (result.Spec, er
 			return spec, usagef("--variant %s: the device is --device", v.Name)
 		}
 	}
-	if spec.MemoryMiB, err = parseMemory(c.Memory); err != nil {
+	if spec.MemoryMiB, err = c.Engine.memoryMiB(); err != nil {
 		return spec, err
 	}
 	if m.ONNX == "" {
@@ -348,7 +347,7 @@ func (c *benchmarkCmd) one(con *console, m benchModel, spec flow.BenchmarkSpec) 
 	if err := pictureFirst(folder, m, spec.Check); err != nil {
 		return err
 	}
-	r, err := c.Engine.open()
+	r, err := c.Engine.open(con)
 	if err != nil {
 		return err
 	}

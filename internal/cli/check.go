@@ -8,8 +8,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"runtime"
-	"runtime/debug"
 	"strconv"
 	"strings"
 
@@ -18,11 +16,11 @@ import (
 	"quantcheck/internal/file"
 	"quantcheck/internal/flow"
 	"quantcheck/internal/metric"
-	"quantcheck/internal/onnxruntime"
 	"quantcheck/internal/qnn"
 	"quantcheck/internal/report"
 	"quantcheck/internal/result"
 	"quantcheck/internal/runner/htp"
+	"quantcheck/internal/runner/ort"
 	"quantcheck/internal/web"
 	"quantcheck/internal/workspace"
 )
@@ -131,30 +129,6 @@ func inputShapes(flags []string, model string) (map[string][]int64, error) {
 	return shapes, nil
 }
 
-// engineFlags say what inference runs on.
-type engineFlags struct {
-	Threads int    `placeholder:"N" help:"Threads for the inference (all cores)."`
-	OrtLib  string `placeholder:"FILE" help:"The ONNX Runtime library. Without it: $$QUANTCHECK_ORT_LIB, beside the program, where doctor --install puts it."`
-}
-
-func (e *engineFlags) open() (*onnxruntime.Runtime, error) {
-	if e.Threads < 0 || e.Threads > 1024 {
-		return nil, usagef("--threads %d", e.Threads)
-	}
-	path, err := onnxruntime.Find(e.OrtLib)
-	if err != nil {
-		return nil, err
-	}
-	return onnxruntime.Open(path, e.threads())
-}
-
-func (e *engineFlags) threads() int {
-	if e.Threads > 0 {
-		return e.Threads
-	}
-	return runtime.NumCPU()
-}
-
 // htpFlags say what the emulator behaves as.
 type htpFlags struct {
 	SocModel    int      `default:"66" placeholder:"66" help:"The SoC, as Qualcomm's libraries number it (66: QCS8550, the RVC4's)."`
@@ -168,13 +142,13 @@ type htpFlags struct {
 var rvc4 = &htpFlags{SocModel: htp.DefaultSoC, HtpArch: htp.DefaultArch}
 
 // engines are the CPU's ONNX Runtime and, when a variant asks for it, the emulator.
-func (h *htpFlags) engines(r *onnxruntime.Runtime) flow.Engines {
+func (h *htpFlags) engines(r ort.Engine) flow.Engines {
 	return flow.Engines{ORT: r, HTP: func() (htp.Engine, error) {
 		kit, err := qnn.Find("")
 		if err != nil {
 			return htp.Engine{}, err
 		}
-		library, err := filepath.Abs(r.Path)
+		library, err := filepath.Abs(r.About().Path)
 		return htp.Engine{Kit: kit, Library: library, SoC: h.SocModel, Arch: h.HtpArch, Fallback: h.HtpFallback}, err
 	}}
 }
@@ -192,9 +166,7 @@ type checkCmd struct {
 	Engine engineFlags `embed:"" group:"Engine:"`
 	HTP    htpFlags    `embed:"" group:"Emulator (variants with @htp):"`
 
-	Wait waitFlags `embed:""`
-
-	Memory       string    `default:"2GiB" placeholder:"SIZE" help:"Bound for the tensors that are held at once (2GiB)."`
+	Wait         waitFlags `embed:""`
 	SaveTensors  bool      `help:"Write every layer of the first sample to models_onnx/<name>/output, as the seed tool does."`
 	SaveModel    bool      `help:"Write the quantized models as QDQ ONNX to models_onnx/<name>."`
 	Encodings    string    `placeholder:"FILE" help:"Write the encodings as AIMET JSON 1.0.0; with several variants their names are put into the file's name."`
@@ -212,7 +184,7 @@ func (c *checkCmd) spec() (result.Spec, error) {
 	if err != nil {
 		return result.Spec{}, err
 	}
-	memory, err := parseMemory(c.Memory)
+	memory, err := c.Engine.memoryMiB()
 	if err != nil {
 		return result.Spec{}, err
 	}
@@ -253,36 +225,6 @@ func parseThreshold(text string) (result.Threshold, error) {
 		examples = append(examples, m.Gate)
 	}
 	return result.Threshold{}, usagef("--fail-under %q: write %s", text, either(examples))
-}
-
-// parseMemory reads a size and gives it in MiB.
-func parseMemory(text string) (int, error) {
-	units := []struct {
-		suffix string
-		mib    float64
-	}{{"GiB", 1024}, {"MiB", 1}, {"G", 1024}, {"M", 1}, {"", 1. / (1 << 20)}}
-	for _, u := range units {
-		number, ok := strings.CutSuffix(text, u.suffix)
-		if !ok {
-			continue
-		}
-		v, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
-		if mib := v * u.mib; err == nil && mib >= 16 && mib <= 1<<24 {
-			return int(mib), nil
-		}
-		break
-	}
-	return 0, usagef("--memory %q: write a size of 16MiB or more, such as 512MiB or 2GiB", text)
-}
-
-// boundGarbage keeps dropped buffers from piling up until undo is called. Nearly all of the heap is buffers without pointers: collecting is
-// cheap.
-func boundGarbage(memoryMiB int) (undo func()) {
-	percent, limit := debug.SetGCPercent(20), debug.SetMemoryLimit(int64(memoryMiB)<<20/2)
-	return func() {
-		debug.SetGCPercent(percent)
-		debug.SetMemoryLimit(limit)
-	}
 }
 
 func (c *checkCmd) places() places {
@@ -331,7 +273,7 @@ func (c *checkCmd) Run(con *console) error {
 	if spec.Model, err = openModel(con.ctx, c.Model, spec.Name, spec.Out); err != nil {
 		return err
 	}
-	r, err := c.Engine.open()
+	r, err := c.Engine.open(con)
 	if err != nil {
 		return err
 	}

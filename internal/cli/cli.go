@@ -64,6 +64,7 @@ type console struct {
 	stdin          io.Reader
 	stdout, stderr *terminal.Writer
 	args           []string // the command line, without the program
+	atEnd          []func() // what the command has opened
 }
 
 // say tells people something, in one line or with the further ones indented.
@@ -79,6 +80,9 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	con := &console{ctx: ctx, stdin: stdin, stdout: terminal.New(stdout), stderr: terminal.New(stderr), args: args}
 	code := con.run(args)
 	// A stream that does not take half a character has refused what came before.
+	for _, end := range con.atEnd {
+		end()
+	}
 	_, _ = con.stdout.Flush(), con.stderr.Flush()
 	return code
 }

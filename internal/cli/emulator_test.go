@@ -16,6 +16,7 @@ import (
 	"quantcheck/internal/fixture"
 	"quantcheck/internal/onnx/onnxpb"
 	"quantcheck/internal/result"
+	"quantcheck/internal/runner/cpu"
 	emu "quantcheck/internal/runner/dlc"
 	"quantcheck/internal/runner/htp"
 )
@@ -25,6 +26,8 @@ func TestMain(m *testing.M) {
 	switch {
 	case htp.IsWorker():
 		os.Exit(htp.Work())
+	case cpu.IsWorker():
+		os.Exit(cpu.Work())
 	case emu.IsWorker():
 		os.Exit(emu.Work())
 	case os.Getenv(asCommand) != "":

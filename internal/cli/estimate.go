@@ -40,7 +40,6 @@ type estimateCmd struct {
 
 	Input  inputFlags  `embed:"" group:"Input:"`
 	Engine engineFlags `embed:"" group:"Engine:"`
-	Memory string      `default:"2GiB" placeholder:"SIZE" help:"Bound for the tensors that are held at once (2GiB)."`
 }
 
 // Help documents the command.
@@ -60,7 +59,7 @@ func (c *estimateCmd) Run(con *console) error {
 	if _, err := cost.Find(c.Soc); err != nil {
 		return usageError{err}
 	}
-	memory, err := parseMemory(c.Memory)
+	memory, err := c.Engine.memoryMiB()
 	if err != nil {
 		return err
 	}
@@ -152,7 +151,7 @@ func (c *estimateCmd) estimate(con *console, model string, variants []string, me
 	if _, err := os.Stat(model); err != nil {
 		return nil, usageError{err}
 	}
-	r, err := c.Engine.open()
+	r, err := c.Engine.open(con)
 	if err != nil {
 		return nil, err
 	}

@@ -39,9 +39,7 @@ type evalCmd struct {
 	Engine engineFlags `embed:"" group:"Engine:"`
 	HTP    htpFlags    `embed:"" group:"Emulator (variants with @htp):"`
 
-	Wait waitFlags `embed:""`
-
-	Memory    string    `default:"2GiB" placeholder:"SIZE" help:"Bound for the tensors that are held at once (2GiB)."`
+	Wait      waitFlags `embed:""`
 	TryInputs bool      `help:"Score the float model under the usual input descriptions on a few pictures, and say which fits."`
 	FailUnder *float64  `placeholder:"SCORE" help:"Exit with status 3 when a variant's first score is worse than this."`
 	FailDrop  *float64  `placeholder:"DROP" help:"Exit with status 3 when a variant's first score drops by more than this against float."`
@@ -66,7 +64,7 @@ func (c *evalCmd) spec() (result.EvalSpec, eval.Config, error) {
 	if err != nil {
 		return fail(usageError{err})
 	}
-	memory, err := parseMemory(c.Memory)
+	memory, err := c.Engine.memoryMiB()
 	if err != nil {
 		return fail(err)
 	}
@@ -127,7 +125,7 @@ func (c *evalCmd) Run(con *console) error {
 	if spec.Model, err = openModel(con.ctx, c.Model, spec.Name, spec.Out); err != nil {
 		return err
 	}
-	r, err := c.Engine.open()
+	r, err := c.Engine.open(con)
 	if err != nil {
 		return err
 	}

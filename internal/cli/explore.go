@@ -49,8 +49,6 @@ type exploreCmd struct {
 	HTP   htpFlags    `embed:"" group:"Emulator:"`
 
 	Wait waitFlags `embed:""`
-
-	Memory string `default:"2GiB" placeholder:"SIZE" help:"Bound for the tensors that are held at once (2GiB)."`
 }
 
 // Help documents the command.
@@ -61,7 +59,7 @@ func (exploreCmd) Help() string {
 func (c *exploreCmd) spec() (result.ExploreSpec, eval.Config, error) {
 	e := evalCmd{
 		Model: c.Model, Task: c.Task, Data: c.Data, Images: c.Images, Calib: c.Calib, Limit: c.Limit, Variant: []string{"w8a8"}, Out: c.Out, Name: c.Name,
-		Decoder: c.Decoder, Conf: -1, NmsIou: -1, MaxDet: -1, Input: c.Input, Engine: c.ORT, HTP: c.HTP, Memory: c.Memory,
+		Decoder: c.Decoder, Conf: -1, NmsIou: -1, MaxDet: -1, Input: c.Input, Engine: c.ORT, HTP: c.HTP,
 	}
 	if c.Data == "" {
 		switch {
@@ -134,7 +132,7 @@ func (c *exploreCmd) Run(con *console) error {
 	if spec.Model, err = openModel(con.ctx, c.Model, spec.Name, spec.Out); err != nil {
 		return err
 	}
-	r, err := c.ORT.open()
+	r, err := c.ORT.open(con)
 	if err != nil {
 		return err
 	}

@@ -118,7 +118,7 @@ func (c *infoCmd) view(con *console) (*inspect.View, error) {
 		if err != nil {
 			return nil, err
 		}
-		r, err := c.Engine.open()
+		r, err := c.Engine.open(con)
 		if err != nil {
 			return nil, err
 		}

@@ -120,7 +120,7 @@ func (c *lintCmd) look(con *console, subject string) ([]lint.Finding, []string, 
 	case !strings.EqualFold(filepath.Ext(subject), ".onnx") && !flow.IsContainer(subject):
 		return nil, nil, usagef("%s is neither an .onnx nor a .dlc file nor a listing of snpe-dlc-info nor a workspace", subject)
 	}
-	r, err := c.Engine.open()
+	r, err := c.Engine.open(con)
 	if err != nil {
 		return nil, nil, err
 	}

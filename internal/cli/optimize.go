@@ -86,7 +86,7 @@ func (c *optimizeCmd) Run(con *console) error {
 	if err != nil {
 		return err
 	}
-	r, err := c.Engine.open()
+	r, err := c.Engine.open(con)
 	if err != nil {
 		return err
 	}

@@ -30,7 +30,6 @@ type quantizeCmd struct {
 
 	Input  inputFlags  `embed:"" group:"Input:"`
 	Engine engineFlags `embed:"" group:"Engine:"`
-	Memory string      `default:"2GiB" placeholder:"SIZE" help:"Bound for the tensors that are held at once (2GiB)."`
 }
 
 // Help documents the command.
@@ -50,7 +49,7 @@ func (c *quantizeCmd) Run(con *console) error {
 	if err != nil {
 		return err
 	}
-	memory, err := parseMemory(c.Memory)
+	memory, err := c.Engine.memoryMiB()
 	if err != nil {
 		return err
 	}
@@ -67,7 +66,7 @@ func (c *quantizeCmd) Run(con *console) error {
 	if err := tryFiles(c.Output, c.Encodings, c.Dlc); err != nil {
 		return err
 	}
-	r, err := c.Engine.open()
+	r, err := c.Engine.open(con)
 	if err != nil {
 		return err
 	}

@@ -12,7 +12,6 @@ import (
 	"quantcheck/internal/dataset"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/onnx/onnxpb"
-	"quantcheck/internal/onnxruntime"
 	"quantcheck/internal/qdq"
 	"quantcheck/internal/qnn"
 	"quantcheck/internal/result"
@@ -24,7 +23,7 @@ import (
 
 // build makes the runners of one check.
 type build struct {
-	r        *onnxruntime.Runtime
+	r        ort.Engine
 	emulator htp.Engine
 	ref      *reference
 	spec     result.Spec
@@ -87,7 +86,7 @@ func (b *build) prepare(ctx context.Context, calibrating *dataset.Set, loader da
 
 // model calibrates, builds the variants, and matches their tensors with the layers.
 func (b *build) model(ctx context.Context, calibrating *dataset.Set, loader dataset.Loader) error {
-	b.arena = runner.NewArena(min(int64(b.spec.MemoryMiB)<<20/8, 160<<20))
+	b.arena = b.r.NewArena(min(int64(b.spec.MemoryMiB)<<20/8, 160<<20))
 	// Ready models are read first: what is wrong with them is said before the calibration runs.
 	ready := make([]*onnx.Model, len(b.variants))
 	b.contained = make([]*contained, len(b.variants))

@@ -15,10 +15,10 @@ import (
 	"quantcheck/internal/dlc"
 	"quantcheck/internal/machine"
 	"quantcheck/internal/metric"
-	"quantcheck/internal/onnxruntime"
 	"quantcheck/internal/result"
 	"quantcheck/internal/runner/dump"
 	"quantcheck/internal/runner/htp"
+	"quantcheck/internal/runner/ort"
 	"quantcheck/internal/variant"
 )
 
@@ -57,7 +57,7 @@ type Output interface {
 
 // Engines are what models run on.
 type Engines struct {
-	ORT *onnxruntime.Runtime
+	ORT ort.Engine
 	// HTP looks for the emulator; it is asked when a variant wants it.
 	HTP func() (htp.Engine, error)
 	// Device runs variants on a device; nil: there is none.
@@ -170,10 +170,10 @@ func (b *build) check(ctx context.Context, engines Engines, calibrating *dataset
 }
 
 // begin starts a command's run: it reads the float model and says how samples become its inputs.
-func begin(ctx context.Context, command string, r *onnxruntime.Runtime, spec result.Spec, started time.Time) (*result.Run, *reference, dataset.Loader, error) {
+func begin(ctx context.Context, command string, r ort.Engine, spec result.Spec, started time.Time) (*result.Run, *reference, dataset.Loader, error) {
 	run := &result.Run{
 		Command: command, Name: spec.Name, Started: started.UTC().Truncate(time.Millisecond), Spec: spec,
-		Tool: machine.Version, ONNXRuntime: r.Version, Machine: machine.Describe(), Warnings: []string{},
+		Tool: machine.Version, ONNXRuntime: r.About().Version, Machine: machine.Describe(), Warnings: []string{},
 		Samples: []result.Sample{}, Calibration: []result.Sample{},
 	}
 	ref, err := loadReference(ctx, r, spec)

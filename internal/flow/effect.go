@@ -16,7 +16,7 @@ func EqualizeEffect(ctx context.Context, engines Engines, before, after, images 
 	for i, model := range []string{before, after} {
 		run, err := Check(ctx, engines, result.Spec{
 			Model: model, Images: images, Limit: limit, Variants: []string{"w8a8,per-tensor"}, Name: "model", Input: input,
-			Threads: engines.ORT.Threads, MemoryMiB: 2048, LocalSamples: limit, DivergeUnder: 20,
+			Threads: engines.ORT.About().Threads, MemoryMiB: 2048, LocalSamples: limit, DivergeUnder: 20,
 		}, progress, nil, nil)
 		if err != nil {
 			return "", err

@@ -15,7 +15,6 @@ import (
 	"quantcheck/internal/inspect"
 	"quantcheck/internal/machine"
 	"quantcheck/internal/onnx"
-	"quantcheck/internal/onnxruntime"
 	"quantcheck/internal/qnn"
 	"quantcheck/internal/result"
 	"quantcheck/internal/rewrite"
@@ -83,7 +82,7 @@ func Estimate(ctx context.Context, engines Engines, spec EstimateSpec, progress 
 
 // estimator asks the compiler.
 type estimator struct {
-	ort      *onnxruntime.Runtime
+	ort      ort.Engine
 	engine   htp.Engine
 	soc      cost.SoC
 	progress Progress

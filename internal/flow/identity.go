@@ -42,7 +42,7 @@ type hashed struct{ Path, SHA256 string }
 
 // identify gives the hash of a run's identity. Files beyond those of samples and variants are named by more.
 func (b *build) identify(command string, spec, config any, more []string, sets ...*dataset.Set) (key [sha256.Size]byte, err error) {
-	id := identity{Command: command, Spec: spec, Config: config, ORT: b.r.Version, Machine: machine.Describe(), Program: program()}
+	id := identity{Command: command, Spec: spec, Config: config, ORT: b.r.About().Version, Machine: machine.Describe(), Program: program()}
 	files := append([]string{b.spec.Model}, more...)
 	files = append(files, b.ref.external...)
 	for _, v := range b.variants {

@@ -33,7 +33,7 @@ type reference struct {
 	external  []string // files beside the model that hold weights
 }
 
-func loadReference(ctx context.Context, r *onnxruntime.Runtime, spec result.Spec) (*reference, error) {
+func loadReference(ctx context.Context, r ort.Engine, spec result.Spec) (*reference, error) {
 	m, err := onnx.Load(spec.Model)
 	if err != nil {
 		return nil, usage(err)
@@ -61,7 +61,7 @@ func loadReference(ctx context.Context, r *onnxruntime.Runtime, spec result.Spec
 }
 
 // newReference makes a float model whose shapes are fixed ready.
-func newReference(ctx context.Context, r *onnxruntime.Runtime, fixed *onnx.Model) (*reference, error) {
+func newReference(ctx context.Context, r ort.Engine, fixed *onnx.Model) (*reference, error) {
 	ref := &reference{}
 	var err error
 	if ref.model, ref.constant, ref.types, err = ort.Fold(ctx, r, fixed); err != nil {

@@ -73,7 +73,7 @@ func openStage(ctx context.Context, engines Engines, spec result.ExploreSpec, co
 	if err := set.fits(loader, spec.Task); err != nil {
 		return nil, usage(err)
 	}
-	b.arena = runner.NewArena(min(int64(spec.MemoryMiB)<<20/8, 160<<20))
+	b.arena = b.r.NewArena(min(int64(spec.MemoryMiB)<<20/8, 160<<20))
 	s := &stage{b: b, evaluate: &evaluation{b: b, set: set, loader: loader, spec: spec.EvalSpec}, encoded: map[encoded]coding{}}
 	s.higher = spec.Task != result.Depth
 	s.scorer = func() eval.Scorer { return set.scorer(spec.EvalSpec, config, 2, nil) }

@@ -22,7 +22,7 @@ var rooms = []string{
 	"yamltext", "floatjson", "sheet",
 	"process", "scratch", "file", "lock", "resume", "spell", "tensor", "machine", "variant", "onnx/onnxpb", "abi", "dlc", "snpe", "cost",
 	"quant", "metric", "coco", "search", "jpeg", "onnx", "library", "onnxruntime", "qnn", "qnn/compose", "dataset", "device", "device/local", "device/ssh", "device/adb", "device/again", "device/monitor", "device/facts", "connect", "board", "archive",
-	"runner", "runner/ort", "runner/worker",
+	"runner", "runner/ort", "runner/worker", "runner/cpu",
 	"truth", "calib", "qdq", "rewrite", "decode", "runner/htp", "runner/dlc",
 	"sensitivity", "result", "align", "runner/dump", "runner/container", "eval", "encodings", "inspect", "lint",
 	"workspace", "report", "web",

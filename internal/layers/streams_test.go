@@ -25,7 +25,7 @@ var rawWriters = map[string]func(name string) bool{
 }
 
 // newFile is where os.NewFile is right: for files that a worker inherits.
-var newFile = []string{"internal/runner/worker"}
+var newFile = []string{"internal/runner/worker", "internal/runner/cpu"}
 
 // rawUses gives what in a file writes to the process's streams by itself.
 func rawUses(f *ast.File) (found []*ast.Ident) {

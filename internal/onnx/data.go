@@ -198,6 +198,20 @@ func (m *Model) ExternalFiles() []string {
 	return slices.Sorted(maps.Keys(files))
 }
 
+// ExternalBytes is what the initializers take that lie outside of the model file.
+func (m *Model) ExternalBytes() int64 {
+	sum := int64(0)
+	for _, p := range m.Graph().GetInitializer() {
+		if p.GetDataLocation() != onnxpb.TensorProto_EXTERNAL {
+			continue
+		}
+		if n, err := tensor.Count(p.GetDims()); err == nil {
+			sum += int64(tensor.ByteSize(tensor.DType(p.GetDataType()), n))
+		}
+	}
+	return sum
+}
+
 // checkExternalData sees that every external file is there and long enough.
 func (m *Model) checkExternalData() error {
 	sizes := map[string]int64{}

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"runtime"
 	"slices"
-	"unsafe"
 
 	"github.com/ebitengine/purego"
 )
@@ -68,12 +67,4 @@ func (p *Provider) append(r *Runtime, options uintptr) error {
 	runtime.KeepAlive(texts)
 	runtime.KeepAlive(devices)
 	return err
-}
-
-// Mapped gives n bytes of foreign memory, such as a mapped file, as float32 values.
-func Mapped(memory []byte) []float32 {
-	if len(memory) < 4 {
-		return nil
-	}
-	return unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(memory))), len(memory)/4)
 }

@@ -18,9 +18,10 @@ type Options struct {
 	// OneThread has every run stay on the thread that calls it: for callers that make several runs beside each other.
 	OneThread bool
 	// ExternalDir is the folder that external tensor data is relative to.
-	ExternalDir string
-	Provider    *Provider // nil: the CPU
-	Talk        Talk      // what the session writes to the process's stderr: nothing
+	ExternalDir   string
+	ExternalBytes int64     // of that data; what a bound on memory has to leave room for
+	Provider      *Provider // nil: the CPU
+	Talk          Talk      // what the session writes to the process's stderr: nothing
 }
 
 // Talk is how much a session writes to the process's stderr.
@@ -182,57 +183,33 @@ func (r *Runtime) readType(info uintptr) (Type, error) {
 	return t, nil
 }
 
-// Value is a tensor that the library can use. It refers to the tensor's own memory.
-type Value struct {
-	tensor tensor.Tensor
-	shape  []int64
-	handle uintptr
-	r      *Runtime
-	empty  [1]byte // gives a tensor without elements an address
-}
+// Lend gives memory for an output whose type and shape are known only after a run; i is its place among the outputs.
+type Lend func(i int, d tensor.DType, shape []int64) (tensor.Tensor, error)
 
-// NewValue wraps a tensor's memory, which must not be used for anything else while a run reads or writes it.
-func (r *Runtime) NewValue(t tensor.Tensor) (*Value, error) {
-	v := &Value{tensor: t, shape: append(make([]int64, 0, len(t.Shape)+1), t.Shape...), r: r}
-	data, size := addr(t.Raw), len(t.Raw)
-	if t.DType == tensor.Float32 {
-		data, size = addr(t.F32), 4*len(t.F32)
-	}
-	if size == 0 {
-		data = addr(v.empty[:])
-	}
-	var handle handleOut
-	err := r.call(createTensorWithDataAsOrtValue, r.memory, data, uintptr(size),
-		addr(v.shape), uintptr(len(v.shape)), uintptr(t.DType), handle.addr())
-	v.handle = handle.get()
-	if err != nil {
-		return nil, err
-	}
-	return v, nil
-}
-
-// Tensor is the wrapped tensor.
-func (v *Value) Tensor() tensor.Tensor { return v.tensor }
-
-// Close forgets the value; the tensor's memory stays.
-func (v *Value) Close() {
-	v.r.release(releaseValue, v.handle)
-	v.handle = 0
-}
-
-// Run makes one inference. Each output that is given a value is written into it; for a nil one the library allocates,
-// and a copy is given in the returned slice, its DType Undefined for what is no numeric tensor. When ctx ends, the run stops after the operator it is at and gives ctx's error.
-func (s *Session) Run(ctx context.Context, inputs, outputs []*Value) ([]tensor.Tensor, error) {
+// Run makes one inference. An output that has a type is written into. For one without (DType Undefined), lend gives memory once
+// its shape is known, and the values are copied there; it stays as it is if the value is no numeric tensor. What lend has given
+// stands in outputs beside an error, too. When ctx ends, the run stops after the operator it is at and gives ctx's error.
+func (s *Session) Run(ctx context.Context, inputs, outputs []tensor.Tensor, lend Lend) error {
 	if len(inputs) != len(s.inputs) || len(outputs) != len(s.outputs) {
-		return nil, fmt.Errorf("session has %d inputs and %d outputs, got %d and %d", len(s.inputs), len(s.outputs), len(inputs), len(outputs))
+		return fmt.Errorf("session has %d inputs and %d outputs, got %d and %d", len(s.inputs), len(s.outputs), len(inputs), len(outputs))
 	}
 	if err := ctx.Err(); err != nil {
-		return nil, err
+		return err
 	}
 	r := s.r
+	in, err := r.values(inputs)
+	defer r.releaseAll(in)
+	if err != nil {
+		return err
+	}
+	out, err := r.values(outputs)
+	defer func() { r.releaseAll(out) }() // those too that the library makes
+	if err != nil {
+		return err
+	}
 	var optionsOut handleOut
 	if err := r.call(createRunOptions, optionsOut.addr()); err != nil {
-		return nil, err
+		return err
 	}
 	options := optionsOut.get()
 	stopped := make(chan struct{})
@@ -248,60 +225,97 @@ func (s *Session) Run(ctx context.Context, inputs, outputs []*Value) ([]tensor.T
 	}()
 
 	inNames, outNames := namePointers(s.inputs), namePointers(s.outputs)
-	in, out := handles(inputs), handles(outputs)
-	err := r.call(run, s.handle, options, addr(inNames), addr(in), uintptr(len(in)), addr(outNames), uintptr(len(out)), addr(out))
+	err = r.call(run, s.handle, options, addr(inNames), addr(in), uintptr(len(in)), addr(outNames), uintptr(len(out)), addr(out))
 	runtime.KeepAlive(inNames)
 	runtime.KeepAlive(outNames)
 	runtime.KeepAlive(inputs)
+	for i := range outputs {
+		if err == nil && outputs[i].DType == tensor.Undefined && out[i] != 0 {
+			err = r.copyOut(out[i], func(d tensor.DType, shape []int64) (tensor.Tensor, error) {
+				t, err := lend(i, d, shape)
+				outputs[i] = t
+				return t, err
+			})
+		}
+	}
 	runtime.KeepAlive(outputs)
-	allocated := make([]tensor.Tensor, len(outputs))
-	for i, v := range outputs {
-		if v != nil || out[i] == 0 {
-			continue
-		}
-		if err == nil {
-			allocated[i], err = r.copyOut(out[i])
-		}
-		r.release(releaseValue, out[i])
-	}
 	if err != nil && ctx.Err() != nil {
-		return nil, ctx.Err()
+		return ctx.Err()
 	}
-	return allocated, err
+	return err
 }
 
-// copyOut copies a tensor that the library allocated.
-func (r *Runtime) copyOut(value uintptr) (tensor.Tensor, error) {
+// nothing gives a tensor without elements an address.
+var nothing [1]byte
+
+// values wraps tensors' memory, which must not be used for anything else while a run reads or writes it; 0 stands for a tensor
+// without a type. Beside an error it gives those that were made.
+func (r *Runtime) values(list []tensor.Tensor) ([]uintptr, error) {
+	values := make([]uintptr, len(list))
+	for i, t := range list {
+		if t.DType == tensor.Undefined {
+			continue
+		}
+		data, size := addr(t.Raw), len(t.Raw)
+		if t.DType == tensor.Float32 {
+			data, size = addr(t.F32), 4*len(t.F32)
+		}
+		if size == 0 {
+			data = addr(nothing[:])
+		}
+		shape := append(make([]int64, 0, len(t.Shape)+1), t.Shape...)
+		var handle handleOut
+		err := r.call(createTensorWithDataAsOrtValue, r.memory, data, uintptr(size), addr(shape), uintptr(len(shape)), uintptr(t.DType), handle.addr())
+		runtime.KeepAlive(shape)
+		values[i] = handle.get()
+		if err != nil {
+			return values, err
+		}
+	}
+	return values, nil
+}
+
+func (r *Runtime) releaseAll(values []uintptr) {
+	for _, v := range values {
+		r.release(releaseValue, v)
+	}
+}
+
+// copyOut copies a tensor that the library allocated into lent memory.
+func (r *Runtime) copyOut(value uintptr, lend func(tensor.DType, []int64) (tensor.Tensor, error)) error {
 	kind := new(uint32)
 	if err := r.call(getValueType, value, onHeap(kind)); err != nil || *kind != onnxTypeTensor {
-		return tensor.Tensor{}, err
+		return err
 	}
 	var info handleOut
 	if err := r.call(getTensorTypeAndShape, value, info.addr()); err != nil {
-		return tensor.Tensor{}, err
+		return err
 	}
 	h := info.get()
 	t, err := r.readType(h)
 	r.release(releaseTensorTypeAndShapeInfo, h)
 	if err != nil || t.DType.Bits() == 0 {
-		return tensor.Tensor{}, err
+		return err
 	}
 	count, err := tensor.Count(t.Shape)
 	if err != nil {
-		return tensor.Tensor{}, err
+		return err
 	}
 	var data handleOut
 	if err := r.call(getTensorMutableData, value, data.addr()); err != nil {
-		return tensor.Tensor{}, err
+		return err
 	}
-	c := tensor.Tensor{DType: t.DType, Shape: t.Shape}
+	c, err := lend(t.DType, t.Shape)
+	if err != nil {
+		return err
+	}
 	p := foreign(data.get())
 	if t.DType == tensor.Float32 {
-		c.F32 = append([]float32{}, unsafe.Slice((*float32)(p), count)...)
+		copy(c.F32, unsafe.Slice((*float32)(p), count))
 	} else {
-		c.Raw = append([]byte{}, unsafe.Slice((*byte)(p), tensor.ByteSize(t.DType, count))...)
+		copy(c.Raw, unsafe.Slice((*byte)(p), tensor.ByteSize(t.DType, count)))
 	}
-	return c, nil
+	return nil
 }
 
 func namePointers(names []cName) []uintptr {
@@ -310,14 +324,4 @@ func namePointers(names []cName) []uintptr {
 		p[i] = addr(n)
 	}
 	return p
-}
-
-func handles(values []*Value) []uintptr {
-	h := make([]uintptr, len(values))
-	for i, v := range values {
-		if v != nil {
-			h[i] = v.handle
-		}
-	}
-	return h
 }

@@ -7,13 +7,12 @@ import (
 
 	"quantcheck/internal/fixture"
 	"quantcheck/internal/onnx"
-	"quantcheck/internal/onnxruntime"
 	"quantcheck/internal/rewrite"
 	"quantcheck/internal/runner/ort"
 	"quantcheck/internal/tensor"
 )
 
-func outputs(t *testing.T, r *onnxruntime.Runtime, m *onnx.Model) map[string][]float32 {
+func outputs(t *testing.T, r ort.Engine, m *onnx.Model) map[string][]float32 {
 	t.Helper()
 	sample := map[string]tensor.Tensor{}
 	for _, in := range m.Inputs() {

@@ -17,7 +17,7 @@ import (
 
 // engine runs edits of a base graph.
 type engine struct {
-	r        *onnxruntime.Runtime
+	r        ort.Engine
 	o        Options
 	base     *onnx.Model
 	types    map[string]onnxruntime.Type
@@ -30,8 +30,8 @@ type engine struct {
 	suffixes suffixes
 }
 
-func newEngine(ctx context.Context, r *onnxruntime.Runtime, o Options) (*engine, error) {
-	e := &engine{r: r, o: o, base: o.Float.WithDomain(quantizerDomain, 1), types: o.Types, arena: runner.NewArena(int64(o.MemoryMiB) << 20 / 4)}
+func newEngine(ctx context.Context, r ort.Engine, o Options) (*engine, error) {
+	e := &engine{r: r, o: o, base: o.Float.WithDomain(quantizerDomain, 1), types: o.Types, arena: r.NewArena(int64(o.MemoryMiB) << 20 / 4)}
 	e.suffixes.byKey = map[string]*suffix{}
 	err := e.look()
 	if err != nil {

@@ -20,6 +20,7 @@ import (
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/onnxruntime"
 	"quantcheck/internal/qdq"
+	"quantcheck/internal/runner/ort"
 	"quantcheck/internal/tensor"
 )
 
@@ -71,7 +72,7 @@ type Options struct {
 
 // Run examines the candidates, and gives their results in the order of the candidates. When ctx ends it gives ctx's error
 // within the operator it is at; what Each has got stays good.
-func Run(ctx context.Context, r *onnxruntime.Runtime, o Options) (*Results, error) {
+func Run(ctx context.Context, r ort.Engine, o Options) (*Results, error) {
 	switch {
 	case o.Samples <= 0:
 		return nil, errors.New("sensitivity needs at least one sample")

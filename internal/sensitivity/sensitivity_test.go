@@ -32,7 +32,7 @@ import (
 
 // bench is a float model with its quantizers and samples.
 type bench struct {
-	r       *onnxruntime.Runtime
+	r       ort.Engine
 	m       *onnx.Model
 	types   map[string]onnxruntime.Type
 	p       *qdq.Placement

@@ -22,7 +22,7 @@ func Work() int { return worker.Serve(open) }
 // graph is a session with its tensors.
 type graph struct {
 	session         *onnxruntime.Session
-	inputs, outputs []*onnxruntime.Value
+	inputs, outputs []tensor.Tensor
 }
 
 // open opens a session. Beside an error the graph's detail may hold the refused operators.
@@ -32,7 +32,7 @@ func open(request []byte) (worker.Graph, error) {
 		return worker.Graph{}, err
 	}
 	w := &graph{}
-	r, told, err := w.open(l)
+	told, err := w.open(l)
 	g := worker.Graph{Detail: told, Run: w.run}
 	if err != nil {
 		return g, err
@@ -45,22 +45,22 @@ func open(request []byte) (worker.Graph, error) {
 	if !ok {
 		return g, fmt.Errorf("the tensor %s has no fixed shape", openName)
 	}
-	g.Bind = func(memory []byte) error { return w.bind(r, told, memory) }
+	g.Bind = func(memory []byte) error { w.bind(told, memory); return nil }
 	return g, nil
 }
 
-func (w *graph) open(l load) (*onnxruntime.Runtime, opened, error) {
+func (w *graph) open(l load) (opened, error) {
 	r, err := onnxruntime.Open(l.Library, 2)
 	if err != nil {
-		return r, opened{}, err
+		return opened{}, err
 	}
 	const provider = "QNNExecutionProvider"
 	if err := r.RegisterProvider(provider, l.Provider); err != nil {
-		return r, opened{}, fmt.Errorf("load %s: %w", l.Provider, err)
+		return opened{}, fmt.Errorf("load %s: %w", l.Provider, err)
 	}
 	model, err := worker.Model()
 	if err != nil {
-		return r, opened{}, err
+		return opened{}, err
 	}
 	var names []string
 	for _, in := range l.Inputs {
@@ -82,24 +82,24 @@ func (w *graph) open(l load) (*onnxruntime.Runtime, opened, error) {
 		a.Refused = refusals(log)
 		switch {
 		case len(a.Refused) == 0 || secondErr != nil:
-			return r, a, errors.Join(err, secondErr)
+			return a, errors.Join(err, secondErr)
 		case !l.AllowCPU:
 			second.Close()
-			return r, a, errors.New("refused")
+			return a, errors.New("refused")
 		}
 		w.session, a.OnCPU = second, placedOnCPU(log)
 	}
 	if l.Options[profileOption] != "" { // nothing is run, so outputs may have any type and shape
-		return r, a, nil
+		return a, nil
 	}
 	types, err := w.session.OutputTypes()
 	if err != nil {
-		return r, a, err
+		return a, err
 	}
 	for i, name := range l.Outputs {
 		a.Outputs = append(a.Outputs, slot{Name: name, DType: types[i].DType, Shape: types[i].Shape})
 	}
-	return r, a, nil
+	return a, nil
 }
 
 // clear removes what a session before may have left in this folder, be it another worker's: the provider would append to it.
@@ -120,20 +120,13 @@ func (l load) clear() error {
 }
 
 // bind makes the tensors in the shared memory.
-func (w *graph) bind(r *onnxruntime.Runtime, told opened, memory []byte) error {
-	for _, list := range []struct {
-		slots  []slot
-		values *[]*onnxruntime.Value
-	}{{told.Inputs, &w.inputs}, {told.Outputs, &w.outputs}} {
-		for _, x := range list.slots {
-			v, err := r.NewValue(x.tensor(memory))
-			if err != nil {
-				return err
-			}
-			*list.values = append(*list.values, v)
-		}
+func (w *graph) bind(told opened, memory []byte) {
+	for _, x := range told.Inputs {
+		w.inputs = append(w.inputs, x.tensor(memory))
 	}
-	return nil
+	for _, x := range told.Outputs {
+		w.outputs = append(w.outputs, x.tensor(memory))
+	}
 }
 
 // tensor is the slot's memory as a tensor.
@@ -149,6 +142,5 @@ func (s slot) tensor(memory []byte) tensor.Tensor {
 }
 
 func (w *graph) run() (any, error) {
-	_, err := w.session.Run(context.Background(), w.inputs, w.outputs)
-	return nil, err
+	return nil, w.session.Run(context.Background(), w.inputs, w.outputs, nil) // every output has a type
 }

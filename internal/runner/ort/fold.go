@@ -11,13 +11,14 @@ import (
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/onnx/onnxpb"
 	"quantcheck/internal/onnxruntime"
+	"quantcheck/internal/runner"
 	"quantcheck/internal/tensor"
 )
 
 // FoldConstants evaluates, once, every node that depends on no input, and gives a model with initializers in their
 // place. Values that are no numeric tensors keep their nodes. The second value names the tensors that were made by
 // such nodes.
-func FoldConstants(ctx context.Context, r *onnxruntime.Runtime, m *onnx.Model) (*onnx.Model, map[string]bool, error) {
+func FoldConstants(ctx context.Context, r Engine, m *onnx.Model) (*onnx.Model, map[string]bool, error) {
 	x := onnx.NewIndex(m)
 	constant := x.Constants()
 	made := map[string]bool{}
@@ -48,12 +49,16 @@ func FoldConstants(ctx context.Context, r *onnxruntime.Runtime, m *onnx.Model) (
 	values := map[string]tensor.Tensor{}
 	if len(wanted) > 0 {
 		part := m.With(&onnxpb.GraphProto{Name: proto.String("constants"), Node: nodes, Initializer: m.Graph().GetInitializer()})
-		session, err := compile(r, part, 0, len(nodes), nil, wanted)
+		session, err := compile(r, graph{m: part, to: len(nodes), outputs: wanted})
 		if err != nil {
 			return nil, nil, err
 		}
 		defer session.Close()
-		list, err := session.Run(ctx, nil, make([]*onnxruntime.Value, len(wanted)))
+		types, err := session.OutputTypes()
+		if err != nil {
+			return nil, nil, err
+		}
+		list, err := session.run(ctx, []tensor.Tensor{}, types, runner.NewArena(0)) // on Go's heap: the values stay
 		if err != nil {
 			return nil, nil, fmt.Errorf("evaluate constants: %w", err)
 		}
@@ -116,7 +121,7 @@ func withValues(m *onnx.Model, x *onnx.Index, constant map[int]bool, values map[
 
 // Fold evaluates what is the same in every inference: constant nodes, and Shape of tensors whose shape is known since the
 // inputs' shapes are fixed, as converters for devices do. It gives the types of what is left, too.
-func Fold(ctx context.Context, r *onnxruntime.Runtime, m *onnx.Model) (*onnx.Model, map[string]bool, map[string]onnxruntime.Type, error) {
+func Fold(ctx context.Context, r Engine, m *onnx.Model) (*onnx.Model, map[string]bool, map[string]onnxruntime.Type, error) {
 	constant := map[string]bool{}
 	for {
 		folded, made, err := FoldConstants(ctx, r, m)

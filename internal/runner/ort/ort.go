@@ -35,14 +35,14 @@ type Options struct {
 
 // Runner is a runner.Runner on ONNX Runtime's CPU.
 type Runner struct {
-	r        *onnxruntime.Runtime
+	r        Engine
 	segments []*segment
 	arena    *runner.Arena
 	inputs   map[string]onnxruntime.Type
 }
 
 // New compiles a model whose inputs have fixed shapes.
-func New(r *onnxruntime.Runtime, m *onnx.Model, o Options) (*Runner, error) {
+func New(r Engine, m *onnx.Model, o Options) (*Runner, error) {
 	x := onnx.NewIndex(m)
 	tapped := map[string]bool{}
 	for _, name := range o.Taps {
@@ -59,7 +59,7 @@ func New(r *onnxruntime.Runtime, m *onnx.Model, o Options) (*Runner, error) {
 		}
 	}
 	if o.Arena == nil {
-		o.Arena = runner.NewArena(1 << 30)
+		o.Arena = r.NewArena(1 << 30)
 	}
 	var positions []int
 	switch {
@@ -108,21 +108,22 @@ func (r *Runner) Start(sample map[string]tensor.Tensor) runner.Inference {
 	return &inference{r: r, sample: sample, carried: map[string]*loan{}}
 }
 
-// loan is a tensor in memory of the arena, with the number of those who still need it.
+// loan is a tensor with the number of those who still need it.
 type loan struct {
-	value  *onnxruntime.Value
+	tensor tensor.Tensor
 	arena  *runner.Arena // nil for memory that does not come from the arena
 	needed atomic.Int32
 }
 
+func newLoan(t tensor.Tensor, a *runner.Arena, needed int) *loan {
+	l := &loan{tensor: t, arena: a}
+	l.needed.Store(int32(needed))
+	return l
+}
+
 func (l *loan) done() {
-	if l.needed.Add(-1) > 0 {
-		return
-	}
-	t := l.value.Tensor()
-	l.value.Close()
-	if l.arena != nil {
-		l.arena.GiveBack(t)
+	if l.needed.Add(-1) == 0 && l.arena != nil {
+		l.arena.GiveBack(l.tensor)
 	}
 }
 
@@ -144,56 +145,32 @@ func (f *inference) Next(ctx context.Context) (*runner.Batch, error) {
 	if s.session == nil {
 		return runner.NewBatch(nil, nil), nil
 	}
-	inputs := make([]*onnxruntime.Value, len(s.inputs))
+	inputs := make([]tensor.Tensor, len(s.inputs))
 	var used []*loan
 	for i, name := range s.inputs {
 		l, err := f.input(name)
 		if err != nil {
+			release(used)
 			return nil, err
 		}
-		inputs[i] = l.value
+		inputs[i] = l.tensor
 		used = append(used, l)
 	}
-	outputs := make([]*onnxruntime.Value, len(s.outputs))
-	loans := make([]*loan, len(s.outputs))
-	for i, o := range s.outputs {
-		if !o.typ.Fixed() {
-			continue
-		}
-		l, err := f.r.newLoan(f.r.arena.Lend(o.typ.DType, o.typ.Shape), f.r.arena, o.users)
-		if err != nil {
-			return nil, err
-		}
-		loans[i], outputs[i] = l, l.value
-	}
-	allocated, err := s.session.Run(ctx, inputs, outputs)
+	outputs, err := f.r.run(ctx, s, inputs)
+	release(used)
 	if err != nil {
-		for _, l := range loans {
-			if l != nil {
-				l.needed.Store(1)
-				l.done()
-			}
-		}
 		return nil, err
-	}
-	for _, l := range used {
-		l.done()
 	}
 	var taps []runner.Tap
 	var tapLoans []*loan
 	for i, o := range s.outputs {
-		l := loans[i]
-		if l == nil && allocated[i].DType != tensor.Undefined {
-			if l, err = f.r.newLoan(allocated[i], nil, o.users); err != nil {
-				return nil, err
-			}
-		}
-		if l == nil { // a sequence, a map or strings: a row in the result, no value
+		if outputs[i].DType == tensor.Undefined { // a sequence, a map or strings: a row in the result, no value
 			taps = append(taps, runner.Tap{Name: o.name})
 			continue
 		}
+		l := newLoan(outputs[i], f.r.arena, o.users)
 		if o.tap {
-			taps = append(taps, runner.Tap{Name: o.name, Tensor: l.value.Tensor()})
+			taps = append(taps, runner.Tap{Name: o.name, Tensor: l.tensor})
 			tapLoans = append(tapLoans, l)
 		}
 		if o.users > 1 || !o.tap {
@@ -214,6 +191,21 @@ func (f *inference) Next(ctx context.Context) (*runner.Batch, error) {
 	}), nil
 }
 
+func release(loans []*loan) {
+	for _, l := range loans {
+		l.done()
+	}
+}
+
+// run computes a segment. All outputs that are tensors are lent from the arena.
+func (r *Runner) run(ctx context.Context, s *segment, inputs []tensor.Tensor) ([]tensor.Tensor, error) {
+	types := make([]onnxruntime.Type, len(s.outputs))
+	for i, o := range s.outputs {
+		types[i] = o.typ
+	}
+	return s.session.run(ctx, inputs, types, r.arena)
+}
+
 // input finds a segment's input among what earlier segments made, else in the sample.
 func (f *inference) input(name string) (*loan, error) {
 	if l, ok := f.carried[name]; ok {
@@ -229,7 +221,7 @@ func (f *inference) input(name string) (*loan, error) {
 	if want := f.r.inputs[name]; want.DType != t.DType || !fits(t.Shape, want.Shape) {
 		return nil, fmt.Errorf("input %q is %s%v, the sample has %s%v", name, want.DType, want.Shape, t.DType, t.Shape)
 	}
-	return f.r.newLoan(t, nil, 1)
+	return newLoan(t, nil, 1), nil
 }
 
 // fits says whether a shape is what was expected; of that, dimensions below zero and a missing shape are open.
@@ -238,16 +230,6 @@ func fits(shape, want []int64) bool {
 		return true
 	}
 	return slices.EqualFunc(shape, want, func(d, w int64) bool { return w < 0 || d == w })
-}
-
-func (r *Runner) newLoan(t tensor.Tensor, a *runner.Arena, needed int) (*loan, error) {
-	v, err := r.r.NewValue(t)
-	if err != nil {
-		return nil, err
-	}
-	l := &loan{value: v, arena: a}
-	l.needed.Store(int32(needed))
-	return l, nil
 }
 
 // Close implements runner.Inference.

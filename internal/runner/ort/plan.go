@@ -1,7 +1,7 @@
 package ort
 
 import (
-	"fmt"
+	"math"
 	"slices"
 
 	"quantcheck/internal/onnx"
@@ -11,8 +11,9 @@ import (
 )
 
 // Types tells, without running the model, the type of every tensor that a node of it makes. The model is compiled once
-// for this, so what ONNX Runtime has against the model is said here.
-func Types(r *onnxruntime.Runtime, m *onnx.Model) (map[string]onnxruntime.Type, error) {
+// for this, so what ONNX Runtime has against the model is said here, and a tensor that would take more memory than the engine's
+// bound is a *MemoryError.
+func Types(r Engine, m *onnx.Model) (map[string]onnxruntime.Type, error) {
 	var names []string
 	for _, n := range m.Graph().GetNode() {
 		for _, out := range n.GetOutput() {
@@ -21,7 +22,7 @@ func Types(r *onnxruntime.Runtime, m *onnx.Model) (map[string]onnxruntime.Type, 
 			}
 		}
 	}
-	session, err := compile(r, m, 0, len(m.Graph().GetNode()), m.Inputs(), names)
+	session, err := compile(r, graph{m: m, to: len(m.Graph().GetNode()), inputs: m.Inputs(), outputs: names})
 	if err != nil {
 		return nil, err
 	}
@@ -32,6 +33,9 @@ func Types(r *onnxruntime.Runtime, m *onnx.Model) (map[string]onnxruntime.Type, 
 	}
 	types := map[string]onnxruntime.Type{}
 	for i, name := range names {
+		if err := within(r.About().Memory, names[i:i+1], list[i:i+1]); err != nil {
+			return nil, err
+		}
 		types[name] = list[i]
 	}
 	for _, in := range m.Inputs() {
@@ -41,46 +45,23 @@ func Types(r *onnxruntime.Runtime, m *onnx.Model) (map[string]onnxruntime.Type, 
 	return types, nil
 }
 
-func compile(r *onnxruntime.Runtime, m *onnx.Model, from, to int, inputs []*onnxpb.ValueInfoProto, outputs []string) (*onnxruntime.Session, error) {
-	return compileAs(r, m, from, to, inputs, outputs, onnxruntime.Options{})
-}
-
-func compileAs(r *onnxruntime.Runtime, m *onnx.Model, from, to int, inputs []*onnxpb.ValueInfoProto, outputs []string, o onnxruntime.Options) (*onnxruntime.Session, error) {
-	infos := make([]*onnxpb.ValueInfoProto, len(outputs))
-	for i, name := range outputs {
-		infos[i] = onnx.Untyped(name)
+// typeBytes is what a tensor of a type takes: 0 if that is not known, the most there is if it cannot be counted.
+func typeBytes(t onnxruntime.Type) int64 {
+	if !t.Fixed() {
+		return 0
 	}
-	inputNames := make([]string, len(inputs))
-	for i, in := range inputs {
-		inputNames[i] = in.GetName()
-	}
-	data, err := onnx.Extract(m, from, to, inputs, infos).Bytes()
+	n, err := tensor.Count(t.Shape)
 	if err != nil {
-		return nil, err
+		return math.MaxInt64
 	}
-	o.ExternalDir = m.Dir()
-	session, err := r.NewSession(data, inputNames, outputs, o)
-	if err != nil {
-		return nil, fmt.Errorf("ONNX Runtime does not take the model: %w", err)
-	}
-	return session, nil
+	return int64(tensor.ByteSize(t.DType, n))
 }
 
 // cuts divides the nodes into segments whose taps take about budget bytes each, and gives the positions between
 // segments. A cut is made where the tensors that must be carried over it are smallest, within the last half of a
 // segment. There is no cut where something else than a tensor would have to be carried.
 func cuts(m *onnx.Model, x *onnx.Index, types map[string]onnxruntime.Type, tapped map[string]bool, budget int64) []int {
-	bytes := func(name string) int64 {
-		t := types[name]
-		if !t.Fixed() {
-			return 0
-		}
-		n, err := tensor.Count(t.Shape)
-		if err != nil {
-			return 0
-		}
-		return int64(tensor.ByteSize(t.DType, n))
-	}
+	bytes := func(name string) int64 { return typeBytes(types[name]) }
 	carried := func(at int) (int64, bool) {
 		sum := int64(0)
 		for _, name := range x.Live(m, at) {
@@ -151,7 +132,7 @@ func follow(x *onnx.Index, groups [][]string) []int {
 
 // segment is a part of the model with its session.
 type segment struct {
-	session *onnxruntime.Session // nil if the segment has no nodes whose outputs are wanted
+	session *compiled // nil if the segment has no nodes whose outputs are wanted
 	inputs  []string
 	outputs []output
 	taps    []string
@@ -166,7 +147,7 @@ type output struct {
 }
 
 // divide makes the segments between the positions.
-func divide(r *onnxruntime.Runtime, m *onnx.Model, x *onnx.Index, types map[string]onnxruntime.Type, tapped map[string]bool, positions []int) ([]*segment, error) {
+func divide(r Engine, m *onnx.Model, x *onnx.Index, types map[string]onnxruntime.Type, tapped map[string]bool, positions []int) ([]*segment, error) {
 	bounds := append(append([]int{0}, positions...), len(x.Nodes))
 	uses := make([][]string, len(bounds)-1) // tensors each segment takes from before
 	for k := range uses {
@@ -205,7 +186,7 @@ func divide(r *onnxruntime.Runtime, m *onnx.Model, x *onnx.Index, types map[stri
 				names[i] = o.name
 			}
 			var err error
-			if s.session, err = compile(r, m, bounds[k], bounds[k+1], inputs, names); err != nil {
+			if s.session, err = compile(r, graph{m: m, from: bounds[k], to: bounds[k+1], inputs: inputs, outputs: names}); err != nil {
 				closeAll(segments)
 				return nil, err
 			}

@@ -86,7 +86,7 @@ const grace = time.Second
 // say the same.
 func (p *Process) End() *DiedError {
 	p.ended.Do(func() {
-		gone := make(chan struct{})
+		gone, forced := make(chan struct{}), false
 		go func() {
 			_ = p.cmd.Wait()
 			close(gone)
@@ -94,17 +94,22 @@ func (p *Process) End() *DiedError {
 		select {
 		case <-gone:
 		case <-time.After(grace):
-			p.Kill()
+			forced = true
+			_ = p.cmd.Process.Kill()
 			<-gone
 		}
 		text := p.text()
 		p.log.Close()
 		status, _ := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
-		killed := status.Signaled() && status.Signal() == syscall.SIGKILL && !p.ours.Load()
-		p.death = DiedError{How: p.cmd.ProcessState.String(), Words: LastWords(text), Memory: killed || wantsMemory(text), Killed: p.ours.Load()}
+		killed := status.Signaled() && status.Signal() == syscall.SIGKILL && !p.ours.Load() && !forced
+		p.death = DiedError{How: p.cmd.ProcessState.String(), Words: LastWords(text), Memory: killed || WantsMemory(text), Killed: p.ours.Load()}
 	})
 	return &p.death
 }
 
-// shielded makes a worker outlive the signals of a terminal and of those who end a service: its parent decides.
-func shielded() { signal.Ignore(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT) }
+// Shield makes a worker outlive the signals of a terminal and of those who end a service: its parent decides. A worker that crashes
+// leaves no image of its memory.
+func Shield() {
+	signal.Ignore(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
+	_ = unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{})
+}

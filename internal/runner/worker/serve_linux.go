@@ -26,7 +26,7 @@ type Graph struct {
 // Serve is the worker: it opens one graph and makes inferences until its requests end. open gets the job's request; beside an
 // error only the graph's Detail counts. It gives the exit status.
 func Serve(open func(request []byte) (Graph, error)) int {
-	shielded()
+	Shield()
 	requests := make(chan []byte)
 	go func() {
 		r := bufio.NewReaderSize(os.NewFile(requestFile, "requests"), 1<<20)

@@ -63,8 +63,8 @@ func (e *DiedError) Error() string {
 
 var outOfMemory = regexp.MustCompile(`fatal error: runtime: (cannot allocate|out of) memory|fatal error: out of memory|cannot allocate memory|Cannot allocate memory|std::bad_alloc|Failed to allocate memory`)
 
-// wantsMemory says whether a process's last words are that it could get no memory.
-func wantsMemory(log string) bool { return outOfMemory.MatchString(log) }
+// WantsMemory says whether a process's last words are that it could get no memory.
+func WantsMemory(log string) bool { return outOfMemory.MatchString(log) }
 
 // Align rounds a tensor's place up to where the next one may begin.
 func Align(at int) int { return (at + 63) &^ 63 }

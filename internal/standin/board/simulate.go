@@ -68,10 +68,11 @@ func (r *netRunning) simulate(spec flow.NetRunSpec, models control.Simulation, w
 
 // newSimulation holds the DLC against the float model that both were made from, and finds the QDQ model's tensors of its layers.
 func newSimulation(ctx context.Context, file *dlc.File, graph *dlc.Graph, models control.Simulation, all bool) (*simulation, error) {
-	r, err := onnxruntime.Open(models.Library, 2)
+	library, err := onnxruntime.Open(models.Library, 2)
 	if err != nil {
 		return nil, err
 	}
+	r := ort.InProcess(library)
 	folded := func(path string) (*onnx.Model, map[string]bool, map[string]onnxruntime.Type, error) {
 		m, err := onnx.Load(path)
 		if err != nil {
