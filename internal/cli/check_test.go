@@ -273,7 +273,7 @@ func TestBadInputGetsAClearSentence(t *testing.T) {
 		"empty folder":      {good, t.TempDir(), nil, 2, "holds no pictures"},
 		"not a sample":      {good, at("a.pdf", "x"), nil, 2, "neither a picture"},
 		"all unreadable":    {good, at("a.png", "no picture"), nil, 1, "neither a JPEG nor a PNG"},
-		"variant":           {good, images, []string{"--variant", "w8a8,per-chanel"}, 2, "\n       ^"},
+		"variant":           {good, images, []string{"--variant", "w8a8,per-chanel"}, 2, "\n      w8a8,per-chanel\n           ^\n"},
 		"no such variant":   {good, images, []string{"--variant", "mine=nowhere.onnx"}, 2, "nowhere.onnx"},
 		"gray":              {good, images, []string{"--input-color", "gray"}, 2, "3 channels where gray pictures have 1"},
 		"colour":            {good, images, []string{"--input-color", "cmyk"}, 2, `input-color is "cmyk"; it can be rgb, bgr, gray`},

@@ -50,6 +50,50 @@ func TestLines(t *testing.T) {
 	}
 }
 
+// TestACaretStandsUnderItsPlace looks at what is printed, behind a heading and indented as a message is.
+func TestACaretStandsUnderItsPlace(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		name, text string
+		at         int
+		under      string // what stands above the caret and behind it
+		column     int    // of the caret, with the six of both indents
+	}{
+		{"plain", "w8a8,per-chanel", 5, "per-chanel", 6 + 5},
+		{"the beginning", "x", 0, "x", 6},
+		{"the end", "mine=", 5, "", 6 + 5},
+		{"nothing", "", 0, "", 6},
+		{"accents", "é=x", 3, "x", 6 + 2},
+		{"wide characters", "模型=x", 7, "x", 6 + 5},
+		{"combining characters", "e\u0301=x", 4, "x", 6 + 2},
+		{"an escape", "a\x1b=x", 3, "x", 6 + 8},
+		{"a tab and a line's end", "\t\n=x", 3, "x", 6 + 5},
+		{"an override", "\u202e=x", 4, "x", 6 + 7},
+		{"not UTF-8", "\xff=x", 2, "x", 6 + 5},
+		{"within a character", "é", 1, `\xa9`, 6 + 4},
+		{"behind the end", "ab", 9, "", 6 + 2},
+		{"far within", strings.Repeat("y", 9000) + "x" + strings.Repeat("z", 9000), 9000, "x" + strings.Repeat("z", 99) + "…", 6 + 101},
+	} {
+		lines := strings.Split(Message("variant: no\n"+At(row.text, row.at)), "\n")
+		if len(lines) != 3 || strings.TrimLeft(lines[2], " ") != "^" || len(lines[2])-1 != row.column {
+			t.Errorf("%s: the caret is not in column %d: %q", row.name, row.column, lines)
+			continue
+		}
+		if above, ok := strings.CutSuffix(lines[1], row.under); !ok || Width(above) != row.column {
+			t.Errorf("%s: the caret is not under %q: %q", row.name, row.under, lines)
+		}
+	}
+}
+
+func TestALineFitsByItsColumns(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{"模型模型": "模型", "abcdef": "abcde", "ab": "ab", "e\u0301e\u0301": "e\u0301e\u0301", "": ""} {
+		if got := fit(in, 5); got != want {
+			t.Errorf("%q: %q, want %q", in, got, want)
+		}
+	}
+}
+
 // safe holds of everything that is written.
 func safe(t *testing.T, out []byte) {
 	t.Helper()

@@ -14,6 +14,8 @@ import (
 	"unicode"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"github.com/jedib0t/go-pretty/v6/text"
 )
 
 // At most so many characters of a text and lines of a message are printed. No path that Linux takes is longer.
@@ -43,13 +45,18 @@ func Text(s string) string {
 	if strings.IndexFunc(s, func(r rune) bool { return Unsafe(r) || r == utf8.RuneError }) < 0 {
 		return s
 	}
-	var b strings.Builder
+	return quoted(s)
+}
+
+// quoted escapes what is not safe.
+func quoted(s string) string {
+	b := make([]byte, 0, len(s))
 	for len(s) > 0 {
 		r, n := utf8.DecodeRuneInString(s)
-		b.Write(appendRune(nil, s[:n], r))
+		b = appendRune(b, s[:n], r)
 		s = s[n:]
 	}
-	return b.String()
+	return string(b)
 }
 
 // cut leaves out the middle of a text of n characters.
@@ -85,6 +92,24 @@ func Lines(s string) string {
 // program's own.
 func Message(s string) string {
 	return strings.ReplaceAll(Lines(s), "\n", "\n    ")
+}
+
+// Width is how many columns of a terminal a text takes that Text made safe: wide characters take two, combining ones none.
+func Width(safe string) int { return text.StringWidth(safe) }
+
+// At shows where in a text a byte stands: a line with the text, made safe, and one with a caret under that place, however wide the
+// characters in front of it are printed. Of a long text only what is near the place is shown. Each line is indented by two columns.
+func At(s string, offset int) string {
+	const near = 100 // characters on either side
+	offset = max(0, min(offset, len(s)))
+	before, after := []rune(quoted(s[:offset])), []rune(quoted(s[offset:]))
+	if len(before) > near {
+		before = append([]rune("…"), before[len(before)-near:]...)
+	}
+	if len(after) > near {
+		after = append(after[:near:near], '…')
+	}
+	return fmt.Sprintf("  %s%s\n  %*s^", string(before), string(after), Width(string(before)), "")
 }
 
 // short are the control characters that JSON and Go have a letter for.

@@ -149,10 +149,16 @@ func (w *Writer) ClearLine() error { return w.control(clearLine, "") }
 // into the line is left out.
 func (w *Writer) DrawLine(text string) error {
 	columns, _ := w.Size()
-	if runes := []rune(Text(text)); len(runes) >= columns {
-		text = string(runes[:columns-1])
+	return w.control(clearLine, fit(Text(text), columns-1))
+}
+
+// fit gives the beginning of a safe text that takes so many columns at most.
+func fit(safe string, columns int) string {
+	for Width(safe) > columns {
+		_, n := utf8.DecodeLastRuneInString(safe)
+		safe = safe[:len(safe)-n]
 	}
-	return w.control(clearLine, Text(text))
+	return safe
 }
 
 // ClearUp empties so many lines above a terminal's cursor, which goes to the first of them; elsewhere it does nothing.

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"quantcheck/internal/terminal"
 )
 
 // Kind says what a variant is made from.
@@ -68,14 +70,7 @@ type Error struct {
 
 // Error shows the text with a caret under the place.
 func (e *Error) Error() string {
-	printable := strings.Map(func(r rune) rune {
-		if r < ' ' {
-			return ' '
-		}
-		return r
-	}, e.Text)
-	column := len([]rune(strings.ToValidUTF8(e.Text[:e.At], "?")))
-	return fmt.Sprintf("variant: %s\n  %s\n  %s^", e.Message, printable, strings.Repeat(" ", column))
+	return fmt.Sprintf("variant: %s\n%s", e.Message, terminal.At(e.Text, e.At))
 }
 
 const (
