@@ -64,6 +64,9 @@ func (b *build) close() {
 	for _, l := range b.locals {
 		l.close()
 	}
+	if b.arena != nil {
+		b.arena.Empty()
+	}
 }
 
 // segmentBytes is what the taps of one segment may take, so that the segments of the float model and of all variants

@@ -138,6 +138,7 @@ func used(w io.Writer, run *result.Run) {
 	}
 	line("samples", "%d compared (%s), calibration: %s", len(run.Samples), Printable(run.Spec.Images), calibration)
 	line("engine", "ONNX Runtime %s, graph optimisation off, %d threads (another number moves the last digits); %s (%s)", run.ONNXRuntime, run.Spec.Threads, run.Machine.CPU, strings.Join(run.Machine.Features, " "))
+	line("memory", "at most %.3g GiB for tensors and ONNX Runtime (--memory)", float64(run.Spec.MemoryMiB)/1024)
 	line("time", "%.1f s", run.Seconds)
 	for _, warning := range run.Warnings {
 		line("note", "%s", Printable(warning))

@@ -177,6 +177,7 @@ func (e *engine) close() {
 	if e.float != nil {
 		e.float.Close()
 	}
+	e.arena.Empty()
 }
 
 // kept is what the base makes of one sample.
@@ -195,9 +196,12 @@ func (e *engine) prepare(ctx context.Context, n int) (*kept, error) {
 	for _, in := range e.base.Inputs() {
 		t, ok := sample[in.GetName()]
 		if !ok {
+			e.forget(k)
 			return nil, fmt.Errorf("sample %d has no input %q", n+1, in.GetName())
 		}
-		k.tensors[in.GetName()] = t
+		lent := e.arena.Lend(t.DType, t.Shape) // where every run reads it without a copy
+		copy(onnxruntime.Bytes(lent), onnxruntime.Bytes(t))
+		k.tensors[in.GetName()] = lent
 	}
 	for i := range e.division.blocks {
 		if err := e.runPart(ctx, e.parts[i], k, k.tensors); err != nil {
@@ -233,10 +237,8 @@ func (e *engine) reference(ctx context.Context, sample map[string]tensor.Tensor)
 
 // forget gives a sample's memory back.
 func (e *engine) forget(k *kept) {
-	for name, t := range k.tensors {
-		if !e.division.x.Input[name] {
-			e.arena.GiveBack(t)
-		}
+	for _, t := range k.tensors {
+		e.arena.GiveBack(t)
 	}
 	e.forgetReference(k)
 }

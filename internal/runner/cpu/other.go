@@ -24,6 +24,9 @@ func Open(_ context.Context, o Options) (*Engine, error) {
 // Close does nothing.
 func (*Engine) Close() {}
 
+// Left is 0: nothing is shared.
+func Left() int64 { return 0 }
+
 // IsWorker says whether this process was started to be a worker: never on this system.
 func IsWorker() bool { return false }
 

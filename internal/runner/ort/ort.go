@@ -38,6 +38,7 @@ type Runner struct {
 	r        Engine
 	segments []*segment
 	arena    *runner.Arena
+	own      *runner.Arena // the same, if nobody else has it
 	inputs   map[string]onnxruntime.Type
 }
 
@@ -58,8 +59,10 @@ func New(r Engine, m *onnx.Model, o Options) (*Runner, error) {
 			return nil, err
 		}
 	}
+	var own *runner.Arena
 	if o.Arena == nil {
-		o.Arena = r.NewArena(1 << 30)
+		own = r.NewArena(1 << 30)
+		o.Arena = own
 	}
 	var positions []int
 	switch {
@@ -72,7 +75,7 @@ func New(r Engine, m *onnx.Model, o Options) (*Runner, error) {
 	if err != nil {
 		return nil, err
 	}
-	run := &Runner{r: r, segments: segments, arena: o.Arena, inputs: map[string]onnxruntime.Type{}}
+	run := &Runner{r: r, segments: segments, arena: o.Arena, own: own, inputs: map[string]onnxruntime.Type{}}
 	for _, in := range m.Inputs() {
 		run.inputs[in.GetName()] = types[in.GetName()]
 	}
@@ -89,7 +92,12 @@ func (r *Runner) Segments() [][]string {
 }
 
 // Close implements runner.Runner.
-func (r *Runner) Close() { closeAll(r.segments) }
+func (r *Runner) Close() {
+	closeAll(r.segments)
+	if r.own != nil {
+		r.own.Empty()
+	}
+}
 
 // Inputs lists what a segment takes from the sample.
 func (r *Runner) Inputs(segment int) []string {
