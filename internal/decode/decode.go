@@ -53,7 +53,7 @@ type Decoder struct {
 // Fits says whether the shapes speak for this decoder, and why or why not in words. A decoder that is chosen by name may
 // take more than what it claims here.
 func (d Decoder) Fits(shapes []Shape, s Settings) (bool, string) {
-	if err := s.check(); err != nil {
+	if err := s.Check(); err != nil {
 		return false, err.Error()
 	}
 	return d.fits(shapes, s)
@@ -78,7 +78,7 @@ type Candidates struct {
 
 // Candidates reads the outputs of one picture.
 func (d Decoder) Candidates(outs []Output, s Settings) (*Candidates, error) {
-	if err := s.check(); err != nil {
+	if err := s.Check(); err != nil {
 		return nil, err
 	}
 	in, err := read(outs)

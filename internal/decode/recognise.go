@@ -62,7 +62,7 @@ func matches(shapes []Shape, s Settings) (list, failed []match) {
 // Recognise picks a decoder by the shapes of the outputs and says why. It refuses if none fits or several do; the error
 // lists them.
 func Recognise(shapes []Shape, s Settings) (Decoder, string, error) {
-	if err := s.check(); err != nil {
+	if err := s.Check(); err != nil {
 		return Decoder{}, "", err
 	}
 	list, failed := matches(shapes, s)

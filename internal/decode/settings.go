@@ -117,8 +117,8 @@ const (
 	maxBoxes   = 1 << 22
 )
 
-// check says what is wrong with the settings.
-func (s Settings) check() error {
+// Check says what is wrong with the settings.
+func (s Settings) Check() error {
 	switch {
 	case s.Width < 1 || s.Height < 1 || s.Width > maxSide || s.Height > maxSide:
 		return fmt.Errorf("the model's input of %d×%d pixels is no size to decode boxes for", s.Width, s.Height)

@@ -51,10 +51,7 @@ func (l *Labels) settle(outs []decode.Output) error {
 	}
 	l.output, l.classes, l.settled = k, outs[k].Tensor.Len(), true
 	l.reading = fmt.Sprintf("%s: the greatest of %d scores", outs[k].Name, l.classes)
-	most := 0
-	for _, i := range l.data.Images {
-		most = max(most, i.Class+l.config.ClassOffset)
-	}
+	most := l.greatest()
 	if most >= l.classes {
 		return fmt.Errorf("the data set has the class %d, the model %d classes; a model with a background class in front takes eval: class-offset: 1", most, l.classes)
 	}
@@ -65,6 +62,15 @@ func (l *Labels) settle(outs []decode.Output) error {
 		l.models[i].right, l.models[i].all = make([]int, l.classes), make([]int, l.classes)
 	}
 	return nil
+}
+
+// greatest is the greatest class of the truth, as the model numbers classes.
+func (l *Labels) greatest() int {
+	most := 0
+	for _, i := range l.data.Images {
+		most = max(most, i.Class+l.config.ClassOffset)
+	}
+	return most
 }
 
 // Picture implements Scorer.
@@ -78,8 +84,8 @@ func (l *Labels) Picture(p Picture, outputs [][]decode.Output) error {
 		}
 	}
 	truth := p.Image.Class + l.config.ClassOffset
-	if truth < 0 {
-		l.problems.Add("classes under 0 after the offset, their pictures are left out", p.Image.Name)
+	if truth < 0 || truth >= l.classes {
+		l.problems.Add("classes under 0 after the offset, or beyond the model's, their pictures are left out", p.Image.Name)
 		return nil
 	}
 	shown := result.EvalPicture{Name: p.Image.Name, Path: p.Path, Width: p.Width, Height: p.Height, Truth: []result.Box{{Class: truth}}, Differs: make([]float64, len(outputs))}
@@ -91,9 +97,13 @@ func (l *Labels) Picture(p Picture, outputs [][]decode.Output) error {
 			shown.Found = append(shown.Found, []result.Box{})
 			continue
 		}
-		scores, ok := outs[l.output].Tensor.AsFloat32()
-		if !ok {
-			return fmt.Errorf("the output %s holds no numbers", outs[l.output].Name)
+		out, err := at(outs, l.output)
+		if err != nil {
+			return err
+		}
+		scores, ok := out.Tensor.AsFloat32()
+		if !ok || len(scores) != l.classes {
+			return fmt.Errorf("the output %s %v holds no numbers, or not %d as before", out.Name, out.Tensor.Shape, l.classes)
 		}
 		order := best(scores, 5)
 		if len(order) == 0 {

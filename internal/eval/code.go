@@ -9,12 +9,15 @@ import (
 	"quantcheck/internal/resume"
 )
 
-// mostOutputs bounds the number of an output.
-const mostOutputs = 1 << 16
+// needOutput refuses a state that reads another model: one of an output that the model does not have.
+func needOutput(c *resume.Coder, output, outputs int) {
+	c.Need(output >= 0 && output < max(outputs, 1), "an output that the model does not have")
+}
 
 // Code implements Scorer.
-func (d *Distance) Code(c *resume.Coder) {
+func (d *Distance) Code(c *resume.Coder, outputs int) {
 	resume.Slice(c, &d.names, c.String)
+	c.Need(d.names == nil || len(d.names) == outputs, "distances of other outputs")
 	resume.Each(c, d.sums, func(s *sums) {
 		resume.Slice(c, &s.sqnr, c.Float64)
 		resume.Slice(c, &s.cos, c.Float64)
@@ -28,7 +31,7 @@ func (d *Distance) Code(c *resume.Coder) {
 }
 
 // Code implements Scorer.
-func (b *Boxes) Code(c *resume.Coder) {
+func (b *Boxes) Code(c *resume.Coder, _ int) {
 	decoder := ""
 	if b.decoder != nil {
 		decoder = b.decoder.Name
@@ -44,6 +47,11 @@ func (b *Boxes) Code(c *resume.Coder) {
 	}
 	c.String(&b.why)
 	codeSettings(c, &b.settled)
+	if c.Reading() && b.decoder != nil && c.Err() == nil {
+		if err := b.settled.Check(); err != nil {
+			c.Fail("settings of the decoder: %w", err)
+		}
+	}
 	resume.Slice(c, &b.categories, c.Int)
 	for _, k := range b.categories {
 		c.Need(k >= -1 && k < len(b.data.Set.Categories), "a category that the data set does not have")
@@ -60,13 +68,13 @@ func (b *Boxes) Code(c *resume.Coder) {
 }
 
 // Code implements Scorer.
-func (m *Masks) Code(c *resume.Coder) {
+func (m *Masks) Code(c *resume.Coder, outputs int) {
 	c.Int(&m.classes)
 	c.Int(&m.output)
 	c.Bool(&m.settled)
 	c.String(&m.reading)
-	c.Need(m.classes >= 0 && m.classes < 1<<16 && (m.settled || m.classes == 0), "masks without classes")
-	c.Need(m.output >= 0 && m.output < mostOutputs, "an output that the model does not have")
+	c.Need(m.classes >= 0 && m.classes <= mostClasses && (m.settled || m.classes == 0), "masks without classes")
+	needOutput(c, m.output, outputs)
 	resume.Each(c, m.models, func(f *confusion) {
 		resume.Slice(c, &f.counts, c.Int64)
 		c.Need(len(f.counts) == m.classes*m.classes || f.counts == nil && !m.settled, "counts of other classes")
@@ -78,11 +86,11 @@ func (m *Masks) Code(c *resume.Coder) {
 }
 
 // Code implements Scorer.
-func (d *Depths) Code(c *resume.Coder) {
+func (d *Depths) Code(c *resume.Coder, outputs int) {
 	c.Int(&d.output)
 	c.Bool(&d.settled)
 	c.String(&d.reading)
-	c.Need(d.output >= 0 && d.output < mostOutputs, "an output that the model does not have")
+	needOutput(c, d.output, outputs)
 	resume.Each(c, d.models, func(s *depthSums) {
 		c.Float64(&s.rmse)
 		c.Float64(&s.rel)
@@ -94,13 +102,14 @@ func (d *Depths) Code(c *resume.Coder) {
 }
 
 // Code implements Scorer.
-func (l *Labels) Code(c *resume.Coder) {
+func (l *Labels) Code(c *resume.Coder, outputs int) {
 	c.Int(&l.output)
 	c.Int(&l.classes)
 	c.Bool(&l.settled)
 	c.String(&l.reading)
 	c.Need(l.classes >= 0 && (l.settled || l.classes == 0), "classes without a number")
-	c.Need(l.output >= 0 && l.output < mostOutputs, "an output that the model does not have")
+	c.Need(!l.settled || l.greatest() < l.classes, "fewer classes than the data set has")
+	needOutput(c, l.output, outputs)
 	resume.Each(c, l.models, func(s *labelSums) {
 		c.Int(&s.first)
 		c.Int(&s.five)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -63,7 +64,7 @@ func feeds(t testing.TB) map[string]feed {
 		}
 		return output(random(3, 1), 3)
 	})
-	add("classes", func() Scorer { return NewLabels(&truth.Classes{}, config, 2) }, named, func(_, _ int) []decode.Output { return output(random(9, 1), 1, 9) })
+	add("classes", func() Scorer { return NewLabels(&truth.Classes{Images: []truth.Image{{Class: 8}}}, config, 2) }, named, func(_, _ int) []decode.Output { return output(random(9, 1), 1, 9) })
 	mask := func(i int) Picture {
 		levels := make([]uint8, 64)
 		for k := range levels {
@@ -106,6 +107,14 @@ func feeds(t testing.TB) map[string]feed {
 	return list
 }
 
+// feedOutputs is how many outputs the models of a feed have.
+func feedOutputs(s Scorer) int {
+	if _, ok := s.(*Boxes); ok {
+		return 3
+	}
+	return 1
+}
+
 func concluded(t testing.TB, s Scorer) *result.Evaluation {
 	t.Helper()
 	e := evaluation("", "float", "v")
@@ -117,7 +126,7 @@ func concluded(t testing.TB, s Scorer) *result.Evaluation {
 
 func written(s Scorer) []byte {
 	w := resume.NewWriter()
-	s.Code(w)
+	s.Code(w, feedOutputs(s))
 	return bytes.Clone(w.Data())
 }
 
@@ -140,7 +149,7 @@ func TestScorersGoOnWhereOthersWere(t *testing.T) {
 			for _, from := range []int{0, 1, 16, 17, 4*shownMost - 1, 4 * shownMost, 4*shownMost + 1, feedPictures} {
 				s := f.make()
 				c := resume.NewReader(states[from])
-				if s.Code(c); c.Close() != nil {
+				if s.Code(c, feedOutputs(s)); c.Close() != nil {
 					t.Fatalf("from %d: %v", from, c.Err())
 				}
 				if !bytes.Equal(written(s), states[from]) {
@@ -162,7 +171,7 @@ func TestScorersGoOnWhereOthersWere(t *testing.T) {
 	}
 }
 
-// A state that was changed is an error or something that can be concluded; it is never a panic.
+// A state that was changed is an error or something that goes on and can be concluded; it is never a panic.
 func FuzzScorerStates(f *testing.F) {
 	list := feeds(f)
 	names := []string{"distance", "classes", "masks", "depths", "boxes"}
@@ -176,10 +185,65 @@ func FuzzScorerStates(f *testing.F) {
 		f.Add(byte(k), written(s))
 	}
 	f.Fuzz(func(_ *testing.T, task byte, data []byte) {
-		s := list[names[int(task)%len(names)]].make()
+		feed := list[names[int(task)%len(names)]]
+		s := feed.make()
 		c := resume.NewReader(data)
-		if s.Code(c); c.Close() == nil {
-			_ = s.Conclude(evaluation("", "float", "v")) // an error is fine
+		if s.Code(c, feedOutputs(s)); c.Close() != nil {
+			return
 		}
+		for i := 3; i < 6; i++ { // errors are fine
+			_ = s.Picture(feed.pictures[i], feed.outputs[i])
+		}
+		_ = s.Conclude(evaluation("", "float", "v"))
 	})
+}
+
+// TestAStateOfAnotherModelIsRefused forges states that are well formed and say what this model and this data set do not have.
+func TestAStateOfAnotherModelIsRefused(t *testing.T) {
+	list := feeds(t)
+	for _, row := range []struct {
+		task, what string
+		forge      func(Scorer)
+	}{
+		{"classes", "output", func(s Scorer) { of[*Labels](s).output = 1 }},
+		{"classes", "output", func(s Scorer) { of[*Labels](s).output = -1 }},
+		{"classes", "output", func(s Scorer) { of[*Labels](s).output = 1 << 40 }},
+		{"classes", "fewer classes", func(s Scorer) {
+			l := of[*Labels](s)
+			l.classes = 3
+			for i := range l.models {
+				l.models[i].right, l.models[i].all = l.models[i].right[:3], l.models[i].all[:3]
+			}
+		}},
+		{"classes", "sums", func(s Scorer) { of[*Labels](s).models[1].all = nil }},
+		{"masks", "output", func(s Scorer) { of[*Masks](s).output = 1 }},
+		{"masks", "masks", func(s Scorer) { of[*Masks](s).classes = -3 }},
+		{"masks", "counts", func(s Scorer) { of[*Masks](s).classes = 2 }},
+		{"depths", "output", func(s Scorer) { of[*Depths](s).output = 1 }},
+		{"distance", "outputs", func(s Scorer) { of[*Distance](s).names = []string{"y", "z"} }},
+		{"distance", "outputs", func(s Scorer) { of[*Distance](s).sums[1].cos = nil }},
+		{"boxes", "category", func(s Scorer) { of[*Boxes](s).categories[0] = 2 }},
+		{"boxes", "decoder", func(s Scorer) { of[*Boxes](s).decoder = &decode.Decoder{Name: "nothing"} }},
+		{"boxes", "settings", func(s Scorer) { of[*Boxes](s).settled.Width = -5 }},
+	} {
+		t.Run(row.task+" "+row.what, func(t *testing.T) {
+			f := list[row.task]
+			s := f.make()
+			if err := s.Picture(f.pictures[0], f.outputs[0]); err != nil {
+				t.Fatal(err)
+			}
+			row.forge(s)
+			c := resume.NewReader(written(s))
+			got := f.make()
+			got.Code(c, feedOutputs(got))
+			if err := c.Close(); err == nil || !strings.Contains(err.Error(), row.what) {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}
+
+func of[T Scorer](s Scorer) T {
+	got, _ := s.(T)
+	return got
 }

@@ -64,7 +64,11 @@ func (d *Depths) Picture(p Picture, outputs [][]decode.Output) error {
 		if outs == nil {
 			continue
 		}
-		got, want, all, err := d.pairs(outs[d.output], truth, p)
+		out, err := at(outs, d.output)
+		if err != nil {
+			return err
+		}
+		got, want, all, err := d.pairs(out, truth, p)
 		if err != nil {
 			return err
 		}
@@ -98,9 +102,12 @@ func (d *Depths) Picture(p Picture, outputs [][]decode.Output) error {
 // pairs are the model's and the true values where there is truth, and the model's everywhere.
 func (d *Depths) pairs(o decode.Output, truth plane, p Picture) (got, want, all []float32, err error) {
 	channels, height, width, err := grid(o)
+	if err != nil {
+		return nil, nil, nil, err
+	}
 	values, ok := o.Tensor.AsFloat32()
-	if err != nil || channels != 1 || !ok {
-		return nil, nil, nil, fmt.Errorf("the output %s %v is no map of one channel: %w", o.Name, o.Tensor.Shape, err)
+	if channels != 1 || !ok || len(values) != width*height {
+		return nil, nil, nil, fmt.Errorf("the output %s %v is no map of one channel", o.Name, o.Tensor.Shape)
 	}
 	at := sampler(p, [2]int{truth.width, truth.height}, [2]int{width, height})
 	all = make([]float32, len(truth.values))

@@ -38,8 +38,16 @@ type Scorer interface {
 	// Conclude fills in what the evaluation's models scored.
 	Conclude(e *result.Evaluation) error
 	// Code writes what was scored so far, or reads it into a scorer that has scored nothing: then it goes on as if it had
-	// scored those pictures itself, to the same bits.
-	Code(c *resume.Coder)
+	// scored those pictures itself, to the same bits. outputs is how many the models have: a state of others is refused.
+	Code(c *resume.Coder, outputs int)
+}
+
+// at gives one of the outputs; an error if there are not so many.
+func at(outs []decode.Output, k int) (decode.Output, error) {
+	if k < 0 || k >= len(outs) {
+		return decode.Output{}, fmt.Errorf("a model gave %d outputs, not the one of number %d, which is read", len(outs), k+1)
+	}
+	return outs[k], nil
 }
 
 // Partial is a Scorer that can score some of its pictures.
@@ -123,6 +131,11 @@ func (d *Distance) Picture(p Picture, outputs [][]decode.Output) error {
 		}
 		for i := range d.sums {
 			d.sums[i] = sums{make([]float64, len(d.names)), make([]float64, len(d.names)), make([]int, len(d.names)), make([]int, len(d.names))}
+		}
+	}
+	for i, outs := range outputs {
+		if outs != nil && len(outs) != len(d.names) {
+			return fmt.Errorf("model %d gave %d outputs, not %d", i, len(outs), len(d.names))
 		}
 	}
 	differs := make([]float64, len(outputs))

@@ -2,6 +2,7 @@ package eval
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 
 	"quantcheck/internal/decode"
@@ -136,7 +137,11 @@ func (m *Masks) Picture(p Picture, outputs [][]decode.Output) error {
 	for i, outs := range outputs {
 		pixels := make([]uint8, len(labels))
 		if outs != nil {
-			classes, width, height, err := m.classMap(outs[m.output])
+			out, err := at(outs, m.output)
+			if err != nil {
+				return err
+			}
+			classes, width, height, err := m.classMap(out)
 			if err != nil {
 				return err
 			}
@@ -188,8 +193,13 @@ func (m *Masks) labels(truth plane, p Picture) []int {
 	}
 	beyond := 0
 	for i, v := range truth.values {
-		c := int(v)
+		const none = math.MinInt32
+		c := none
+		if v > -1<<20 && v < 1<<20 { // NaN is no class
+			c = int(v)
+		}
 		switch {
+		case c == none:
 		case blackWhite && c == 255:
 			c = 1
 		case c == m.config.Ignore:

@@ -161,8 +161,11 @@ func (c *comparison) code(x *resume.Coder) {
 	x.Int(&layers)
 	n := len(samples)
 	x.Need(variants == len(run.Variants) && layers == len(run.Layers) && len(d.inARow) == variants, "it has other variants or layers")
-	if variants > 0 && layers > 0 {
-		x.Need(d.sources >= n && d.sources <= len(c.values[0][0]) && d.first >= 0 && d.first <= d.sources, "it has other samples")
+	if sources := 0; x.Err() == nil {
+		if variants > 0 && layers > 0 {
+			sources = len(c.values[0][0])
+		}
+		x.Need(d.sources >= n && d.sources <= sources && d.first >= 0 && d.first <= d.sources, "it has other samples")
 	}
 	for i := range run.Variants {
 		if x.Err() != nil {
@@ -234,6 +237,7 @@ func (c *comparison) codeChecks(x *resume.Coder, i, n int) {
 		}
 		resume.Slice(x, &list, func(one *checked) {
 			x.Int(&one.sample)
+			x.Need(one.sample >= 0 && one.sample < n, "an input of a sample that is not there")
 			for _, v := range []**metric.Values{&one.as, &one.swapped} {
 				resume.Optional(x, v, func(v *metric.Values) { v.Code(x) })
 			}
@@ -262,5 +266,6 @@ func codeHistogram(x *resume.Coder, h *result.Histogram) {
 	x.Float64(&h.Max)
 	resume.Slice(x, &h.Float, x.Int)
 	resume.Slice(x, &h.Variant, x.Int)
+	x.Need(len(h.Float) == len(h.Variant), "a histogram of two lengths")
 	h.Clipped.Code(x)
 }

@@ -61,9 +61,9 @@ func (e *evaluation) code(x *resume.Coder, m *mark) {
 	}
 	resume.Slice(x, &warnings, x.String)
 	resume.Slice(x, &skipped, x.String)
-	e.distance.Code(x)
+	e.distance.Code(x, len(e.outputs))
 	if e.scorer != nil {
-		e.scorer.Code(x)
+		e.scorer.Code(x, len(e.outputs))
 	}
 	if x.Reading() && x.Err() == nil {
 		b.run.Warnings, b.skipped = append(b.run.Warnings, warnings...), append(b.skipped, skipped...)
