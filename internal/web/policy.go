@@ -18,13 +18,13 @@ var (
 	styleElement = regexp.MustCompile(`(?s)<style[^>]*>(.*?)</style>`)
 )
 
-// closePolicy makes the policy of a built page allow its own scripts and style sheets alone, by their SHA-256; attributes named style
-// are allowed. ok is false if the page is not of that form.
+// closePolicy makes the policy of a built page allow its own scripts and style sheets alone, by their SHA-256. No attribute
+// named style is allowed: the page sets styles of elements by script. ok is false if the page is not of that form.
 func closePolicy(page []byte) (closed []byte, ok bool) {
 	for _, part := range []struct {
-		open, prefix, suffix string
-		elements             *regexp.Regexp
-	}{{openScripts, "script-src", "", moduleScript}, {openStyles, "style-src-elem", "; style-src-attr 'unsafe-inline'", styleElement}} {
+		open, prefix string
+		elements     *regexp.Regexp
+	}{{openScripts, "script-src", moduleScript}, {openStyles, "style-src-elem", styleElement}} {
 		found := part.elements.FindAllSubmatch(page, -1)
 		if len(found) == 0 || bytes.Count(page, []byte(part.open)) != 1 {
 			return nil, false
@@ -34,7 +34,7 @@ func closePolicy(page []byte) (closed []byte, ok bool) {
 			sum := sha256.Sum256(f[1])
 			rule += " 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
 		}
-		page = bytes.Replace(page, []byte(part.open), []byte(rule+part.suffix), 1)
+		page = bytes.Replace(page, []byte(part.open), []byte(rule), 1)
 	}
 	return page, true
 }
