@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"github.com/ulikunitz/xz"
+	"github.com/ulikunitz/xz/lzma"
 
 	"quantcheck/internal/file"
 )
@@ -116,7 +117,7 @@ func unpacked(b *bufio.Reader) (io.Reader, error) {
 	}
 	switch {
 	case bytes.HasPrefix(head, []byte("\xfd7zXZ\x00")):
-		return xz.ReaderConfig{DictCap: 1 << 26}.NewReader(b)
+		return xz.ReaderConfig{DictCap: lzma.MinDictCap}.NewReader(newDictionaries(b))
 	case bytes.HasPrefix(head, []byte("\x1f\x8b")):
 		return gzip.NewReader(b)
 	case bytes.HasPrefix(head, []byte("BZh")):
