@@ -13,7 +13,7 @@ import (
 	"strings"
 
 	"quantcheck/internal/dataset"
-	"quantcheck/internal/flow"
+	"quantcheck/internal/estimate"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/onnxruntime"
 	"quantcheck/internal/qnn"
@@ -21,6 +21,7 @@ import (
 	"quantcheck/internal/runner/dlc"
 	"quantcheck/internal/runner/htp"
 	"quantcheck/internal/runner/ort"
+	"quantcheck/internal/session"
 )
 
 func main() {
@@ -41,31 +42,31 @@ type silent struct{}
 func (silent) Phase(string, int) {}
 func (silent) Step(int)          {}
 
-// estimate gives one estimate per variant.
-func estimate(ctx context.Context, engines flow.Engines, dir string, m *onnx.Model, variants ...string) ([]*result.Estimated, error) {
+// estimateOf gives one estimate per variant.
+func estimateOf(ctx context.Context, engines session.Engines, dir string, m *onnx.Model, variants ...string) ([]*result.Estimated, error) {
 	path := filepath.Join(dir, "net.onnx")
 	if err := onnx.Save(m, path); err != nil {
 		return nil, err
 	}
-	return flow.Estimate(ctx, engines, flow.EstimateSpec{Model: path, Variants: variants, Input: dataset.Default(), MemoryMiB: 1024}, silent{})
+	return estimate.Run(ctx, engines, estimate.Spec{Model: path, Variants: variants, Input: dataset.Default(), MemoryMiB: 1024}, silent{})
 }
 
 // open finds what estimates are made with; the library of ONNX Runtime is at a path.
-func open(path string) (flow.Engines, error) {
+func open(path string) (session.Engines, error) {
 	library, err := onnxruntime.Find(path)
 	if err != nil {
-		return flow.Engines{}, err
+		return session.Engines{}, err
 	}
 	r, err := onnxruntime.Open(library, 2)
 	if err != nil {
-		return flow.Engines{}, err
+		return session.Engines{}, err
 	}
 	kit, err := qnn.Find("")
 	if err != nil {
-		return flow.Engines{}, err
+		return session.Engines{}, err
 	}
 	full, err := filepath.Abs(r.Path)
-	return flow.Engines{ORT: ort.InProcess(r), HTP: func() (htp.Engine, error) { return htp.Engine{Kit: kit, Library: full}, nil }}, err
+	return session.Engines{ORT: ort.InProcess(r), HTP: func() (htp.Engine, error) { return htp.Engine{Kit: kit, Library: full}, nil }}, err
 }
 
 func run(ctx context.Context, w io.Writer) error {
@@ -129,11 +130,11 @@ func variations() []variation {
 }
 
 // findings are the variations' estimates.
-func findings(ctx context.Context, w io.Writer, engines flow.Engines, dir string) error {
+func findings(ctx context.Context, w io.Writer, engines session.Engines, dir string) error {
 	fmt.Fprintln(w, "| finding | case | cycles | ratio |\n|---|---|---:|---:|")
 	base := int64(0)
 	for _, c := range variations() {
-		list, err := estimate(ctx, engines, dir, c.model, c.variant)
+		list, err := estimateOf(ctx, engines, dir, c.model, c.variant)
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.name, err)
 		}
@@ -149,7 +150,7 @@ func findings(ctx context.Context, w io.Writer, engines flow.Engines, dir string
 const perCall = 0.16
 
 // published holds estimates beside what others measured.
-func published(ctx context.Context, w io.Writer, engines flow.Engines, dir string) error {
+func published(ctx context.Context, w io.Writer, engines session.Engines, dir string) error {
 	fixtures := os.Getenv("QUANTCHECK_FIXTURES")
 	if fixtures == "" {
 		fixtures = filepath.Join("..", "shared", "fixtures")
@@ -186,7 +187,7 @@ func published(ctx context.Context, w io.Writer, engines flow.Engines, dir strin
 		if spec == "float" {
 			spec = "fp16"
 		}
-		list, err := estimate(ctx, engines, dir, m, spec)
+		list, err := estimateOf(ctx, engines, dir, m, spec)
 		if err != nil {
 			return fmt.Errorf("%s %s: %w", t.Model, spec, err)
 		}

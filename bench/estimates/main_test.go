@@ -54,7 +54,7 @@ func TestFindingsAreTheFixtures(t *testing.T) {
 			continue
 		}
 		held++
-		list, err := estimate(t.Context(), engines, t.TempDir(), v.model, v.variant)
+		list, err := estimateOf(t.Context(), engines, t.TempDir(), v.model, v.variant)
 		if err != nil {
 			t.Fatal(err)
 		}

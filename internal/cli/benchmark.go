@@ -12,12 +12,12 @@ import (
 	"strings"
 	"time"
 
+	"quantcheck/internal/benchmark"
 	"quantcheck/internal/board"
 	"quantcheck/internal/connect"
 	"quantcheck/internal/device"
 	"quantcheck/internal/device/again"
 	"quantcheck/internal/device/monitor"
-	"quantcheck/internal/flow"
 	"quantcheck/internal/report"
 	"quantcheck/internal/result"
 	"quantcheck/internal/snpe"
@@ -178,7 +178,7 @@ func (c *benchmarkCmd) Run(con *console) error {
 	if err != nil {
 		return err
 	}
-	specs := make([]flow.BenchmarkSpec, len(models))
+	specs := make([]benchmark.Spec, len(models))
 	for i, m := range models {
 		if specs[i], err = c.spec(m); err != nil {
 			if len(models) > 1 {
@@ -216,26 +216,26 @@ func (c *benchmarkCmd) Run(con *console) error {
 }
 
 // spec turns a model and the flags into what is asked for.
-func (c *benchmarkCmd) spec(m benchModel) (flow.BenchmarkSpec, error) {
+func (c *benchmarkCmd) spec(m benchModel) (benchmark.Spec, error) {
 	steps, err := c.steps()
 	if err != nil {
-		return flow.BenchmarkSpec{}, err
+		return benchmark.Spec{}, err
 	}
 	check, err := c.check(m, steps)
 	if err != nil {
-		return flow.BenchmarkSpec{}, err
+		return benchmark.Spec{}, err
 	}
 	switch t := c.Tools; {
 	case !slices.Contains(snpe.PerfProfiles, t.PerfProfile):
-		return flow.BenchmarkSpec{}, usagef("--perf-profile %q; there are %s", t.PerfProfile, strings.Join(snpe.PerfProfiles, ", "))
+		return benchmark.Spec{}, usagef("--perf-profile %q; there are %s", t.PerfProfile, strings.Join(snpe.PerfProfiles, ", "))
 	case t.Duration < 1 || t.Duration > 24*3600:
-		return flow.BenchmarkSpec{}, usagef("--duration %d: seconds, from 1", t.Duration)
+		return benchmark.Spec{}, usagef("--duration %d: seconds, from 1", t.Duration)
 	case t.Repeats < 1 || t.Repeats > 1000:
-		return flow.BenchmarkSpec{}, usagef("--repeats %d", t.Repeats)
+		return benchmark.Spec{}, usagef("--repeats %d", t.Repeats)
 	case t.Profiled < 0 || t.Timeout <= 0 || t.Interval < 0 || t.Interval > 0 && t.Interval < 10*time.Millisecond:
-		return flow.BenchmarkSpec{}, usagef("--profiled %d, --timeout %s, --interval %s", t.Profiled, t.Timeout, t.Interval)
+		return benchmark.Spec{}, usagef("--profiled %d, --timeout %s, --interval %s", t.Profiled, t.Timeout, t.Interval)
 	}
-	return flow.BenchmarkSpec{
+	return benchmark.Spec{
 		DLC: m.DLC, Data: m.Data, Base: c.Connect.DeviceDir, On: snpe.On{Runtime: c.Tools.Runtime, Profile: c.Tools.PerfProfile}, Steps: steps,
 		Seconds: c.Tools.Duration, Repeats: c.Tools.Repeats, Profile: c.Tools.Profiled, Keep: c.Keep, Again: c.Again, Emulate: c.Emulate, Check: check,
 	}, nil
@@ -298,7 +298,7 @@ func (c *benchmarkCmd) check(m benchModel, steps []result.Step) (result.Spec, er
 		spec.Images = m.Image
 	default: // a list of both, which pictureFirst writes
 		spec.Images = pictureList(workspace.Folder(c.Out), name)
-		if _, err = flow.PictureFirst(m.Image, m.Images); err != nil {
+		if _, err = benchmark.PictureFirst(m.Image, m.Images); err != nil {
 			err = usageError{err}
 		}
 	}
@@ -316,7 +316,7 @@ func pictureFirst(folder workspace.Folder, m benchModel, spec result.Spec) error
 	if spec.Images != path || m.Image == "" || m.Images == "" {
 		return nil
 	}
-	list, err := flow.PictureFirst(m.Image, m.Images)
+	list, err := benchmark.PictureFirst(m.Image, m.Images)
 	if err != nil {
 		return usageError{err}
 	}
@@ -333,7 +333,7 @@ const (
 )
 
 // one measures one model and draws what came out.
-func (c *benchmarkCmd) one(con *console, m benchModel, spec flow.BenchmarkSpec) error {
+func (c *benchmarkCmd) one(con *console, m benchModel, spec benchmark.Spec) error {
 	folder := workspace.Folder(spec.Check.Out)
 	names, err := runNames(spec.Check.Name, spec.Check.Variants)
 	if err != nil && len(spec.Check.Variants) > 0 {
@@ -360,7 +360,7 @@ func (c *benchmarkCmd) one(con *console, m benchModel, spec flow.BenchmarkSpec) 
 	spec.Target = target.String()
 	var saved, files []string
 	keep := &storing{con: con, folder: folder}
-	bench := flow.Bench{Engines: c.HTP.engines(r), Progress: progress, HostTool: hostTool}
+	bench := benchmark.Bench{Engines: c.HTP.engines(r), Progress: progress, HostTool: hostTool}
 	bench.Keep = func(run *result.Run, stage *workspace.Stage) error {
 		err := keep.store(func(to workspace.Folder) (err error) {
 			if to != folder {
@@ -380,7 +380,7 @@ func (c *benchmarkCmd) one(con *console, m benchModel, spec flow.BenchmarkSpec) 
 		return err
 	}
 	c.reach(con, &bench)
-	found, run, err := flow.Benchmark(con.ctx, bench, spec)
+	found, run, err := benchmark.Run(con.ctx, bench, spec)
 	if err != nil {
 		return c.unfinished(con, keep, found, run, err)
 	}
@@ -432,7 +432,7 @@ func (c *benchmarkCmd) unfinished(con *console, keep *storing, found *result.Ben
 }
 
 // reach says how the device is connected to, waited for and watched.
-func (c *benchmarkCmd) reach(con *console, bench *flow.Bench) {
+func (c *benchmarkCmd) reach(con *console, bench *benchmark.Bench) {
 	bench.Say = func(text string) {
 		_ = con.stderr.ClearLine() // Where progress is drawn.
 		con.say("%s", text)

@@ -12,15 +12,16 @@ import (
 	"strings"
 
 	"quantcheck/internal/archive"
+	"quantcheck/internal/compare"
 	"quantcheck/internal/dataset"
 	"quantcheck/internal/file"
-	"quantcheck/internal/flow"
 	"quantcheck/internal/metric"
 	"quantcheck/internal/qnn"
 	"quantcheck/internal/report"
 	"quantcheck/internal/result"
 	"quantcheck/internal/runner/htp"
 	"quantcheck/internal/runner/ort"
+	"quantcheck/internal/session"
 	"quantcheck/internal/web"
 	"quantcheck/internal/workspace"
 )
@@ -142,8 +143,8 @@ type htpFlags struct {
 var rvc4 = &htpFlags{SocModel: htp.DefaultSoC, HtpArch: htp.DefaultArch}
 
 // engines are the CPU's ONNX Runtime and, when a variant asks for it, the emulator.
-func (h *htpFlags) engines(r ort.Engine) flow.Engines {
-	return flow.Engines{ORT: r, HTP: func() (htp.Engine, error) {
+func (h *htpFlags) engines(r ort.Engine) session.Engines {
+	return session.Engines{ORT: r, HTP: func() (htp.Engine, error) {
 		kit, err := qnn.Find("")
 		if err != nil {
 			return htp.Engine{}, err
@@ -283,7 +284,7 @@ func (c *checkCmd) Run(con *console) error {
 	stage := workspace.NewStage(folder, spec)
 	defer stage.Discard()
 	keep := c.Keep.keeping(folder, progress)
-	run, err := flow.Check(con.ctx, c.HTP.engines(r), spec, progress, stage, keep)
+	run, err := compare.Run(con.ctx, c.HTP.engines(r), spec, progress, stage, keep)
 	if err != nil {
 		return err
 	}

@@ -14,12 +14,14 @@ import (
 
 	"quantcheck/internal/connect"
 	"quantcheck/internal/device"
-	"quantcheck/internal/flow"
 	"quantcheck/internal/lock"
 	"quantcheck/internal/machine"
+	"quantcheck/internal/netrun"
 	"quantcheck/internal/onnxruntime"
 	"quantcheck/internal/qnn"
+	"quantcheck/internal/session"
 	"quantcheck/internal/terminal"
+	"quantcheck/internal/usage"
 )
 
 // Exit statuses, as the help documents them.
@@ -136,9 +138,9 @@ func (c *console) status(err error) int {
 		return exitNo
 	case c.ctx.Err() != nil || errors.Is(err, context.Canceled):
 		written := "nothing was written"
-		var partly *flow.PartlyError
+		var partly *netrun.PartlyError
 		var kept *keptError
-		var unfinished *flow.UnfinishedError
+		var unfinished *session.UnfinishedError
 		if errors.As(err, &unfinished) {
 			written = goesOn(unfinished)
 		}
@@ -152,7 +154,7 @@ func (c *console) status(err error) int {
 		return exitInterrupted
 	}
 	c.say("%v", err)
-	var unfinished *flow.UnfinishedError
+	var unfinished *session.UnfinishedError
 	if errors.As(err, &unfinished) {
 		c.say("%s", goesOn(unfinished))
 	}
@@ -160,7 +162,7 @@ func (c *console) status(err error) int {
 	case errors.Is(err, onnxruntime.ErrNoLibrary), errors.Is(err, qnn.ErrUnavailable), errors.Is(err, connect.ErrUnavailable),
 		errors.Is(err, device.ErrLost), errors.Is(err, device.ErrLocked), errors.Is(err, lock.ErrHeld):
 		return exitUnavailable
-	case errors.Is(err, flow.ErrUsage), errors.Is(err, errUsage), errors.Is(err, connect.ErrUsage):
+	case errors.Is(err, usage.Err), errors.Is(err, errUsage), errors.Is(err, connect.ErrUsage):
 		return exitUsage
 	}
 	return exitFailed

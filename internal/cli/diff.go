@@ -3,7 +3,6 @@ package cli
 import (
 	"fmt"
 
-	"quantcheck/internal/flow"
 	"quantcheck/internal/inspect"
 	"quantcheck/internal/quant"
 	"quantcheck/internal/report"
@@ -22,7 +21,7 @@ func (diffCmd) Help() string {
 }
 
 func (c *diffCmd) Run(con *console) error {
-	list, err := flow.Diff(c.Dlc, c.Against)
+	list, err := inspect.DiffFiles(c.Dlc, c.Against)
 	if err != nil {
 		return err
 	}

@@ -15,9 +15,11 @@ import (
 
 	"quantcheck/internal/cost"
 	"quantcheck/internal/dataset"
-	"quantcheck/internal/flow"
+	"quantcheck/internal/estimate"
+	"quantcheck/internal/inspect"
 	"quantcheck/internal/report"
 	"quantcheck/internal/result"
+	"quantcheck/internal/usage"
 	"quantcheck/internal/variant"
 	"quantcheck/internal/web"
 	"quantcheck/internal/workspace"
@@ -68,7 +70,7 @@ func (c *estimateCmd) Run(con *console) error {
 		return usagef("--limit %d: a number of samples is not negative", c.Limit)
 	case c.FailOver < 0:
 		return usagef("--fail-over %s: a time is not negative", c.FailOver)
-	case !earlier(c.Model) && !flow.IsContainer(c.Model) && !strings.EqualFold(filepath.Ext(c.Model), ".onnx"):
+	case !earlier(c.Model) && !inspect.IsDLC(c.Model) && !strings.EqualFold(filepath.Ext(c.Model), ".onnx"):
 		return usagef("%s is neither an .onnx nor a .dlc file, nor an earlier estimate: its .json or a workspace", c.Model)
 	case earlier(c.Model) && (c.Out != "" || c.Trace != "" && strings.EqualFold(filepath.Ext(c.Model), ".json") || len(c.Variant) > 0):
 		return usagef("%s is an earlier estimate: it is only drawn and held against others", c.Model)
@@ -139,11 +141,11 @@ func (c *estimateCmd) subject(con *console, memory int) ([]*result.Estimated, er
 
 // estimate asks the compiler.
 func (c *estimateCmd) estimate(con *console, model string, variants []string, memory int, advise bool) ([]*result.Estimated, error) {
-	spec := flow.EstimateSpec{
+	spec := estimate.Spec{
 		Model: model, Variants: variants, Images: c.Images, Limit: c.Limit, SoC: c.Soc, Name: workspace.ModelName(c.Name, model), MemoryMiB: memory, Advise: advise, Input: dataset.Default(),
 	}
 	var err error
-	if !flow.IsContainer(model) {
+	if !inspect.IsDLC(model) {
 		if spec.Input, err = c.Input.description(model); err != nil {
 			return nil, err
 		}
@@ -157,7 +159,7 @@ func (c *estimateCmd) estimate(con *console, model string, variants []string, me
 	}
 	progress := newProgress(con.stderr)
 	defer progress.clear()
-	return flow.Estimate(con.ctx, rvc4.engines(r), spec, progress)
+	return estimate.Run(con.ctx, rvc4.engines(r), spec, progress)
 }
 
 // against finds the other estimate.
@@ -166,13 +168,13 @@ func (c *estimateCmd) against(con *console, mine *result.Estimated, memory int) 
 	switch {
 	case earlier(other):
 		return fetch(con, other, mine)
-	case flow.IsContainer(other), strings.EqualFold(filepath.Ext(other), ".onnx"):
+	case inspect.IsDLC(other), strings.EqualFold(filepath.Ext(other), ".onnx"):
 		var variants []string
 		if mine.Spec != nil && mine.Spec.Kind != variant.File && !mine.Spec.OfDLC() && len(c.Variant) > 0 {
 			variants = c.Variant[:1]
 		}
 		list, err := c.estimate(con, other, variants, memory, false)
-		if errors.Is(err, flow.ErrUsage) && len(variants) > 0 { // a quantized model or a DLC has no variants
+		if errors.Is(err, usage.Err) && len(variants) > 0 { // a quantized model or a DLC has no variants
 			list, err = c.estimate(con, other, nil, memory, false)
 		}
 		if err != nil {

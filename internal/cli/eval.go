@@ -9,10 +9,10 @@ import (
 
 	"quantcheck/internal/archive"
 	"quantcheck/internal/eval"
-	"quantcheck/internal/flow"
 	"quantcheck/internal/metric"
 	"quantcheck/internal/report"
 	"quantcheck/internal/result"
+	"quantcheck/internal/score"
 	"quantcheck/internal/snpe"
 	"quantcheck/internal/workspace"
 )
@@ -132,7 +132,7 @@ func (c *evalCmd) Run(con *console) error {
 	progress := newProgress(con.stderr)
 	defer progress.clear()
 	if c.TryInputs {
-		tried, err := flow.TryInputs(con.ctx, c.HTP.engines(r), spec, config, progress)
+		tried, err := score.TryInputs(con.ctx, c.HTP.engines(r), spec, config, progress)
 		if err != nil {
 			return err
 		}
@@ -145,7 +145,7 @@ func (c *evalCmd) Run(con *console) error {
 	}
 	unfinished := c.Keep.keeping(folder, progress)
 	keep := &storing{con: con, folder: folder}
-	e, err := flow.Evaluate(con.ctx, c.HTP.engines(r), spec, config, maskFiles{keep, spec}, progress, unfinished)
+	e, err := score.Run(con.ctx, c.HTP.engines(r), spec, config, maskFiles{keep, spec}, progress, unfinished)
 	if err != nil {
 		return err
 	}
@@ -227,7 +227,7 @@ type maskFiles struct {
 	spec result.EvalSpec
 }
 
-// Plan implements flow.EvaluationPlanner. The sizes are those of usual results: a mask of some thousand pixels, a hundred boxes.
+// Plan implements score.EvaluationPlanner. The sizes are those of usual results: a mask of some thousand pixels, a hundred boxes.
 func (m maskFiles) Plan(pictures, models int) error {
 	const perMask, perPicture, page = 16 << 10, 8 << 10, 4 << 20
 	all := int64(pictures) * int64(models)

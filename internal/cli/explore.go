@@ -13,8 +13,8 @@ import (
 
 	"quantcheck/internal/encodings"
 	"quantcheck/internal/eval"
+	"quantcheck/internal/explore"
 	"quantcheck/internal/file"
-	"quantcheck/internal/flow"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/report"
 	"quantcheck/internal/result"
@@ -164,7 +164,7 @@ func (c *exploreCmd) Run(con *console) error {
 	keep := &storing{con: con, folder: folder}
 	trials := &ledger{keep: keep, db: db}
 	defer trials.Close()
-	x, err := flow.Explore(con.ctx, engines, spec, config, trials, progress)
+	x, err := explore.Run(con.ctx, engines, spec, config, trials, progress)
 	if err != nil {
 		return &keptError{err, "what was found is kept in " + folder.Database() + ", and the same command goes on from there"}
 	}
@@ -235,7 +235,7 @@ func measuredCycles(folder workspace.Folder, spec result.ExploreSpec) (cycles fl
 }
 
 // write stores the exploration, and writes what was asked for and the page.
-func (c *exploreCmd) write(con *console, folder workspace.Folder, x *flow.Exploration) error {
+func (c *exploreCmd) write(con *console, folder workspace.Folder, x *explore.Result) error {
 	db, err := workspace.OpenStore(con.ctx, folder)
 	if err != nil {
 		return err
@@ -264,7 +264,7 @@ func (c *exploreCmd) write(con *console, folder workspace.Folder, x *flow.Explor
 }
 
 // apply writes the recommended model in every form, and says how each is used.
-func (c *exploreCmd) apply(folder workspace.Folder, x *flow.Exploration, fix *flow.Fix) error {
+func (c *exploreCmd) apply(folder workspace.Folder, x *explore.Result, fix *explore.Fix) error {
 	path := func(ending string) string { return exploredFile(folder, x.Name, exploredName, ending) }
 	var b file.Batch
 	defer b.Discard()

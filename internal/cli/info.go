@@ -13,9 +13,9 @@ import (
 	"github.com/jedib0t/go-pretty/v6/table"
 
 	"quantcheck/internal/dlc"
-	"quantcheck/internal/flow"
 	"quantcheck/internal/inspect"
 	"quantcheck/internal/report"
+	"quantcheck/internal/seedfiles"
 	"quantcheck/internal/workspace"
 )
 
@@ -41,7 +41,7 @@ func (c *infoCmd) places() places {
 	p := places{model: place{"MODEL", c.Model}, folders: []place{{"--write", c.Write}}}
 	if c.Write != "" {
 		name := workspace.ModelName(c.Name, c.Model)
-		for _, path := range flow.SeedFiles(workspace.Folder(c.Write).ModelDLC(name)) {
+		for _, path := range seedfiles.SeedFiles(workspace.Folder(c.Write).ModelDLC(name)) {
 			p.files = append(p.files, place{"--write", path})
 		}
 	}
@@ -93,9 +93,9 @@ func (c *infoCmd) claimed(con *console, v *inspect.View) (written []string, err 
 func (c *infoCmd) store(con *console, v *inspect.View) (written []string, err error) {
 	folder := workspace.Folder(c.Write)
 	name := workspace.ModelName(c.Name, c.Model)
-	if flow.IsContainer(c.Model) {
-		if _, err := flow.InspectDLC(c.Model, func(v *inspect.View, f *dlc.File) error {
-			written, err = flow.WriteSeedFiles(folder.ModelDLC(name), name, v, f, nil)
+	if inspect.IsDLC(c.Model) {
+		if _, err := inspect.ViewDLC(c.Model, func(v *inspect.View, f *dlc.File) error {
+			written, err = seedfiles.WriteSeedFiles(folder.ModelDLC(name), name, v, f, nil)
 			return err
 		}); err != nil {
 			return written, err
@@ -111,8 +111,8 @@ func (c *infoCmd) store(con *console, v *inspect.View) (written []string, err er
 
 func (c *infoCmd) view(con *console) (*inspect.View, error) {
 	switch {
-	case flow.IsContainer(c.Model):
-		return flow.InspectDLC(c.Model, nil)
+	case inspect.IsDLC(c.Model):
+		return inspect.ViewDLC(c.Model, nil)
 	case strings.EqualFold(filepath.Ext(c.Model), ".onnx"):
 		shapes, err := inputShapes(c.InputShape, c.Model)
 		if err != nil {
@@ -122,7 +122,7 @@ func (c *infoCmd) view(con *console) (*inspect.View, error) {
 		if err != nil {
 			return nil, err
 		}
-		return flow.InspectONNX(con.ctx, flow.Engines{ORT: r}, c.Model, shapes)
+		return inspect.ViewONNX(con.ctx, r, c.Model, shapes)
 	}
 	return nil, usagef("%s is neither a .dlc nor an .onnx file nor a listing of snpe-dlc-info", c.Model)
 }

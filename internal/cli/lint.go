@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"quantcheck/internal/flow"
+	"quantcheck/internal/inspect"
 	"quantcheck/internal/lint"
 	"quantcheck/internal/machine"
 	"quantcheck/internal/report"
@@ -108,7 +108,7 @@ func (c *lintCmd) look(con *console, subject string) ([]lint.Finding, []string, 
 	if err != nil {
 		return nil, nil, usageError{err}
 	}
-	spec := flow.LintSpec{Path: subject, HTP: !c.NoHtp, Estimate: c.Estimate}
+	spec := lint.Spec{Path: subject, HTP: !c.NoHtp, Estimate: c.Estimate}
 	if spec.Shapes, err = inputShapes(c.InputShape, subject); err != nil {
 		return nil, nil, err
 	}
@@ -117,14 +117,14 @@ func (c *lintCmd) look(con *console, subject string) ([]lint.Finding, []string, 
 		if spec.Run, err = lastRun(con, workspace.Folder(subject)); err != nil {
 			return nil, nil, err
 		}
-	case !strings.EqualFold(filepath.Ext(subject), ".onnx") && !flow.IsContainer(subject):
+	case !strings.EqualFold(filepath.Ext(subject), ".onnx") && !inspect.IsDLC(subject):
 		return nil, nil, usagef("%s is neither an .onnx nor a .dlc file nor a listing of snpe-dlc-info nor a workspace", subject)
 	}
 	r, err := c.Engine.open(con)
 	if err != nil {
 		return nil, nil, err
 	}
-	return flow.Lint(con.ctx, rvc4.engines(r), spec)
+	return lint.Run(con.ctx, rvc4.engines(r), spec)
 }
 
 func lastRun(con *console, folder workspace.Folder) (*result.Run, error) {

@@ -7,12 +7,13 @@ import (
 	"path/filepath"
 	"strings"
 
-	"quantcheck/internal/flow"
 	"quantcheck/internal/machine"
+	"quantcheck/internal/netrun"
 	"quantcheck/internal/qnn"
 	"quantcheck/internal/qnn/compose"
 	"quantcheck/internal/report"
 	emu "quantcheck/internal/runner/dlc"
+	"quantcheck/internal/usage"
 	"quantcheck/internal/workspace"
 )
 
@@ -65,35 +66,35 @@ type bufferFlags struct {
 type choice struct {
 	flag  string
 	given bool
-	kind  flow.FileKind
+	kind  netrun.FileKind
 	bits  string
 	may   string
 }
 
 // types are what input and output files hold.
-func (c *netRunCmd) types() (in, out flow.FileType, err error) {
+func (c *netRunCmd) types() (in, out netrun.FileType, err error) {
 	b := &c.Buffers
 	both, err := chosen([]choice{
-		{"--userbuffer_auto", b.Auto, flow.Native, "", ""},
-		{"--userbuffer_float", b.Float, flow.Floats, "32", "32"},
-		{"--userbuffer_floatN", b.FloatN != "", flow.Floats, b.FloatN, "16|32"},
-		{"--userbuffer_tf8", b.TF8, flow.Fixed, "8", "8"},
-		{"--userbuffer_tfN", b.TFN != "", flow.Fixed, b.TFN, "8|16"},
-	}, flow.FileType{Kind: flow.Native})
+		{"--userbuffer_auto", b.Auto, netrun.Native, "", ""},
+		{"--userbuffer_float", b.Float, netrun.Floats, "32", "32"},
+		{"--userbuffer_floatN", b.FloatN != "", netrun.Floats, b.FloatN, "16|32"},
+		{"--userbuffer_tf8", b.TF8, netrun.Fixed, "8", "8"},
+		{"--userbuffer_tfN", b.TFN != "", netrun.Fixed, b.TFN, "8|16"},
+	}, netrun.FileType{Kind: netrun.Native})
 	if err != nil {
 		return in, out, err
 	}
 	output, err := chosen([]choice{
-		{"--userbuffer_float_output", b.FloatOutput, flow.Floats, "32", "32"},
-		{"--userbuffer_floatN_output", b.FloatNOutput != "", flow.Floats, b.FloatNOutput, "16|32"},
-		{"--userbuffer_tf8_output", b.TF8Output, flow.Fixed, "8", "8"},
-		{"--userbuffer_tfN_output", b.TFNOutput != "", flow.Fixed, b.TFNOutput, "8|16"},
-		{"--userbuffer_uintN_output", b.UintNOutput != "", flow.Uints, b.UintNOutput, "8|16|32"},
+		{"--userbuffer_float_output", b.FloatOutput, netrun.Floats, "32", "32"},
+		{"--userbuffer_floatN_output", b.FloatNOutput != "", netrun.Floats, b.FloatNOutput, "16|32"},
+		{"--userbuffer_tf8_output", b.TF8Output, netrun.Fixed, "8", "8"},
+		{"--userbuffer_tfN_output", b.TFNOutput != "", netrun.Fixed, b.TFNOutput, "8|16"},
+		{"--userbuffer_uintN_output", b.UintNOutput != "", netrun.Uints, b.UintNOutput, "8|16|32"},
 	}, both)
 	if err != nil {
 		return in, out, err
 	}
-	in, out = flow.FileType{Kind: flow.Floats, Bits: 32}, flow.FileType{Kind: flow.Floats, Bits: 32}
+	in, out = netrun.FileType{Kind: netrun.Floats, Bits: 32}, netrun.FileType{Kind: netrun.Floats, Bits: 32}
 	if c.NativeInput {
 		in = both
 	}
@@ -104,7 +105,7 @@ func (c *netRunCmd) types() (in, out flow.FileType, err error) {
 }
 
 // chosen is the one of some flags that was given.
-func chosen(list []choice, otherwise flow.FileType) (flow.FileType, error) {
+func chosen(list []choice, otherwise netrun.FileType) (netrun.FileType, error) {
 	before := ""
 	got := otherwise
 	for _, c := range list {
@@ -119,7 +120,7 @@ func chosen(list []choice, otherwise flow.FileType) (flow.FileType, error) {
 		if c.may != "" && (bits == 0 || !strings.Contains("|"+c.may+"|", "|"+c.bits+"|")) {
 			return got, usagef("%s %s: there are %s", c.flag, c.bits, strings.ReplaceAll(c.may, "|", ", "))
 		}
-		got = flow.FileType{Kind: c.kind, Bits: bits}
+		got = netrun.FileType{Kind: c.kind, Bits: bits}
 	}
 	return got, nil
 }
@@ -229,11 +230,11 @@ func (netRunCmd) Help() string {
 	return "A drop-in for snpe-net-run --use_dsp: runs a DLC as it is on Qualcomm's emulator of the HTP, no SDK and no board, and writes Result_<n>/<tensor>.raw. Flags are written as snpe-net-run writes them."
 }
 
-func (c *netRunCmd) spec() (flow.NetRunSpec, error) {
+func (c *netRunCmd) spec() (netrun.Spec, error) {
 	if err := c.Refused.refuse(); err != nil {
-		return flow.NetRunSpec{}, err
+		return netrun.Spec{}, err
 	}
-	s := flow.NetRunSpec{
+	s := netrun.Spec{
 		Container: c.Container, InputList: c.InputList, OutputDir: c.OutputDir, Debug: c.Debug, AnyVersion: c.AnyVersion,
 		Outputs: names(c.SetOutputTensors), Only: names(c.Only),
 	}
@@ -262,8 +263,8 @@ func (c *netRunCmd) Run(con *console) error {
 			con.say("%s", line)
 		}
 		drawn := &netRunLines{w: con.stdout, stderr: con.stderr, silent: c.JSON}
-		var ran *flow.Ran
-		ran, err = flow.NetRun(con.ctx, func() (qnn.Kit, error) { return qnn.Find("") }, spec, drawn)
+		var ran *netrun.Ran
+		ran, err = netrun.Run(con.ctx, func() (qnn.Kit, error) { return qnn.Find("") }, spec, drawn)
 		switch {
 		case err != nil:
 		case c.JSON:
@@ -292,8 +293,8 @@ func (l *netRunLines) line(format string, args ...any) {
 	}
 }
 
-// Opened implements flow.NetRunWatcher.
-func (l *netRunLines) Opened(r *flow.Ran) {
+// Opened implements netrun.Watcher.
+func (l *netRunLines) Opened(r *netrun.Ran) {
 	rule := strings.Repeat("-", 79)
 	l.line("%s\nModel String: N/A\nSNPE vN/A (quantcheck %s, the HTP emulator of onnxruntime-qnn %s, SoC model %d)\n%s\n", rule, machine.Version, r.Wheel, r.SoC, rule)
 	l.line("Processing graph : %s", report.Printable(r.Graph))
@@ -305,7 +306,7 @@ func (l *netRunLines) Opened(r *flow.Ran) {
 	}
 }
 
-// Begins implements flow.NetRunWatcher.
+// Begins implements netrun.Watcher.
 func (l *netRunLines) Begins(files []string) {
 	l.line("Processing DNN input(s):")
 	for _, f := range files {
@@ -328,7 +329,7 @@ func snpeError(err error) string {
 		code, component = q.Code, q.Call
 	case errors.Is(err, qnn.ErrUnavailable):
 		code = exitUnavailable
-	case errors.Is(err, flow.ErrUsage), errors.Is(err, errUsage):
+	case errors.Is(err, usage.Err), errors.Is(err, errUsage):
 		code = exitUsage
 	}
 	text := strings.ReplaceAll(strings.Join(strings.Fields(err.Error()), " "), ";", ",")

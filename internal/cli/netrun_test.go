@@ -20,7 +20,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"quantcheck/internal/fixture"
-	"quantcheck/internal/flow"
+	"quantcheck/internal/netrun"
 	"quantcheck/internal/qnn"
 )
 
@@ -51,10 +51,10 @@ func list(t testing.TB, lines ...string) string {
 const poseInput = 256 * 3 * 256
 
 // ran runs net-run, which has to succeed, with --json.
-func ran(t *testing.T, args ...string) flow.Ran {
+func ran(t *testing.T, args ...string) netrun.Ran {
 	t.Helper()
 	status, stdout, stderr := run(t, append(append([]string{"net-run"}, args...), "--json")...)
-	var r flow.Ran
+	var r netrun.Ran
 	if err := json.Unmarshal([]byte(stdout), &r); status != 0 || err != nil {
 		t.Fatalf("%d %v %s", status, err, stderr)
 	}
@@ -158,8 +158,8 @@ func TestManyInputsCostOneStart(t *testing.T) {
 	in := written(t, "in.raw", pattern(3*32*32))
 	lines := slices.Repeat([]string{in}, 20)
 	seen := &workers{}
-	r, err := flow.NetRun(t.Context(), func() (qnn.Kit, error) { return qnn.Find("") }, flow.NetRunSpec{
-		Container: zoo, InputList: list(t, lines...), OutputDir: t.TempDir(), Input: flow.FileType{Kind: flow.Native}, Output: flow.FileType{Kind: flow.Floats, Bits: 16}, SoC: 66,
+	r, err := netrun.Run(t.Context(), func() (qnn.Kit, error) { return qnn.Find("") }, netrun.Spec{
+		Container: zoo, InputList: list(t, lines...), OutputDir: t.TempDir(), Input: netrun.FileType{Kind: netrun.Native}, Output: netrun.FileType{Kind: netrun.Floats, Bits: 16}, SoC: 66,
 	}, seen)
 	if err != nil || len(r.Results) != 20 || len(seen.sets) != 20 {
 		t.Fatalf("%v, %d", err, len(seen.sets))
@@ -176,7 +176,7 @@ func TestManyInputsCostOneStart(t *testing.T) {
 
 type workers struct{ sets []string }
 
-func (w *workers) Opened(*flow.Ran) {}
+func (w *workers) Opened(*netrun.Ran) {}
 func (w *workers) Begins([]string) {
 	var all []string
 	tasks, _ := filepath.Glob("/proc/self/task/*/children")
@@ -194,7 +194,7 @@ func TestNetRunTakesSeveralInputsAndSaysFP16(t *testing.T) {
 	a, b := written(t, "a.raw", make([]byte, 2048)), written(t, "b.raw", make([]byte, 2048))
 	dir := t.TempDir()
 	status, stdout, stderr := run(t, "net-run", "--container", joiner, "--input_list", list(t, a+" "+b, "decoder_out:="+b+" encoder_out:="+a), "--output_dir", dir, "--debug", "--json")
-	var r flow.Ran
+	var r netrun.Ran
 	if err := json.Unmarshal([]byte(stdout), &r); status != 0 || err != nil || !r.Half || !strings.Contains(stderr, "half precision (fp16)") || len(r.Outputs) < 3 {
 		t.Fatalf("%d %v %+v %s", status, err, r, stderr)
 	}
@@ -205,7 +205,7 @@ func TestNetRunTakesSeveralInputsAndSaysFP16(t *testing.T) {
 	}
 	// A part of the layers, by the names of layer, tensor, and of both.
 	only := ran(t, "--container", joiner, "--input_list", list(t, a+" "+b), "--output_dir", t.TempDir(), "--only", r.Outputs[0].Name)
-	if len(only.Outputs) > 2 || !slices.ContainsFunc(only.Outputs, func(o flow.RanTensor) bool { return o.Name == "logit" }) {
+	if len(only.Outputs) > 2 || !slices.ContainsFunc(only.Outputs, func(o netrun.RanTensor) bool { return o.Name == "logit" }) {
 		t.Errorf("%+v", only.Outputs)
 	}
 }
@@ -343,19 +343,19 @@ func TestCtrlCStopsNetRunWithinASecond(t *testing.T) {
 }
 
 func TestUserBuffersSayWhatNativeFilesHold(t *testing.T) {
-	f := func(bits int) flow.FileType { return flow.FileType{Kind: flow.Floats, Bits: bits} }
+	f := func(bits int) netrun.FileType { return netrun.FileType{Kind: netrun.Floats, Bits: bits} }
 	for _, row := range []struct {
 		c       netRunCmd
-		in, out flow.FileType
+		in, out netrun.FileType
 	}{
 		{netRunCmd{}, f(32), f(32)},
 		{netRunCmd{Buffers: bufferFlags{TF8: true}}, f(32), f(32)},
-		{netRunCmd{NativeInput: true}, flow.FileType{Kind: flow.Native}, f(32)},
-		{netRunCmd{NativeOutput: true, Buffers: bufferFlags{Auto: true}}, f(32), flow.FileType{Kind: flow.Native}},
+		{netRunCmd{NativeInput: true}, netrun.FileType{Kind: netrun.Native}, f(32)},
+		{netRunCmd{NativeOutput: true, Buffers: bufferFlags{Auto: true}}, f(32), netrun.FileType{Kind: netrun.Native}},
 		{netRunCmd{NativeInput: true, NativeOutput: true, Buffers: bufferFlags{Float: true}}, f(32), f(32)},
-		{netRunCmd{NativeInput: true, NativeOutput: true, Buffers: bufferFlags{TF8: true, FloatNOutput: "16"}}, flow.FileType{Kind: flow.Fixed, Bits: 8}, f(16)},
-		{netRunCmd{NativeOutput: true, Buffers: bufferFlags{TFN: "16"}}, f(32), flow.FileType{Kind: flow.Fixed, Bits: 16}},
-		{netRunCmd{NativeOutput: true, Buffers: bufferFlags{UintNOutput: "32"}}, f(32), flow.FileType{Kind: flow.Uints, Bits: 32}},
+		{netRunCmd{NativeInput: true, NativeOutput: true, Buffers: bufferFlags{TF8: true, FloatNOutput: "16"}}, netrun.FileType{Kind: netrun.Fixed, Bits: 8}, f(16)},
+		{netRunCmd{NativeOutput: true, Buffers: bufferFlags{TFN: "16"}}, f(32), netrun.FileType{Kind: netrun.Fixed, Bits: 16}},
+		{netRunCmd{NativeOutput: true, Buffers: bufferFlags{UintNOutput: "32"}}, f(32), netrun.FileType{Kind: netrun.Uints, Bits: 32}},
 	} {
 		in, out, err := row.c.types()
 		if err != nil || in != row.in || out != row.out {

@@ -7,10 +7,12 @@ import (
 	"slices"
 	"strings"
 
-	"quantcheck/internal/flow"
+	"quantcheck/internal/compare"
 	"quantcheck/internal/onnx"
+	"quantcheck/internal/optimize"
 	"quantcheck/internal/report"
 	"quantcheck/internal/rewrite"
+	"quantcheck/internal/session"
 )
 
 type optimizeCmd struct {
@@ -92,7 +94,7 @@ func (c *optimizeCmd) Run(con *console) error {
 	}
 	progress := newProgress(con.stderr)
 	defer progress.clear()
-	o, err := flow.Optimize(con.ctx, rvc4.engines(r), flow.OptimizeSpec{
+	o, err := optimize.Run(con.ctx, rvc4.engines(r), optimize.Spec{
 		Model: c.Model, Passes: c.Pass, Also: c.Also, Skip: c.Skip, Images: c.Images, Limit: c.Limit, Input: input, Color: wanted,
 		Estimate: c.Estimate, OnlyIfFaster: c.OnlyIfFaster, Variant: c.EstimateVariant, SoC: c.Soc,
 	}, progress)
@@ -108,7 +110,7 @@ func (c *optimizeCmd) Run(con *console) error {
 		}
 		effect := "give --images to see what it does to the local error"
 		if c.Images != "" {
-			if effect, err = flow.EqualizeEffect(con.ctx, flow.Engines{ORT: r}, c.Model, c.Output, c.Images, c.Limit, input, progress); err != nil {
+			if effect, err = compare.EqualizeEffect(con.ctx, session.Engines{ORT: r}, c.Model, c.Output, c.Images, c.Limit, input, progress); err != nil {
 				return err
 			}
 		}
@@ -126,7 +128,7 @@ func (c *optimizeCmd) Run(con *console) error {
 	return nil
 }
 
-func (c *optimizeCmd) draw(w io.Writer, o *flow.Optimized) {
+func (c *optimizeCmd) draw(w io.Writer, o *optimize.Result) {
 	for _, p := range o.Passes {
 		switch {
 		case p.Undone != "":

@@ -21,13 +21,13 @@ type progress struct {
 
 func newProgress(w *terminal.Writer) *progress { return &progress{w: w} }
 
-// Phase implements flow.Progress.
+// Phase implements progress.Reporter.
 func (p *progress) Phase(title string, steps int) {
 	p.title, p.steps, p.from, p.started, p.drawn = title, steps, 0, time.Now(), time.Time{}
 	p.Step(0)
 }
 
-// Step implements flow.Progress.
+// Step implements progress.Reporter.
 func (p *progress) Step(done int) {
 	now := time.Now()
 	if now.Sub(p.started) < time.Millisecond { // no work takes less

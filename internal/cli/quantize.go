@@ -9,8 +9,8 @@ import (
 
 	"quantcheck/internal/encodings"
 	"quantcheck/internal/file"
-	"quantcheck/internal/flow"
 	"quantcheck/internal/onnx"
+	"quantcheck/internal/quantize"
 	"quantcheck/internal/report"
 	"quantcheck/internal/result"
 	"quantcheck/internal/workspace"
@@ -76,7 +76,7 @@ func (c *quantizeCmd) Run(con *console) error {
 	}
 	progress := newProgress(con.stderr)
 	defer progress.clear()
-	q, err := flow.Quantize(con.ctx, rvc4.engines(r), spec, c.Dlc != "", progress)
+	q, err := quantize.Run(con.ctx, rvc4.engines(r), spec, c.Dlc != "", progress)
 	if err != nil {
 		return err
 	}
@@ -90,7 +90,7 @@ func (c *quantizeCmd) Run(con *console) error {
 }
 
 // write writes what was asked for, and gives the paths.
-func (c *quantizeCmd) write(q *flow.Quantized) ([]string, error) {
+func (c *quantizeCmd) write(q *quantize.Result) ([]string, error) {
 	var b file.Batch
 	defer b.Discard()
 	if err := onnx.SaveTo(&b, q.Model, c.Output); err != nil {
@@ -116,7 +116,7 @@ func (c *quantizeCmd) write(q *flow.Quantized) ([]string, error) {
 	return files, b.Commit()
 }
 
-func (c *quantizeCmd) draw(w io.Writer, q *flow.Quantized, files []string) {
+func (c *quantizeCmd) draw(w io.Writer, q *quantize.Result, files []string) {
 	v := &q.Run.Variants[0]
 	fmt.Fprintf(w, "%s: %s\n", c.Variant, report.Describe(v.Spec))
 	fmt.Fprintf(w, "%d samples calibrated; %d of %d layers have an encoding, %d are fused, %d stay float; %d constants are quantized.\n", len(q.Run.Calibration),

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"quantcheck/internal/file"
-	"quantcheck/internal/flow"
+	"quantcheck/internal/rawfiles"
 	"quantcheck/internal/report"
 	"quantcheck/internal/tensor"
 )
@@ -60,7 +60,7 @@ func (c *rawCmd) Run(con *console) error {
 	if err != nil {
 		return err
 	}
-	spec := flow.RawSpec{Images: c.Images, Limit: c.Limit, Input: d, DType: rawType(c.Type), Model: c.Model}
+	spec := rawfiles.Spec{Images: c.Images, Limit: c.Limit, Input: d, DType: rawType(c.Type), Model: c.Model}
 	switch {
 	case c.Limit < 0:
 		return usagef("--limit %d: a number of pictures is not negative", c.Limit)
@@ -91,7 +91,7 @@ func (c *rawCmd) Run(con *console) error {
 	written := map[string]string{} // file → picture
 	var files file.Batch
 	defer files.Discard()
-	result, err := flow.Raw(con.ctx, spec, progress, func(picture string, data []byte) error {
+	result, err := rawfiles.Write(con.ctx, spec, progress, func(picture string, data []byte) error {
 		name := strings.TrimSuffix(filepath.Base(picture), filepath.Ext(picture)) + ".raw"
 		if other, twice := written[name]; twice {
 			return usagef("the pictures %s and %s would both become %s", other, picture, name)

@@ -20,10 +20,11 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"quantcheck/internal/compare"
 	"quantcheck/internal/fixture"
-	"quantcheck/internal/flow"
 	"quantcheck/internal/report"
 	"quantcheck/internal/result"
+	"quantcheck/internal/session"
 	"quantcheck/internal/workspace"
 )
 
@@ -97,7 +98,7 @@ func digest(t *testing.T, run *result.Run) string {
 }
 
 // interrupted runs a check that is stopped at one moment after another, and then to its end.
-func interrupted(t *testing.T, args []string, stops []stop) (run *result.Run, said []string, keep *flow.Keeping) {
+func interrupted(t *testing.T, args []string, stops []stop) (run *result.Run, said []string, keep *session.Keeping) {
 	t.Helper()
 	p := parsed(t, append([]string{"check"}, args...)...)
 	spec, err := p.Check.spec()
@@ -112,9 +113,9 @@ func interrupted(t *testing.T, args []string, stops []stop) (run *result.Run, sa
 		if s.phase == "calibrating" {
 			every = 1
 		}
-		keep = &flow.Keeping{Folder: filepath.Join(spec.Out, "states"), Every: every, Say: func(text string) { said = append(said, text) }}
+		keep = &session.Keeping{Folder: filepath.Join(spec.Out, "states"), Every: every, Say: func(text string) { said = append(said, text) }}
 		stage := workspace.NewStage(workspace.Folder(spec.Out), spec)
-		run, err := flow.Check(ctx, p.Check.HTP.engines(r), spec, &stopper{phase: s.phase, at: s.at, cancel: cancel}, stage, keep)
+		run, err := compare.Run(ctx, p.Check.HTP.engines(r), spec, &stopper{phase: s.phase, at: s.at, cancel: cancel}, stage, keep)
 		if err != nil {
 			stage.Discard()
 			return nil, err
@@ -124,7 +125,7 @@ func interrupted(t *testing.T, args []string, stops []stop) (run *result.Run, sa
 	}
 	for _, s := range stops {
 		_, err := once(s)
-		var kept *flow.UnfinishedError
+		var kept *session.UnfinishedError
 		if !errors.Is(err, context.Canceled) || !errors.As(err, &kept) {
 			t.Fatalf("interrupted at %+v: %v", s, err)
 		}
@@ -275,9 +276,9 @@ func TestAStateOfAnotherRequestIsNotUsed(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		keep := &flow.Keeping{Folder: filepath.Join(out, "states"), Fresh: true}
-		_, err = flow.Check(ctx, p.Check.HTP.engines(fixture.Runtime(t)), spec, &stopper{phase: stops[0].phase, at: stops[0].at, cancel: cancel}, nil, keep)
-		var kept *flow.UnfinishedError
+		keep := &session.Keeping{Folder: filepath.Join(out, "states"), Fresh: true}
+		_, err = compare.Run(ctx, p.Check.HTP.engines(fixture.Runtime(t)), spec, &stopper{phase: stops[0].phase, at: stops[0].at, cancel: cancel}, nil, keep)
+		var kept *session.UnfinishedError
 		if !errors.As(err, &kept) {
 			t.Fatal(err)
 		}

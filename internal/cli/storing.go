@@ -111,7 +111,7 @@ type ledger struct {
 	refuge *workspace.Store
 }
 
-// Recall implements flow.Ledger.
+// Recall implements explore.Ledger.
 func (l *ledger) Recall(ctx context.Context, key string) ([]byte, bool, error) {
 	if l.refuge == nil {
 		return l.db.Recall(ctx, key)
@@ -126,7 +126,7 @@ func (l *ledger) Recall(ctx context.Context, key string) ([]byte, bool, error) {
 	return value, ok, err
 }
 
-// Remember implements flow.Ledger.
+// Remember implements explore.Ledger.
 func (l *ledger) Remember(ctx context.Context, key, kind string, value []byte) error {
 	if l.refuge == nil {
 		err := l.db.Remember(ctx, key, kind, value)

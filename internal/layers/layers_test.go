@@ -15,19 +15,51 @@ import (
 	"quantcheck/internal/fixture"
 )
 
-// rooms lists every package below internal, lowest first. A package may import only those above its line. The order is
-// that of docs/architecture.md.
-var rooms = []string{
-	"terminal",
-	"yamltext", "floatjson", "sheet",
-	"process", "scratch", "file", "lock", "resume", "spell", "tensor", "machine", "variant", "onnx/onnxpb", "abi", "dlc", "snpe", "cost",
-	"quant", "metric", "coco", "search", "jpeg", "onnx", "library", "onnxruntime", "qnn", "qnn/compose", "dataset", "device", "device/local", "device/ssh", "device/adb", "device/again", "device/monitor", "device/facts", "connect", "board", "archive",
-	"runner", "runner/ort", "runner/worker", "runner/cpu",
-	"truth", "calib", "qdq", "rewrite", "decode", "runner/htp", "runner/dlc",
-	"sensitivity", "result", "align", "runner/dump", "runner/container", "eval", "encodings", "inspect", "lint",
-	"workspace", "report", "web",
-	"flow",
-	"cli",
+// floor is a group of rooms of one kind. A room may import rooms of its own floor and of those before it.
+type floor struct {
+	name, holds string
+	rooms       []string
+}
+
+// floors lists every package below internal, the lowest floor first, as docs/architecture.md does.
+var floors = []floor{
+	{"basics", "files, processes, text; they know nothing of models", []string{
+		"abi", "file", "floatjson", "lock", "machine", "paths", "process", "progress", "resume", "scratch", "sheet", "spell", "terminal", "usage", "workpool", "yamltext",
+	}},
+	{"formats", "what is read and written: models, pictures, labels, tool output", []string{
+		"archive", "coco", "cost", "dataset", "dlc", "jpeg", "onnx", "onnx/onnxpb", "snpe", "tensor", "truth", "variant",
+	}},
+	{"devices", "commands and files on another machine", []string{
+		"board", "connect", "device", "device/adb", "device/again", "device/facts", "device/local", "device/monitor", "device/ssh",
+	}},
+	{"libraries", "bindings of ONNX Runtime and QNN", []string{"library", "onnxruntime", "qnn", "qnn/compose"}},
+	{"arithmetic", "encodings, metrics, graph rewrites; nothing is run", []string{"calib", "decode", "metric", "qdq", "quant", "rewrite", "search"}},
+	{"results", "what commands find out, as data", []string{"align", "encodings", "eval", "result"}},
+	{"engines", "what runs a model", []string{
+		"runner", "runner/container", "runner/cpu", "runner/dlc", "runner/dump", "runner/htp", "runner/ort", "runner/worker", "sensitivity",
+	}},
+	{"views", "results stored, drawn and put on the page", []string{"inspect", "report", "web", "workspace"}},
+	{"models", "a float model and its variants, ready to run", []string{"model", "session"}},
+	{"use cases", "one for each command", []string{
+		"benchmark", "compare", "estimate", "explore", "lint", "netrun", "optimize", "quantize", "rawfiles", "score", "seedfiles",
+	}},
+	{"program", "commands, flags, exit status", []string{"cli"}},
+}
+
+// floorOf gives a room's place in floors, −1 if it has none.
+func floorOf(room string) int {
+	return slices.IndexFunc(floors, func(f floor) bool { return slices.Contains(f.rooms, room) })
+}
+
+// only says which rooms alone may import a room, with the reason.
+var only = map[string]struct {
+	users  []string
+	reason string
+}{
+	"connect": {[]string{"cli"}, "use cases are given an open device: passwords and prompts are the program's"},
+	"web":     {[]string{"cli"}, "use cases return data; who stores it makes the page"},
+	"board":   {[]string{"benchmark", "cli"}, "SNPE's tools on a device are run by benchmark alone"},
+	"abi":     {[]string{"qnn/compose"}, "structs by value between Go and C are needed there alone"},
 }
 
 // unsafeRooms are the only ones that may touch memory behind Go's back.
@@ -49,7 +81,7 @@ func TestLowerRoomsDoNotImportHigherOnes(t *testing.T) {
 		}
 		room := filepath.ToSlash(dir)
 		test := strings.HasSuffix(path, "_test.go")
-		rank := slices.Index(rooms, room)
+		rank := floorOf(room)
 		if rank < 0 && !slices.Contains(forTests, room) {
 			t.Errorf("%s is in no list of this test; say where it belongs", room)
 		}
@@ -73,8 +105,11 @@ func TestLowerRoomsDoNotImportHigherOnes(t *testing.T) {
 			if !ours || test || slices.Contains(forTests, room) {
 				continue
 			}
-			if other := slices.Index(rooms, imported); other >= rank {
-				t.Errorf("%s (room %s) imports the higher room %s", path, room, imported)
+			if other := floorOf(imported); rank >= 0 && other > rank {
+				t.Errorf("%s: %s (%s) imports %s of a higher floor (%s)", path, room, floors[rank].name, imported, floors[other].name)
+			}
+			if rule, ok := only[imported]; ok && !slices.Contains(rule.users, room) {
+				t.Errorf("%s: %s imports %s: %s", path, room, imported, rule.reason)
 			}
 			if slices.Contains(forTests, imported) {
 				t.Errorf("%s (room %s) imports %s, which is for tests only", path, room, imported)
@@ -85,9 +120,11 @@ func TestLowerRoomsDoNotImportHigherOnes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, room := range rooms {
-		if !seen[room] {
-			t.Errorf("room %s is listed but not there", room)
+	for _, f := range floors {
+		for _, room := range f.rooms {
+			if !seen[room] {
+				t.Errorf("room %s is listed but not there", room)
+			}
 		}
 	}
 }

@@ -2,7 +2,7 @@
 //
 //  1. All lists the passes in the order in which they run; each is documentation and one function.
 //  2. A pass is run over the whole graph, again and again until it changes nothing.
-//  3. Who runs it checks the graph's invariants and proves on samples that the outputs stay (flow.Optimize).
+//  3. Who runs it checks the graph's invariants and proves on samples that the outputs stay (optimize.Run).
 package rewrite
 
 import (

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"quantcheck/internal/dlc"
-	"quantcheck/internal/flow"
 	"quantcheck/internal/inspect"
 	"quantcheck/internal/snpe"
 )
@@ -18,7 +17,7 @@ func info(c *call) error {
 		return err
 	}
 	var text bytes.Buffer
-	_, err := flow.InspectDLC(c.given.get("input_dlc"), func(v *inspect.View, f *dlc.File) error {
+	_, err := inspect.ViewDLC(c.given.get("input_dlc"), func(v *inspect.View, f *dlc.File) error {
 		return snpe.WriteListing(&text, f, snpe.Figures{
 			Path: v.Path, Memory: v.Memory, MACs: func(i int) int64 { return v.Layers[i].MACs }, Parameters: func(i int) int64 { return v.Layers[i].Parameters },
 		})

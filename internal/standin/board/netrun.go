@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"quantcheck/internal/flow"
+	"quantcheck/internal/netrun"
 	"quantcheck/internal/qnn"
 	"quantcheck/internal/qnn/compose"
 	emu "quantcheck/internal/runner/dlc"
@@ -87,7 +87,7 @@ func (*call) failure(err error) error {
 // netRunning is one call of snpe-net-run.
 type netRunning struct {
 	*call
-	spec  flow.NetRunSpec
+	spec  netrun.Spec
 	out   string
 	list  *snpe.InputList
 	begun int // inferences
@@ -108,7 +108,7 @@ func (r *netRunning) read() error {
 	if err != nil {
 		return err
 	}
-	r.spec = flow.NetRunSpec{Container: r.given.get("container"), InputList: path, OutputDir: r.out, Debug: r.given.has("debug"), SoC: soc}
+	r.spec = netrun.Spec{Container: r.given.get("container"), InputList: path, OutputDir: r.out, Debug: r.given.has("debug"), SoC: soc}
 	for name := range strings.SplitSeq(r.given.get("set_output_tensors"), ",") {
 		if name = strings.TrimSpace(name); name != "" {
 			r.spec.Outputs = append(r.spec.Outputs, name)
@@ -119,29 +119,29 @@ func (r *netRunning) read() error {
 }
 
 // fileTypes are what files hold: float32, or with native files what a --userbuffer flag says, else the DLC's own types.
-func (r *netRunning) fileTypes() (in, out flow.FileType) {
+func (r *netRunning) fileTypes() (in, out netrun.FileType) {
 	bits := func(name string) int {
 		n, _ := strconv.Atoi(r.given.get(name)) // It is one of the numbers that the flag takes.
 		return n
 	}
-	kind := func(suffix string, otherwise flow.FileType) flow.FileType {
+	kind := func(suffix string, otherwise netrun.FileType) netrun.FileType {
 		switch name := r.given.any("userbuffer_float"+suffix, "userbuffer_floatN"+suffix, "userbuffer_tf8"+suffix, "userbuffer_tfN"+suffix, "userbuffer_uintN"+suffix); strings.TrimSuffix(name, suffix) {
 		case "userbuffer_float":
-			return flow.FileType{Kind: flow.Floats, Bits: 32}
+			return netrun.FileType{Kind: netrun.Floats, Bits: 32}
 		case "userbuffer_floatN":
-			return flow.FileType{Kind: flow.Floats, Bits: bits(name)}
+			return netrun.FileType{Kind: netrun.Floats, Bits: bits(name)}
 		case "userbuffer_tf8":
-			return flow.FileType{Kind: flow.Fixed, Bits: 8}
+			return netrun.FileType{Kind: netrun.Fixed, Bits: 8}
 		case "userbuffer_tfN":
-			return flow.FileType{Kind: flow.Fixed, Bits: bits(name)}
+			return netrun.FileType{Kind: netrun.Fixed, Bits: bits(name)}
 		case "userbuffer_uintN":
-			return flow.FileType{Kind: flow.Uints, Bits: bits(name)}
+			return netrun.FileType{Kind: netrun.Uints, Bits: bits(name)}
 		}
 		return otherwise
 	}
-	in = flow.FileType{Kind: flow.Floats, Bits: 32}
+	in = netrun.FileType{Kind: netrun.Floats, Bits: 32}
 	out = in
-	both := kind("", flow.FileType{Kind: flow.Native})
+	both := kind("", netrun.FileType{Kind: netrun.Native})
 	if r.given.has("use_native_input_files") {
 		in = both
 	}
@@ -152,25 +152,25 @@ func (r *netRunning) fileTypes() (in, out flow.FileType) {
 }
 
 // emulate runs the DLC on the emulator, or the QDQ model in its place.
-func (r *netRunning) emulate(out string, watch flow.NetRunWatcher) (*flow.Ran, error) {
+func (r *netRunning) emulate(out string, watch netrun.Watcher) (*netrun.Ran, error) {
 	spec := r.spec
 	spec.OutputDir = out
 	if s := r.config.Simulation; s != nil {
 		return r.simulate(spec, *s, watch)
 	}
-	return flow.NetRun(r.ctx, r.kit, spec, watch)
+	return netrun.Run(r.ctx, r.kit, spec, watch)
 }
 
 // unwatched is for runs of which nothing is told before they are done.
 type unwatched struct{}
 
-func (unwatched) Opened(*flow.Ran) {}
-func (unwatched) Begins([]string)  {}
+func (unwatched) Opened(*netrun.Ran) {}
+func (unwatched) Begins([]string)    {}
 
 func (c *call) kit() (qnn.Kit, error) { return qnn.Find(c.config.Libraries) }
 
-// Opened implements flow.NetRunWatcher.
-func (r *netRunning) Opened(ran *flow.Ran) { r.opened(ran.Graph) }
+// Opened implements netrun.Watcher.
+func (r *netRunning) Opened(ran *netrun.Ran) { r.opened(ran.Graph) }
 
 // opened prints what snpe-net-run 2.22 prints first.
 func (r *netRunning) opened(graph string) {
@@ -179,7 +179,7 @@ func (r *netRunning) opened(graph string) {
 	r.line("%s\nModel String: N/A\nSNPE v%s\n%s\n\nProcessing graph : %s", rule, version, rule, graph)
 }
 
-// Begins implements flow.NetRunWatcher.
+// Begins implements netrun.Watcher.
 func (r *netRunning) Begins([]string) {
 	r.line("Processing DNN input(s):")
 	for _, item := range r.list.Inferences[r.begun].Items { // the files that were asked for, whatever is run in their place

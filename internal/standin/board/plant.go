@@ -12,7 +12,7 @@ import (
 	"strings"
 
 	"quantcheck/internal/dlc"
-	"quantcheck/internal/flow"
+	"quantcheck/internal/netrun"
 	"quantcheck/internal/snpe"
 	"quantcheck/internal/standin/control"
 )
@@ -196,7 +196,7 @@ func inputOf(g *dlc.Graph, name string, place int) *dlc.Tensor {
 }
 
 // swapped exchanges the channels of an input's values: those along the last axis of three, else the first such one.
-func swapped(data []byte, t *dlc.Tensor, kind flow.FileType) ([]byte, error) {
+func swapped(data []byte, t *dlc.Tensor, kind netrun.FileType) ([]byte, error) {
 	axis := len(t.Shape) - 1
 	if axis < 0 || t.Shape[axis] != 3 {
 		axis = slices.Index(t.Shape, 3)
@@ -205,7 +205,7 @@ func swapped(data []byte, t *dlc.Tensor, kind flow.FileType) ([]byte, error) {
 		return nil, fmt.Errorf("the input %s, %v, has no three channels", t.Name, t.Shape)
 	}
 	width := kind.Bits / 8
-	if kind.Kind != flow.Floats {
+	if kind.Kind != netrun.Floats {
 		width = t.DType.Bits() / 8
 	}
 	if width == 0 || int64(len(data)) != t.Elements()*int64(width) {

@@ -11,7 +11,7 @@ import (
 	"quantcheck/internal/align"
 	"quantcheck/internal/cost"
 	"quantcheck/internal/dlc"
-	"quantcheck/internal/flow"
+	"quantcheck/internal/netrun"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/onnxruntime"
 	"quantcheck/internal/qdq"
@@ -31,8 +31,8 @@ type simulation struct {
 	writes map[string][]align.Tap // by the QDQ model's tensor
 }
 
-// simulate is flow.NetRun for the simulation.
-func (r *netRunning) simulate(spec flow.NetRunSpec, models control.Simulation, watch flow.NetRunWatcher) (*flow.Ran, error) {
+// simulate is netrun.Run for the simulation.
+func (r *netRunning) simulate(spec netrun.Spec, models control.Simulation, watch netrun.Watcher) (*netrun.Ran, error) {
 	file, graph, err := open(spec.Container)
 	if err != nil {
 		return nil, err
@@ -51,7 +51,7 @@ func (r *netRunning) simulate(spec flow.NetRunSpec, models control.Simulation, w
 	if err != nil {
 		return nil, err
 	}
-	ran := &flow.Ran{Container: spec.Container, Graph: graph.Name}
+	ran := &netrun.Ran{Container: spec.Container, Graph: graph.Name}
 	watch.Opened(ran)
 	for i, line := range list.Inferences {
 		var paths []string
@@ -129,7 +129,7 @@ func newSimulation(ctx context.Context, file *dlc.File, graph *dlc.Graph, models
 }
 
 // infer makes one inference and writes its result.
-func (s *simulation) infer(ctx context.Context, line snpe.InputLine, spec flow.NetRunSpec, folder string) error {
+func (s *simulation) infer(ctx context.Context, line snpe.InputLine, spec netrun.Spec, folder string) error {
 	sample := map[string]tensor.Tensor{}
 	for _, in := range s.inputs {
 		path := ""
@@ -172,18 +172,18 @@ func (s *simulation) infer(ctx context.Context, line snpe.InputLine, spec flow.N
 var errFileType = errors.New("without the emulator the stand-in has float32 and native files only")
 
 // valuesOf reads an input's file.
-func valuesOf(t *dlc.Tensor, data []byte, as flow.FileType) (tensor.Tensor, error) {
+func valuesOf(t *dlc.Tensor, data []byte, as netrun.FileType) (tensor.Tensor, error) {
 	switch {
-	case as.Kind == flow.Native && int64(len(data)) == t.Bytes():
+	case as.Kind == netrun.Native && int64(len(data)) == t.Bytes():
 		x, err := emu.Decode(t, data)
 		if err != nil {
 			return x, err
 		}
 		values, _ := x.AsFloat32()
 		return tensor.Floats(values, x.Shape...), nil
-	case as.Kind == flow.Floats && as.Bits == 32 && int64(len(data)) == 4*t.Elements():
+	case as.Kind == netrun.Floats && as.Bits == 32 && int64(len(data)) == 4*t.Elements():
 		return tensor.FromLittleEndian(tensor.Float32, shapeOf(t), data)
-	case as.Kind == flow.Native || as.Kind == flow.Floats && as.Bits == 32:
+	case as.Kind == netrun.Native || as.Kind == netrun.Floats && as.Bits == 32:
 		return tensor.Tensor{}, fmt.Errorf("%d bytes for the input %s", len(data), t.Name)
 	}
 	return tensor.Tensor{}, errFileType
@@ -198,14 +198,14 @@ func shapeOf(t *dlc.Tensor) []int64 {
 }
 
 // writeTensor writes one tensor, in the DLC's order of axes.
-func writeTensor(folder string, w align.Tap, x tensor.Tensor, as flow.FileType) error {
+func writeTensor(folder string, w align.Tap, x tensor.Tensor, as netrun.FileType) error {
 	x = w.Layout.Do(x)
 	var data []byte
 	var err error
 	switch {
-	case as.Kind == flow.Native:
+	case as.Kind == netrun.Native:
 		data, err = emu.Encode(w.Tensor, x)
-	case as.Kind == flow.Floats && as.Bits == 32:
+	case as.Kind == netrun.Floats && as.Bits == 32:
 		values, ok := x.AsFloat32()
 		if !ok {
 			return nil // strings and such, which the tool does not write either

@@ -1,0 +1,158 @@
+// Package compare is the use case of quantcheck check: a float model and its variants run on the same samples, and their tensors are compared
+// layer by layer.
+package compare
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"quantcheck/internal/dataset"
+	"quantcheck/internal/metric"
+	"quantcheck/internal/progress"
+	"quantcheck/internal/result"
+	"quantcheck/internal/runner/htp"
+	"quantcheck/internal/session"
+	"quantcheck/internal/usage"
+	"quantcheck/internal/variant"
+)
+
+// Run compares a float model with its variants, tensor by tensor.
+//
+//  1. The model is read, its input shapes are fixed, its constant nodes evaluated; samples and variants are looked up,
+//     so that what is wrong with the request is said before long work begins.
+//  2. The float model runs on the calibration samples, if a variant needs that.
+//  3. Variants are built and compiled in step with the float model's segments.
+//  4. The HTP compiler estimates what the variants cost on the device.
+//  5. Each sample runs through the float model and all variants; pairs of tensors are measured beside the inference.
+//
+// What is computed is kept as keep says (nil: it is not), and an interrupted run of the same request goes on. A run that ends early
+// and is kept gives an *UnfinishedError.
+func Run(ctx context.Context, engines session.Engines, spec result.Spec, progress progress.Reporter, out session.Output, keep *session.Keeping) (*result.Run, error) {
+	started := time.Now()
+	variants, err := variant.ParseAll(spec.Variants)
+	if err != nil {
+		return nil, usage.Mark(err)
+	}
+	for _, v := range variants {
+		if v.Kind == variant.Device && engines.Device == nil {
+			return nil, usage.Mark(fmt.Errorf("variant %s: a device is compared by quantcheck benchmark", v.Name))
+		}
+	}
+	if err := spec.Input.Check(); err != nil {
+		return nil, usage.Mark(err)
+	}
+	r := engines.ORT
+	var emulator htp.Engine
+	if slices.ContainsFunc(variants, session.Emulated) {
+		if emulator, err = engines.HTP(); err != nil {
+			return nil, err
+		}
+	}
+	run, ref, loader, err := session.Begin(ctx, "check", r, spec, started)
+	if err != nil {
+		return nil, err
+	}
+	compared, err := session.Samples(spec.Images, spec.Limit, loader)
+	if err != nil {
+		return nil, err
+	}
+	run.Warnings = append(run.Warnings, compared.Warnings...)
+	calibrating := compared
+	if spec.Calib != "" {
+		if calibrating, err = session.Samples(spec.Calib, spec.Limit, loader); err != nil {
+			return nil, err
+		}
+		run.Warnings = append(run.Warnings, calibrating.Warnings...)
+	} else if session.NeedsCalibration(variants) {
+		run.Warnings = append(run.Warnings, "the compared samples are also those that calibrate; give others with --calib for numbers that hold on unseen pictures")
+	}
+
+	b := &session.Session{ORT: r, Emulator: emulator, Float: ref, Spec: spec, Variants: variants, Device: engines.Device, Compared: compared, Loader: loader, Samples: len(compared.Sources), Progress: progress, Run: run}
+	defer b.Close()
+	if err := planOutput(b, out); err != nil {
+		return nil, err
+	}
+	if keep != nil && !spec.Bare && engines.Device == nil {
+		key, err := b.Identify(run.Command, session.Identifying(spec), nil, nil, compared, calibrating)
+		if err != nil {
+			return nil, err
+		}
+		if b.Keeper, err = session.NewKeeper(keep, key, started); err != nil {
+			return nil, err
+		}
+	}
+	if err := checkAll(b, ctx, engines, calibrating, out); err != nil {
+		return nil, b.Keeper.End(err)
+	}
+	b.Keeper.Done()
+	Summarize(run)
+	originate(run)
+	run.Started, run.Seconds = b.Keeper.Since(run.Started), b.Keeper.Spent(started).Seconds()
+	return run, nil
+}
+
+// checkAll does the work of a check, once it is known what that is.
+func checkAll(b *session.Session, ctx context.Context, engines session.Engines, calibrating *dataset.Set, out session.Output) error {
+	if err := b.Prepare(ctx, calibrating, b.Loader); err != nil {
+		return err
+	}
+	if err := addTimes(b, ctx, engines, calibrating); err != nil {
+		return err
+	}
+	if out != nil {
+		if err := b.HandOver(out); err != nil {
+			return err
+		}
+	}
+	return CompareAll(b, ctx, b.Compared, b.Loader, out)
+}
+
+// Summarize derives what depends on all samples: spreads, counts, the first diverging layer and failed gates.
+func Summarize(run *result.Run) {
+	for i := range run.Variants {
+		v := &run.Variants[i]
+		session.CountStatuses(v)
+		v.Diverges = -1
+		for k := range v.Layers {
+			l := &v.Layers[k]
+			if !l.Has() {
+				continue
+			}
+			l.Summary = metric.Summarize(l.Samples)
+			if sqnr := l.Summary[metric.SQNR].Mean; v.Diverges < 0 && sqnr.OK && sqnr.V < run.Spec.DivergeUnder {
+				v.Diverges = k
+			}
+			if run.Layers[k].Output {
+				v.Failed = append(v.Failed, Gates(run.Spec.FailUnder, run.Layers[k].Name, l)...)
+			}
+		}
+		for k, l := range v.Layers {
+			if run.Layers[k].Output && !l.Has() && len(run.Spec.FailUnder) > 0 {
+				v.Failed = append(v.Failed, fmt.Sprintf("output %s has no value: %s", run.Layers[k].Name, l.Reason))
+			}
+		}
+	}
+}
+
+// Gates checks an output layer against the thresholds. Two zero tensors agree although their cosine is not defined.
+func Gates(thresholds []result.Threshold, name string, l *result.LayerResult) []string {
+	var failed []string
+	for _, t := range thresholds {
+		info, got := metric.All[t.Metric], l.Summary[t.Metric].Mean
+		if !got.OK && l.Summary[metric.MSE].Max == metric.Defined(0) {
+			continue
+		}
+		if !got.OK {
+			failed = append(failed, fmt.Sprintf("output %s: %s is not defined", name, info.Key))
+		} else if got.V < t.Value {
+			near := ""
+			if bound, ok := result.ThreadBound(t.Metric); ok && t.Value-got.V <= bound {
+				near = fmt.Sprintf(", by %.2g, which another number of threads may turn around", t.Value-got.V)
+			}
+			failed = append(failed, fmt.Sprintf("output %s: %s %.4g is under %g%s", name, info.Key, got.V, t.Value, near))
+		}
+	}
+	return failed
+}

@@ -1,0 +1,67 @@
+package compare
+
+import (
+	"slices"
+
+	"quantcheck/internal/metric"
+	"quantcheck/internal/model"
+	"quantcheck/internal/result"
+	"quantcheck/internal/tensor"
+)
+
+// checked is a graph input, as the variant's first operator gets it, against the sample: as it is, and with its channels in
+// reverse order; nil where there is no value.
+type checked struct {
+	sample      int
+	as, swapped *metric.Values
+}
+
+// checkInput compares a graph input, as the variant's first operator gets it, with the sample.
+func (c *comparison) checkInput(number, variant int, input string, sample, got tensor.Tensor) {
+	if c.b.Spec.Bare || sample.Len() != got.Len() {
+		return
+	}
+	one := checked{sample: number}
+	if v, err := measure(sample, got, 0); err == nil && sample.Len() > 0 {
+		one.as = &v
+	}
+	if swapped := model.ReverseChannels(sample); swapped.Len() > 0 {
+		if v, err := measure(swapped, got, 0); err == nil {
+			one.swapped = &v
+		}
+	}
+	c.checks[variant][input] = append(c.checks[variant][input], one)
+}
+
+// concludeInputs turns the values into the result.
+func (c *comparison) concludeInputs() {
+	for i, inputs := range c.checks {
+		v := &c.b.Run.Variants[i]
+		for _, in := range c.b.Run.Model.Inputs {
+			list, ok := inputs[in.Name]
+			if !ok {
+				continue
+			}
+			var as, swapped []*metric.Values
+			for _, one := range list {
+				as, swapped = append(as, one.as), append(swapped, one.swapped)
+			}
+			v.InputChecks = append(v.InputChecks, result.InputCheck{
+				Input: in.Name, SQNR: metric.Summarize(as)[metric.SQNR].Mean, Swapped: metric.Summarize(swapped)[metric.SQNR].Mean,
+			})
+		}
+	}
+}
+
+// originate says of every variant where its first diverging layer's error comes from.
+func originate(run *result.Run) {
+	for i := range run.Variants {
+		v := &run.Variants[i]
+		switch {
+		case slices.ContainsFunc(v.InputChecks, func(c result.InputCheck) bool { return c.Differs(run.Spec.DivergeUnder) }):
+			v.Birth = result.InputDiffers
+		case v.Diverges >= 0:
+			v.Birth = birth(&v.Layers[v.Diverges], run.Spec.LocalSamples)
+		}
+	}
+}

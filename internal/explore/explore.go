@@ -1,0 +1,382 @@
+// Package explore is the use case of quantcheck explore: where a quantized model loses its score, and the least change that brings it back.
+//
+//  1. stage.go runs the float model once; trial.go builds, runs and scores candidates and remembers what came out.
+//  2. origin.go asks where the loss comes from, sensitivity.go what each quantizer does, search.go for the least set of changes.
+//  3. front.go ranks score against cost, fix.go writes what is recommended, story.go says it in sentences.
+package explore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"quantcheck/internal/cost"
+	"quantcheck/internal/decode"
+	"quantcheck/internal/estimate"
+	"quantcheck/internal/eval"
+	"quantcheck/internal/machine"
+	"quantcheck/internal/metric"
+	"quantcheck/internal/progress"
+	"quantcheck/internal/qdq"
+	"quantcheck/internal/qnn"
+	"quantcheck/internal/result"
+	"quantcheck/internal/runner/htp"
+	"quantcheck/internal/score"
+	"quantcheck/internal/search"
+	"quantcheck/internal/session"
+	"quantcheck/internal/usage"
+	"quantcheck/internal/variant"
+)
+
+// Run finds out where a quantized model loses its score and what is the least change that brings it back.
+//
+//  1. The float model runs once on the pictures; every third picture is held out of the search. A recipe that
+//     is good already is told so, and nothing is searched.
+//  2. Half of the recipe, other recipes, and rewritten models are scored: often the cure is a recipe.
+//  3. Each quantizer alone is examined, and the least set of wider ones is searched on the CPU.
+//  4. Where the emulator has the last word, the set is corrected by its own sensitivities of the layers where it parts from the
+//     simulation.
+//  5. The front of score against price is scored on the pictures that were held out.
+//
+// What is found is kept in the ledger as it comes; the budget ends a search with the best so far.
+func Run(ctx context.Context, engines session.Engines, spec result.ExploreSpec, config eval.Config, ledger Ledger, progress progress.Reporter) (*Result, error) {
+	started := time.Now()
+	x := &explorer{engines: engines, spec: spec, config: config, progress: progress, started: started}
+	if err := x.open(ctx, ledger); err != nil {
+		return nil, err
+	}
+	defer x.stage.close()
+	if err := x.explore(ctx); err != nil {
+		return nil, err
+	}
+	if err := x.conclude(ctx); err != nil {
+		return nil, err
+	}
+	x.found.Seconds = time.Since(started).Seconds()
+	return &Result{Explored: x.found, fix: x.fix}, nil
+}
+
+// Result is what was found, with the model that is recommended.
+type Result struct {
+	*result.Explored
+	fix *Fix // nil: nothing was asked to be written
+}
+
+// Fix is the recommended model, nil if it was not asked for.
+func (e *Result) Fix() *Fix { return e.fix }
+
+// explorer is one exploration under way.
+type explorer struct {
+	engines  session.Engines
+	spec     result.ExploreSpec
+	config   eval.Config
+	progress progress.Reporter
+	started  time.Time
+	deadline time.Time
+
+	set    *score.TruthSet
+	stage  *stage
+	trials *trials
+	pricer *candidatePricer
+	found  *result.Explored
+	asked  variant.Spec    // the recipe
+	recipe variant.Spec    // that the search starts from
+	groups [][]string      // of quantizers
+	sqnr   []metric.Value  // of each quantizer alone
+	known  []search.Change // of each quantizer; nil: not asked for yet
+	byHarm []int
+	// simulated is the least set that the search in the simulation found.
+	simulated search.Set
+	points    []search.Point // that the engine that has the last word scored
+	phase     time.Time      // when the present one began
+	original  string         // the model before it was rewritten first; "": it was not
+	early     []string       // warnings from before there was a result
+	fix       *Fix
+}
+
+// open reads everything and says what is wrong with the request before long work begins.
+func (x *explorer) open(ctx context.Context, ledger Ledger) error {
+	variants, err := variant.ParseAll(x.spec.Variants)
+	if err != nil {
+		return usage.Mark(err)
+	}
+	switch {
+	case len(variants) != 1 || variants[0].Kind != variant.Recipe || session.Emulated(variants[0]):
+		return usage.Mark(fmt.Errorf("explore starts from one recipe, such as w8a8; %v is none (--engine says what runs it)", x.spec.Variants))
+	case !(x.spec.Target > 0 && x.spec.Target <= 1):
+		return usage.Mark(fmt.Errorf("a target is a share of the float model's score over 0 and up to 100 %%, not %g %%", 100*x.spec.Target))
+	case x.spec.Seconds <= 0:
+		return usage.Mark(errors.New("a budget is a time over 0, such as 5m"))
+	}
+	if err := errors.Join(x.spec.Input.Check(), x.config.Check()); err != nil {
+		return usage.Mark(err)
+	}
+	if x.set, err = score.OpenTruth(x.spec.EvalSpec); err != nil {
+		return usage.Mark(err)
+	}
+	soc, err := cost.Find(x.spec.Chip)
+	if err != nil {
+		return usage.Mark(err)
+	}
+	x.asked, x.recipe = variants[0], variants[0]
+	x.deadline = x.started.Add(time.Duration(x.spec.Seconds*float64(time.Second)) - x.ending())
+	engine, engineErr := x.engines.HTP()
+	if engineErr != nil && (x.spec.Engine == variant.HTP || !errors.Is(engineErr, qnn.ErrUnavailable)) {
+		return engineErr
+	}
+	if x.stage, err = openStage(ctx, x.engines, x.spec, x.config, x.set, x.progress); err != nil {
+		return err
+	}
+	if x.spec.Rewritten != "" {
+		if err := x.rewriteFirst(ctx); err != nil {
+			x.stage.close()
+			return err
+		}
+	}
+	x.stage.b.Emulator = engine
+	x.pricer = &candidatePricer{stage: x.stage, known: map[string]*priced{}}
+	versions := []string{machine.Version, x.stage.b.Run.ONNXRuntime}
+	if engineErr == nil {
+		x.pricer.estimator = &estimate.Estimator{Ort: x.engines.ORT, Engine: engine, Soc: soc, Progress: progress.Silent{}}
+		versions = append(versions, qnn.Version)
+	}
+	x.groups = x.stage.b.Float.Placement.Groups()
+	x.trials, err = newTrials(x.stage, ledger, x.spec, versions...)
+	x.pricer.trials = x.trials
+	x.describe(engineErr == nil)
+	return err
+}
+
+func (x *explorer) describe(libraries bool) {
+	run := x.stage.b.Run
+	f := &result.Explored{
+		Name: x.spec.Name, Started: run.Started, Spec: x.spec, Tool: run.Tool, ONNXRuntime: run.ONNXRuntime, Machine: run.Machine, Model: run.Model,
+		Task: x.spec.Task, Data: x.set.Text, Best: -1, Recipe: x.recipe, PriceUnit: result.BitOpsUnit,
+		Limits: []string{}, Points: []result.ExplorePoint{}, Origins: []result.Origin{}, Layers: []result.Sensitivity{}, Story: []string{},
+		Unencoded: []string{}, Converts: []string{}, Files: []string{}, Commands: []string{}, Warnings: append([]string{}, run.Warnings...),
+	}
+	f.Pictures = result.PictureCounts{
+		Calibrating: len(run.Calibration), Searched: x.stage.searched, HeldOut: len(x.stage.shots) - x.stage.searched, Lost: len(x.set.Images) - len(x.stage.shots),
+	}
+	f.Warnings = append(f.Warnings, x.early...)
+	if x.spec.Rewritten != "" {
+		f.Files = append(f.Files, x.spec.Rewritten)
+	}
+	if libraries {
+		f.PriceUnit, f.Wheel = result.CyclesUnit, qnn.Version
+	}
+	if x.spec.Task == result.Agreement {
+		f.Warnings = append(f.Warnings, "there are no labels: the score is the agreement with the float model, the cosine of the worst output")
+	}
+	x.found = f
+}
+
+// explore does the work up to the points.
+func (x *explorer) explore(ctx context.Context) error {
+	x.progress.Phase("scoring the recipe", 1)
+	base, err := x.trials.onAll(ctx, x.of(x.asked, nil).on(x.spec.Engine))
+	var refused *htp.RefusedError
+	if errors.As(err, &refused) && x.spec.Auto {
+		x.warn("the simulation has the last word, since the emulator does not take the model: %v", err)
+		x.spec.Engine, x.found.Spec.Engine = variant.CPU, variant.CPU
+		base, err = x.trials.onAll(ctx, x.of(x.asked, nil))
+	}
+	if err != nil {
+		return err
+	}
+	f := x.found
+	f.Column, f.Reading, f.Classes, f.Float = base.Column, base.Reading, base.Classes, base.Float
+	f.Float.Share = metric.Defined(1)
+	if !base.Scored.Share.OK {
+		return usage.Mark(fmt.Errorf("the float model's %s is %s on these pictures, of which nothing can be kept: do the labels and the input description fit the model (quantcheck eval --try-inputs)?", base.Column.Key, text(base.Float.All)))
+	}
+	f.Start = 0
+	if err := x.addPoint(ctx, "the recipe as it is", x.asked, nil); err != nil {
+		return err
+	}
+	if err := x.measured(ctx); err != nil {
+		return err
+	}
+	if x.reaches(base) {
+		f.Verdict, f.Best, f.Reached = result.AlreadyGood, 0, true
+		return nil
+	}
+	if why := x.unsearchable(); why != "" {
+		f.Verdict = result.NotSearched
+		f.Limits = append(f.Limits, why)
+		return nil
+	}
+	if err := x.origins(ctx); err != nil {
+		return err
+	}
+	healed, err := x.bestRecipe(ctx)
+	switch {
+	case err != nil:
+		return err
+	case healed && x.left(0) < time.Duration(spare*x.spec.Seconds*float64(time.Second)):
+		return nil
+	case healed: // which layers hurt, and what more bits would bring, is worth knowing, if there is time
+		if err := x.sensitivities(ctx); err != nil {
+			return err
+		}
+		return x.front(ctx)
+	}
+	for _, step := range []func(context.Context) error{x.sensitivities, x.search} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	return x.front(ctx)
+}
+
+// spare is the share of the budget that has to be left for what is only shown.
+const spare = 0.4
+
+// bestRecipe scores the recipe that the search would start from, if it is another one, with the engine that has the last word. If
+// it has the target, nothing is searched: it costs no bits.
+func (x *explorer) bestRecipe(ctx context.Context) (healed bool, err error) {
+	if x.recipe.Equal(x.asked) {
+		return false, nil
+	}
+	x.progress.Phase("scoring the best recipe", 1)
+	if err := x.addPoint(ctx, "the best recipe", x.recipe, nil); err != nil {
+		return false, err
+	}
+	if !x.holds(&x.found.Points[len(x.found.Points)-1]) {
+		return false, nil
+	}
+	x.rank()
+	return true, nil
+}
+
+func text(v metric.Value) string {
+	if !v.OK {
+		return "not defined"
+	}
+	return fmt.Sprintf("%.4g", v.V)
+}
+
+// measured scales prices to a benchmark of the recipe, if there is one: the compiler's estimate then only says what a change adds.
+func (x *explorer) measured(ctx context.Context) error {
+	p := &x.found.Points[0]
+	if x.spec.Measured <= 0 || x.pricer.estimator == nil || !p.Price.OK || p.Price.V <= 0 {
+		return ctx.Err()
+	}
+	x.pricer.scale = x.spec.Measured / p.Price.V
+	x.found.PriceUnit = result.MeasuredUnit
+	p.Price.V = x.spec.Measured
+	return ctx.Err()
+}
+
+// reaches says whether a candidate that was scored on all pictures has the target: on all of them, and on those held out
+// within the spread.
+func (x *explorer) reaches(t *trial) bool {
+	s := t.Scored
+	if !t.Whole || !s.Share.OK || s.Share.V < x.spec.Target {
+		return false
+	}
+	return !s.HeldShare.OK || !s.Spread.OK || s.HeldShare.V+s.Spread.V >= x.spec.Target
+}
+
+// unsearchable says why a search would find nothing that holds; "" if it would.
+func (x *explorer) unsearchable() string {
+	shots := x.stage.shots
+	if len(shots) < 2 {
+		return "there is one picture only: nothing can be held out, and what is found on one picture holds on that picture"
+	}
+	same := func(a, b []decode.Output) bool {
+		for i := range a {
+			p, ok := a[i].Tensor.AsFloat32()
+			q, also := b[i].Tensor.AsFloat32()
+			if !ok || !also || !slices.Equal(p, q) {
+				return false
+			}
+		}
+		return true
+	}
+	for _, one := range shots[1:] {
+		if shots[0].outputs == nil || one.outputs == nil || !same(shots[0].outputs, one.outputs) {
+			return ""
+		}
+	}
+	return fmt.Sprintf("the float model gives the same outputs on all %d pictures: there is nothing to tell candidates apart by", len(shots))
+}
+
+// of is a candidate: a recipe with choices.
+func (x *explorer) of(recipe variant.Spec, choices variant.Choices) candidate {
+	recipe.Choices = choices
+	return candidate{spec: recipe}
+}
+
+// ending is what the budget keeps for what comes last: the page, the recommended model and its files.
+func (x *explorer) ending() time.Duration {
+	return min(time.Duration(0.06*x.spec.Seconds*float64(time.Second)), 10*time.Second)
+}
+
+// searchShare is how much of float's score a candidate keeps on the pictures of the search, wherever it was scored besides: what was
+// held out takes no part in any choice.
+func (x *explorer) searchShare(t *trial) metric.Value {
+	return pair{t.Float.Search, t.Scored.Search}.share(x.stage.higher)
+}
+
+// left is how much of the budget there is, without what the last steps will need.
+func (x *explorer) left(reserve time.Duration) time.Duration { return time.Until(x.deadline) - reserve }
+
+// addPoint scores a candidate on all pictures with the engine that has the last word, prices it whole, and keeps it.
+func (x *explorer) addPoint(ctx context.Context, title string, recipe variant.Spec, choices variant.Choices) error {
+	c := x.of(recipe, choices).on(x.spec.Engine)
+	t, err := x.trials.onAll(ctx, c)
+	if err != nil {
+		return err
+	}
+	p := result.ExplorePoint{Title: title, Recipe: c.spec, Scored: t.Scored, Changed: []result.ChangedLayer{}}
+	p.Recipe.Engine = variant.CPU
+	price, err := x.pricer.price(ctx, c)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		x.warn("%s has no price: %v", title, err)
+	default:
+		p.Price, p.Cycles = price.Price, price.Estimated
+	}
+	m, err := x.stage.build(c)
+	if err != nil {
+		return err
+	}
+	p.Wide, p.Tensors = widths(m.Built)
+	number := map[string]int{}
+	for k, l := range x.stage.b.Float.Layers {
+		number[l.Name] = k
+	}
+	for _, g := range x.groups {
+		choice, ok := choices[g[0]]
+		if !ok {
+			continue
+		}
+		layer := -1
+		if k, made := number[g[0]]; made {
+			layer = k
+		}
+		p.Changed = append(p.Changed, result.ChangedLayer{Tensor: g[0], Also: g[1:], Layer: layer, Choice: choice})
+	}
+	x.found.Points = append(x.found.Points, p)
+	return nil
+}
+
+func (x *explorer) warn(format string, args ...any) {
+	x.found.Warnings = append(x.found.Warnings, fmt.Sprintf(format, args...))
+}
+
+// widths counts the activations with a quantizer, and those of them that are wider than 8 bits.
+func widths(b *qdq.Built) (wide, all int) {
+	for _, e := range b.Encodings {
+		all++
+		if e.Bits > 8 {
+			wide++
+		}
+	}
+	return wide, all
+}

@@ -1,0 +1,472 @@
+package explore
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"math"
+	"slices"
+	"time"
+
+	"quantcheck/internal/metric"
+	"quantcheck/internal/onnx"
+	"quantcheck/internal/runner/htp"
+	"quantcheck/internal/search"
+	"quantcheck/internal/tensor"
+	"quantcheck/internal/variant"
+)
+
+// landscape scores sets of changes on one engine.
+type landscape struct {
+	x       *explorer
+	engine  variant.Engine
+	reserve time.Duration
+	// sound is the SQNR of the outputs, in dB, under which a score that reaches the target is luck: a score moves by chance with
+	// every rounding, the SQNR hardly. No value: it is not known.
+	sound metric.Value
+}
+
+// sounder is by how many dB the outputs of a sound candidate may be worse than those with all activations at 16 bits.
+const sounder = 3
+
+// margin is by how much of float's score a search aims higher than the target: of many candidates that one is taken which reaches
+// it on the pictures of the search, and on others it is a little worse.
+const margin = 0.01
+
+// soundness is the SQNR that candidates of an engine have to keep, and the share of float's score that its search aims at: a little
+// more than the target, if all activations at 16 bits have that.
+func (x *explorer) soundness(ctx context.Context, e variant.Engine) (sound metric.Value, aim float64, err error) {
+	wide := x.recipe
+	wide.ActBits = 16
+	try := x.trials.onSearch
+	if e == x.spec.Engine { // it is a point of the front, too
+		try = func(ctx context.Context, c candidate, _ float64) (*trial, error) { return x.trials.onAll(ctx, c) }
+	}
+	aim = x.spec.Target
+	t, err := try(ctx, x.of(wide, nil).on(e), 0)
+	if err != nil {
+		return sound, aim, err
+	}
+	if t.Scored.SQNR.OK {
+		sound = metric.Defined(t.Scored.SQNR.V - sounder)
+	}
+	if share := x.searchShare(t); share.OK && share.V >= aim+margin {
+		aim += margin
+	}
+	return sound, aim, nil
+}
+
+// Score implements search.Landscape.
+func (l *landscape) Score(ctx context.Context, set search.Set, floor float64) (search.Score, error) {
+	if l.x.left(l.reserve) <= 0 {
+		return search.Score{}, search.ErrBudget
+	}
+	t, err := l.x.trials.onSearch(ctx, l.x.of(l.x.recipe, l.x.choices(set)).on(l.engine), floor)
+	var refused *htp.RefusedError
+	if errors.As(err, &refused) { // half precision, where the HTP has none
+		return search.Score{Partial: true}, nil
+	}
+	if err != nil {
+		return search.Score{}, err
+	}
+	l.x.progress.Step(int(time.Since(l.x.phase).Seconds()))
+	share := l.x.searchShare(t)
+	luck := l.sound.OK && t.Scored.SQNR.OK && t.Scored.SQNR.V < l.sound.V
+	return search.Score{Value: share.V, Partial: t.Partial || !share.OK || luck && share.V >= floor}, nil
+}
+
+// kinds are what may be changed of a quantizer: change k·groups + i is kind k of group i. The first is 16 bits.
+func (x *explorer) kinds() []variant.Choice {
+	list := []variant.Choice{{Bits: 16}}
+	for _, c := range []variant.Choice{
+		{Calibrator: variant.Percentile, Percentile: 99.9}, {Calibrator: variant.Percentile, Percentile: 99.99}, {Calibrator: variant.Enhanced},
+		{Calibrator: variant.MSE}, {Calibrator: variant.MSEOut}, {Calibrator: variant.TF}, {Calibrator: variant.Percentile, Percentile: 99},
+		{Calibrator: variant.Symmetric},
+	} {
+		if c.Calibrator != x.recipe.Calibrator || c.Percentile != x.recipe.Percentile {
+			list = append(list, c)
+		}
+	}
+	return append(list, variant.Choice{Float: true})
+}
+
+// choices are what a set of changes means.
+func (x *explorer) choices(set search.Set) variant.Choices {
+	if len(set) == 0 {
+		return nil
+	}
+	choices, kinds := variant.Choices{}, x.kinds()
+	for _, c := range set {
+		name := x.groups[c%len(x.groups)][0]
+		choice, kind := choices[name], kinds[c/len(x.groups)]
+		choice.Float = choice.Float || kind.Float
+		choice.Bits = max(choice.Bits, kind.Bits)
+		if kind.Calibrator != "" {
+			choice.Calibrator, choice.Percentile = kind.Calibrator, kind.Percentile
+		}
+		choices[name] = choice
+	}
+	return choices
+}
+
+// alternatives are the other kinds of a change: another calibrator costs nothing, half precision may cost less.
+func (x *explorer) alternatives(change int) [][]int {
+	var list [][]int
+	for k := 1; k < len(x.kinds()) && change < len(x.groups); k++ {
+		list = append(list, []int{k*len(x.groups) + change})
+	}
+	return list
+}
+
+// search looks for the least set on the CPU, and corrects it on the emulator where that has the last word.
+func (x *explorer) search(ctx context.Context) error {
+	changes, byHarm, err := x.changes(ctx)
+	if err != nil {
+		return err
+	}
+	sound, aim, err := x.soundness(ctx, variant.CPU)
+	if err != nil {
+		return err
+	}
+	cpu := search.New(&landscape{x: x, engine: variant.CPU, reserve: x.reserve(variant.CPU), sound: sound}, changes, aim)
+	x.timed("searching", x.reserve(variant.CPU))
+	set, err := x.least(ctx, cpu, changes, [][]int{byWorth(changes, len(x.groups)), byHarm, x.headFirst(byHarm)})
+	if err != nil {
+		return err
+	}
+	x.simulated = set
+	if x.spec.Engine == variant.CPU {
+		x.points = cpu.Points()
+		return nil
+	}
+	return x.correct(ctx, set, changes, byHarm)
+}
+
+// least climbs the rankings, and prunes and exchanges what the cheapest of them reaches. Later rankings are followed
+// as far as they are cheaper than what is found. The budget ends it.
+func (x *explorer) least(ctx context.Context, s *search.Search, changes []search.Change, rankings [][]int) (search.Set, error) {
+	var best search.Set
+	found := false
+	price := func(set search.Set) (sum float64) {
+		for _, c := range set {
+			sum += changes[c].Price
+		}
+		return sum
+	}
+	for _, r := range rankings {
+		if found { // only what is cheaper
+			n := 0
+			for n < len(r) && price(search.NewSet(r[:n+1]...)) < price(best) {
+				n++
+			}
+			r = r[:n]
+		}
+		set, reached, err := s.Climb(ctx, nil, r)
+		if reached && err == nil {
+			set, err = s.Prune(ctx, set)
+		}
+		if reached && (!found || price(set) < price(best)) {
+			best, found = set, true
+		}
+		if errors.Is(err, search.ErrBudget) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	if !found {
+		if p, ok := s.Best(); ok {
+			best = p.Set
+		}
+		return best, nil
+	}
+	const tries = 4
+	set, err := s.Exchange(ctx, best, rankings[0], tries, x.alternatives)
+	if err == nil {
+		set, err = s.Prune(ctx, set)
+	}
+	if err != nil && !errors.Is(err, search.ErrBudget) {
+		return nil, err
+	}
+	return set, nil
+}
+
+// mostSingles is how many of the most harmful quantizers are priced one by one before the search.
+const mostSingles = 16
+
+// changes are what is known of each quantizer before the search, and their order by the harm that each does alone. The most
+// harmful are priced in the whole model; of the others the price is thought to grow with the size of the tensors.
+func (x *explorer) changes(ctx context.Context) (list []search.Change, byHarm []int, err error) {
+	if x.known != nil {
+		return x.known, x.byHarm, nil
+	}
+	for i, g := range x.groups {
+		c := search.Change{Price: 1}
+		if v := x.sqnr[i]; v.OK {
+			c.Gain = math.Pow(10, -v.V/10)
+		}
+		for _, name := range g {
+			if t, ok := x.stage.b.Float.Types[name]; ok {
+				if n, err := tensor.Count(t.Shape); err == nil {
+					c.Price += float64(n)
+				}
+			}
+		}
+		list = append(list, c)
+		byHarm = append(byHarm, i)
+	}
+	slices.SortStableFunc(byHarm, func(a, b int) int { return cmp.Compare(list[b].Gain, list[a].Gain) })
+	if err := x.priceSingles(ctx, list, byHarm); err != nil {
+		return nil, nil, err
+	}
+	for k, kind := range x.kinds()[1:] {
+		for i := range x.groups {
+			c := list[i]
+			if !kind.Float {
+				c.Price = 0
+			} else if p := x.halfPrice(ctx, i, k+1, byHarm); p.OK {
+				c.Price = p.V
+			}
+			list = append(list, c)
+		}
+	}
+	x.known, x.byHarm = list, byHarm
+	return list, byHarm, nil
+}
+
+// halfPrice is what half precision of one of the most harmful quantizers costs; no value for the others.
+func (x *explorer) halfPrice(ctx context.Context, group, kind int, byHarm []int) metric.Value {
+	const most = 4
+	if x.pricer.estimator == nil || slices.Index(byHarm, group) >= most {
+		return metric.Value{}
+	}
+	base, err := x.pricer.price(ctx, x.of(x.recipe, nil))
+	if err != nil {
+		return metric.Value{}
+	}
+	p, err := x.pricer.price(ctx, x.of(x.recipe, x.choices(search.Set{kind*len(x.groups) + group})))
+	if err != nil || p.Refused > base.Refused {
+		return metric.Value{}
+	}
+	return metric.Defined(max(p.Price.V-base.Price.V, 1))
+}
+
+// priceSingles replaces thought prices by those of the compiler's estimate, as long as that takes a tenth of the budget at most.
+func (x *explorer) priceSingles(ctx context.Context, list []search.Change, byHarm []int) error {
+	if x.pricer.estimator == nil {
+		return nil
+	}
+	base, err := x.pricer.price(ctx, x.of(x.recipe, nil))
+	if err != nil || !base.Price.OK {
+		return ctx.Err() // without a price nothing is dearer than its size; the points say why there is none
+	}
+	until := time.Now().Add(time.Duration(0.1 * x.spec.Seconds * float64(time.Second)))
+	x.progress.Phase("pricing", mostSingles)
+	priced, size := 0.0, 0.0
+	single := map[int]float64{}
+	for n, i := range byHarm[:min(mostSingles, len(byHarm))] {
+		if time.Now().After(until) {
+			break
+		}
+		p, err := x.pricer.price(ctx, x.of(x.recipe, x.choices(search.Set{i})))
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err == nil && p.Price.OK {
+			single[i] = max(p.Price.V-base.Price.V, 1)
+			priced, size = priced+single[i], size+list[i].Price
+		}
+		x.progress.Step(n + 1)
+	}
+	for i := range list {
+		if v, ok := single[i]; ok {
+			list[i].Price = v
+		} else if size > 0 {
+			list[i].Price *= priced / size
+		}
+	}
+	return nil
+}
+
+// byWorth orders changes by harm for their price.
+func byWorth(changes []search.Change, groups int) []int {
+	order := make([]int, groups)
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int {
+		return cmp.Compare(changes[b].Gain/changes[b].Price, changes[a].Gain/changes[a].Price)
+	})
+	return order
+}
+
+// head says of every quantizer whether it belongs to the output head: no operator with weights follows it.
+func (x *explorer) head() []bool {
+	index := onnx.NewIndex(x.stage.b.Float.Base)
+	weighted := map[string]bool{"Conv": true, "ConvTranspose": true, "Gemm": true, "MatMul": true}
+	follows := make(map[string]bool) // tensor → a weighted operator follows
+	for i := len(index.Nodes) - 1; i >= 0; i-- {
+		n := index.Nodes[i]
+		leads := weighted[n.GetOpType()]
+		for _, out := range n.GetOutput() {
+			leads = leads || follows[out]
+		}
+		if leads {
+			for _, in := range n.GetInput() {
+				follows[in] = true
+			}
+		}
+	}
+	list := make([]bool, len(x.groups))
+	for i, g := range x.groups {
+		list[i] = !follows[g[0]]
+	}
+	return list
+}
+
+// headFirst puts the output head before the rest of a ranking.
+func (x *explorer) headFirst(ranking []int) []int {
+	head := x.head()
+	order := slices.Clone(ranking)
+	slices.SortStableFunc(order, func(a, b int) int {
+		switch {
+		case head[a] && !head[b]:
+			return -1
+		case head[b] && !head[a]:
+			return 1
+		}
+		return 0
+	})
+	return order
+}
+
+// timed begins a phase that takes what is left of the budget at most: its steps are seconds.
+func (x *explorer) timed(title string, reserve time.Duration) {
+	x.phase = time.Now()
+	x.progress.Phase(title, max(int(x.left(reserve).Seconds()), 1))
+}
+
+// reserve is what the last steps will take: the points of the front on all pictures, each priced.
+func (x *explorer) reserve(e variant.Engine) time.Duration {
+	share := 0.2
+	if e == variant.HTP {
+		share = 0.2
+	}
+	if e == variant.CPU && x.spec.Engine == variant.HTP {
+		share = 0.75 // most of the time is the emulator's
+	}
+	return time.Duration(share * x.spec.Seconds * float64(time.Second))
+}
+
+// correct goes on from what the simulation takes for enough: the emulator's own sensitivities of the layers where it parts from
+// the simulation rank what is added to it, and the emulator scores.
+func (x *explorer) correct(ctx context.Context, set search.Set, changes []search.Change, byHarm []int) error {
+	base, err := x.emulatedAlone(ctx, x.partings())
+	if err != nil {
+		return err
+	}
+	corrected := slices.Clone(changes)
+	for i := range corrected {
+		if v := x.found.Layers[i%len(x.groups)].Emulated; v.OK && base.OK { // what is more than with all others alone
+			corrected[i].Gain = max(corrected[i].Gain, math.Pow(10, -v.V/10)-math.Pow(10, -base.V/10))
+		}
+	}
+	order := slices.Clone(byHarm)
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(corrected[b].Gain, corrected[a].Gain) })
+	x.known, x.byHarm = corrected, order
+	sound, aim, err := x.soundness(ctx, variant.HTP)
+	if err != nil {
+		return err
+	}
+	s := search.New(&landscape{x: x, engine: variant.HTP, reserve: x.reserve(variant.HTP), sound: sound}, corrected, aim)
+	x.timed("searching on the emulator", x.reserve(variant.HTP))
+	err = x.leastEmulated(ctx, s, set, order)
+	x.points = s.Points()
+	return err
+}
+
+// leastEmulated adds blocks to what the simulation takes for enough: the next few by harm, the output head, and more by harm. Then
+// it drops what is not needed and exchanges the dearest changes, as far as the budget goes.
+func (x *explorer) leastEmulated(ctx context.Context, s *search.Search, set search.Set, order []int) error {
+	var head, rest []int
+	isHead := x.head()
+	for _, i := range order {
+		switch {
+		case set.Has(i):
+		case isHead[i]:
+			head = append(head, i)
+		default:
+			rest = append(rest, i)
+		}
+	}
+	next := func(n int) []int {
+		n = min(n, len(rest))
+		block := rest[:n]
+		rest = rest[n:]
+		return block
+	}
+	blocks := [][]int{next(3), head, next(5), next(10), next(20), next(40)}
+	found, reached, err := s.Blocks(ctx, set, blocks)
+	if err == nil && reached {
+		found, err = s.Prune(ctx, found)
+	}
+	if err == nil && reached {
+		const tries = 2 // what other calibrators bring the simulation has told
+		_, err = s.Exchange(ctx, found, order, tries, nil)
+	}
+	if errors.Is(err, search.ErrBudget) {
+		err = nil
+	}
+	return err
+}
+
+// mostPartings is how many layers that the emulator computes otherwise than the simulation are examined on it.
+const mostPartings = 24
+
+// partings are the quantizers of the output head, and those whose layers the emulator computes most unlike the simulation.
+func (x *explorer) partings() []int {
+	var list []int
+	for i, in := range x.head() {
+		if in {
+			list = append(list, i)
+		}
+	}
+	var rest []int
+	for i, l := range x.found.Layers {
+		if l.Apart.OK && !math.IsInf(l.Apart.V, 1) && !slices.Contains(list, i) {
+			rest = append(rest, i)
+		}
+	}
+	slices.SortStableFunc(rest, func(a, b int) int { return cmp.Compare(x.found.Layers[a].Apart.V, x.found.Layers[b].Apart.V) })
+	return append(list, rest[:min(len(rest), mostPartings)]...)
+}
+
+// emulatedAlone measures on the emulator what each of some quantizers does to the outputs when only it has 8 bits and all
+// others 16. base is what the outputs keep with all at 16. It may take an eighth of the budget.
+func (x *explorer) emulatedAlone(ctx context.Context, list []int) (base metric.Value, err error) {
+	until := time.Now().Add(time.Duration(0.12 * x.spec.Seconds * float64(time.Second)))
+	wide := x.recipe
+	wide.ActBits = 16
+	const pictures = 2
+	t, err := x.trials.apartOn(ctx, x.of(wide, nil).on(variant.HTP), pictures)
+	if err != nil {
+		return base, err
+	}
+	base = t.Scored.SQNR
+	x.progress.Phase("each alone, emulated", len(list))
+	for n, i := range list {
+		if time.Now().After(until) {
+			x.warn("the budget was too short to examine %d of %d layers on the emulator", len(list)-n, len(list))
+			break
+		}
+		c := x.of(wide, variant.Choices{x.groups[i][0]: {Bits: x.recipe.ActBits}}).on(variant.HTP)
+		t, err := x.trials.apartOn(ctx, c, pictures)
+		if err != nil {
+			return base, err
+		}
+		x.found.Layers[i].Emulated = t.Scored.SQNR
+		x.progress.Step(n + 1)
+	}
+	return base, nil
+}

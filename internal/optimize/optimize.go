@@ -1,0 +1,455 @@
+// Package optimize is the use case of quantcheck optimize: passes rewrite a model, each proved on samples, and undone if it does not pay.
+package optimize
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"quantcheck/internal/dataset"
+	"quantcheck/internal/estimate"
+	"quantcheck/internal/model"
+	"quantcheck/internal/onnx"
+	"quantcheck/internal/onnxruntime"
+	"quantcheck/internal/progress"
+	"quantcheck/internal/result"
+	"quantcheck/internal/rewrite"
+	"quantcheck/internal/runner/ort"
+	"quantcheck/internal/session"
+	"quantcheck/internal/tensor"
+	"quantcheck/internal/usage"
+)
+
+// Spec says what is rewritten, and on what it is proved.
+type Spec struct {
+	Model  string
+	Passes []string // only these; none: all that are not off
+	Also   []string // passes that are off, besides the others
+	Skip   []string
+	Images string // samples of the proof; "": seeded random input
+	// Samples take the place of Images; nil: there are none.
+	Samples *dataset.Set
+	Limit   int // samples of the proof, 0: 2
+	Input   dataset.Description
+	// Color is the colour order that the model takes afterwards, "" as before.
+	Color string
+	// Estimate has the HTP compiler estimate the model before the passes and after each one that applied.
+	Estimate bool
+	Variant  string // which form of it, "": w8a8
+	SoC      string // "": the default
+	// OnlyIfFaster drops passes that make the estimate slower, and tries those that do not always pay too.
+	OnlyIfFaster bool
+}
+
+// Result is a rewritten model and what was done to it.
+type Result struct {
+	Model  *onnx.Model
+	Passes []PassResult
+	Before Size
+	After  Size
+	// Slow and Fast are the estimates before and after; nil if nobody asked.
+	Slow, Fast *result.Estimated
+	Proof      string // what the passes were proved on
+	Notes      []string
+	Seconds    float64
+	Proving    float64 // seconds of the proof runs in it
+}
+
+// PassResult is what one pass did.
+type PassResult struct {
+	Name       string   `json:"name"`
+	Changes    []string `json:"changes"`
+	Left       []string `json:"left,omitempty"` // places that fit but for a condition
+	Difference float64  `json:"difference"`     // greatest of any output, against its greatest magnitude
+	Undone     string   `json:"undone,omitempty"`
+	Effect     string   `json:"effect,omitempty"` // of equalize, on the local error
+	// Before and Cycles are the estimates in front of it and behind it; nil if nobody asked or nothing was changed. Of a pass
+	// that was undone because it does not pay, Cycles are what it would have made.
+	Before *int64 `json:"cycles_before,omitempty"`
+	Cycles *int64 `json:"cycles,omitempty"`
+}
+
+// Size counts what a model costs.
+type Size struct {
+	Nodes      int   `json:"nodes"`
+	Parameters int64 `json:"parameters"`
+	MACs       int64 `json:"macs"` // multiply-adds, −1 if shapes are open
+}
+
+// Run runs the passes in their order. After each, the graph's invariants are checked and the model before and after
+// runs on the samples; a pass whose outputs move by more than its tolerance is undone and reported.
+//
+// Where only what pays is wanted, the pass that leaves nothing for slice-to-conv is left out once more, and the faster model is
+// taken.
+func Run(ctx context.Context, engines session.Engines, spec Spec, progress progress.Reporter) (*Result, error) {
+	first, err := optimize(ctx, engines, spec, progress)
+	if err != nil || !spec.OnlyIfFaster || len(spec.Passes) > 0 || !first.Applied(focus) {
+		return first, err
+	}
+	spec.Skip = append(slices.Clone(spec.Skip), focus)
+	second, err := optimize(ctx, engines, spec, progress)
+	if err != nil {
+		return nil, err
+	}
+	if first.Fast == nil || second.Fast == nil {
+		return first, nil
+	}
+	first.Seconds, second.Seconds = first.Seconds+second.Seconds, first.Seconds+second.Seconds
+	say := func(o *Result, format string, args ...any) *Result {
+		o.Notes = append(o.Notes, fmt.Sprintf(format, args...))
+		return o
+	}
+	if float64(second.Fast.Cycles) < (1-estimate.Worthwhile)*float64(first.Fast.Cycles) {
+		return say(second, "with %s it would be %d cycles: it was left out", focus, first.Fast.Cycles), nil
+	}
+	return say(first, "without %s it would be %d cycles", focus, second.Fast.Cycles), nil
+}
+
+// focus is the pass that takes Slices that slice-to-conv could have.
+const focus = "focus-to-conv"
+
+// Applied says whether a pass changed something for good.
+func (o *Result) Applied(pass string) bool {
+	return slices.ContainsFunc(o.Passes, func(p PassResult) bool { return p.Name == pass && len(p.Changes) > 0 && p.Undone == "" })
+}
+
+func optimize(ctx context.Context, engines session.Engines, spec Spec, progress progress.Reporter) (*Result, error) {
+	started := time.Now()
+	passes, err := chosen(spec)
+	if err != nil {
+		return nil, usage.Mark(err)
+	}
+	m, err := onnx.Load(spec.Model)
+	if err != nil {
+		return nil, usage.Mark(err)
+	}
+	shapes, err := spec.Input.Shapes()
+	if err != nil {
+		return nil, usage.Mark(err)
+	}
+	var batched []string
+	if m, batched, err = onnx.FixInputs(m, shapes); err != nil {
+		return nil, usage.Mark(fmt.Errorf("%s: %w", spec.Model, err))
+	}
+	o := &optimizer{ctx: ctx, engines: engines, asked: len(spec.Passes) > 0, result: &Result{Passes: []PassResult{}}}
+	if err := o.samples(spec, m); err != nil {
+		return nil, err
+	}
+	if spec.Estimate || spec.OnlyIfFaster {
+		if o.pricer, err = newPricer(engines, spec, o.inputs); err != nil {
+			return nil, err
+		}
+	}
+	progress.Phase("rewriting", len(passes)+1)
+	if err := o.begin(m); err != nil {
+		return nil, fmt.Errorf("%s: %w", spec.Model, err)
+	}
+	if err := o.firstPrice(); err != nil {
+		return nil, fmt.Errorf("%s: %w", spec.Model, err)
+	}
+	o.result.Before = o.size()
+	if len(batched) > 0 {
+		o.result.Notes = append(o.result.Notes, fmt.Sprintf("the open batch dimension of %s is 1 now, as converters for devices need it", strings.Join(batched, ", ")))
+	}
+	for i, p := range passes {
+		if o.asked || !p.Off || slices.Contains(spec.Also, p.Name) {
+			if err := o.pass(p, false); err != nil {
+				return nil, err
+			}
+		}
+		if spec.OnlyIfFaster && !o.asked && slices.Contains(doubtful, p.Name) {
+			if err := o.pass(p, true); err != nil {
+				return nil, err
+			}
+		}
+		progress.Step(i + 1)
+	}
+	if spec.Color != "" && spec.Color != spec.Input.InputColor {
+		if err := o.turnInput(spec); err != nil {
+			return nil, err
+		}
+	}
+	o.result.Model, o.result.After = model.WithOutputTypes(o.model, o.types), o.size()
+	if o.pricer != nil {
+		o.result.Slow, o.result.Fast = o.pricer.first, o.pricer.last
+	}
+	o.result.Seconds = time.Since(started).Seconds()
+	return o.result, nil
+}
+
+func chosen(spec Spec) ([]*rewrite.Pass, error) {
+	for _, name := range slices.Concat(spec.Passes, spec.Also, spec.Skip) {
+		if _, err := rewrite.Find(name); err != nil {
+			return nil, err
+		}
+	}
+	var list []*rewrite.Pass
+	for i := range rewrite.All {
+		p := &rewrite.All[i]
+		wanted := !p.Off || spec.OnlyIfFaster && slices.Contains(doubtful, p.Name)
+		if len(spec.Passes) > 0 {
+			wanted = slices.Contains(spec.Passes, p.Name)
+		}
+		wanted = wanted || slices.Contains(spec.Also, p.Name)
+		if wanted && !slices.Contains(spec.Skip, p.Name) {
+			list = append(list, p)
+		}
+	}
+	return list, nil
+}
+
+type optimizer struct {
+	ctx     context.Context //nolint:containedctx // it lives as long as the call
+	engines session.Engines
+	asked   bool // the passes were named
+	inputs  []map[string]tensor.Tensor
+	ranging *dataset.Set // samples that say what ranges channels have; nil: there are none
+	loader  dataset.Loader
+	result  *Result
+
+	pricer *pricer // nil: nobody asked what passes bring
+
+	model   *onnx.Model
+	types   map[string]onnxruntime.Type
+	env     rewrite.Env
+	outputs []map[string]tensor.Tensor // of the model, by sample
+}
+
+// samples reads the user's, or makes seeded random ones.
+func (o *optimizer) samples(spec Spec, m *onnx.Model) error {
+	var inputs []dataset.Input
+	for _, in := range m.Inputs() {
+		d, shape, _ := onnx.TypeOf(in)
+		inputs = append(inputs, dataset.Input{Name: in.GetName(), DType: d, Shape: shape})
+	}
+	limit := max(spec.Limit, 0)
+	if limit == 0 {
+		limit = 2
+	}
+	if set := spec.Samples; set != nil || spec.Images != "" {
+		loader := dataset.Loader{Inputs: inputs, Description: spec.Input, Cache: dataset.NewCache(1 << 20)}
+		if set == nil {
+			var err error
+			if set, err = session.Samples(spec.Images, max(limit, MostRanging), loader); err != nil {
+				return err
+			}
+		}
+		o.ranging, o.loader = set, loader
+		for _, source := range set.Sources[:min(limit, len(set.Sources))] {
+			s, err := loader.Load(source)
+			if err != nil {
+				return usage.Mark(fmt.Errorf("sample %s: %w", source.Name, err))
+			}
+			o.inputs = append(o.inputs, s.Inputs)
+		}
+		o.result.Proof = fmt.Sprintf("%d samples of %s", len(o.inputs), spec.Images)
+		return nil
+	}
+	var err error
+	if o.inputs, err = model.Seeded(inputs, limit); err != nil {
+		return usage.Mark(err)
+	}
+	o.result.Proof = fmt.Sprintf("%d seeded random inputs in 0..1; give --images for the model's own", limit)
+	return nil
+}
+
+// begin takes a model over: its shapes, and its outputs on the samples.
+func (o *optimizer) begin(m *onnx.Model) error {
+	types, err := ort.Types(o.engines.ORT, m)
+	if err != nil {
+		return err
+	}
+	outputs, err := o.run(m)
+	if err != nil {
+		return err
+	}
+	o.accept(m, outputs)
+	o.types = types
+	o.env = model.Environment(o.ctx, o.engines.ORT, m, types)
+	o.env.Spans, o.env.Asked = o.spansOf(m), o.asked
+	return nil
+}
+
+func (o *optimizer) accept(m *onnx.Model, outputs []map[string]tensor.Tensor) {
+	o.model, o.outputs = m, outputs
+}
+
+// run gives a model's outputs on the samples.
+func (o *optimizer) run(m *onnx.Model) ([]map[string]tensor.Tensor, error) {
+	started := time.Now()
+	defer func() { o.result.Proving += time.Since(started).Seconds() }()
+	x := onnx.NewIndex(m)
+	taps := slices.DeleteFunc(m.Outputs(), func(name string) bool { _, made := x.Producer[name]; return !made })
+	r, err := ort.New(o.engines.ORT, m, ort.Options{Taps: taps})
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	var list []map[string]tensor.Tensor
+	for _, sample := range o.inputs {
+		got := map[string]tensor.Tensor{}
+		f := r.Start(sample)
+		for range r.Segments() {
+			b, err := f.Next(o.ctx)
+			if err != nil {
+				f.Close()
+				return nil, err
+			}
+			for _, tap := range b.Taps {
+				got[tap.Name] = tap.Tensor.Clone()
+			}
+			b.Release()
+		}
+		f.Close()
+		list = append(list, got)
+	}
+	return list, nil
+}
+
+// Rounds bounds how often a pass is run; each round takes in what touched each other in the one before.
+const Rounds = 200
+
+// pass runs a pass until it changes nothing, and proves it. Forced, it does what does not always pay, too: it is kept if it does.
+func (o *optimizer) pass(p *rewrite.Pass, forced bool) error {
+	if err := o.ctx.Err(); err != nil {
+		return err
+	}
+	done := PassResult{Name: p.Name, Changes: []string{}}
+	m := o.model
+	now := o.env
+	now.Asked = now.Asked || forced
+	for range Rounds {
+		r, err := p.Run(m, now)
+		if err != nil {
+			return err
+		}
+		done.Left = r.Left
+		if len(r.Changes) == 0 {
+			break
+		}
+		done.Changes = append(done.Changes, r.Changes...)
+		if err := onnx.Check(r.Model); err != nil {
+			done.Undone = fmt.Sprintf("the graph is not sound afterwards: %v", err)
+			break
+		}
+		m = r.Model
+	}
+	if len(done.Changes) > 0 && done.Undone == "" {
+		before := o.outputs
+		kept, env, types := o.model, o.env, o.types
+		if err := o.begin(m); err != nil {
+			if o.ctx.Err() != nil {
+				return o.ctx.Err()
+			}
+			done.Undone = fmt.Sprintf("the model does not run afterwards: %v", err)
+		} else if done.Difference = furthest(before, o.outputs); !(done.Difference <= p.Tolerance) {
+			done.Undone = fmt.Sprintf("an output moves by %.2g of its greatest magnitude, more than %.2g", done.Difference, p.Tolerance)
+		}
+		if done.Undone == "" {
+			if err := o.pay(&done, forced); err != nil {
+				return err
+			}
+		}
+		if done.Undone != "" {
+			o.accept(kept, before)
+			o.env, o.types = env, types
+		}
+	}
+	if forced && (done.Undone != "" || len(done.Changes) == 0) { // it was a try
+		return nil
+	}
+	o.result.Passes = append(o.result.Passes, done)
+	return nil
+}
+
+// furthest is the greatest difference of any output on any sample, against its greatest magnitude there.
+func furthest(a, b []map[string]tensor.Tensor) float64 {
+	worst := 0.0
+	for i := range a {
+		for name, x := range a[i] {
+			y, there := b[i][name]
+			p, ok := x.AsFloat32()
+			q, also := y.AsFloat32()
+			if !there || ok != also || len(p) != len(q) || !slices.Equal(x.Shape, y.Shape) {
+				return math.Inf(1)
+			}
+			scale, d := 0.0, 0.0
+			for e := range p {
+				if math.IsNaN(float64(p[e])) != math.IsNaN(float64(q[e])) {
+					return math.Inf(1)
+				}
+				if p[e] == q[e] || math.IsNaN(float64(p[e])) {
+					continue
+				}
+				d = math.Max(d, math.Abs(float64(p[e])-float64(q[e])))
+				if math.IsInf(d, 0) {
+					return d
+				}
+			}
+			for _, v := range p {
+				if f := math.Abs(float64(v)); !math.IsNaN(f) && !math.IsInf(f, 0) {
+					scale = math.Max(scale, f)
+				}
+			}
+			if d > 0 {
+				worst = math.Max(worst, d/math.Max(scale, 1e-12))
+			}
+		}
+	}
+	return worst
+}
+
+// turnInput makes the model take its picture in the other colour order, and proves it with turned samples.
+func (o *optimizer) turnInput(spec Spec) error {
+	inputs := o.model.Inputs()
+	if len(inputs) != 1 {
+		return usage.Mark(fmt.Errorf("--input-color needs a model with one input, this has %d", len(inputs)))
+	}
+	name := inputs[0].GetName()
+	m, err := rewrite.SwapInput(o.model, name, o.env)
+	if err != nil {
+		return usage.Mark(fmt.Errorf("--input-color: %w", err))
+	}
+	before := o.outputs
+	for i, s := range o.inputs {
+		turned := model.ReverseChannels(s[name])
+		if turned.Len() == 0 {
+			return usage.Mark(fmt.Errorf("--input-color: the input %s has no three channels", name))
+		}
+		o.inputs[i] = map[string]tensor.Tensor{name: turned}
+	}
+	if err := o.begin(m); err != nil {
+		return err
+	}
+	const tolerance = 1e-4
+	d := furthest(before, o.outputs)
+	if d > tolerance {
+		return fmt.Errorf("--input-color: the outputs move by %.2g", d)
+	}
+	o.result.Passes = append(o.result.Passes, PassResult{
+		Name: "input-color", Changes: []string{fmt.Sprintf("the model takes %s now, it took %s", spec.Color, spec.Input.InputColor)}, Difference: d,
+	})
+	return nil
+}
+
+// size counts nodes, parameters and multiply-adds.
+func (o *optimizer) size() Size {
+	s := Size{Nodes: len(o.model.Graph().GetNode())}
+	for _, t := range o.model.Graph().GetInitializer() {
+		if n, err := tensor.Count(t.GetDims()); err == nil {
+			s.Parameters += int64(n)
+		}
+	}
+	for _, n := range o.model.Graph().GetNode() {
+		macs := rewrite.MACs(n, o.env.Shapes)
+		if macs < 0 || s.MACs < 0 {
+			s.MACs = -1
+			continue
+		}
+		s.MACs += macs
+	}
+	return s
+}

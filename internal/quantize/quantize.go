@@ -1,0 +1,85 @@
+// Package quantize is the use case of quantcheck quantize: a recipe is calibrated on samples and written as a device runs it.
+package quantize
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"quantcheck/internal/model"
+	"quantcheck/internal/onnx"
+	"quantcheck/internal/progress"
+	"quantcheck/internal/result"
+	"quantcheck/internal/runner/htp"
+	"quantcheck/internal/session"
+	"quantcheck/internal/usage"
+	"quantcheck/internal/variant"
+)
+
+// Result is a model that was quantized by a recipe.
+type Result struct {
+	Run   *result.Run // its layers, one variant with its encodings, and what was used; nothing is measured
+	Model *onnx.Model // QDQ, with a pair behind every tensor that a device quantizes
+	DLC   []byte      // nil if it was not asked for
+}
+
+// Run calibrates a recipe on samples and writes the model that a device runs: as QDQ ONNX, and as a DLC if dlc says so.
+// Its spec has one variant, a recipe.
+func Run(ctx context.Context, engines session.Engines, spec result.Spec, dlc bool, progress progress.Reporter) (*Result, error) {
+	started := time.Now()
+	variants, err := variant.ParseAll(spec.Variants)
+	if err != nil {
+		return nil, usage.Mark(err)
+	}
+	if len(variants) != 1 || variants[0].Kind != variant.Recipe {
+		return nil, usage.Mark(fmt.Errorf("quantize takes one recipe, such as w8a8; %v is none", spec.Variants))
+	}
+	if err := spec.Input.Check(); err != nil {
+		return nil, usage.Mark(err)
+	}
+	var emulator htp.Engine
+	if dlc {
+		if emulator, err = engines.HTP(); err != nil {
+			return nil, err
+		}
+	}
+	variants[0].Choices = spec.Choices
+	variants[0].Engine = variant.HTP // a device takes no float tensor between two operators
+	run, ref, loader, err := session.Begin(ctx, "quantize", engines.ORT, spec, started)
+	if err != nil {
+		return nil, err
+	}
+	set, err := session.Samples(spec.Images, spec.Limit, loader)
+	if err != nil {
+		return nil, err
+	}
+	run.Warnings = append(run.Warnings, set.Warnings...)
+	b := &session.Session{ORT: engines.ORT, Emulator: emulator, Float: ref, Spec: spec, Variants: variants, Progress: progress, Run: run}
+	defer b.Close()
+	if err := b.Build(ctx, set, loader); err != nil {
+		return nil, err
+	}
+	v := &run.Variants[0]
+	v.Spec.Engine, v.Emulator = variant.CPU, nil
+	q := &Result{Run: run, Model: model.WithOutputTypes(b.Models[0], ref.Types)}
+	if dlc {
+		progress.Phase("writing the DLC", 1)
+		if q.DLC, err = emulator.WriteDLC(ctx, q.Model); err != nil {
+			return nil, err
+		}
+	}
+	session.CountStatuses(v)
+	run.Seconds = time.Since(started).Seconds()
+	return q, nil
+}
+
+// Unencoded lists the layers of real numbers that carry no encoding of their own, with the reason.
+func (q *Result) Unencoded() []string {
+	var list []string
+	for k, l := range q.Run.Variants[0].Layers {
+		if l.Encoding == nil && l.Status != result.NotComparable {
+			list = append(list, fmt.Sprintf("%s (%s): %s", q.Run.Layers[k].Name, q.Run.Layers[k].Op, l.Reason))
+		}
+	}
+	return list
+}

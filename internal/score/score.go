@@ -1,0 +1,507 @@
+// Package score is the use case of quantcheck eval: a float model and its variants are scored on a data set.
+package score
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"quantcheck/internal/dataset"
+	"quantcheck/internal/decode"
+	"quantcheck/internal/eval"
+	"quantcheck/internal/model"
+	"quantcheck/internal/onnx"
+	"quantcheck/internal/paths"
+	"quantcheck/internal/progress"
+	"quantcheck/internal/result"
+	"quantcheck/internal/runner"
+	"quantcheck/internal/runner/htp"
+	"quantcheck/internal/runner/ort"
+	"quantcheck/internal/session"
+	"quantcheck/internal/tensor"
+	"quantcheck/internal/truth"
+	"quantcheck/internal/usage"
+	"quantcheck/internal/variant"
+)
+
+// Run scores the float model and its variants on a data set.
+//
+//  1. The data set and the model are read; the variants are calibrated and built as in a check.
+//  2. Every picture runs through all models; their outputs are decoded and scored beside the next inferences.
+//
+// What is computed is kept as keep says (nil: it is not), and an interrupted evaluation of the same request goes on. One that ends
+// early and is kept gives an *UnfinishedError.
+func Run(ctx context.Context, engines session.Engines, spec result.EvalSpec, config eval.Config, sink eval.Sink, progress progress.Reporter, keep *session.Keeping) (*result.Evaluation, error) {
+	started := time.Now()
+	variants, err := variant.ParseAll(spec.Variants)
+	if err != nil {
+		return nil, usage.Mark(err)
+	}
+	if err := errors.Join(spec.Input.Check(), config.Check()); err != nil {
+		return nil, usage.Mark(err)
+	}
+	set, err := OpenTruth(spec)
+	if err != nil {
+		return nil, usage.Mark(err)
+	}
+	b := &session.Session{ORT: engines.ORT, Spec: spec.Spec, Variants: variants, Progress: progress, Samples: len(set.Images)}
+	if slices.ContainsFunc(variants, session.Emulated) {
+		if b.Emulator, err = engines.HTP(); err != nil {
+			return nil, err
+		}
+	}
+	var loader dataset.Loader
+	if b.Run, b.Float, loader, err = session.Begin(ctx, "eval", engines.ORT, spec.Spec, started); err != nil {
+		return nil, err
+	}
+	loader.Cache = nil // every picture is read once
+	defer b.Close()
+	if err := set.Fits(loader, spec.Task); err != nil {
+		return nil, usage.Mark(err)
+	}
+	calibrating := set.Samples()
+	switch {
+	case spec.Calib != "":
+		if calibrating, err = session.Samples(spec.Calib, spec.Limit, loader); err != nil {
+			return nil, err
+		}
+		b.Run.Warnings = append(b.Run.Warnings, calibrating.Warnings...)
+	case session.NeedsCalibration(variants):
+		b.Run.Warnings = append(b.Run.Warnings, "the pictures that are scored are also those that calibrate; give others with --calib for numbers that hold on unseen pictures")
+	}
+	if planner, ok := sink.(EvaluationPlanner); ok {
+		if err := planner.Plan(len(set.Images), 1+len(variants)); err != nil {
+			return nil, err
+		}
+	}
+	if keep != nil {
+		id := spec
+		id.Spec = session.Identifying(spec.Spec)
+		truth, files := set.identity()
+		key, err := b.Identify(b.Run.Command, id, []any{config, truth}, files, set.Samples(), calibrating)
+		if err != nil {
+			return nil, err
+		}
+		if b.Keeper, err = session.NewKeeper(keep, key, started); err != nil {
+			return nil, err
+		}
+	}
+	e := &Evaluation{B: b, Set: set, Loader: loader, Spec: spec}
+	defer e.Close()
+	e.empty = func() {
+		e.scorer, e.distance = set.Scorer(spec, config, 1+len(variants), sink), eval.NewDistance(1+len(variants), spec.Task == result.Agreement)
+	}
+	e.empty()
+	if err := e.all(ctx, calibrating); err != nil {
+		return nil, b.Keeper.End(err)
+	}
+	b.Keeper.Done()
+	out := e.describe()
+	if err := errors.Join(e.distance.Conclude(out)); err != nil {
+		return nil, err
+	}
+	if e.scorer != nil {
+		if err := e.scorer.Conclude(out); err != nil {
+			return nil, usage.Mark(err)
+		}
+	}
+	out.Warnings = append(out.Warnings, b.Run.Warnings...)
+	out.Started, out.Seconds = b.Keeper.Since(out.Started), b.Keeper.Spent(started).Seconds()
+	return out, nil
+}
+
+// all does the work of an evaluation, once it is known what that is.
+func (e *Evaluation) all(ctx context.Context, calibrating *dataset.Set) error {
+	if err := e.B.Build(ctx, calibrating, e.Loader); err != nil {
+		return err
+	}
+	if err := e.open(ctx); err != nil {
+		return err
+	}
+	return e.run(ctx)
+}
+
+// EvaluationPlanner is a sink that wants to know what it will have to store before the work begins. An error ends the evaluation.
+type EvaluationPlanner interface {
+	Plan(pictures, models int) error
+}
+
+// TruthSet is a data set of any task.
+type TruthSet struct {
+	Images     []truth.Image
+	sources    []dataset.Source // of the images, as a model's samples
+	Text       string           // what it is, in words
+	detections *truth.Detections
+	pairs      *truth.Pairs
+	classes    *truth.Classes
+}
+
+// OpenTruth reads the data set of a task, at most spec.Limit pictures of it.
+func OpenTruth(spec result.EvalSpec) (*TruthSet, error) {
+	s := &TruthSet{}
+	var err error
+	switch spec.Task {
+	case result.Detection:
+		if s.detections, err = truth.ReadDetections(spec.Data, spec.Images); err != nil {
+			return nil, err
+		}
+		s.Images = s.detections.Images
+		s.Text = fmt.Sprintf("%d annotations in %d categories", len(s.detections.Set.Annotations), len(s.detections.Set.Categories))
+	case result.Segmentation, result.Depth:
+		endings := []string{".png"}
+		if spec.Task == result.Depth {
+			endings = append(endings, ".npy")
+		}
+		if s.pairs, err = truth.ReadPairs(spec.Data, spec.Images, endings...); err != nil {
+			return nil, err
+		}
+		s.Images = s.pairs.Images
+		s.Text = fmt.Sprintf("%s for each", map[result.Task]string{result.Segmentation: "a mask", result.Depth: "a depth map"}[spec.Task])
+	case result.Classification:
+		if s.classes, err = truth.ReadClasses(spec.Data, spec.Images); err != nil {
+			return nil, err
+		}
+		s.Images = s.classes.Images
+		s.Text = fmt.Sprintf("%d classes are named", len(s.classes.Names))
+	case result.Agreement:
+		found, err := dataset.Find(spec.Data, 0)
+		if err != nil {
+			return nil, err
+		}
+		s.sources = found.Sources
+		for i, source := range found.Sources {
+			first := slices.Min(slices.Collect(maps.Keys(source.Files)))
+			s.Images = append(s.Images, truth.Image{Name: source.Name, Path: source.Files[first], ID: int64(i + 1)})
+		}
+		s.Text = "without truth"
+	default:
+		return nil, fmt.Errorf("task %q; there are %v", spec.Task, result.Tasks)
+	}
+	if s.sources == nil {
+		for _, i := range s.Images {
+			s.sources = append(s.sources, dataset.Source{Name: i.Name, Files: map[string]string{"": i.Path}})
+		}
+	}
+	if spec.Limit > 0 && len(s.Images) > spec.Limit {
+		s.Images, s.sources = s.Images[:spec.Limit], s.sources[:spec.Limit]
+	}
+	s.Text = fmt.Sprintf("%d pictures, %s", len(s.Images), s.Text)
+	return s, nil
+}
+
+// Samples are the set's pictures as a model's samples.
+func (s *TruthSet) Samples() *dataset.Set { return &dataset.Set{Sources: s.sources} }
+
+// Fits says what is wrong with a model that is to be run on the set: labels belong to pictures, so that it takes one picture; where
+// its float form is the truth, whatever it takes will do.
+func (s *TruthSet) Fits(loader dataset.Loader, task result.Task) error {
+	if task == result.Agreement {
+		return loader.Check(s.Samples())
+	}
+	if len(loader.Inputs) != 1 {
+		return fmt.Errorf("the model has %d inputs; data sets of pictures need a model with one (without labels, --task agreement takes any)", len(loader.Inputs))
+	}
+	_, _, err := loader.Size(loader.Inputs[0])
+	return err
+}
+
+func (s *TruthSet) Scorer(spec result.EvalSpec, config eval.Config, models int, sink eval.Sink) eval.Scorer {
+	switch spec.Task {
+	case result.Detection:
+		return eval.NewBoxes(s.detections, config, models, spec.Strict)
+	case result.Segmentation:
+		return eval.NewMasks(s.pairs, config, models, sink)
+	case result.Depth:
+		return eval.NewDepths(s.pairs, config, models, sink)
+	case result.Classification:
+		return eval.NewLabels(s.classes, config, models)
+	}
+	return nil // agreement needs the distance alone
+}
+
+// Evaluation runs the models of one evaluation for their outputs.
+type Evaluation struct {
+	B         *session.Session
+	Set       *TruthSet
+	Loader    dataset.Loader
+	Spec      result.EvalSpec
+	Float     *ort.Runner
+	Outputs   []string   // of the float model that hold numbers
+	taps      [][]string // per model: what it calls them; "" where it has none
+	scorer    eval.Scorer
+	distance  *eval.Distance
+	inference time.Duration
+	passed    int // pictures that could not be read
+
+	empty  func() // makes scorer and distance anew; nil: nothing is kept
+	before int    // warnings that are older than the first picture
+}
+
+func (e *Evaluation) Close() {
+	if e.Float != nil {
+		e.Float.Close()
+	}
+}
+
+// FindOutputs gives the layers that are the model's outputs, in the order in which it names them, and keeps their names.
+func (e *Evaluation) FindOutputs() ([]int, error) {
+	ref := e.B.Float
+	var layers []int
+	for k, l := range ref.Layers {
+		if l.Output && ref.Incomparable(l) == "" || slices.Contains(ref.Model.Outputs(), l.Name) && integers(ref.Types[l.Name].DType) {
+			layers = append(layers, k)
+		}
+	}
+	if len(layers) == 0 {
+		return nil, usage.Mark(errors.New("none of the model's outputs holds numbers"))
+	}
+	position := func(name string) int { return slices.Index(ref.Model.Outputs(), name) }
+	slices.SortStableFunc(layers, func(i, k int) int { return position(ref.Layers[i].Name) - position(ref.Layers[k].Name) })
+	e.Outputs = nil
+	for _, k := range layers {
+		e.Outputs = append(e.Outputs, ref.Layers[k].Name)
+	}
+	return layers, nil
+}
+
+// open compiles the models with their outputs alone.
+func (e *Evaluation) open(ctx context.Context) error {
+	b := e.B
+	layers, err := e.FindOutputs()
+	if err != nil {
+		return err
+	}
+	if e.Float, err = ort.New(b.ORT, b.Float.Model, ort.Options{Taps: e.Outputs, Arena: b.Arena, Types: b.Float.Types}); err != nil {
+		return err
+	}
+	e.taps = append(e.taps, e.Outputs)
+	b.Progress.Phase("compiling", len(b.Variants))
+	for i := range b.Run.Variants {
+		if err := e.openVariant(ctx, i, layers); err != nil {
+			return fmt.Errorf("variant %s: %w", b.Variants[i].Name, err)
+		}
+		b.Progress.Step(i + 1)
+	}
+	return nil
+}
+
+func integers(d tensor.DType) bool { return !d.IsFloat() && d != tensor.String && d.Bits() > 0 }
+
+func (e *Evaluation) openVariant(ctx context.Context, i int, layers []int) error {
+	b := e.B
+	v := &b.Run.Variants[i]
+	taps := make([]string, len(layers))
+	var wanted []string
+	x := (*onnx.Index)(nil)
+	if b.Models[i] != nil {
+		x = onnx.NewIndex(b.Models[i])
+	}
+	for n, k := range layers {
+		l := &v.Layers[k]
+		switch {
+		case l.Has():
+			taps[n] = b.TapOf(i, k)
+		case x != nil && b.Float.Incomparable(b.Float.Layers[k]) != "": // integers are no layer to compare, but an output
+			if _, made := x.Producer[b.Float.Layers[k].Name]; made {
+				taps[n] = b.Float.Layers[k].Name
+			}
+		}
+		if taps[n] == "" {
+			return fmt.Errorf("it has no output %s: %s", b.Float.Layers[k].Name, l.Reason)
+		}
+		wanted = append(wanted, taps[n])
+	}
+	e.taps = append(e.taps, taps)
+	wanted = slices.Compact(slices.Sorted(slices.Values(wanted)))
+	if c := b.Contained[i]; c != nil {
+		var names []string
+		for _, k := range layers {
+			names = append(names, b.Float.Layers[k].Name)
+		}
+		return b.Play(ctx, i, c, [][]string{names})
+	}
+	var r runner.Runner
+	var err error
+	if v.Emulator != nil {
+		r, err = htp.New(ctx, b.Emulator, b.Models[i], htp.Options{Groups: [][]string{wanted}, Arena: b.Arena})
+	} else {
+		r, err = ort.New(b.ORT, b.Models[i], ort.Options{Taps: wanted, Arena: b.Arena})
+	}
+	if err != nil {
+		return err
+	}
+	b.Players = append(b.Players, session.Running(r))
+	return nil
+}
+
+// Scoring is a picture whose outputs wait to be scored.
+type Scoring struct {
+	Picture eval.Picture
+	Outputs [][]decode.Output
+	at      mark // when the models had given it
+}
+
+// run makes the inferences; a goroutine of its own decodes and scores what they gave.
+func (e *Evaluation) run(ctx context.Context) error {
+	const waiting = 2 // pictures
+	todo := make(chan Scoring, waiting)
+	var failed error
+	var once sync.Once
+	stop := make(chan struct{})
+	e.before = len(e.B.Run.Warnings)
+	scored := e.goOn()
+	from, whole := scored.pictures, true
+	var worker sync.WaitGroup
+	worker.Go(func() {
+		for s := range todo {
+			err := e.distance.Picture(s.Picture, s.Outputs)
+			if err == nil && e.scorer != nil {
+				err = e.scorer.Picture(s.Picture, s.Outputs)
+			}
+			if err != nil {
+				once.Do(func() {
+					failed, whole = usage.Mark(fmt.Errorf("%s: %w", s.Picture.Image.Name, err)), false
+					close(stop)
+				})
+				return
+			}
+			if scored = s.at; e.B.Keeper.Due(0) {
+				e.put(scored)
+				e.B.Keeper.WriteIfOld()
+			}
+		}
+	})
+	e.B.Progress.Phase("scoring", len(e.Set.Images))
+	if from > 0 {
+		e.B.Progress.Step(from)
+	}
+	err := e.B.EachSample(ctx, &dataset.Set{Sources: e.Set.sources[from:]}, e.Loader, func(n int, s *dataset.Sample) error {
+		n += from
+		defer e.B.Progress.Step(n)
+		if s == nil {
+			e.passed++
+			return nil
+		}
+		outputs, err := e.infer(ctx, n-1, s)
+		if err != nil {
+			return err
+		}
+		select {
+		case todo <- Scoring{e.Picture(n-1, s), outputs, e.mark(n)}:
+			return nil
+		case <-stop:
+			return failed
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	})
+	close(todo)
+	worker.Wait()
+	if err == nil {
+		err = failed
+	}
+	if err != nil && whole && scored.pictures > from {
+		e.put(scored)
+	}
+	if err == nil && e.passed == len(e.Set.Images) {
+		err = fmt.Errorf("none of the %d pictures could be read; the first: %s", len(e.Set.Images), e.B.Skipped[0])
+	}
+	return err
+}
+
+func (e *Evaluation) Picture(n int, s *dataset.Sample) eval.Picture {
+	image := e.Set.Images[n]
+	p := eval.Picture{Image: image, Path: paths.Absolute(image.Path), Width: s.Width, Height: s.Height}
+	if width, height, err := e.Loader.Size(e.Loader.Inputs[0]); err == nil && s.Width > 0 {
+		p.Input = [2]int{width, height}
+		p.Place = e.Loader.Description.Place(s.Width, s.Height, width, height)
+	}
+	return p
+}
+
+// infer runs one picture through all models and gives their outputs; a variant that could not be run gives nil.
+func (e *Evaluation) infer(ctx context.Context, number int, s *dataset.Sample) ([][]decode.Output, error) {
+	outputs := make([][]decode.Output, 1+len(e.B.Players))
+	started := time.Now()
+	defer func() { e.inference += time.Since(started) }()
+	var err error
+	if outputs[0], err = e.Collect(ctx, e.Float.Start(s.Inputs), e.taps[0]); err != nil {
+		return nil, fmt.Errorf("float model, %s: %w", s.Name, err)
+	}
+	for i, p := range e.B.Players {
+		outputs[i+1], err = e.Collect(ctx, p.Start(number, s.Inputs), e.taps[i+1])
+		if errors.Is(err, runner.ErrSample) && ctx.Err() == nil {
+			e.B.Run.Warnings = append(e.B.Run.Warnings, fmt.Sprintf("%s, %s: %v", e.B.Variants[i].Name, s.Name, err))
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("variant %s, %s: %w", e.B.Variants[i].Name, s.Name, err)
+		}
+	}
+	return outputs, nil
+}
+
+// Collect takes an inference's outputs out of the runner's memory, under the float model's names.
+func (e *Evaluation) Collect(ctx context.Context, f runner.Inference, taps []string) ([]decode.Output, error) {
+	defer f.Close()
+	got := map[string]tensor.Tensor{}
+	for {
+		batch, err := f.Next(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, tap := range batch.Taps {
+			if !slices.Contains(taps, tap.Name) {
+				continue
+			}
+			if tap.Problem != "" {
+				batch.Release()
+				return nil, fmt.Errorf("%w: %s", runner.ErrSample, tap.Problem)
+			}
+			got[tap.Name] = tap.Tensor.Clone()
+		}
+		batch.Release()
+		if len(got) == len(slices.Compact(slices.Sorted(slices.Values(taps)))) {
+			break
+		}
+	}
+	outputs := make([]decode.Output, len(taps))
+	for i, tap := range taps {
+		outputs[i] = decode.Output{Name: e.Outputs[i], Tensor: got[tap]}
+	}
+	return outputs, nil
+}
+
+// describe begins the result.
+func (e *Evaluation) describe() *result.Evaluation {
+	b := e.B
+	out := &result.Evaluation{
+		Name: e.Spec.Name, Started: b.Run.Started, Inference: e.inference.Seconds(), Spec: e.Spec, Tool: b.Run.Tool, ONNXRuntime: b.Run.ONNXRuntime, Machine: b.Run.Machine,
+		Model: b.Run.Model, Task: e.Spec.Task, Data: e.Set.Text, Problems: []string{}, Warnings: []string{},
+	}
+	out.Models = append(out.Models, result.EvalModel{Name: "float", File: e.Spec.Name, Bytes: model.WeightBytes(b.Float.Model, nil, 32)})
+	for i := range b.Run.Variants {
+		v := &b.Run.Variants[i]
+		m := result.EvalModel{Name: v.Spec.Name, Spec: &v.Spec, File: e.Spec.Name + "-" + v.Spec.Name, Emulator: v.Emulator}
+		switch {
+		case b.Contained[i] != nil:
+			m.Bytes = model.FileBytes(v.Spec.File)
+		case v.Spec.Kind == variant.Half:
+			m.Bytes = model.WeightBytes(b.Float.Model, nil, 16)
+		case v.Spec.Kind == variant.File:
+			m.Bytes = model.WeightBytes(b.Models[i], nil, 0)
+		default:
+			m.Bytes = model.WeightBytes(b.Float.Base, v.Params, 32)
+		}
+		out.Models = append(out.Models, m)
+	}
+	for i := range out.Models {
+		out.Models[i].File = strings.ReplaceAll(out.Models[i].File, "/", "_")
+	}
+	return out
+}

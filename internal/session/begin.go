@@ -1,0 +1,61 @@
+package session
+
+import (
+	"context"
+	"quantcheck/internal/dataset"
+	"quantcheck/internal/machine"
+	"quantcheck/internal/model"
+	"quantcheck/internal/result"
+	"quantcheck/internal/runner/ort"
+	"quantcheck/internal/usage"
+	"quantcheck/internal/variant"
+	"time"
+)
+
+// Begin starts a command's run: it reads the float model and says how samples become its inputs.
+func Begin(ctx context.Context, command string, r ort.Engine, spec result.Spec, started time.Time) (*result.Run, *model.Float, dataset.Loader, error) {
+	run := &result.Run{
+		Command: command, Name: spec.Name, Started: started.UTC().Truncate(time.Millisecond), Spec: spec,
+		Tool: machine.Version, ONNXRuntime: r.About().Version, Machine: machine.Describe(), Warnings: []string{},
+		Samples: []result.Sample{}, Calibration: []result.Sample{},
+	}
+	ref, err := model.Open(ctx, r, spec)
+	if err != nil {
+		return nil, nil, dataset.Loader{}, err
+	}
+	run.Model, run.Layers = ref.Describe(), ref.Layers
+	run.Warnings = append(run.Warnings, ref.Warnings...)
+	loader := dataset.Loader{Inputs: run.Model.Inputs, Description: spec.Input, Cache: dataset.NewCache(min(int64(spec.MemoryMiB)<<20/32, 64<<20)), Pictures: dataset.BudgetOf(spec.MemoryMiB)}
+	run.Model.Layout = loader.Layout()
+	return run, ref, loader, nil
+}
+
+func Samples(path string, limit int, loader dataset.Loader) (*dataset.Set, error) {
+	set, err := dataset.Find(path, limit)
+	if err != nil {
+		return nil, usage.Mark(err)
+	}
+	if err := loader.Check(set); err != nil {
+		return nil, usage.Mark(err)
+	}
+	return set, nil
+}
+
+func Emulated(v variant.Spec) bool { return v.Engine == variant.HTP }
+
+func NeedsCalibration(variants []variant.Spec) bool {
+	for _, v := range variants {
+		if v.Kind == variant.Recipe {
+			return true
+		}
+	}
+	return false
+}
+
+// CountStatuses counts the layers of each status.
+func CountStatuses(v *result.Variant) {
+	v.Counts = map[result.Status]int{}
+	for _, l := range v.Layers {
+		v.Counts[l.Status]++
+	}
+}

@@ -1,0 +1,171 @@
+package session
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+
+	"quantcheck/internal/calib"
+	"quantcheck/internal/dataset"
+	"quantcheck/internal/model"
+	"quantcheck/internal/onnx"
+	"quantcheck/internal/qdq"
+	"quantcheck/internal/runner"
+	"quantcheck/internal/runner/ort"
+	"quantcheck/internal/workpool"
+)
+
+// Calibrate runs the float model on the calibration samples and gathers the values of every tensor that gets an
+// encoding.
+func (b *Session) Calibrate(ctx context.Context, set *dataset.Set, loader dataset.Loader) (*calib.Statistics, error) {
+	wanted := map[string]bool{}
+	for name, place := range b.Float.Placement.Tensors {
+		if place.Role == qdq.Own || place.Role == qdq.Union || place.Role == qdq.Fused && slices.ContainsFunc(b.Variants, Emulated) {
+			wanted[name] = true
+		}
+	}
+	index := onnx.NewIndex(b.Float.Model)
+	gates := gatesOf(index, wanted, b.Variants)
+	var taps []string
+	for _, n := range b.Float.Model.Graph().GetNode() {
+		for _, out := range n.GetOutput() {
+			if wanted[out] || gates.needs(out) {
+				taps = append(taps, out)
+			}
+		}
+	}
+	r, err := ort.New(b.ORT, b.Float.Model, ort.Options{Taps: taps, SegmentBytes: b.segmentBytes(), Types: b.Float.Types, Arena: b.Arena})
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+
+	empty := func() *calib.Statistics {
+		stats := calib.NewStatistics(slices.ContainsFunc(b.Variants, calib.NeedsHistogram))
+		stats.Behind = func(name string) (func(float64) float64, bool) { return calib.Behind(b.Float.Model, index, name) }
+		return stats
+	}
+	state := &calibration{b: b, empty: empty, total: len(set.Sources), warnings: len(b.Run.Warnings), skipped: len(b.Skipped)}
+	from := state.goOn()
+	stats := state.stats
+	if from == state.total {
+		return stats, nil
+	}
+	pool := workpool.New(b.WaitingBytes())
+	defer pool.Close()
+	b.Progress.Phase("calibrating", state.total)
+	if from > 0 {
+		b.Progress.Step(from)
+	}
+	err = b.EachSample(ctx, &dataset.Set{Sources: set.Sources[from:]}, loader, func(n int, s *dataset.Sample) error {
+		n += from
+		if s == nil {
+			state.step(pool, n)
+			b.Progress.Step(n)
+			return nil
+		}
+		for name := range wanted {
+			if t, ok := s.Inputs[name]; ok && !b.Spec.Bare {
+				stats.Observe(name, t)
+			}
+		}
+		inference := r.Start(s.Inputs)
+		defer inference.Close()
+		pairs := gates.begin()
+		for range r.Segments() {
+			batch, err := inference.Next(ctx)
+			if err != nil {
+				return fmt.Errorf("sample %s: %w", s.Name, err)
+			}
+			if !b.Spec.Bare || n == 1 { // a bare run needs some encodings, whichever
+				observe(pool, stats, batch, wanted)
+				pairs.observe(pool, stats, batch)
+			}
+			batch.Release()
+		}
+		b.Run.Calibration = append(b.Run.Calibration, model.DescribeSample(s))
+		state.step(pool, n)
+		b.Progress.Step(n)
+		return nil
+	})
+	pool.Wait()
+	if err != nil {
+		return nil, err
+	}
+	if len(b.Run.Calibration) == 0 {
+		return nil, fmt.Errorf("none of the %d calibration samples could be read; the first: %s", len(set.Sources), b.Skipped[0])
+	}
+	state.put()
+	return stats, nil
+}
+
+func observe(pool *workpool.Pool, stats *calib.Statistics, batch *runner.Batch, wanted map[string]bool) {
+	for _, tap := range batch.Taps {
+		if !wanted[tap.Name] {
+			continue
+		}
+		batch.Retain()
+		pool.Do(tap.Tensor.Bytes(), func() {
+			defer batch.Release()
+			stats.Observe(tap.Name, tap.Tensor)
+		})
+	}
+}
+
+// skip notes a sample that could not be read.
+func (b *Session) skip(s dataset.Source, err error) {
+	w := fmt.Sprintf("sample %s was left out: %v", s.Name, err)
+	b.Skipped = append(b.Skipped, w)
+	if !slices.Contains(b.Run.Warnings, w) {
+		b.Run.Warnings = append(b.Run.Warnings, w)
+	}
+}
+
+// EachSample reads the samples, one ahead of the one in use, and calls use for each with the number of samples done
+// after it. Samples that cannot be read are noted, and use is called with nil. A bare run uses the first sample for all.
+func (b *Session) EachSample(ctx context.Context, set *dataset.Set, loader dataset.Loader, use func(done int, s *dataset.Sample) error) error {
+	type loaded struct {
+		sample *dataset.Sample
+		err    error
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ahead := make(chan loaded, 1)
+	var reader sync.WaitGroup
+	defer reader.Wait()
+	defer cancel()
+	reader.Go(func() {
+		defer close(ahead)
+		var first *dataset.Sample
+		for _, source := range set.Sources {
+			s, err := first, error(nil)
+			if s == nil {
+				s, err = loader.Load(source)
+			}
+			if b.Spec.Bare {
+				first = s
+			}
+			select {
+			case ahead <- loaded{s, err}:
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	for i, source := range set.Sources {
+		var l loaded
+		select {
+		case l = <-ahead:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if l.err != nil {
+			b.skip(source, l.err)
+		}
+		if err := use(i+1, l.sample); err != nil {
+			return err
+		}
+	}
+	return nil
+}
