@@ -65,12 +65,19 @@ func (p places) check() error {
 		}
 	}
 	for _, w := range given(slices.Concat(p.folders, p.replaces)) {
+		if isDefaultWorkspace(w) {
+			continue
+		}
 		if err := p.outsideSamples(w); err != nil {
 			return err
 		}
 	}
 	return p.keepReplaced()
 }
+
+// isDefaultWorkspace says whether a folder is the working folder as the workspace, which it is if no other is named. It may hold the
+// samples too: what a workspace has lies in folders of its own, where samples are not looked for.
+func isDefaultWorkspace(w place) bool { return w.flag == "--out" && filepath.Clean(w.path) == "." }
 
 func given(list []place) []place {
 	var out []place

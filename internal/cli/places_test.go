@@ -210,3 +210,15 @@ func hashes(dirs ...string) (map[string]string, error) {
 	}
 	return all, nil
 }
+
+func TestTheWorkingFolderMayHoldSamplesAndWorkspace(t *testing.T) {
+	samples := []place{{"--images", "."}}
+	if err := (places{samples: samples, folders: []place{{"--out", "."}}}).check(); err != nil {
+		t.Error(err)
+	}
+	for _, out := range []string{"results", "../cli"} {
+		if err := (places{samples: samples, folders: []place{{"--out", out}}}).check(); err == nil {
+			t.Errorf("--out %s is not refused", out)
+		}
+	}
+}

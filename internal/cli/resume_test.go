@@ -53,7 +53,7 @@ type stop struct {
 func parsed(t *testing.T, args ...string) *program {
 	t.Helper()
 	var p program
-	parser, err := kong.New(&p)
+	parser, err := kong.New(&p, lists())
 	if err == nil {
 		_, err = parser.Parse(append(args, "--threads", strconv.Itoa(fixture.Threads)))
 	}

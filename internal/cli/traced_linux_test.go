@@ -91,7 +91,7 @@ func zooDLC(t *testing.T) string {
 
 func TestEveryCommandHasARowUnderTheTracer(t *testing.T) {
 	t.Parallel()
-	parser, err := kong.New(&program{}, kong.Name("quantcheck"))
+	parser, err := kong.New(&program{}, kong.Name("quantcheck"), lists())
 	if err != nil {
 		t.Fatal(err)
 	}
