@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -212,13 +213,22 @@ func (c *evalCmd) gate(con *console, e *result.Evaluation) error {
 			continue
 		}
 		if c.FailUnder != nil && (column.Higher && score.V < *c.FailUnder || !column.Higher && score.V > *c.FailUnder) {
-			say(m, "%s %.4g is worse than %g", column.Key, score.V, *c.FailUnder)
+			say(m, "%s %.4g is worse than %g%s", column.Key, score.V, *c.FailUnder, near(e.Task, math.Abs(*c.FailUnder-score.V)))
 		}
 		if c.FailDrop != nil && m.Drop.OK && m.Drop.V > *c.FailDrop {
-			say(m, "%s drops by %.4g, more than %g", column.Key, m.Drop.V, *c.FailDrop)
+			say(m, "%s drops by %.4g, more than %g%s", column.Key, m.Drop.V, *c.FailDrop, near(e.Task, m.Drop.V-*c.FailDrop))
 		}
 	}
 	return failed
+}
+
+// near is result.NearThreshold for a task's first score. Only that of agreement is a metric at the outputs; by how much threads move the
+// others depends on the pictures and is not known.
+func near(task result.Task, misses float64) string {
+	if task != result.Agreement {
+		return ""
+	}
+	return result.NearThreshold(metric.SQNR, misses)
 }
 
 // maskFiles writes the masks that models gave into processed_outputs/<model>/, as the seed has them.

@@ -243,8 +243,18 @@ func TestSegmentationFromPicturesToMasks(t *testing.T) {
 	}
 	// Agreement needs no truth.
 	e = evaluate(t, model, "--task", "agreement", "--data", filepath.Join(data, "images"), "--variant", "w8a8", "--out", dir, "--json")
-	if s := e.Models[1].Scores[0]; !s.OK || s.V < 20 {
+	s := e.Models[1].Scores[0]
+	if !s.OK || s.V < 20 {
 		t.Errorf("%+v", e.Models[1])
+	}
+	for _, row := range []struct {
+		misses float64
+		near   bool
+	}{{0.005, true}, {0.5, false}} {
+		status, _, stderr := run(t, "eval", model, "--task", "agreement", "--data", filepath.Join(data, "images"), "--variant", "w8a8", "--out", t.TempDir(), fmt.Sprintf("--fail-under=%.6f", s.V+row.misses))
+		if status != 3 || strings.Contains(stderr, "another number of threads may turn around") != row.near {
+			t.Errorf("missed by %g: %d %q", row.misses, status, stderr)
+		}
 	}
 }
 

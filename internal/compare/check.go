@@ -147,11 +147,7 @@ func Gates(thresholds []result.Threshold, name string, l *result.LayerResult) []
 		if !got.OK {
 			failed = append(failed, fmt.Sprintf("output %s: %s is not defined", name, info.Key))
 		} else if got.V < t.Value {
-			near := ""
-			if bound, ok := result.ThreadBound(t.Metric); ok && t.Value-got.V <= bound {
-				near = fmt.Sprintf(", by %.2g, which another number of threads may turn around", t.Value-got.V)
-			}
-			failed = append(failed, fmt.Sprintf("output %s: %s %.4g is under %g%s", name, info.Key, got.V, t.Value, near))
+			failed = append(failed, fmt.Sprintf("output %s: %s %.4g is under %g%s", name, info.Key, got.V, t.Value, result.NearThreshold(t.Metric, t.Value-got.V)))
 		}
 	}
 	return failed

@@ -22,6 +22,15 @@ func ThreadBound(id metric.ID) (bound float64, ok bool) {
 	return 0, false
 }
 
+// NearThreshold goes behind a sentence that says that a metric at a model's output misses a threshold: that another number of threads may
+// turn it around, where the metric misses it by no more than that moves it; else "".
+func NearThreshold(id metric.ID, misses float64) string {
+	if bound, ok := ThreadBound(id); ok && misses <= bound {
+		return fmt.Sprintf(", by %.2g, which another number of threads may turn around", misses)
+	}
+	return ""
+}
+
 // OtherThreads says of results that stand side by side that they were computed with different numbers of threads, and how far that
 // moves them; "" if they were not. A number of 0 is not known and does not count.
 func OtherThreads(threads []int) string {

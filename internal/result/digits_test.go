@@ -1,8 +1,11 @@
 package result
 
 import (
+	"math"
 	"strings"
 	"testing"
+
+	"quantcheck/internal/metric"
 )
 
 func TestResultsOfOtherThreadCountsAreSaid(t *testing.T) {
@@ -16,6 +19,21 @@ func TestResultsOfOtherThreadCountsAreSaid(t *testing.T) {
 		got := OtherThreads(c.threads)
 		if (got == "") != (c.has == "") || !strings.Contains(got, c.has) {
 			t.Errorf("%v: %q", c.threads, got)
+		}
+	}
+}
+
+func TestAThresholdThatIsMissedByLittleIsSaid(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		id     metric.ID
+		misses float64
+		near   bool
+	}{
+		{metric.SQNR, 0.009, true}, {metric.SQNR, 0.011, false}, {metric.CosSim, 0.00009, true}, {metric.CosSim, 0.001, false}, {metric.MSE, 0, false}, {metric.SQNR, math.NaN(), false}, {metric.SQNR, math.Inf(1), false},
+	} {
+		if got := NearThreshold(c.id, c.misses); strings.Contains(got, "threads may turn around") != c.near || (got == "") == c.near {
+			t.Errorf("%v: %q", c, got)
 		}
 	}
 }
