@@ -94,7 +94,7 @@ func (c *console) run(args []string) int {
 	exited := -1
 	parser, err := kong.New(&p,
 		kong.Name("quantcheck"), kong.Description(description), kong.UsageOnError(), kong.Writers(c.stdout, c.stderr),
-		kong.Exit(func(code int) { exited = code }), kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 110}), lists(),
+		kong.Exit(func(code int) { exited = code }), kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: mostHelp}), kong.Help(c.help), lists(),
 	)
 	if err != nil {
 		c.say("%v", err)
