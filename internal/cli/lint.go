@@ -124,7 +124,11 @@ func (c *lintCmd) look(con *console, subject string) ([]lint.Finding, []string, 
 	if err != nil {
 		return nil, nil, err
 	}
-	return lint.Run(con.ctx, rvc4.engines(r), spec)
+	findings, notes, err := lint.Run(con.ctx, rvc4.engines(r), spec)
+	if spec.Run != nil { // what the database lacks was not looked at
+		notes = append(damageOf(spec.Run), notes...)
+	}
+	return findings, notes, err
 }
 
 func lastRun(con *console, folder workspace.Folder) (*result.Run, error) {
