@@ -12,6 +12,7 @@ import (
 	"quantcheck/internal/optimize"
 	"quantcheck/internal/report"
 	"quantcheck/internal/rewrite"
+	"quantcheck/internal/runner/ort"
 	"quantcheck/internal/session"
 )
 
@@ -110,7 +111,11 @@ func (c *optimizeCmd) Run(con *console) error {
 		}
 		effect := "give --images to see what it does to the local error"
 		if c.Images != "" {
-			if effect, err = compare.EqualizeEffect(con.ctx, session.Engines{ORT: r}, c.Model, c.Output, c.Images, c.Limit, input, progress); err != nil {
+			effect, err = compare.EqualizeEffect(con.ctx, session.Engines{ORT: r}, c.Model, c.Output, c.Images, c.Limit, input, progress)
+			if ort.Failed(err) && con.ctx.Err() == nil { // of the quantized forms: the model itself has run
+				effect, err = "what it does to the local error could not be measured: "+err.Error(), nil
+			}
+			if err != nil {
 				return err
 			}
 		}
@@ -137,7 +142,7 @@ func (c *optimizeCmd) draw(w io.Writer, o *optimize.Result) {
 			fmt.Fprintf(w, "%-26s %d places, outputs move by %.1g%s\n", p.Name, len(p.Changes), p.Difference, report.PassGain(p.Before, p.Cycles))
 		}
 		if p.Effect != "" {
-			fmt.Fprintf(w, "%-26s %s\n", "", p.Effect)
+			fmt.Fprintf(w, "%-26s %s\n", "", report.Printable(p.Effect))
 		}
 		const most = 3
 		for i, l := range p.Left {

@@ -144,9 +144,14 @@ func (x *explorer) open(ctx context.Context, ledger Ledger) error {
 	}
 	x.groups = x.stage.b.Float.Placement.Groups()
 	x.trials, err = newTrials(x.stage, ledger, x.spec, versions...)
+	if err != nil {
+		x.stage.close()
+		return err
+	}
 	x.pricer.trials = x.trials
 	x.describe(engineErr == nil)
-	return err
+	x.trials.failed = x.couldNotRun
+	return nil
 }
 
 func (x *explorer) describe(libraries bool) {
@@ -185,6 +190,9 @@ func (x *explorer) explore(ctx context.Context) error {
 	}
 	if err != nil {
 		return err
+	}
+	if base.Failed != "" { // without its score there is nothing to compare with
+		return fmt.Errorf("%s cannot be run: %s", x.asked.Name, base.Failed)
 	}
 	f := x.found
 	f.Column, f.Reading, f.Classes, f.Float = base.Column, base.Reading, base.Classes, base.Float
@@ -241,10 +249,11 @@ func (x *explorer) bestRecipe(ctx context.Context) (healed bool, err error) {
 		return false, nil
 	}
 	x.progress.Phase("scoring the best recipe", 1)
+	before := len(x.found.Points)
 	if err := x.addPoint(ctx, "the best recipe", x.recipe, nil); err != nil {
 		return false, err
 	}
-	if !x.holds(&x.found.Points[len(x.found.Points)-1]) {
+	if len(x.found.Points) == before || !x.holds(&x.found.Points[before]) {
 		return false, nil
 	}
 	x.rank()
@@ -324,12 +333,16 @@ func (x *explorer) searchShare(t *trial) metric.Value {
 // left is how much of the budget there is, without what the last steps will need.
 func (x *explorer) left(reserve time.Duration) time.Duration { return time.Until(x.deadline) - reserve }
 
-// addPoint scores a candidate on all pictures with the engine that has the last word, prices it whole, and keeps it.
+// addPoint scores a candidate on all pictures with the engine that has the last word, prices it whole, and keeps it. One that cannot
+// be run is no point.
 func (x *explorer) addPoint(ctx context.Context, title string, recipe variant.Spec, choices variant.Choices) error {
 	c := x.of(recipe, choices).on(x.spec.Engine)
 	t, err := x.trials.onAll(ctx, c)
 	if err != nil {
 		return err
+	}
+	if t.Failed != "" {
+		return nil
 	}
 	p := result.ExplorePoint{Title: title, Recipe: c.spec, Scored: t.Scored, Changed: []result.ChangedLayer{}}
 	p.Recipe.Engine = variant.CPU
@@ -368,6 +381,18 @@ func (x *explorer) addPoint(ctx context.Context, title string, recipe variant.Sp
 
 func (x *explorer) warn(format string, args ...any) {
 	x.found.Warnings = append(x.found.Warnings, fmt.Sprintf(format, args...))
+}
+
+// couldNotRun warns of a candidate that counts as failed.
+func (x *explorer) couldNotRun(c candidate, err error) {
+	what := c.spec.Name
+	if n := len(c.spec.Choices); n > 0 {
+		what += fmt.Sprintf(" with %d of %d quantizers changed", n, len(x.groups))
+	}
+	if c.spec.Engine == variant.HTP {
+		what += " on the emulator"
+	}
+	x.warn("%s cannot be run and counts as failed: %v", what, err)
 }
 
 // widths counts the activations with a quantizer, and those of them that are wider than 8 bits.

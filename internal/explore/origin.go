@@ -93,6 +93,9 @@ func (x *explorer) origins(ctx context.Context) error {
 			x.warn("%s could not be scored: %v", q.name, err)
 			continue
 		}
+		if t.Failed != "" {
+			continue
+		}
 		x.found.Origins = append(x.found.Origins, x.origin(q.kind, q.name, t))
 		if q.recipe && x.isBetter(t, best) {
 			best, kept = t, q.c.spec
@@ -238,6 +241,9 @@ func (x *explorer) scoreOther(ctx context.Context, spec result.ExploreSpec, r re
 	t, err := trials.onSearch(ctx, x.of(r.recipe, nil), 0)
 	if err != nil {
 		return result.Origin{}, err
+	}
+	if t.Failed != "" {
+		return result.Origin{}, fmt.Errorf("%s cannot be run: %s", r.recipe.Name, t.Failed)
 	}
 	o := x.origin("rewrite", r.name, t)
 	if p, err := (&candidatePricer{stage: s, trials: trials, estimator: x.pricer.estimator, known: map[string]*priced{}}).price(ctx, x.of(r.recipe, nil)); err == nil {

@@ -10,6 +10,7 @@ import (
 	"quantcheck/internal/optimize"
 	"quantcheck/internal/progress"
 	"quantcheck/internal/result"
+	"quantcheck/internal/runner/ort"
 )
 
 // rewriteFirst rewrites the model before anything is explored: all passes of optimize, and split-gates on the pictures of the search.
@@ -37,12 +38,19 @@ func (x *explorer) rewriteFirst(ctx context.Context) error {
 	if err := onnx.Save(done.Model, x.spec.Rewritten); err != nil {
 		return err
 	}
-	x.original, x.spec.Model = x.spec.Model, x.spec.Rewritten
-	x.early = append(x.early, fmt.Sprintf("the model was rewritten first, with the outputs held against its own: %s; written to %s", strings.Join(passes, ", "), x.spec.Rewritten))
-	s, err := openStage(ctx, x.engines, x.spec, x.config, x.set, x.progress)
+	spec := x.spec
+	spec.Model = spec.Rewritten
+	s, err := openStage(ctx, x.engines, spec, x.config, x.set, x.progress)
+	if ort.Failed(err) {
+		x.early = append(x.early, fmt.Sprintf("the model as it is was explored: the rewritten one (%s) cannot be run: %v", x.spec.Rewritten, err))
+		x.spec.Rewritten = ""
+		return nil
+	}
 	if err != nil {
 		return err
 	}
+	x.original, x.spec = x.spec.Model, spec
+	x.early = append(x.early, fmt.Sprintf("the model was rewritten first, with the outputs held against its own: %s; written to %s", strings.Join(passes, ", "), x.spec.Rewritten))
 	x.stage.close()
 	x.stage = s
 	return nil

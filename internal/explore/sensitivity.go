@@ -14,6 +14,7 @@ import (
 	"quantcheck/internal/progress"
 	"quantcheck/internal/qdq"
 	"quantcheck/internal/result"
+	"quantcheck/internal/runner/ort"
 	"quantcheck/internal/sensitivity"
 	"quantcheck/internal/session"
 	"quantcheck/internal/tensor"
@@ -78,10 +79,13 @@ func (x *explorer) sensitivities(ctx context.Context) error {
 		Progress: func(done, _ int) { x.progress.Step(done) },
 	})
 	s.tidy()
-	if err != nil {
+	switch {
+	case ort.Failed(err): // the float model alone has run: what is known before the search is less
+		x.warn("what each quantizer alone does could not be measured: %v", err)
+		results = &sensitivity.Results{}
+	case err != nil:
 		return err
-	}
-	if failed != nil {
+	case failed != nil:
 		return failed
 	}
 	x.sqnr = make([]metric.Value, len(x.groups))

@@ -23,6 +23,7 @@ import (
 	"quantcheck/internal/runner"
 	"quantcheck/internal/runner/htp"
 	"quantcheck/internal/runner/ort"
+	"quantcheck/internal/runner/worker"
 	"quantcheck/internal/score"
 	"quantcheck/internal/session"
 	"quantcheck/internal/usage"
@@ -294,7 +295,7 @@ func (s *stage) run(ctx context.Context, m *built, engine variant.Engine, shots 
 		r, err = ort.New(s.b.ORT, m.model, ort.Options{Taps: wanted, Arena: s.b.Arena})
 	}
 	if err != nil {
-		return err
+		return ofCandidate(err)
 	}
 	defer s.b.ORT.ReturnMemory()
 	defer r.Close()
@@ -304,8 +305,8 @@ func (s *stage) run(ctx context.Context, m *built, engine variant.Engine, shots 
 	}
 	todo, stop := make(chan score.Scoring, 2), make(chan struct{})
 	var failed error
-	var worker sync.WaitGroup
-	worker.Go(func() {
+	var scoring sync.WaitGroup
+	scoring.Go(func() {
 		for one := range todo {
 			if failed != nil {
 				continue
@@ -333,7 +334,7 @@ func (s *stage) run(ctx context.Context, m *built, engine variant.Engine, shots 
 		}
 	})
 	close(todo)
-	worker.Wait()
+	scoring.Wait()
 	if failed != nil {
 		return failed
 	}
@@ -356,5 +357,21 @@ func (s *stage) infer(ctx context.Context, r runner.Runner, taps []string, one *
 	if errors.Is(err, runner.ErrSample) && ctx.Err() == nil {
 		err = nil
 	}
-	return outputs, err
+	return outputs, ofCandidate(err)
+}
+
+// candidateError means that a candidate, not the float model, ended the process of its engine, or took too much memory or time.
+type candidateError struct{ err error }
+
+func (e *candidateError) Error() string { return e.err.Error() }
+
+func (e *candidateError) Unwrap() error { return e.err }
+
+// ofCandidate marks such an error of a candidate's; others it leaves as they are.
+func ofCandidate(err error) error {
+	var died *worker.DiedError
+	if ort.Failed(err) || errors.As(err, &died) {
+		return &candidateError{err}
+	}
+	return err
 }

@@ -32,6 +32,7 @@ type Ledger interface {
 type trial struct {
 	Scored  result.Scored `json:"scored"`
 	Float   result.Scored `json:"float"`
+	Failed  string        `json:"-"`                 // why it cannot be run; "": it can
 	Partial bool          `json:"partial,omitempty"` // given up: it is under Floor
 	Floor   float64       `json:"floor,omitempty"`
 	Whole   bool          `json:"whole,omitempty"` // the held-out pictures are in it
@@ -49,6 +50,8 @@ type trials struct {
 	open   []openTally // of candidates whose held-out pictures may follow, latest last
 	tried  int
 	again  int // of them found in the ledger
+	// failed says, once of each candidate, that it cannot be run.
+	failed func(c candidate, err error)
 	// slowest is how long a candidate took that was scored on all pictures from the first one on.
 	slowest time.Duration
 }
@@ -62,7 +65,7 @@ type openTally struct {
 const mostOpen = 24
 
 func newTrials(s *stage, ledger Ledger, spec result.ExploreSpec, versions ...string) (*trials, error) {
-	t := &trials{s: s, ledger: ledger, known: map[string]*trial{}}
+	t := &trials{s: s, ledger: ledger, known: map[string]*trial{}, failed: func(candidate, error) {}}
 	type identity struct {
 		Model       string
 		Versions    []string
@@ -163,13 +166,32 @@ func (t *trials) try(ctx context.Context, c candidate, upto int, floor float64) 
 			return stored, nil
 		}
 	}
+	if x := t.known[keys[0]]; x != nil && x.Failed != "" {
+		return x, nil
+	}
 	x, err := t.score(ctx, keys[0], c, upto, floor)
+	if failed := t.fails(c, err); failed != nil {
+		t.known[keys[0]] = failed
+		t.tried++
+		return failed, nil
+	}
 	if err != nil {
 		return nil, err
 	}
 	t.known[own] = x
 	t.tried++
 	return x, t.remember(ctx, own, "score", x)
+}
+
+// fails gives what is known of a candidate that cannot be run, nil if the error is another one. It is not kept in the ledger: with more
+// memory or time the candidate may run.
+func (t *trials) fails(c candidate, err error) *trial {
+	var failure *candidateError
+	if !errors.As(err, &failure) {
+		return nil
+	}
+	t.failed(c, failure)
+	return &trial{Failed: failure.Error(), Scored: result.Scored{Engine: c.spec.Engine}}
 }
 
 // score runs a candidate on the pictures that it has not seen yet.
@@ -261,7 +283,11 @@ func (t *trials) apartOn(ctx context.Context, c candidate, pictures int) (*trial
 		return nil, err
 	}
 	distance := eval.NewDistance(2, false)
-	if err := t.s.run(ctx, m, c.spec.Engine, t.s.shots[:min(pictures, t.s.searched)], distance.Picture); err != nil {
+	err = t.s.run(ctx, m, c.spec.Engine, t.s.shots[:min(pictures, t.s.searched)], distance.Picture)
+	if failed := t.fails(c, err); failed != nil {
+		return failed, nil
+	}
+	if err != nil {
 		return nil, err
 	}
 	e := &result.Evaluation{Models: make([]result.EvalModel, 2)}

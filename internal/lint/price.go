@@ -16,6 +16,7 @@ import (
 	"quantcheck/internal/result"
 	"quantcheck/internal/rewrite"
 	"quantcheck/internal/runner/htp"
+	"quantcheck/internal/runner/ort"
 	"quantcheck/internal/session"
 )
 
@@ -80,6 +81,12 @@ func priceFindings(ctx context.Context, engines session.Engines, s *Subject, not
 		}
 		seen[f.Pass] = true
 		m, err := undone(s, f.Pass)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if ort.Failed(err) {
+			*notes = append(*notes, fmt.Sprintf("what %s brings could not be estimated: %v", f.Pass, err))
+		}
 		if err != nil || m == nil {
 			continue // said when the pass is asked for
 		}

@@ -91,6 +91,10 @@ func Run(ctx context.Context, engines session.Engines, spec Spec, progress progr
 	}
 	spec.Skip = append(slices.Clone(spec.Skip), focus)
 	second, err := optimize(ctx, engines, spec, progress)
+	if ort.Failed(err) && ctx.Err() == nil {
+		first.Notes = append(first.Notes, fmt.Sprintf("the model without %s could not be run: %v", focus, err))
+		return first, nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -323,6 +327,10 @@ func (o *optimizer) pass(p *rewrite.Pass, forced bool) error {
 	now.Asked = now.Asked || forced
 	for range Rounds {
 		r, err := p.Run(m, now)
+		if ort.Failed(err) && o.ctx.Err() == nil { // of what the pass asked: folding constants, or the ranges of channels
+			done.Undone = fmt.Sprintf("the pass cannot be run: %v", err)
+			break
+		}
 		if err != nil {
 			return err
 		}

@@ -13,6 +13,8 @@ import (
 	"quantcheck/internal/progress"
 	"quantcheck/internal/result"
 	"quantcheck/internal/runner/htp"
+	"quantcheck/internal/runner/ort"
+	"quantcheck/internal/runner/worker"
 	"quantcheck/internal/session"
 	"quantcheck/internal/tensor"
 	"quantcheck/internal/usage"
@@ -78,8 +80,11 @@ func (o *optimizer) firstPrice() error {
 	}
 	x, err := o.pricer.of(o.ctx, model.WithOutputTypes(o.model, o.types))
 	var refused *htp.RefusedError
+	var died *worker.DiedError
 	switch {
-	case errors.As(err, &refused):
+	case o.ctx.Err() != nil:
+		return o.ctx.Err()
+	case errors.As(err, &refused), errors.As(err, &died), ort.Failed(err): // the float model has run
 		o.result.Notes = append(o.result.Notes, "there is no estimate of the model as it is: "+err.Error())
 	case err != nil:
 		return err

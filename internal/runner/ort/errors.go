@@ -1,6 +1,7 @@
 package ort
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -56,6 +57,15 @@ func at(node string) string {
 		return ""
 	}
 	return " in the node " + node
+}
+
+// Failed says whether an error is of a model that ended the library's process, or would have: it crashed, or took too much memory or
+// time. The engine goes on with other models.
+func Failed(err error) bool {
+	var crash *CrashError
+	var memory *MemoryError
+	var slow *SlowError
+	return errors.As(err, &crash) || errors.As(err, &memory) || errors.As(err, &slow)
 }
 
 // Size writes a number of bytes in a unit that fits.
