@@ -15,7 +15,6 @@ import (
 	"sync"
 	"time"
 
-	"quantcheck/internal/board"
 	"quantcheck/internal/device"
 	"quantcheck/internal/dlc"
 	"quantcheck/internal/floatjson"
@@ -27,6 +26,7 @@ import (
 	"quantcheck/internal/scratch"
 	"quantcheck/internal/session"
 	"quantcheck/internal/snpe"
+	"quantcheck/internal/snpedevice"
 	"quantcheck/internal/usage"
 	"quantcheck/internal/variant"
 	"quantcheck/internal/workspace"
@@ -56,7 +56,7 @@ type Bench struct {
 	// Open connects to the device; it is called once, when the first step needs it.
 	Open func(ctx context.Context) (device.Device, error)
 	// Patience says how patient the board is; Base and On are the spec's.
-	Patience board.Options
+	Patience snpedevice.Options
 	// Watch observes the device until ctx ends; nil: nobody does.
 	Watch func(ctx context.Context, d device.Device, see func(result.Condition)) error
 	// Keep stores a comparison's run and gives it its number.
@@ -74,7 +74,7 @@ type benchmark struct {
 	spec   Spec
 	folder workspace.Folder
 	device device.Device
-	board  *board.Board
+	board  *snpedevice.Board
 	done   *result.Benchmark
 	run    *result.Run // of this run's comparison
 	began  time.Time   // of the conditions

@@ -9,8 +9,8 @@ import (
 	"os"
 	"path/filepath"
 
-	"quantcheck/internal/board"
 	"quantcheck/internal/device"
+	"quantcheck/internal/snpedevice"
 	"quantcheck/internal/workspace"
 )
 
@@ -35,7 +35,7 @@ func (b *benchmark) take(ctx context.Context) error {
 	}
 	o := b.Patience
 	o.Base, o.On = b.spec.Base, b.spec.On
-	if b.board, err = board.Enter(ctx, b.device, o); err != nil {
+	if b.board, err = snpedevice.Enter(ctx, b.device, o); err != nil {
 		return err
 	}
 	return workspace.WriteJSON(b.heldFile(), heldDevice{b.spec.Target, b.spec.Base})

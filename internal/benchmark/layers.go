@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"quantcheck/internal/align"
-	"quantcheck/internal/board"
 	"quantcheck/internal/compare"
 	"quantcheck/internal/dataset"
 	"quantcheck/internal/device"
@@ -26,6 +25,7 @@ import (
 	"quantcheck/internal/runner/dump"
 	"quantcheck/internal/session"
 	"quantcheck/internal/snpe"
+	"quantcheck/internal/snpedevice"
 	"quantcheck/internal/tensor"
 	"quantcheck/internal/variant"
 	"quantcheck/internal/workspace"
@@ -55,7 +55,7 @@ func (b *benchmark) layers(ctx context.Context) error {
 	}
 	spec.Variants = append(spec.Variants, fmt.Sprintf("%s=device:%s@%s", onDevice, b.spec.Target, b.spec.DLC))
 	engines := b.Engines
-	var results *board.Results
+	var results *snpedevice.Results
 	engines.Device = func(ctx context.Context, work session.DeviceWork) (dump.Source, error) {
 		source, err := b.start(ctx, work)
 		if err == nil {
@@ -96,7 +96,7 @@ func (b *benchmark) layers(ctx context.Context) error {
 
 // arriving hands a run's results over by the samples' numbers.
 type arriving struct {
-	results *board.Results
+	results *snpedevice.Results
 	line    []int // sample → line, −1: it was not sent
 }
 
@@ -119,7 +119,7 @@ func (b *benchmark) start(ctx context.Context, work session.DeviceWork) (*arrivi
 	}
 	files := newTapFiles(work.Taps)
 	b.Progress.Phase("running on the device", len(sent.lines))
-	results := b.board.Start(ctx, board.Run{
+	results := b.board.Start(ctx, snpedevice.Run{
 		Name: b.spec.Check.Name + "-layers", Lines: sent.lines, Chunk: chunk, Dir: filepath.Join(b.dir, "layers"), Hold: resultsHeld,
 		Args: func(list, output string) []string { return snpe.LayersCommand(b.model, list, output, b.spec.On) },
 		Want: files.takes, Size: files.size, Folders: foldersOf(work.Graph.Tensors),

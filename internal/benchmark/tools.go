@@ -11,12 +11,11 @@ import (
 	"slices"
 	"strings"
 
-	"quantcheck/internal/board"
-	"quantcheck/internal/cost"
 	"quantcheck/internal/device"
 	"quantcheck/internal/dlc"
 	"quantcheck/internal/estimate"
 	"quantcheck/internal/file"
+	"quantcheck/internal/htpcost"
 	"quantcheck/internal/inspect"
 	"quantcheck/internal/netrun"
 	"quantcheck/internal/progress"
@@ -25,6 +24,7 @@ import (
 	"quantcheck/internal/seedfiles"
 	"quantcheck/internal/session"
 	"quantcheck/internal/snpe"
+	"quantcheck/internal/snpedevice"
 	"quantcheck/internal/usage"
 	"quantcheck/internal/variant"
 	"quantcheck/internal/workspace"
@@ -68,7 +68,7 @@ func (b *benchmark) cycles(ctx context.Context) error {
 	name := b.spec.Check.Name
 	incoming := filepath.Join(b.dir, "outputs")
 	b.Progress.Phase("profiling on the device", len(lines))
-	results := b.board.Start(ctx, board.Run{
+	results := b.board.Start(ctx, snpedevice.Run{
 		Name: name + "-cycles", Lines: lines, Dir: incoming, Folders: foldersOf(outputs), Arrived: b.Progress.Step,
 		Args: func(list, output string) []string { return snpe.NativeCommand(b.model, list, output, b.spec.On) },
 		Want: func(file string) bool { return strings.HasSuffix(file, ".raw") }, Size: nativeSizes(outputs),
@@ -287,11 +287,11 @@ func (b *benchmark) expect(ctx context.Context, c *result.DeviceCycles, estimate
 	c.SoC, c.Estimated = x.SoC.Name, map[string]float64{}
 	for _, l := range x.Layers {
 		switch {
-		case l.Kind == cost.Input:
+		case l.Kind == htpcost.Input:
 			c.Estimated[snpe.InputRow] += l.Cycles
-		case l.Kind == cost.Output:
+		case l.Kind == htpcost.Output:
 			c.Estimated[snpe.OutputRow] += l.Cycles
-		case l.Kind == cost.Operator && l.Name != "":
+		case l.Kind == htpcost.Operator && l.Name != "":
 			c.Estimated[l.Name] += l.Cycles
 		}
 	}
@@ -311,7 +311,7 @@ func (b *benchmark) estimated(ctx context.Context) (*result.Estimated, error) {
 	if err != nil {
 		return nil, err
 	}
-	soc, err := cost.Find("")
+	soc, err := htpcost.Find("")
 	if err != nil {
 		return nil, err
 	}

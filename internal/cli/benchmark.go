@@ -13,14 +13,14 @@ import (
 	"time"
 
 	"quantcheck/internal/benchmark"
-	"quantcheck/internal/board"
-	"quantcheck/internal/connect"
 	"quantcheck/internal/device"
-	"quantcheck/internal/device/again"
+	"quantcheck/internal/device/dial"
 	"quantcheck/internal/device/monitor"
+	"quantcheck/internal/device/reconnect"
 	"quantcheck/internal/report"
 	"quantcheck/internal/result"
 	"quantcheck/internal/snpe"
+	"quantcheck/internal/snpedevice"
 	"quantcheck/internal/variant"
 	"quantcheck/internal/web"
 	"quantcheck/internal/workspace"
@@ -353,7 +353,7 @@ func (c *benchmarkCmd) one(con *console, m benchModel, spec benchmark.Spec) erro
 	}
 	progress := newProgress(con.stderr)
 	defer progress.clear()
-	target, err := connect.Target(connect.Options{Target: c.Connect.Device, EnvFile: c.Connect.EnvFile})
+	target, err := dial.Target(dial.Options{Target: c.Connect.Device, EnvFile: c.Connect.EnvFile})
 	if err != nil {
 		return err
 	}
@@ -437,7 +437,7 @@ func (c *benchmarkCmd) reach(con *console, bench *benchmark.Bench) {
 		_ = con.stderr.ClearLine() // Where progress is drawn.
 		con.say("%s", text)
 	}
-	var open *again.Device
+	var open *reconnect.Device
 	bench.Open = func(context.Context) (device.Device, error) {
 		d, err := c.Connect.open(con)
 		if err != nil {
@@ -447,7 +447,7 @@ func (c *benchmarkCmd) reach(con *console, bench *benchmark.Bench) {
 		return d, nil
 	}
 	told := false
-	bench.Patience = board.Options{Idle: c.Tools.Timeout}
+	bench.Patience = snpedevice.Options{Idle: c.Tools.Timeout}
 	if !c.NoWait {
 		bench.Patience.Wait = func(held *device.LockedError) bool {
 			if !told {
@@ -459,7 +459,7 @@ func (c *benchmarkCmd) reach(con *console, bench *benchmark.Bench) {
 	}
 	const attempts = 3
 	bench.Patience.Again = func(ctx context.Context, what string, f func(context.Context) error) error {
-		return open.Retry(ctx, what, attempts, func(n again.Notice) { bench.Say(n.String()) }, f)
+		return open.Retry(ctx, what, attempts, func(n reconnect.Notice) { bench.Say(n.String()) }, f)
 	}
 	if c.Tools.Interval > 0 {
 		bench.Watch = func(ctx context.Context, d device.Device, see func(result.Condition)) error {

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"quantcheck/internal/board"
 	"quantcheck/internal/device/devicetest"
+	"quantcheck/internal/snpedevice"
 )
 
 // A run lost the board after its last step, before it could clean up. The next one has nothing to measure, and cleans up all the same,
@@ -31,7 +31,7 @@ func TestABenchmarkCleansUpWhatAnEarlierOneHadToLeave(t *testing.T) {
 	}
 	model := filepath.Join(b.dir, "models", "zoo.dlc")
 	for path, text := range map[string]string{
-		filepath.Join(b.dir, board.LockName):             "1700000000 " + string(owner) + "\n",
+		filepath.Join(b.dir, snpedevice.LockName):        "1700000000 " + string(owner) + "\n",
 		filepath.Join(b.dir, ".quantcheck-made-EARLIER"): fmt.Sprintf("%s\n%q\n", owner, filepath.Dir(model)),
 		model: "part of a DLC",
 		held:  fmt.Sprintf(`{"device": %q, "base": %q}`, b.server.Target.String(), b.dir),
@@ -51,7 +51,7 @@ func TestABenchmarkCleansUpWhatAnEarlierOneHadToLeave(t *testing.T) {
 	if err := b.server.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	lock := filepath.Join(b.dir, board.LockName)
+	lock := filepath.Join(b.dir, snpedevice.LockName)
 	theirs := "1700000000 " + `{"host": "elsewhere", "user": "somebody", "pid": 1}` + "\n"
 	ours, err := os.ReadFile(lock)
 	if err != nil {

@@ -12,8 +12,8 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"quantcheck/internal/connect"
 	"quantcheck/internal/device"
+	"quantcheck/internal/device/dial"
 	"quantcheck/internal/lock"
 	"quantcheck/internal/machine"
 	"quantcheck/internal/netrun"
@@ -159,10 +159,10 @@ func (c *console) status(err error) int {
 		c.say("%s", goesOn(unfinished))
 	}
 	switch {
-	case errors.Is(err, onnxruntime.ErrNoLibrary), errors.Is(err, qnn.ErrUnavailable), errors.Is(err, connect.ErrUnavailable),
+	case errors.Is(err, onnxruntime.ErrNoLibrary), errors.Is(err, qnn.ErrUnavailable), errors.Is(err, dial.ErrUnavailable),
 		errors.Is(err, device.ErrLost), errors.Is(err, device.ErrLocked), errors.Is(err, lock.ErrHeld):
 		return exitUnavailable
-	case errors.Is(err, usage.Err), errors.Is(err, errUsage), errors.Is(err, connect.ErrUsage):
+	case errors.Is(err, usage.Err), errors.Is(err, errUsage), errors.Is(err, dial.ErrUsage):
 		return exitUsage
 	}
 	return exitFailed

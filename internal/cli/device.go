@@ -8,12 +8,12 @@ import (
 	"strings"
 	"time"
 
-	"quantcheck/internal/board"
-	"quantcheck/internal/connect"
 	"quantcheck/internal/device"
-	"quantcheck/internal/device/again"
-	"quantcheck/internal/device/facts"
+	"quantcheck/internal/device/dial"
+	"quantcheck/internal/device/probe"
+	"quantcheck/internal/device/reconnect"
 	"quantcheck/internal/report"
+	"quantcheck/internal/snpedevice"
 )
 
 type deviceCmd struct {
@@ -24,7 +24,7 @@ type deviceCmd struct {
 }
 
 // lockFile is the lock of who works in a folder of a device.
-func lockFile(dir string) string { return path.Join(dir, board.LockName) }
+func lockFile(dir string) string { return path.Join(dir, snpedevice.LockName) }
 
 // deviceTarget is the device as an argument.
 type deviceTarget struct {
@@ -33,7 +33,7 @@ type deviceTarget struct {
 }
 
 // open connects, and gives what ends the connection.
-func (t *deviceTarget) open(con *console) (*again.Device, func(), error) {
+func (t *deviceTarget) open(con *console) (*reconnect.Device, func(), error) {
 	d, err := t.connectFlags.open(con, t.Target)
 	if err != nil {
 		return nil, nil, err
@@ -57,16 +57,16 @@ func (c *deviceShowCmd) Run(con *console) error {
 		return err
 	}
 	defer done()
-	f, err := facts.Describe(con.ctx, d, c.DeviceDir, lockFile(c.DeviceDir))
+	f, err := probe.Describe(con.ctx, d, c.DeviceDir, lockFile(c.DeviceDir))
 	if err != nil {
 		return err
 	}
 	advice := f.Advise()
 	if c.JSON {
 		return report.JSON(con.stdout.Data(), struct {
-			facts.Facts
-			Advice []facts.Advice `json:"advice"`
-		}{f, append([]facts.Advice{}, advice...)})
+			probe.Facts
+			Advice []probe.Advice `json:"advice"`
+		}{f, append([]probe.Advice{}, advice...)})
 	}
 	for _, row := range deviceRows(&f) {
 		fmt.Fprintf(con.stdout, "%-10s  %s\n", row[0], report.Printable(row[1]))
@@ -88,7 +88,7 @@ func (c *deviceShowCmd) Run(con *console) error {
 }
 
 // deviceRows are the lines that people read: a heading and a text each.
-func deviceRows(f *facts.Facts) [][2]string {
+func deviceRows(f *probe.Facts) [][2]string {
 	known := func(parts ...string) string {
 		var list []string
 		for _, p := range parts {
@@ -182,7 +182,7 @@ func (c *deviceUnlockCmd) Run(con *console) error {
 	}
 	fmt.Fprintf(con.stdout, "The lock is %s.\n", report.Printable(holder(held.Owner, held.Age)))
 	if !c.Yes {
-		asker := connect.Terminal(con.stdin, con.stderr)
+		asker := dial.Terminal(con.stdin, con.stderr)
 		if asker == nil {
 			return usagef("there is no terminal to ask on; say --yes to break the lock")
 		}
@@ -258,7 +258,7 @@ func (c *deviceCleanCmd) Run(con *console) (err error) {
 }
 
 // waiting says on stderr what a device is waited for.
-func (con *console) waiting(n again.Notice) {
+func (con *console) waiting(n reconnect.Notice) {
 	con.say("%s", n)
 }
 

@@ -13,9 +13,9 @@ import (
 
 	"quantcheck/internal/device"
 	"quantcheck/internal/device/devicetest"
-	"quantcheck/internal/device/facts"
 	"quantcheck/internal/device/local"
 	"quantcheck/internal/device/monitor"
+	"quantcheck/internal/device/probe"
 	"quantcheck/internal/device/sshtest"
 	"quantcheck/internal/standin"
 	"quantcheck/internal/terminal"
@@ -61,8 +61,8 @@ func TestDeviceOverSSH(t *testing.T) {
 	}
 	out, _ = run(exitDone, "show", "--json")
 	var f struct {
-		facts.Facts
-		Advice []facts.Advice `json:"advice"`
+		probe.Facts
+		Advice []probe.Advice `json:"advice"`
 	}
 	if err := json.Unmarshal([]byte(out), &f); err != nil || f.Dir != dir || len(f.Advice) == 0 {
 		t.Errorf("%v %+v", err, f)

@@ -4,8 +4,8 @@ import (
 	"path"
 	"time"
 
-	"quantcheck/internal/connect"
-	"quantcheck/internal/device/again"
+	"quantcheck/internal/device/dial"
+	"quantcheck/internal/device/reconnect"
 )
 
 // deviceFlags are those of all commands that work on a device. No secret is among them.
@@ -25,20 +25,20 @@ type connectFlags struct {
 }
 
 // open connects to the device. It asks on the terminal, if stdin is one.
-func (f *connectFlags) open(con *console, target string) (*again.Device, error) {
+func (f *connectFlags) open(con *console, target string) (*reconnect.Device, error) {
 	if !path.IsAbs(f.DeviceDir) || path.Clean(f.DeviceDir) != f.DeviceDir || f.DeviceDir == "/" {
 		return nil, usagef("--device-dir %q is not the plain, absolute path of a folder", f.DeviceDir)
 	}
 	if f.RebootWait <= 0 {
 		return nil, usagef("--reboot-wait %s", f.RebootWait)
 	}
-	return connect.Open(con.ctx, connect.Options{
+	return dial.Open(con.ctx, dial.Options{
 		Target: target, EnvFile: f.EnvFile, AcceptNewHostKey: f.AcceptNewHostKey, Identities: f.Identity, KnownHosts: f.KnownHosts,
-		Asker: connect.Terminal(con.stdin, con.stderr), Warn: func(text string) { con.say("%s", text) }, Retry: again.Options{Wait: f.RebootWait},
+		Asker: dial.Terminal(con.stdin, con.stderr), Warn: func(text string) { con.say("%s", text) }, Retry: reconnect.Options{Wait: f.RebootWait},
 	})
 }
 
 // open connects to the device.
-func (f *deviceFlags) open(con *console) (*again.Device, error) {
+func (f *deviceFlags) open(con *console) (*reconnect.Device, error) {
 	return f.connectFlags.open(con, f.Device)
 }

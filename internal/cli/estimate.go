@@ -13,9 +13,9 @@ import (
 	"strings"
 	"time"
 
-	"quantcheck/internal/cost"
 	"quantcheck/internal/dataset"
 	"quantcheck/internal/estimate"
+	"quantcheck/internal/htpcost"
 	"quantcheck/internal/inspect"
 	"quantcheck/internal/report"
 	"quantcheck/internal/result"
@@ -58,7 +58,7 @@ func (c *estimateCmd) places() places {
 }
 
 func (c *estimateCmd) Run(con *console) error {
-	if _, err := cost.Find(c.Soc); err != nil {
+	if _, err := htpcost.Find(c.Soc); err != nil {
 		return usageError{err}
 	}
 	memory, err := c.Engine.memoryMiB()
@@ -261,12 +261,12 @@ func (c *estimateCmd) draw(w io.Writer, list []*result.Estimated, other *result.
 	if c.JSON {
 		type compared struct {
 			*result.Estimated
-			Against     *result.Estimated `json:"against"`
-			Differences []cost.Difference `json:"differences"`
+			Against     *result.Estimated    `json:"against"`
+			Differences []htpcost.Difference `json:"differences"`
 		}
 		switch {
 		case other != nil:
-			return report.JSON(w, compared{list[0], other, cost.Differences(other.Estimate, list[0].Estimate)})
+			return report.JSON(w, compared{list[0], other, htpcost.Differences(other.Estimate, list[0].Estimate)})
 		case len(list) == 1:
 			return report.JSON(w, list[0])
 		}
@@ -297,7 +297,7 @@ func (c *estimateCmd) write(con *console, list []*result.Estimated) ([]string, e
 			return nil, usagef("--trace: this estimate was stored without its timeline")
 		}
 		var b bytes.Buffer
-		if err := cost.Chrome(&b, list[0].Timeline, list[0].Names()); err != nil {
+		if err := htpcost.Chrome(&b, list[0].Timeline, list[0].Names()); err != nil {
 			return nil, err
 		}
 		if err := workspace.WriteFile(c.Trace, b.Bytes()); err != nil {

@@ -10,8 +10,8 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"quantcheck/internal/cost"
 	"quantcheck/internal/fixture"
+	"quantcheck/internal/htpcost"
 	"quantcheck/internal/onnx/onnxpb"
 	"quantcheck/internal/result"
 	"quantcheck/internal/workspace"
@@ -166,7 +166,7 @@ func TestAnEstimateIsHeldAgainstAnother(t *testing.T) {
 	var doc struct {
 		Cycles      int64
 		Against     result.Estimated
-		Differences []cost.Difference
+		Differences []htpcost.Difference
 	}
 	_, stdout, _ = run(t, "estimate", mine, "--against", file, "--json")
 	if err := json.Unmarshal([]byte(stdout), &doc); err != nil || doc.Cycles != 20176 || doc.Against.Cycles != 33577 {
@@ -192,7 +192,7 @@ func TestTheTimelineIsWrittenAndStored(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if x, err := cost.ReadTrace(data); err != nil || x.Cycles != 20176 || !strings.Contains(string(data), "/conv1/Conv") {
+	if x, err := htpcost.ReadTrace(data); err != nil || x.Cycles != 20176 || !strings.Contains(string(data), "/conv1/Conv") {
 		t.Errorf("%v", err)
 	}
 	db, err := workspace.OpenExisting(t.Context(), workspace.Folder(dir))

@@ -5,10 +5,10 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"quantcheck/internal/cost"
 	"quantcheck/internal/dataset"
 	"quantcheck/internal/decode"
 	"quantcheck/internal/encodings"
+	"quantcheck/internal/htpcost"
 	"quantcheck/internal/metric"
 	"quantcheck/internal/result"
 	"quantcheck/internal/snpe"
@@ -28,7 +28,7 @@ func lists() kong.Vars {
 	for _, d := range decode.All {
 		decoders = append(decoders, d.Name)
 	}
-	for _, s := range cost.SoCs {
+	for _, s := range htpcost.SoCs {
 		socs = append(socs, s.Name)
 	}
 	words := func(list []dataset.Word) string { return strings.Join(dataset.Names(list), "|") }

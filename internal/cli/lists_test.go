@@ -6,10 +6,10 @@ import (
 	"strings"
 	"testing"
 
-	"quantcheck/internal/cost"
 	"quantcheck/internal/dataset"
 	"quantcheck/internal/decode"
 	"quantcheck/internal/encodings"
+	"quantcheck/internal/htpcost"
 	"quantcheck/internal/metric"
 	"quantcheck/internal/result"
 	"quantcheck/internal/snpe"
@@ -32,7 +32,7 @@ func TestHelpAndErrorsNameEveryEntry(t *testing.T) {
 	for _, d := range decode.All {
 		decoders = append(decoders, d.Name)
 	}
-	for _, s := range cost.SoCs {
+	for _, s := range htpcost.SoCs {
 		socs = append(socs, s.Name)
 	}
 	for _, list := range [][]dataset.Word{dataset.Colors, dataset.Resizes, dataset.PadPositions, dataset.Layouts} {

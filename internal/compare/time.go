@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 
-	"quantcheck/internal/cost"
 	"quantcheck/internal/dataset"
 	"quantcheck/internal/estimate"
+	"quantcheck/internal/htpcost"
 	"quantcheck/internal/inspect"
 	"quantcheck/internal/machine"
 	"quantcheck/internal/model"
@@ -27,7 +27,7 @@ func addTimes(b *session.Session, ctx context.Context, engines session.Engines, 
 	if b.Spec.Bare || b.Spec.Estimate != nil && !asked {
 		return nil
 	}
-	soc, err := cost.Find("")
+	soc, err := htpcost.Find("")
 	if err != nil {
 		return err
 	}
@@ -108,7 +108,7 @@ func timeOf(b *session.Session, ctx context.Context, e *estimate.Estimator, i in
 func join(v *result.Variant, x *result.Estimated, nodeOf func(k int) []string) {
 	cycles := map[string]float64{}
 	for _, l := range x.Layers {
-		if l.Kind == cost.Operator && !l.Added && l.Name != "" {
+		if l.Kind == htpcost.Operator && !l.Added && l.Name != "" {
 			cycles[l.Name] += l.Cycles
 		}
 	}

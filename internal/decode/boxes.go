@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"slices"
 
-	"quantcheck/internal/spell"
+	"quantcheck/internal/suggest"
 )
 
 var boxes = Decoder{
@@ -55,7 +55,7 @@ func mapped(shapes []Shape, s Settings) (found, string) {
 		}
 		i, ok := index[name]
 		if !ok {
-			return -1, fmt.Sprintf("the mapping names an output %q that is not there; the outputs are, nearest first, %q", name, spell.Nearest(name, names))
+			return -1, fmt.Sprintf("the mapping names an output %q that is not there; the outputs are, nearest first, %q", name, suggest.Nearest(name, names))
 		}
 		return i, ""
 	}

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"quantcheck/internal/spell"
+	"quantcheck/internal/suggest"
 )
 
 // Lookup finds a decoder by its name.
@@ -17,7 +17,7 @@ func Lookup(name string) (Decoder, error) {
 			return d, nil
 		}
 	}
-	return Decoder{}, fmt.Errorf("unknown decoder %q; there are, nearest first, %s", name, strings.Join(spell.Nearest(name, names), ", "))
+	return Decoder{}, fmt.Errorf("unknown decoder %q; there are, nearest first, %s", name, strings.Join(suggest.Nearest(name, names), ", "))
 }
 
 // match is a decoder that fits, and why.

@@ -12,8 +12,8 @@ import (
 	"sync"
 	"time"
 
-	"quantcheck/internal/cost"
 	"quantcheck/internal/dataset"
+	"quantcheck/internal/htpcost"
 	"quantcheck/internal/inspect"
 	"quantcheck/internal/machine"
 	"quantcheck/internal/model"
@@ -50,7 +50,7 @@ const seededNote = "the ranges are from seeded random input; they hardly change 
 // Run asks the HTP compiler's cost model about every variant of a model. Nothing is run on a device, and nothing is
 // a measurement.
 func Run(ctx context.Context, engines session.Engines, spec Spec, progress progress.Reporter) ([]*result.Estimated, error) {
-	soc, err := cost.Find(spec.SoC)
+	soc, err := htpcost.Find(spec.SoC)
 	if err != nil {
 		return nil, usage.Mark(err)
 	}
@@ -91,7 +91,7 @@ func Run(ctx context.Context, engines session.Engines, spec Spec, progress progr
 type Estimator struct {
 	Ort      ort.Engine
 	Engine   htp.Engine
-	Soc      cost.SoC
+	Soc      htpcost.SoC
 	Progress progress.Reporter
 	Memory   int                          // MiB, for the calibration
 	known    map[string]*result.Estimated // DLC files that were estimated already, by path
@@ -264,7 +264,7 @@ func (e *Estimator) Estimate(ctx context.Context, m *onnx.Model) (*result.Estima
 }
 
 // parts estimates what the HTP takes of a model.
-func (e *Estimator) parts(ctx context.Context, m *onnx.Model, o htp.EstimateOptions, x *result.Estimated) (*cost.Estimate, error) {
+func (e *Estimator) parts(ctx context.Context, m *onnx.Model, o htp.EstimateOptions, x *result.Estimated) (*htpcost.Estimate, error) {
 	parts, refused, err := e.Engine.EstimateParts(ctx, m, o)
 	var still *htp.RefusedError
 	if errors.As(err, &still) {
@@ -299,7 +299,7 @@ func (e *Estimator) parts(ctx context.Context, m *onnx.Model, o htp.EstimateOpti
 		}
 	}
 	x.Covered = 1 - float64(left)/float64(max(all, 1))
-	return cost.Join(parts), nil
+	return htpcost.Join(parts), nil
 }
 
 // nothingLeft names the operators that keep a model from being estimated.
@@ -397,8 +397,8 @@ const Worthwhile = 0.02
 // none helps.
 func (e *Estimator) advise(ctx context.Context, m *onnx.Model, v variant.Spec, now *result.Estimated, set *dataset.Set, input dataset.Description) (*result.Advice, error) {
 	var passes []string
-	work := slices.DeleteFunc(slices.Clone(now.Layers), func(l cost.Layer) bool { return l.Kind != cost.Operator })
-	for i, g := range cost.Groups(work, cost.ByOp) {
+	work := slices.DeleteFunc(slices.Clone(now.Layers), func(l htpcost.Layer) bool { return l.Kind != htpcost.Operator })
+	for i, g := range htpcost.Groups(work, htpcost.ByOp) {
 		if i == 3 || g.Share < 0.1 {
 			break
 		}

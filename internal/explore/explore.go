@@ -12,10 +12,10 @@ import (
 	"slices"
 	"time"
 
-	"quantcheck/internal/cost"
 	"quantcheck/internal/decode"
 	"quantcheck/internal/estimate"
 	"quantcheck/internal/eval"
+	"quantcheck/internal/htpcost"
 	"quantcheck/internal/machine"
 	"quantcheck/internal/metric"
 	"quantcheck/internal/progress"
@@ -116,7 +116,7 @@ func (x *explorer) open(ctx context.Context, ledger Ledger) error {
 	if x.set, err = score.OpenTruth(x.spec.EvalSpec); err != nil {
 		return usage.Mark(err)
 	}
-	soc, err := cost.Find(x.spec.Chip)
+	soc, err := htpcost.Find(x.spec.Chip)
 	if err != nil {
 		return usage.Mark(err)
 	}

@@ -11,12 +11,12 @@ import (
 	"slices"
 	"strings"
 
-	"quantcheck/internal/cost"
 	"quantcheck/internal/dlc"
+	"quantcheck/internal/htpcost"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/result"
 	"quantcheck/internal/rewrite"
-	"quantcheck/internal/spell"
+	"quantcheck/internal/suggest"
 )
 
 // Severity says how much a finding matters.
@@ -37,7 +37,7 @@ type Subject struct {
 	// Refused lists operators that the HTP refuses; nil if nobody asked.
 	Refused []Refusal
 	// Estimate is what the HTP compiler expects of it; Prices are what passes make of that. Both are nil if nobody asked.
-	Estimate *cost.Estimate
+	Estimate *htpcost.Estimate
 	Prices   map[string]Price
 	// Int8Saturates says that this CPU's int8 products saturate.
 	Int8Saturates bool
@@ -119,7 +119,7 @@ func Find(id string) (*Check, error) {
 		}
 		ids = append(ids, All[i].ID)
 	}
-	return nil, fmt.Errorf("there is no check %q; did you mean %s? There are %s", id, spell.Nearest(strings.ToUpper(id), ids)[0], strings.Join(ids, ", "))
+	return nil, fmt.Errorf("there is no check %q; did you mean %s? There are %s", id, suggest.Nearest(strings.ToUpper(id), ids)[0], strings.Join(ids, ", "))
 }
 
 // Explain is a check's documentation.

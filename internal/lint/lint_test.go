@@ -11,9 +11,9 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"quantcheck/internal/cost"
 	"quantcheck/internal/dlc"
 	"quantcheck/internal/fixture"
+	"quantcheck/internal/htpcost"
 	"quantcheck/internal/lint"
 	"quantcheck/internal/metric"
 	"quantcheck/internal/onnx"
@@ -103,9 +103,9 @@ func runOf(spec variant.Spec, change func(*result.Run)) *result.Run {
 }
 
 // estimate is a subject of one layer and 1,000 cycles.
-func estimate(l cost.Layer) func() *lint.Subject {
+func estimate(l htpcost.Layer) func() *lint.Subject {
 	return func() *lint.Subject {
-		return &lint.Subject{Estimate: &cost.Estimate{Figures: cost.Figures{Cycles: 1000}, Layers: []cost.Layer{l}}}
+		return &lint.Subject{Estimate: &htpcost.Estimate{Figures: htpcost.Figures{Cycles: 1000}, Layers: []htpcost.Layer{l}}}
 	}
 }
 
@@ -225,13 +225,13 @@ func TestEveryCheckFindsItsCaseAndOnlyThat(t *testing.T) {
 		}, model(map[string]tensor.Tensor{}, "Relu", "Sigmoid")},
 		"QC1008": {model(w, "Conv:strides=1,2 w"), model(w, "Conv:strides=2,2 w")},
 		"QC1009": {func() *lint.Subject { return subject(t, focus(2)) }, func() *lint.Subject { return subject(t, focus(3)) }},
-		"QC4005": {estimate(cost.Layer{Kind: cost.Operator, Name: "s", Op: "Slice", Work: cost.Work{Share: 0.41}}), estimate(cost.Layer{Kind: cost.Operator, Name: "s", Op: "Slice", Work: cost.Work{Share: 0.39}})},
+		"QC4005": {estimate(htpcost.Layer{Kind: htpcost.Operator, Name: "s", Op: "Slice", Work: htpcost.Work{Share: 0.41}}), estimate(htpcost.Layer{Kind: htpcost.Operator, Name: "s", Op: "Slice", Work: htpcost.Work{Share: 0.39}})},
 		"QC4006": {func() *lint.Subject {
-			return &lint.Subject{Estimate: &cost.Estimate{Figures: cost.Figures{IntermediateSpillBytes: 1 << 20}}}
+			return &lint.Subject{Estimate: &htpcost.Estimate{Figures: htpcost.Figures{IntermediateSpillBytes: 1 << 20}}}
 		}, func() *lint.Subject {
-			return &lint.Subject{Estimate: &cost.Estimate{Figures: cost.Figures{OutputSpillBytes: 1 << 20}}}
+			return &lint.Subject{Estimate: &htpcost.Estimate{Figures: htpcost.Figures{OutputSpillBytes: 1 << 20}}}
 		}},
-		"QC4007": {estimate(cost.Layer{Kind: cost.Operator, Name: "s", Op: "Mul", Work: cost.Work{HVX: 2100, HMX: 100}}), estimate(cost.Layer{Kind: cost.Operator, Name: "s", Op: "Mul", Work: cost.Work{HVX: 2100, HMX: 200}})},
+		"QC4007": {estimate(htpcost.Layer{Kind: htpcost.Operator, Name: "s", Op: "Mul", Work: htpcost.Work{HVX: 2100, HMX: 100}}), estimate(htpcost.Layer{Kind: htpcost.Operator, Name: "s", Op: "Mul", Work: htpcost.Work{HVX: 2100, HMX: 200}})},
 		"QC4008": {func() *lint.Subject { return &lint.Subject{Run: twoWidths(1400)} }, func() *lint.Subject { return &lint.Subject{Run: twoWidths(1200)} }},
 		"QC3001": {model(map[string]tensor.Tensor{"w": conv(), "i": order(2, 1, 0)}, "Gather:axis=1 i", "Conv w"), model(map[string]tensor.Tensor{"w": conv(), "i": order(2, 1, 1)}, "Gather:axis=1 i", "Conv w")},
 		"QC3002": {run(func(r *result.Run) {

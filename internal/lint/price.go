@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 
-	"quantcheck/internal/cost"
 	"quantcheck/internal/dataset"
 	"quantcheck/internal/estimate"
+	"quantcheck/internal/htpcost"
 	"quantcheck/internal/model"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/optimize"
@@ -22,7 +22,7 @@ import (
 
 // appraiser is an estimator of the default chip.
 func appraiser(engines session.Engines) (*estimate.Estimator, error) {
-	soc, err := cost.Find("")
+	soc, err := htpcost.Find("")
 	if err != nil {
 		return nil, err
 	}

@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"slices"
 
-	"quantcheck/internal/cost"
+	"quantcheck/internal/htpcost"
 	"quantcheck/internal/metric"
 	"quantcheck/internal/result"
 	"quantcheck/internal/variant"
@@ -57,12 +57,12 @@ var timeChecks = []Check{
 				return
 			}
 			for _, l := range s.Estimate.Layers {
-				if l.Kind == cost.Operator && l.Share > dominates {
+				if l.Kind == htpcost.Operator && l.Share > dominates {
 					say(l.Name, "", "%s: %.0f %% of %d cycles", l.Op, 100*l.Share, s.Estimate.Cycles)
 					return
 				}
 			}
-			for _, g := range cost.Groups(operators(s.Estimate), cost.ByOp) {
+			for _, g := range htpcost.Groups(operators(s.Estimate), htpcost.ByOp) {
 				if g.Share > dominates && !slices.Contains(arithmetic, g.Name) {
 					say("", "", "%d operators of type %s: %.0f %% of %d cycles", g.Layers, g.Name, 100*g.Share, s.Estimate.Cycles)
 				}
@@ -89,7 +89,7 @@ var timeChecks = []Check{
 			if s.Estimate == nil || s.Estimate.Cycles == 0 {
 				return
 			}
-			var w cost.Work
+			var w htpcost.Work
 			for _, l := range s.Estimate.Layers {
 				w.HVX += l.HVX
 				w.HMX += l.HMX
@@ -128,8 +128,8 @@ var timeChecks = []Check{
 	},
 }
 
-func operators(e *cost.Estimate) []cost.Layer {
-	return slices.DeleteFunc(slices.Clone(e.Layers), func(l cost.Layer) bool { return l.Kind != cost.Operator })
+func operators(e *htpcost.Estimate) []htpcost.Layer {
+	return slices.DeleteFunc(slices.Clone(e.Layers), func(l htpcost.Layer) bool { return l.Kind != htpcost.Operator })
 }
 
 // wider says whether two variants are the same but for the bits of their activations, and both have an estimate.

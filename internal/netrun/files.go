@@ -18,7 +18,7 @@ import (
 	"quantcheck/internal/file"
 	emu "quantcheck/internal/runner/dlc"
 	"quantcheck/internal/snpe"
-	"quantcheck/internal/spell"
+	"quantcheck/internal/suggest"
 	"quantcheck/internal/tensor"
 )
 
@@ -198,7 +198,7 @@ func (n *netRun) line(line snpe.InputLine) ([]string, error) {
 			}
 		}
 		if k < 0 {
-			return nil, fmt.Errorf("the graph has no input %q; nearest: %q", item.Name, spell.Nearest(item.Name, names)[0])
+			return nil, fmt.Errorf("the graph has no input %q; nearest: %q", item.Name, suggest.Nearest(item.Name, names)[0])
 		}
 		if files[k] != "" {
 			return nil, fmt.Errorf("input %q is given twice", names[k])

@@ -6,7 +6,7 @@ import (
 
 	"quantcheck/internal/dlc"
 	"quantcheck/internal/qnn/compose"
-	"quantcheck/internal/spell"
+	"quantcheck/internal/suggest"
 )
 
 // selection finds tensors of a DLC's graph by the names that people give.
@@ -98,6 +98,6 @@ func (s *selection) unknown(name string, layers bool) {
 	case len(names) == 0:
 		s.err = fmt.Errorf("the DLC has no %s %q", what, name)
 	default:
-		s.err = fmt.Errorf("the DLC has no %s %q; nearest: %q", what, name, spell.Nearest(name, names)[0])
+		s.err = fmt.Errorf("the DLC has no %s %q; nearest: %q", what, name, suggest.Nearest(name, names)[0])
 	}
 }

@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 
-	"quantcheck/internal/cost"
 	"quantcheck/internal/dataset"
 	"quantcheck/internal/estimate"
+	"quantcheck/internal/htpcost"
 	"quantcheck/internal/model"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/progress"
@@ -39,7 +39,7 @@ type pricer struct {
 }
 
 func newPricer(engines session.Engines, spec Spec, inputs []map[string]tensor.Tensor) (*pricer, error) {
-	soc, err := cost.Find(spec.SoC)
+	soc, err := htpcost.Find(spec.SoC)
 	if err != nil {
 		return nil, usage.Mark(err)
 	}

@@ -5,7 +5,7 @@ import (
 	"strconv"
 	"strings"
 
-	"quantcheck/internal/spell"
+	"quantcheck/internal/suggest"
 )
 
 // SoC is a chip with an HTP.
@@ -34,5 +34,5 @@ func ParseSoC(text string) (int, error) {
 		}
 		names = append(names, s.Name)
 	}
-	return 0, fmt.Errorf("no chip %q is known (nearest: %s); Qualcomm's number of a chip does too", text, spell.Nearest(name, names)[0])
+	return 0, fmt.Errorf("no chip %q is known (nearest: %s); Qualcomm's number of a chip does too", text, suggest.Nearest(name, names)[0])
 }

@@ -11,7 +11,7 @@ import (
 
 	"github.com/jedib0t/go-pretty/v6/table"
 
-	"quantcheck/internal/cost"
+	"quantcheck/internal/htpcost"
 	"quantcheck/internal/result"
 )
 
@@ -50,9 +50,9 @@ func Estimate(w io.Writer, e *result.Estimated, by string) {
 	fmt.Fprintln(w)
 	switch by {
 	case "op":
-		groups(w, "operators", cost.Groups(e.Layers, cost.ByOp))
+		groups(w, "operators", htpcost.Groups(e.Layers, htpcost.ByOp))
 	case "prefix":
-		groups(w, "prefix", cost.Groups(e.Layers, cost.ByPrefix(prefixParts(e.Layers))))
+		groups(w, "prefix", htpcost.Groups(e.Layers, htpcost.ByPrefix(prefixParts(e.Layers))))
 	default:
 		estimatedLayers(w, e)
 	}
@@ -99,7 +99,7 @@ func bytesText(n int64) string {
 	return fmt.Sprintf("%.2f MiB", float64(n)/(1<<20))
 }
 
-func traffic(e *cost.Estimate) string {
+func traffic(e *htpcost.Estimate) string {
 	s := fmt.Sprintf("%s in (inputs and weights), %s out", bytesText(e.InputFillBytes), bytesText(e.OutputSpillBytes))
 	if e.IntermediateFillBytes+e.IntermediateSpillBytes > 0 {
 		s += fmt.Sprintf("; %s out and %s in again of what does not fit into the fast memory", bytesText(e.IntermediateSpillBytes), bytesText(e.IntermediateFillBytes))
@@ -122,7 +122,7 @@ const notable = 0.2
 
 // WhereItGoes says in a sentence what takes most of the time, and what would help; "" if nothing stands out.
 func WhereItGoes(e *result.Estimated) string {
-	all := cost.Groups(slices.DeleteFunc(slices.Clone(e.Layers), func(l cost.Layer) bool { return l.Kind != cost.Operator }), cost.ByOp)
+	all := htpcost.Groups(slices.DeleteFunc(slices.Clone(e.Layers), func(l htpcost.Layer) bool { return l.Kind != htpcost.Operator }), htpcost.ByOp)
 	if len(all) == 0 || all[0].Share < notable {
 		return adviceText(e, "")
 	}
@@ -130,10 +130,10 @@ func WhereItGoes(e *result.Estimated) string {
 	var of []int // places of the operators that matter
 	place := 0
 	for _, l := range e.Layers {
-		if l.Kind != cost.Operator || l.Added {
+		if l.Kind != htpcost.Operator || l.Added {
 			continue
 		}
-		if cost.ByOp(l) == g.Name && l.Cycles > 0.02*g.Cycles {
+		if htpcost.ByOp(l) == g.Name && l.Cycles > 0.02*g.Cycles {
 			of = append(of, place)
 		}
 		place++
@@ -169,7 +169,7 @@ func workHeader(first ...any) table.Row {
 	return append(table.Row(first), "cycles", "share", "HMX", "HVX", "DMA", "scalar", "DRAM bytes")
 }
 
-func workCells(k cost.Work) []any {
+func workCells(k htpcost.Work) []any {
 	return []any{grouped(int64(math.Round(k.Cycles))), fmt.Sprintf("%.1f %%", 100*k.Share), grouped(k.HMX), grouped(k.HVX), grouped(k.DMA), grouped(k.Scalar), grouped(k.DRAMBytes)}
 }
 
@@ -189,15 +189,15 @@ func estimatedLayers(w io.Writer, e *result.Estimated) {
 	t.AppendHeader(header)
 	t.SetColumnConfigs(right(append(slices.Clone(workColumns), "MACs/cycle", "of peak")...))
 	list := slices.Clone(e.Layers)
-	slices.SortStableFunc(list, func(a, b cost.Layer) int { return cmp.Compare(b.Cycles, a.Cycles) })
-	rest, free, left := cost.Work{}, 0, 0
+	slices.SortStableFunc(list, func(a, b htpcost.Layer) int { return cmp.Compare(b.Cycles, a.Cycles) })
+	rest, free, left := htpcost.Work{}, 0, 0
 	shown := 0
 	for _, l := range list {
 		switch {
-		case l.Cycles == 0 && l.Kind == cost.Operator:
+		case l.Cycles == 0 && l.Kind == htpcost.Operator:
 			free++
 			continue
-		case shown >= layersShown && l.Kind == cost.Operator:
+		case shown >= layersShown && l.Kind == htpcost.Operator:
 			left++
 			rest.Cycles += l.Cycles
 			rest.Share += l.Share
@@ -222,9 +222,9 @@ func estimatedLayers(w io.Writer, e *result.Estimated) {
 }
 
 // LayerName is what a row of an estimate is called.
-func LayerName(l cost.Layer) string {
+func LayerName(l htpcost.Layer) string {
 	switch {
-	case l.Kind != cost.Operator:
+	case l.Kind != htpcost.Operator:
 		return "(" + string(l.Kind) + ")"
 	case l.Name == "":
 		return fmt.Sprintf("operator %d", l.Node)
@@ -233,12 +233,12 @@ func LayerName(l cost.Layer) string {
 }
 
 // prefixParts is how many parts of the names tell the groups apart: the first that gives more than two.
-func prefixParts(layers []cost.Layer) int {
+func prefixParts(layers []htpcost.Layer) int {
 	for parts := 1; parts < 4; parts++ {
 		found := map[string]bool{}
 		for _, l := range layers {
-			if l.Kind == cost.Operator {
-				found[cost.ByPrefix(parts)(l)] = true
+			if l.Kind == htpcost.Operator {
+				found[htpcost.ByPrefix(parts)(l)] = true
 			}
 		}
 		if len(found) > 3 {
@@ -248,7 +248,7 @@ func prefixParts(layers []cost.Layer) int {
 	return 3
 }
 
-func groups(w io.Writer, title string, list []cost.Group) {
+func groups(w io.Writer, title string, list []htpcost.Group) {
 	t := NewTable(w)
 	t.AppendHeader(workHeader(title, "layers"))
 	t.SetColumnConfigs(right(append([]string{"layers"}, workColumns...)...))
@@ -294,7 +294,7 @@ func ratio(a, b int64) string {
 
 // EstimateDiff shows which layers two estimates differ in, at most so many.
 func EstimateDiff(w io.Writer, before, after *result.Estimated, most int) {
-	list := cost.Differences(before.Estimate, after.Estimate)
+	list := htpcost.Differences(before.Estimate, after.Estimate)
 	fmt.Fprintf(w, "%s against %s: %s and %s, %s times; layers of the same name, in cycles:\n", Short(after.Variant, 40), Short(before.Variant, 40),
 		Time(after.Microseconds), Time(before.Microseconds), ratio(after.Cycles, before.Cycles))
 	t := NewTable(w)

@@ -3,7 +3,7 @@ package result
 import (
 	"time"
 
-	"quantcheck/internal/cost"
+	"quantcheck/internal/htpcost"
 	"quantcheck/internal/variant"
 )
 
@@ -25,7 +25,7 @@ type Estimated struct {
 	Covered float64  `json:"covered"` // 0 to 1
 	// Advice is a pass of optimize that makes it faster, as its result was itself estimated; nil if none is known.
 	Advice *Advice `json:"advice,omitempty"`
-	*cost.Estimate
+	*htpcost.Estimate
 }
 
 // Advice is a pass of optimize, and what the model's estimate is behind it.
@@ -37,14 +37,14 @@ type Advice struct {
 
 // Time is an estimate in short, beside the error.
 type Time struct {
-	SoC               cost.SoC `json:"soc"`
-	Base              string   `json:"base"`
-	Cycles            int64    `json:"cycles"`
-	Lower             int64    `json:"lower"` // cycles
-	Upper             int64    `json:"upper"`
-	Microseconds      int64    `json:"us"`
-	LowerMicroseconds int64    `json:"us_lower"`
-	UpperMicroseconds int64    `json:"us_upper"`
-	Covered           float64  `json:"covered"` // share of the graph that was estimated, 0 to 1
-	Joined            float64  `json:"joined"`  // share of the cycles that belong to a layer of the run
+	SoC               htpcost.SoC `json:"soc"`
+	Base              string      `json:"base"`
+	Cycles            int64       `json:"cycles"`
+	Lower             int64       `json:"lower"` // cycles
+	Upper             int64       `json:"upper"`
+	Microseconds      int64       `json:"us"`
+	LowerMicroseconds int64       `json:"us_lower"`
+	UpperMicroseconds int64       `json:"us_upper"`
+	Covered           float64     `json:"covered"` // share of the graph that was estimated, 0 to 1
+	Joined            float64     `json:"joined"`  // share of the cycles that belong to a layer of the run
 }

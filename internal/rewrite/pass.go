@@ -14,7 +14,7 @@ import (
 
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/onnx/onnxpb"
-	"quantcheck/internal/spell"
+	"quantcheck/internal/suggest"
 	"quantcheck/internal/tensor"
 )
 
@@ -311,5 +311,5 @@ func Find(name string) (*Pass, error) {
 		}
 		names = append(names, All[i].Name)
 	}
-	return nil, fmt.Errorf("there is no pass %q; did you mean %s? There are %s", name, spell.Nearest(name, names)[0], strings.Join(names, ", "))
+	return nil, fmt.Errorf("there is no pass %q; did you mean %s? There are %s", name, suggest.Nearest(name, names)[0], strings.Join(names, ", "))
 }

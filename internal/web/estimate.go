@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	"quantcheck/internal/cost"
+	"quantcheck/internal/htpcost"
 	"quantcheck/internal/result"
 )
 
@@ -38,19 +38,19 @@ type estimate struct {
 
 // costs are columns over an estimate's layers, in its order.
 type costs struct {
-	Kind   []cost.Kind `json:"kind"`
-	Name   []string    `json:"name"`
-	Op     []string    `json:"op"`
-	Added  []int       `json:"added"` // indices of the layers that the compiler or the runtime put in
-	Cycles []float64   `json:"cycles"`
-	Share  []num       `json:"share"`
-	HMX    []int64     `json:"hmx"`
-	HVX    []int64     `json:"hvx"`
-	DMA    []int64     `json:"dma"`
-	Scalar []int64     `json:"scalar"`
-	DRAM   []int64     `json:"dram"`
-	MACs   []*int64    `json:"macs"` // null: not known
-	Events []int       `json:"events"`
+	Kind   []htpcost.Kind `json:"kind"`
+	Name   []string       `json:"name"`
+	Op     []string       `json:"op"`
+	Added  []int          `json:"added"` // indices of the layers that the compiler or the runtime put in
+	Cycles []float64      `json:"cycles"`
+	Share  []num          `json:"share"`
+	HMX    []int64        `json:"hmx"`
+	HVX    []int64        `json:"hvx"`
+	DMA    []int64        `json:"dma"`
+	Scalar []int64        `json:"scalar"`
+	DRAM   []int64        `json:"dram"`
+	MACs   []*int64       `json:"macs"` // null: not known
+	Events []int          `json:"events"`
 }
 
 // lanes are a timeline: one lane for each thread, and columns over the events, which are sorted by lane, then by start.
@@ -100,7 +100,7 @@ func describeEstimate(e *result.Estimated) estimate {
 	}
 	c := &d.Layers
 	*c = costs{
-		Kind: []cost.Kind{}, Name: []string{}, Op: []string{}, Added: []int{}, Cycles: []float64{}, Share: []num{}, HMX: []int64{}, HVX: []int64{},
+		Kind: []htpcost.Kind{}, Name: []string{}, Op: []string{}, Added: []int{}, Cycles: []float64{}, Share: []num{}, HMX: []int64{}, HVX: []int64{},
 		DMA: []int64{}, Scalar: []int64{}, DRAM: []int64{}, MACs: []*int64{}, Events: []int{},
 	}
 	for i, l := range e.Layers {
@@ -125,9 +125,9 @@ func describeEstimate(e *result.Estimated) estimate {
 func exact(cycles float64) float64 { return math.Round(1000*cycles) / 1000 }
 
 // layerName is what the page calls a layer.
-func layerName(l cost.Layer) string {
+func layerName(l htpcost.Layer) string {
 	switch {
-	case l.Kind != cost.Operator:
+	case l.Kind != htpcost.Operator:
 		return string(l.Kind)
 	case l.Name == "":
 		return fmt.Sprintf("operator 0x%x", l.Node)
@@ -136,7 +136,7 @@ func layerName(l cost.Layer) string {
 }
 
 // describeTimeline lays events into lanes, one for each thread at which something works. Without a timeline there is none.
-func describeTimeline(t *cost.Timeline, layers []cost.Layer) lanes {
+func describeTimeline(t *htpcost.Timeline, layers []htpcost.Layer) lanes {
 	d := lanes{
 		Name: []string{}, Unit: []string{}, Events: []int{}, Start: []int64{}, Dur: []int64{}, Layer: []int{}, Op: []int{}, On: []int{},
 		DRAM: []int64{}, VTCM: []int64{}, Ops: []string{},
@@ -152,12 +152,12 @@ func describeTimeline(t *cost.Timeline, layers []cost.Layer) lanes {
 	}
 	place, known := map[uint32]int{}, map[string]int{}
 	for i, l := range layers {
-		if l.Kind != cost.Idle {
+		if l.Kind != htpcost.Idle {
 			place[l.Node] = i
 		}
 	}
 	events := slices.Clone(t.Events)
-	slices.SortStableFunc(events, func(a, b cost.Event) int {
+	slices.SortStableFunc(events, func(a, b htpcost.Event) int {
 		return cmp.Or(cmp.Compare(a.Thread, b.Thread), cmp.Compare(a.Start, b.Start), cmp.Compare(a.Cycles, b.Cycles))
 	})
 	before := int64(0)
@@ -184,7 +184,7 @@ func describeTimeline(t *cost.Timeline, layers []cost.Layer) lanes {
 	return d
 }
 
-func threadName(t *cost.Timeline, id int) string {
+func threadName(t *htpcost.Timeline, id int) string {
 	for _, x := range t.Threads {
 		if x.ID == id && x.Name != "" {
 			return strings.TrimSuffix(x.Name, ":")
@@ -194,7 +194,7 @@ func threadName(t *cost.Timeline, id int) string {
 }
 
 // unitsOf names what works on the thread of the first event; the events are sorted by thread.
-func unitsOf(events []cost.Event) string {
+func unitsOf(events []htpcost.Event) string {
 	var works [4]bool
 	for _, e := range events {
 		if e.Thread != events[0].Thread {
@@ -205,7 +205,7 @@ func unitsOf(events []cost.Event) string {
 		}
 	}
 	var names []string
-	for _, u := range []cost.Unit{cost.HMX, cost.Scalar, cost.HVX, cost.DMA} {
+	for _, u := range []htpcost.Unit{htpcost.HMX, htpcost.Scalar, htpcost.HVX, htpcost.DMA} {
 		if works[u] {
 			names = append(names, u.String())
 		}
@@ -214,7 +214,7 @@ func unitsOf(events []cost.Event) string {
 }
 
 // verdict says the whole in a sentence.
-func verdict(f cost.Figures) string {
+func verdict(f htpcost.Figures) string {
 	text := fmt.Sprintf("%s by the estimate (%s to %s)", duration(f.Microseconds), duration(f.LowerMicroseconds), duration(f.UpperMicroseconds))
 	if f.Microseconds > 0 {
 		text += fmt.Sprintf(", at most %.0f inferences a second", 1e6/float64(f.Microseconds))
@@ -227,7 +227,7 @@ func verdict(f cost.Figures) string {
 }
 
 // modelled says what the estimate is of.
-func modelled(e *cost.Estimate) string {
+func modelled(e *htpcost.Estimate) string {
 	text := "Modelled for " + e.SoC.Name
 	if e.Base != "" {
 		text += ", simulated on " + e.Base
@@ -242,8 +242,8 @@ func modelled(e *cost.Estimate) string {
 const estimateNote = "Good for comparing variants of one model and for finding what is slow; a call takes longer than this on a device (about 0.16 ms more with 8-bit models), fp16 and 16-bit models may be far off."
 
 // goes says which operators take most of the time: the most expensive type, and how many layers of it. Without types it is "".
-func goes(layers []cost.Layer) string {
-	groups := cost.Groups(layers, cost.ByOp)
+func goes(layers []htpcost.Layer) string {
+	groups := htpcost.Groups(layers, htpcost.ByOp)
 	if len(groups) == 0 || groups[0].Cycles == 0 {
 		return ""
 	}
@@ -251,14 +251,14 @@ func goes(layers []cost.Layer) string {
 	switch most.Name {
 	case "?":
 		return ""
-	case string(cost.Idle):
+	case string(htpcost.Idle):
 		return fmt.Sprintf("In %s %% of it nothing works: it waits.", percent(most.Share))
-	case string(cost.Input), string(cost.Output):
+	case string(htpcost.Input), string(htpcost.Output):
 		return fmt.Sprintf("%s %% of it goes into the %s.", percent(most.Share), most.Name)
 	}
 	busy := 0
 	for _, l := range layers {
-		if cost.ByOp(l) == most.Name && l.Cycles > 0 {
+		if htpcost.ByOp(l) == most.Name && l.Cycles > 0 {
 			busy++
 		}
 	}
@@ -320,7 +320,7 @@ func join(runs []*result.Run, estimates []*result.Estimated) []timed {
 
 // sameLayers finds each layer of an estimate in a run, by the name of its node or tensor, or by what converters make of a
 // tensor's name: the operator's type behind it.
-func sameLayers(layers []cost.Layer, of []result.Layer) []int {
+func sameLayers(layers []htpcost.Layer, of []result.Layer) []int {
 	index := map[string]int{}
 	for _, name := range []func(result.Layer) string{
 		func(l result.Layer) string { return l.Node },
@@ -340,12 +340,12 @@ func sameLayers(layers []cost.Layer, of []result.Layer) []int {
 	list := make([]int, len(layers))
 	for i, l := range layers {
 		list[i] = -1
-		if l.Kind != cost.Operator {
+		if l.Kind != htpcost.Operator {
 			continue
 		}
-		if name, ok := cost.Resolve(l.Name, known); ok {
+		if name, ok := htpcost.Resolve(l.Name, known); ok {
 			list[i] = index[name]
-		} else if name, ok := cost.Resolve(l.Name, behind); ok {
+		} else if name, ok := htpcost.Resolve(l.Name, behind); ok {
 			list[i] = index[name[:strings.LastIndexByte(name, '_')]]
 		}
 	}

@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"quantcheck/internal/cost"
 	"quantcheck/internal/fixture"
+	"quantcheck/internal/htpcost"
 	"quantcheck/internal/metric"
 	"quantcheck/internal/result"
 	"quantcheck/internal/web"
@@ -29,14 +29,14 @@ func zoo(t *testing.T, variant string) *result.Estimated {
 		}
 		return data
 	}
-	line, err := cost.ReadTrace(read(".trace.json"))
+	line, err := htpcost.ReadTrace(read(".trace.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := cost.Figures{Cycles: 20176, Lower: 17540, Upper: 23339, Microseconds: 13, LowerMicroseconds: 11, UpperMicroseconds: 15, InputFillBytes: 34816, OutputSpillBytes: 2048}
+	f := htpcost.Figures{Cycles: 20176, Lower: 17540, Upper: 23339, Microseconds: 13, LowerMicroseconds: 11, UpperMicroseconds: 15, InputFillBytes: 34816, OutputSpillBytes: 2048}
 	e := &result.Estimated{
 		ID: 1, Name: "zoo", Variant: variant, Path: "zoo.dlc", Started: time.Date(2026, 11, 25, 1, 2, 3, 0, time.UTC), Tool: "quantcheck", Wheel: "2.7.0",
-		Covered: 1, Estimate: cost.New(cost.SoCs[0], f, line, read(".schematic.txt")),
+		Covered: 1, Estimate: htpcost.New(htpcost.SoCs[0], f, line, read(".schematic.txt")),
 	}
 	e.MACs = map[string]int64{"/conv1/Conv_output_0_Conv_token_1": 221184}
 	return e
@@ -44,7 +44,7 @@ func zoo(t *testing.T, variant string) *result.Estimated {
 
 // inventEstimate makes an estimate of so many events for the layers of a run that invent made.
 func inventEstimate(id int64, variant string, run *result.Run, events int) *result.Estimated {
-	line := &cost.Timeline{Threads: []cost.Thread{{ID: 0, Name: "FG:"}}, Settings: []cost.Setting{{Key: "sim_core_freq", Value: "1497.6"}}}
+	line := &htpcost.Timeline{Threads: []htpcost.Thread{{ID: 0, Name: "FG:"}}, Settings: []htpcost.Setting{{Key: "sim_core_freq", Value: "1497.6"}}}
 	names, types := map[uint32]string{2: "input", 3: "output"}, map[string]string{}
 	for k, l := range run.Layers {
 		names[uint32(16+k)] = l.Node
@@ -53,13 +53,13 @@ func inventEstimate(id int64, variant string, run *result.Run, events int) *resu
 	free, rng := make([]int64, 8), rand.New(rand.NewPCG(uint64(id), 9))
 	for k := range events {
 		lane := k % len(free)
-		e := cost.Event{Op: "q::Op" + []string{"a", "b", hostile}[k%3], Step: k, Thread: lane, Unit: cost.HVX, Cycles: 1 + rng.Int64N(600)}
+		e := htpcost.Event{Op: "q::Op" + []string{"a", "b", hostile}[k%3], Step: k, Thread: lane, Unit: htpcost.HVX, Cycles: 1 + rng.Int64N(600)}
 		switch {
 		case lane == 0:
-			e.Unit = cost.HMX
+			e.Unit = htpcost.HMX
 		case lane > 4:
-			e.Unit = cost.DMA
-			e.Bytes = cost.Traffic{DRAMRead: 1024, VTCMWrite: 1024}
+			e.Unit = htpcost.DMA
+			e.Bytes = htpcost.Traffic{DRAMRead: 1024, VTCMWrite: 1024}
 		}
 		node := uint64(16 + k*len(run.Layers)/events)
 		switch k % 997 {
@@ -77,18 +77,18 @@ func inventEstimate(id int64, variant string, run *result.Run, events int) *resu
 		line.Events = append(line.Events, e)
 	}
 	us := line.Cycles / 1498
-	f := cost.Figures{
+	f := htpcost.Figures{
 		Cycles: line.Cycles, Lower: line.Cycles * 9 / 10, Upper: line.Cycles * 11 / 10, Microseconds: us, LowerMicroseconds: us * 9 / 10, UpperMicroseconds: us * 11 / 10,
 		InputFillBytes: 3 << 20, OutputSpillBytes: 1 << 20, IntermediateSpillBytes: 4096, Missing: 2,
 	}
 	e := &result.Estimated{
 		ID: id, Name: run.Name, Variant: variant, Path: hostile, Started: run.Started.Add(time.Hour), Tool: "quantcheck", Wheel: "2.7.0", Covered: 0.9, Refused: []string{hostile},
-		MACs: map[string]int64{}, Estimate: cost.New(cost.SoCs[0], f, line, nil),
+		MACs: map[string]int64{}, Estimate: htpcost.New(htpcost.SoCs[0], f, line, nil),
 	}
-	e.Layers = cost.Layers(line, names)
+	e.Layers = htpcost.Layers(line, names)
 	e.Rename(types)
 	for i, l := range e.Layers {
-		if i%3 == 0 && l.Kind == cost.Operator {
+		if i%3 == 0 && l.Kind == htpcost.Operator {
 			e.MACs[l.Name] = int64(1000 * i)
 		}
 	}
@@ -165,14 +165,14 @@ func TestTheEstimateShownIsTheCompilers(t *testing.T) {
 		t.Errorf("the total is %v", total)
 	}
 	// The totals by type and prefix are those of the command line.
-	for button, key := range map[string]func(cost.Layer) string{"operator types": cost.ByOp, "blocks, 1 deep": cost.ByPrefix(1), "blocks, 2 deep": cost.ByPrefix(2)} {
+	for button, key := range map[string]func(htpcost.Layer) string{"operator types": htpcost.ByOp, "blocks, 1 deep": htpcost.ByPrefix(1), "blocks, 2 deep": htpcost.ByPrefix(2)} {
 		eval(`[...document.querySelectorAll('button')].find((b) => b.textContent === '` + button + `').click()`)
 		shown := map[string]float64{}
 		rows := costRows(t, eval)
 		for _, r := range rows[:len(rows)-1] {
 			shown[strings.TrimPrefix(r[0], "(no block)")] += number(t, r[2])
 		}
-		for _, g := range cost.Groups(e.Layers, key) {
+		for _, g := range htpcost.Groups(e.Layers, key) {
 			if got, ok := shown[g.Name]; !ok || math.Abs(got-g.Cycles) > 1 {
 				t.Errorf("%s: %q has %g cycles, want %g", button, g.Name, got, g.Cycles)
 			}
@@ -208,9 +208,9 @@ func TestTheTimelineShownIsTheCompilers(t *testing.T) {
 		eval(fmt.Sprintf(`const c = document.querySelector('#timeline'), b = c.getBoundingClientRect();
 			c.dispatchEvent(new PointerEvent('pointermove', { bubbles: true, clientX: point(%g), clientY: b.top + %g }))`, float64(x.Start)+float64(x.Cycles)/2, top+26*float64(lane)+13))
 		told := fmt.Sprint(eval(`return document.querySelector('#timeline-readout').textContent`))
-		layer := e.Layers[slices.IndexFunc(e.Layers, func(l cost.Layer) bool { return l.Node == x.Node() && l.Kind != cost.Idle })]
+		layer := e.Layers[slices.IndexFunc(e.Layers, func(l htpcost.Layer) bool { return l.Node == x.Node() && l.Kind != htpcost.Idle })]
 		name := layer.Name
-		if layer.Kind != cost.Operator {
+		if layer.Kind != htpcost.Operator {
 			name = string(layer.Kind)
 		}
 		// Where something else is at the same place, it is of the same lane and beside it.
@@ -406,7 +406,7 @@ func TestTimeStandsBesideError(t *testing.T) {
 func TestEstimatesThatLackSomething(t *testing.T) {
 	t.Parallel()
 	run := invent(1, 20, 1)
-	empty := &result.Estimated{Name: "empty", Variant: "w8a8", Estimate: &cost.Estimate{}}
+	empty := &result.Estimated{Name: "empty", Variant: "w8a8", Estimate: &htpcost.Estimate{}}
 	stored := inventEstimate(1, "w8a8-0", run, 500)
 	stored.Timeline = nil
 	stored.Refused, stored.Missing = nil, 0

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"testing"
 
-	"quantcheck/internal/cost"
+	"quantcheck/internal/htpcost"
 	"quantcheck/internal/result"
 	spec "quantcheck/internal/variant"
 )
@@ -20,7 +20,7 @@ func TestAnEstimateIsJoinedWithTheChecksOfItsModel(t *testing.T) {
 		return r
 	}
 	of := func(model, form string) *result.Estimated {
-		return &result.Estimated{Name: model, Variant: form, Estimate: &cost.Estimate{}}
+		return &result.Estimated{Name: model, Variant: form, Estimate: &htpcost.Estimate{}}
 	}
 	for name, row := range map[string]struct {
 		runs      []*result.Run
@@ -53,11 +53,11 @@ func TestLayersAreFoundByWhatConvertersCallThem(t *testing.T) {
 		"/conv1/Conv": 0, "/conv1/Conv_token_3": 0, "/conv1/Conv_output_0": 0, "/conv1/Conv_output_0_Conv": 0, "/conv1/Conv_output_0_Conv_token_1": 0,
 		"/act/Mul_output_0_Mul": 1, "y_Softmax": 2, "last": 2, "second": 3, "Transpose_token_46": -1, "": -1, "_": -1, "Conv": -1, "/conv1/Conv_output_0_a_b": -1,
 	} {
-		if got := sameLayers([]cost.Layer{{Kind: cost.Operator, Name: name}}, run); got[0] != want {
+		if got := sameLayers([]htpcost.Layer{{Kind: htpcost.Operator, Name: name}}, run); got[0] != want {
 			t.Errorf("%q: %d, want %d", name, got[0], want)
 		}
 	}
-	if got := sameLayers([]cost.Layer{{Kind: cost.Output, Name: "last"}}, run); got[0] != -1 {
+	if got := sameLayers([]htpcost.Layer{{Kind: htpcost.Output, Name: "last"}}, run); got[0] != -1 {
 		t.Errorf("the output's row is layer %d", got[0])
 	}
 }

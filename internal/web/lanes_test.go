@@ -7,21 +7,21 @@ import (
 	"strconv"
 	"testing"
 
-	"quantcheck/internal/cost"
+	"quantcheck/internal/htpcost"
 )
 
 func TestTheColumnsOfATimelineAreItsEvents(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(50) {
 		r := rand.New(rand.NewPCG(seed, 4))
-		line := &cost.Timeline{Threads: []cost.Thread{{ID: 0, Name: "FG:"}, {ID: 3, Name: ""}}, Settings: []cost.Setting{{Key: "sim_core_freq", Value: []string{"1497.6", "much", "-1"}[seed%3]}}}
+		line := &htpcost.Timeline{Threads: []htpcost.Thread{{ID: 0, Name: "FG:"}, {ID: 3, Name: ""}}, Settings: []htpcost.Setting{{Key: "sim_core_freq", Value: []string{"1497.6", "much", "-1"}[seed%3]}}}
 		for range r.IntN(80) {
-			e := cost.Event{Op: string(rune('a' + r.IntN(4))), ID: uint64(r.IntN(6)) | 9<<32, Start: r.Int64N(1 << 40), Cycles: r.Int64N(90), Unit: cost.Unit(r.IntN(4)), Thread: r.IntN(5)}
-			e.Bytes = cost.Traffic{DRAMRead: r.Int64N(9), DRAMWrite: r.Int64N(9), VTCMRead: r.Int64N(9), VTCMWrite: r.Int64N(9)}
+			e := htpcost.Event{Op: string(rune('a' + r.IntN(4))), ID: uint64(r.IntN(6)) | 9<<32, Start: r.Int64N(1 << 40), Cycles: r.Int64N(90), Unit: htpcost.Unit(r.IntN(4)), Thread: r.IntN(5)}
+			e.Bytes = htpcost.Traffic{DRAMRead: r.Int64N(9), DRAMWrite: r.Int64N(9), VTCMRead: r.Int64N(9), VTCMWrite: r.Int64N(9)}
 			line.Cycles = max(line.Cycles, e.End())
 			line.Events = append(line.Events, e)
 		}
-		layers := cost.Layers(line, nil)
+		layers := htpcost.Layers(line, nil)
 		if seed%5 == 0 && len(layers) > 0 {
 			layers = layers[1:] // events of the first one have none
 		}
@@ -42,7 +42,7 @@ func TestTheColumnsOfATimelineAreItsEvents(t *testing.T) {
 		}
 		for _, e := range line.Events {
 			node := "none"
-			if slices.ContainsFunc(layers, func(l cost.Layer) bool { return l.Node == e.Node() && l.Kind != cost.Idle }) {
+			if slices.ContainsFunc(layers, func(l htpcost.Layer) bool { return l.Node == e.Node() && l.Kind != htpcost.Idle }) {
 				node = strconv.Itoa(int(e.Node()))
 			}
 			name := fmt.Sprintf("thread %d", e.Thread)

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"io"
 
-	"quantcheck/internal/cost"
+	"quantcheck/internal/htpcost"
 	"quantcheck/internal/result"
 )
 
@@ -56,7 +56,7 @@ func (w *writer) estimate(e *result.Estimated) (int64, error) {
 	}
 	rest := *e // the layers have rows of their own
 	figures := *e.Estimate
-	figures.Layers, rest.Estimate = []cost.Layer{}, &figures
+	figures.Layers, rest.Estimate = []htpcost.Layer{}, &figures
 	id := w.one("estimates", "name, variant, path, started, tool, wheel, soc, base, cycles, lower, upper, us, us_lower, us_upper, input_fill_bytes, output_spill_bytes, missing, covered, result, timeline",
 		e.Name, e.Variant, e.Path, e.Started.UTC().Format("2006-01-02T15:04:05.000Z"), e.Tool, e.Wheel, e.SoC.Name, e.Base, e.Cycles, e.Lower, e.Upper,
 		e.Microseconds, e.LowerMicroseconds, e.UpperMicroseconds, e.InputFillBytes, e.OutputSpillBytes, e.Missing, e.Covered, w.json(&rest), timeline)
@@ -74,14 +74,14 @@ func pack(e *result.Estimated) ([]byte, error) {
 	}
 	var b bytes.Buffer
 	z := gzip.NewWriter(&b)
-	if err := cost.Chrome(z, e.Timeline, e.Names()); err != nil {
+	if err := htpcost.Chrome(z, e.Timeline, e.Names()); err != nil {
 		return nil, err
 	}
 	err := z.Close()
 	return b.Bytes(), err
 }
 
-func unpack(data []byte) (*cost.Timeline, error) {
+func unpack(data []byte) (*htpcost.Timeline, error) {
 	z, err := gzip.NewReader(bytes.NewReader(data))
 	if err != nil {
 		return nil, err
@@ -90,7 +90,7 @@ func unpack(data []byte) (*cost.Timeline, error) {
 	if err != nil {
 		return nil, err
 	}
-	return cost.ReadTrace(text)
+	return htpcost.ReadTrace(text)
 }
 
 // Estimates reads all estimates with their timelines, oldest first. Those that are damaged are left out; problems names them.
@@ -123,7 +123,7 @@ func (s *Store) Estimates(ctx context.Context) (list []*result.Estimated, proble
 	const query = "SELECT estimate, kind, node, raw, name, op, added, events, cycles, share, hmx, hvx, dma, scalar, dram_bytes FROM estimate_layers ORDER BY estimate, number"
 	err = s.rows(ctx, d, "estimate_layers", query, nil, func(scan func(...any) error) error {
 		var id int64
-		var l cost.Layer
+		var l htpcost.Layer
 		if err := scan(&id, &l.Kind, &l.Node, &l.Raw, &l.Name, &l.Op, &l.Added, &l.Events, &l.Cycles, &l.Share, &l.HMX, &l.HVX, &l.DMA, &l.Scalar, &l.DRAMBytes); err != nil {
 			return err
 		}

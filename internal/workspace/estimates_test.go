@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"quantcheck/internal/cost"
 	"quantcheck/internal/fixture"
+	"quantcheck/internal/htpcost"
 	"quantcheck/internal/result"
 	"quantcheck/internal/variant"
 )
@@ -22,11 +22,11 @@ func TestEstimatesComeBackAsTheyWereStored(t *testing.T) {
 		}
 		return data
 	}
-	timeline, err := cost.ReadTrace(read("zoo_w8a8_per_channel.trace.json"))
+	timeline, err := htpcost.ReadTrace(read("zoo_w8a8_per_channel.trace.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := cost.Figures{Cycles: 20176, Lower: 17737, Upper: 23113, Microseconds: 13, InputFillBytes: 34816, OutputSpillBytes: 10240}
+	f := htpcost.Figures{Cycles: 20176, Lower: 17737, Upper: 23113, Microseconds: 13, InputFillBytes: 34816, OutputSpillBytes: 10240}
 	spec, err := variant.Parse("w8a8")
 	if err != nil {
 		t.Fatal(err)
@@ -34,7 +34,7 @@ func TestEstimatesComeBackAsTheyWereStored(t *testing.T) {
 	want := &result.Estimated{
 		Name: "zoo", Variant: "w8a8", Spec: &spec, Path: "/zoo.dlc", Started: time.Date(2026, 11, 25, 1, 2, 3, 4e6, time.UTC), Tool: "t", Wheel: "2.7.0",
 		MACs: map[string]int64{"a": 3}, Refused: []string{"b"}, Covered: 0.5, Advice: &result.Advice{Pass: "p", Cycles: 3, Microseconds: 2},
-		Estimate: cost.New(cost.SoCs[0], f, timeline, read("zoo_w8a8_per_channel.schematic.txt")),
+		Estimate: htpcost.New(htpcost.SoCs[0], f, timeline, read("zoo_w8a8_per_channel.schematic.txt")),
 	}
 	s, err := OpenStore(t.Context(), Folder(t.TempDir()))
 	if err != nil {

@@ -6,9 +6,9 @@ import (
 	"strings"
 	"testing"
 
-	"quantcheck/internal/cost"
 	"quantcheck/internal/encodings"
 	"quantcheck/internal/fixture"
+	"quantcheck/internal/htpcost"
 	"quantcheck/internal/metric"
 	"quantcheck/internal/result"
 	"quantcheck/internal/variant"
@@ -35,11 +35,11 @@ func TestDocsSayWhatTheProgramDoes(t *testing.T) {
 // Where a page tells of a registry's entries in its own words, it names them all.
 func TestPagesNameEveryEntry(t *testing.T) {
 	t.Parallel()
-	named := map[string][]string{} // by page
+	named := map[string][]string{}              // by page
 	for _, c := range variant.Calibrators[1:] { // the default needs no word
 		named["README.md"] = append(named["README.md"], c.Written())
 	}
-	for _, s := range cost.SoCs {
+	for _, s := range htpcost.SoCs {
 		named["docs/estimate.md"] = append(named["docs/estimate.md"], s.Name)
 	}
 	for _, s := range result.Steps {

@@ -7,14 +7,14 @@ import (
 	"os"
 	"path/filepath"
 
-	"quantcheck/internal/cost"
+	"quantcheck/internal/htpcost"
 )
 
 // Estimate compiles a DLC for a chip and reads what the compiler's cost model expects of it. Nothing is run, no tensor is
 // exposed: that would change it. Layers have the names and types of the file's nodes. The engine's SoC does not count. The
 // errors are New's, and those of cost.FiguresOf and cost.ReadTrace, of which cost.ErrNoEstimate says that there is no model of the
 // chip.
-func Estimate(ctx context.Context, e Engine, soc cost.SoC, path, scratch string) (*cost.Estimate, error) {
+func Estimate(ctx context.Context, e Engine, soc htpcost.SoC, path, scratch string) (*htpcost.Estimate, error) {
 	e.SoC = soc.Model
 	r, err := open(ctx, e, path, Options{Scratch: scratch}, true)
 	if err != nil {
@@ -29,8 +29,8 @@ func Estimate(ctx context.Context, e Engine, soc cost.SoC, path, scratch string)
 }
 
 // estimate reads what the worker says, and what the libraries left in its folder.
-func (r *Runner) estimate(soc cost.SoC) (*cost.Estimate, error) {
-	f, err := cost.FiguresOf(r.told.Events)
+func (r *Runner) estimate(soc htpcost.SoC) (*htpcost.Estimate, error) {
+	f, err := htpcost.FiguresOf(r.told.Events)
 	if err != nil {
 		return nil, err
 	}
@@ -48,11 +48,11 @@ func (r *Runner) estimate(soc cost.SoC) (*cost.Estimate, error) {
 			return nil, err
 		}
 	}
-	t, err := cost.ReadTrace(trace)
+	t, err := htpcost.ReadTrace(trace)
 	if err != nil {
 		return nil, err
 	}
-	x := cost.New(soc, f, t, schematic)
+	x := htpcost.New(soc, f, t, schematic)
 	types := map[string]string{}
 	for _, n := range r.Nodes() {
 		types[n.Name] = n.Type

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"quantcheck/internal/cost"
 	"quantcheck/internal/fixture"
+	"quantcheck/internal/htpcost"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/runner/htp"
 )
@@ -29,7 +29,7 @@ func TestEstimatesAreTheFixtures(t *testing.T) {
 		t.Fatal("no numbers")
 	}
 	for name, w := range want.DLC {
-		x, err := Estimate(t.Context(), e, cost.SoCs[0], fixture.Path(t, strings.Split(name, "/")...), t.TempDir())
+		x, err := Estimate(t.Context(), e, htpcost.SoCs[0], fixture.Path(t, strings.Split(name, "/")...), t.TempDir())
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -40,7 +40,7 @@ func TestEstimatesAreTheFixtures(t *testing.T) {
 		total := 0.0
 		for _, l := range x.Layers {
 			total += l.Cycles
-			if l.Kind == cost.Operator && (l.Name == "" || l.Op == "" || l.Added) {
+			if l.Kind == htpcost.Operator && (l.Name == "" || l.Op == "" || l.Added) {
 				t.Errorf("%s: %+v is no node of the file", name, l)
 			}
 		}
@@ -48,7 +48,7 @@ func TestEstimatesAreTheFixtures(t *testing.T) {
 			t.Errorf("%s: layers add up to %g, the timeline ends at %d of %d; notes %q", name, total, x.Timeline.Cycles, x.Cycles, x.Notes)
 		}
 		if name == "qnn/zoo_w8a8_per_channel.dlc" {
-			timeline, err := cost.ReadTrace(readFixture(t, "qnn", "zoo_w8a8_per_channel.trace.json"))
+			timeline, err := htpcost.ReadTrace(readFixture(t, "qnn", "zoo_w8a8_per_channel.trace.json"))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -59,7 +59,7 @@ func TestEstimatesAreTheFixtures(t *testing.T) {
 		}
 	}
 	path := fixture.Path(t, "qnn", "zoo_w8a8_per_tensor.dlc")
-	if _, err := Estimate(t.Context(), e, cost.SoC{Model: DefaultSoC}, path, ""); !errors.Is(err, cost.ErrNoEstimate) || strings.Count(err.Error(), path) != 1 {
+	if _, err := Estimate(t.Context(), e, htpcost.SoC{Model: DefaultSoC}, path, ""); !errors.Is(err, htpcost.ErrNoEstimate) || strings.Count(err.Error(), path) != 1 {
 		t.Errorf("%v", err)
 	}
 }
@@ -78,11 +78,11 @@ func TestAModelsEstimateIsThatOfItsDLC(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want, err := Estimate(t.Context(), e, cost.SoCs[0], written(t, data), "")
+		want, err := Estimate(t.Context(), e, htpcost.SoCs[0], written(t, data), "")
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := h.Estimate(t.Context(), m, htp.EstimateOptions{SoC: cost.SoCs[0], DLC: true})
+		got, err := h.Estimate(t.Context(), m, htp.EstimateOptions{SoC: htpcost.SoCs[0], DLC: true})
 		if err != nil {
 			t.Fatal(err)
 		}

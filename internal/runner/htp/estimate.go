@@ -12,7 +12,7 @@ import (
 	"strconv"
 	"strings"
 
-	"quantcheck/internal/cost"
+	"quantcheck/internal/htpcost"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/qdq"
 )
@@ -22,7 +22,7 @@ var ErrDivided = errors.New("the model was divided into several graphs, of which
 
 // EstimateOptions says what is estimated.
 type EstimateOptions struct {
-	SoC cost.SoC
+	SoC htpcost.SoC
 	// DLC estimates what WriteDLC would write of the model: quantized inputs and outputs are integers, and the graph is as it
 	// stands; of a float model, whose DLC computes a little otherwise, about. Otherwise it is what ONNX Runtime's provider would
 	// run where nobody says otherwise: float inputs and outputs are converted on the HTP, and ONNX Runtime rewrites the graph
@@ -47,13 +47,13 @@ const profileOption = "profiling_file_path"
 // is run and no tensor is exposed: that would change it. Layers have the names and types of the model's nodes. The error is a
 // *RefusedError if the HTP does not take the model whole, ErrDivided, or cost.ErrNoEstimate. The engine's SoC, Arch and Fallback
 // do not count.
-func (e Engine) Estimate(ctx context.Context, m *onnx.Model, o EstimateOptions) (*cost.Estimate, error) {
+func (e Engine) Estimate(ctx context.Context, m *onnx.Model, o EstimateOptions) (*htpcost.Estimate, error) {
 	parts, _, err := e.estimate(ctx, m, o, false)
 	switch {
 	case err != nil:
 		return nil, err
 	case len(parts) == 0:
-		return nil, fmt.Errorf("SoC model %d: %w", o.SoC.Model, cost.ErrNoEstimate)
+		return nil, fmt.Errorf("SoC model %d: %w", o.SoC.Model, htpcost.ErrNoEstimate)
 	case len(parts) > 1:
 		return nil, ErrDivided
 	}
@@ -62,11 +62,11 @@ func (e Engine) Estimate(ctx context.Context, m *onnx.Model, o EstimateOptions) 
 
 // EstimateParts estimates what is left of a model when the operators that the HTP refuses run on the CPU: graphs that run one
 // after the other, each with an estimate of its own. Of the CPU's part, and of the way between the two, nothing is known.
-func (e Engine) EstimateParts(ctx context.Context, m *onnx.Model, o EstimateOptions) (parts []*cost.Estimate, refused []Refusal, err error) {
+func (e Engine) EstimateParts(ctx context.Context, m *onnx.Model, o EstimateOptions) (parts []*htpcost.Estimate, refused []Refusal, err error) {
 	return e.estimate(ctx, m, o, true)
 }
 
-func (e Engine) estimate(ctx context.Context, m *onnx.Model, o EstimateOptions, allowCPU bool) ([]*cost.Estimate, []Refusal, error) {
+func (e Engine) estimate(ctx context.Context, m *onnx.Model, o EstimateOptions, allowCPU bool) ([]*htpcost.Estimate, []Refusal, error) {
 	m = Named(raised(m))
 	if o.DLC {
 		b, err := qdq.Integers(m, m.Outputs())
@@ -105,7 +105,7 @@ func (e Engine) estimate(ctx context.Context, m *onnx.Model, o EstimateOptions, 
 // estimatesIn reads the files that a session left in its worker's folder: an estimate per graph, none if the compiler has no
 // cost model of the chip. For every graph but the first the provider appends the estimate of the graph before once more, and
 // then this one's.
-func estimatesIn(dir string, soc cost.SoC) ([]*cost.Estimate, error) {
+func estimatesIn(dir string, soc htpcost.SoC) ([]*htpcost.Estimate, error) {
 	profile, err := os.ReadFile(filepath.Join(dir, profileFile))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
@@ -113,7 +113,7 @@ func estimatesIn(dir string, soc cost.SoC) ([]*cost.Estimate, error) {
 	if err != nil {
 		return nil, err
 	}
-	figures, err := cost.ReadProfiles(profile)
+	figures, err := htpcost.ReadProfiles(profile)
 	if err != nil || len(figures) == 0 {
 		return nil, err
 	}
@@ -121,7 +121,7 @@ func estimatesIn(dir string, soc cost.SoC) ([]*cost.Estimate, error) {
 	if err != nil {
 		return nil, err
 	}
-	timelines, err := cost.ReadTraces(log)
+	timelines, err := htpcost.ReadTraces(log)
 	if err != nil {
 		return nil, err
 	}
@@ -137,9 +137,9 @@ func estimatesIn(dir string, soc cost.SoC) ([]*cost.Estimate, error) {
 	if err != nil {
 		return nil, err
 	}
-	var list []*cost.Estimate
+	var list []*htpcost.Estimate
 	for i := range n {
-		list = append(list, cost.New(soc, figures[2*i], timelines[2*i], schematics[i]))
+		list = append(list, htpcost.New(soc, figures[2*i], timelines[2*i], schematics[i]))
 	}
 	return list, nil
 }

@@ -11,15 +11,15 @@ import (
 	"testing"
 	"time"
 
-	"quantcheck/internal/cost"
 	"quantcheck/internal/fixture"
+	"quantcheck/internal/htpcost"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/onnx/onnxpb"
 )
 
-func rvc4(t testing.TB) cost.SoC {
+func rvc4(t testing.TB) htpcost.SoC {
 	t.Helper()
-	soc, err := cost.Find("rvc4")
+	soc, err := htpcost.Find("rvc4")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +83,7 @@ func TestEstimatesAreTheFixtures(t *testing.T) {
 			busy.DMA += l.DMA
 			busy.HVX += l.HVX
 			busy.HMX += l.HMX
-			if l.Kind == cost.Operator && l.Name == "" {
+			if l.Kind == htpcost.Operator && l.Name == "" {
 				t.Errorf("%s: operator %#x has no name", name, l.Node)
 			}
 		}
@@ -162,7 +162,7 @@ func TestEveryChipThatCanBeAskedForHasAnEstimate(t *testing.T) {
 	e := engine(t)
 	m := raw(t, fixture.Path(t, "qnn", "zoo_w8a8_per_channel.onnx"))
 	bases := map[string]string{"rvc4": "Kailua", "qcs9100": "Kailua", "sa8255": "Kailua", "sa8540": "Lahaina", "sa8797": "Kaanapali"}
-	for _, soc := range cost.SoCs {
+	for _, soc := range htpcost.SoCs {
 		x, err := e.Estimate(t.Context(), m, EstimateOptions{SoC: soc})
 		if err != nil {
 			t.Errorf("%s: %v", soc.Name, err)
@@ -173,7 +173,7 @@ func TestEveryChipThatCanBeAskedForHasAnEstimate(t *testing.T) {
 			t.Errorf("%s: on %s, %d cycles", soc.Name, x.Base, x.Cycles)
 		}
 	}
-	if _, err := e.Estimate(t.Context(), m, EstimateOptions{SoC: cost.SoC{Name: "the RVC4's own", Model: DefaultSoC}}); !errors.Is(err, cost.ErrNoEstimate) {
+	if _, err := e.Estimate(t.Context(), m, EstimateOptions{SoC: htpcost.SoC{Name: "the RVC4's own", Model: DefaultSoC}}); !errors.Is(err, htpcost.ErrNoEstimate) {
 		t.Errorf("%v", err)
 	}
 }
@@ -208,7 +208,7 @@ func TestOfWhatIsLeftOfAModelThereAreEstimates(t *testing.T) {
 	}
 	for i, n := range htp {
 		x, name := parts[i], n.GetName()
-		if x.Cycles != alone[i] || len(x.Notes) != 0 || !slices.ContainsFunc(x.Layers, func(l cost.Layer) bool { return l.Name == name && !l.Added && l.Events > 0 }) {
+		if x.Cycles != alone[i] || len(x.Notes) != 0 || !slices.ContainsFunc(x.Layers, func(l htpcost.Layer) bool { return l.Name == name && !l.Added && l.Events > 0 }) {
 			t.Errorf("%s: %d cycles, alone %d; notes %q, layers %+v", name, x.Cycles, alone[i], x.Notes, x.Layers)
 		}
 	}
@@ -243,8 +243,8 @@ func TestFilesThatASessionLeft(t *testing.T) {
 		"others in between":   {map[string]string{profileFile: csv + other + csv, timelineFile: log + log + log}, nil, anything},
 		"a timeline too much": {map[string]string{profileFile: csv, timelineFile: log + log}, nil, anything},
 		"no timeline":         {map[string]string{profileFile: csv}, nil, os.ErrNotExist},
-		"a damaged one":       {map[string]string{profileFile: csv, timelineFile: log[:len(log)/2]}, nil, cost.ErrTrace},
-		"a damaged profile":   {map[string]string{profileFile: csv[:len(csv)*3/4], timelineFile: log}, nil, cost.ErrProfile},
+		"a damaged one":       {map[string]string{profileFile: csv, timelineFile: log[:len(log)/2]}, nil, htpcost.ErrTrace},
+		"a damaged profile":   {map[string]string{profileFile: csv[:len(csv)*3/4], timelineFile: log}, nil, htpcost.ErrProfile},
 	} {
 		dir := t.TempDir()
 		for file, text := range row.files {

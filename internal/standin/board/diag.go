@@ -11,7 +11,7 @@ import (
 	"strconv"
 	"time"
 
-	"quantcheck/internal/cost"
+	"quantcheck/internal/htpcost"
 	"quantcheck/internal/standin/control"
 )
 
@@ -96,9 +96,9 @@ func (l *diagLog) wobble(cycles float64, layer, inference int) int64 {
 }
 
 // listed are the layers of an estimate that a profile lists: those of which something is known by a name.
-func listed(e *cost.Estimate) (list []cost.Layer) {
+func listed(e *htpcost.Estimate) (list []htpcost.Layer) {
 	for _, x := range e.Layers {
-		if x.Kind != cost.Idle && (x.Raw != "" || x.Name != "" || x.Kind != cost.Operator) {
+		if x.Kind != htpcost.Idle && (x.Raw != "" || x.Name != "" || x.Kind != htpcost.Operator) {
 			list = append(list, x)
 		}
 	}
@@ -106,11 +106,11 @@ func listed(e *cost.Estimate) (list []cost.Layer) {
 }
 
 // profileName is a layer's name as profiles have it.
-func profileName(x cost.Layer) string {
+func profileName(x htpcost.Layer) string {
 	switch {
-	case x.Kind == cost.Input:
+	case x.Kind == htpcost.Input:
 		return fmt.Sprintf("Input OpId_%d (cycles)", x.Node)
-	case x.Kind == cost.Output:
+	case x.Kind == htpcost.Output:
 		return fmt.Sprintf("Output OpId_%d (cycles)", x.Node)
 	case x.Raw != "":
 		return fmt.Sprintf("%s:OpId_%d (cycles)", x.Raw, x.Node)
@@ -123,7 +123,7 @@ func micro(cycles float64) int64 { return int64(math.Round(cycles / megahertz)) 
 
 // csv is the form of --csv_format_version 2: its columns, each row with a comma behind its last field. No public sample of the
 // real one exists; the columns are those that programs are known to read.
-func (l *diagLog) csv(e *cost.Estimate) []byte {
+func (l *diagLog) csv(e *htpcost.Estimate) []byte {
 	var b bytes.Buffer
 	w := csv.NewWriter(&b)
 	row := func(fields ...string) { _ = w.Write(fields) } // Nothing can fail in memory.
@@ -149,7 +149,7 @@ func (l *diagLog) csv(e *cost.Estimate) []byte {
 }
 
 // print prints the text of version 2.9 and later.
-func (l *diagLog) print(c *call, e *cost.Estimate) {
+func (l *diagLog) print(c *call, e *htpcost.Estimate) {
 	create, accelerator := int64(l.Seconds*1e5), micro(float64(e.Cycles))
 	c.line("\nInterpreting file serialized with Flatbuffer\nCREATE NETWORK: %d", create)
 	c.line("Log File Created: %s\nTime Scale: 1e-06", l.Began.UTC().Format(time.ANSIC))

@@ -8,8 +8,8 @@ import (
 	"os"
 	"path/filepath"
 
-	"quantcheck/internal/cost"
 	"quantcheck/internal/dlc"
+	"quantcheck/internal/htpcost"
 	emu "quantcheck/internal/runner/dlc"
 )
 
@@ -63,14 +63,14 @@ func (*call) keep(path string, data []byte) error {
 }
 
 // estimate gives the cycles that the compiler expects of a DLC, which it is asked for once.
-func (c *call) estimate(m model) (*cost.Estimate, error) {
+func (c *call) estimate(m model) (*htpcost.Estimate, error) {
 	dir := c.config.Cache
 	if dir == "" {
 		dir = c.folder.Path("estimates")
 	}
 	path := filepath.Join(dir, "estimate-"+m.Sum+".json")
 	if data, err := os.ReadFile(path); err == nil {
-		e := &cost.Estimate{}
+		e := &htpcost.Estimate{}
 		return e, json.Unmarshal(data, e)
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
@@ -82,7 +82,7 @@ func (c *call) estimate(m model) (*cost.Estimate, error) {
 	if err != nil {
 		return nil, err
 	}
-	soc, err := cost.Find("")
+	soc, err := htpcost.Find("")
 	if err != nil {
 		return nil, err
 	}

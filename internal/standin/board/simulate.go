@@ -9,8 +9,8 @@ import (
 	"strings"
 
 	"quantcheck/internal/align"
-	"quantcheck/internal/cost"
 	"quantcheck/internal/dlc"
+	"quantcheck/internal/htpcost"
 	"quantcheck/internal/netrun"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/onnxruntime"
@@ -225,15 +225,15 @@ func writeTensor(folder string, w align.Tap, x tensor.Tensor, as netrun.FileType
 }
 
 // bySize stands for the compiler's estimate where that is not installed: each operator takes a cycle for 32 values that it makes.
-func bySize(path string) (*cost.Estimate, error) {
+func bySize(path string) (*htpcost.Estimate, error) {
 	file, graph, err := open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
-	e := &cost.Estimate{}
+	e := &htpcost.Estimate{}
 	for i, n := range graph.Nodes {
-		l := cost.Layer{Kind: cost.Operator, Node: uint32(i + 1), Raw: n.Name, Name: n.Name, Op: n.Type, Events: 1} //nolint:gosec // a graph has few nodes
+		l := htpcost.Layer{Kind: htpcost.Operator, Node: uint32(i + 1), Raw: n.Name, Name: n.Name, Op: n.Type, Events: 1} //nolint:gosec // a graph has few nodes
 		for _, out := range n.Outputs {
 			if t := graph.Tensor(out); t != nil {
 				l.Cycles += float64(t.Elements()) / 32
