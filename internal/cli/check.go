@@ -29,7 +29,7 @@ import (
 // inputFlags describe a model's input; every command that reads samples has them.
 type inputFlags struct {
 	ModelConfig string   `placeholder:"FILE" help:"YAML file with the keys of the flags below, or a Luxonis NN archive. Without it MODEL.yaml beside the model is used, if it is there."`
-	InputColor  string   `placeholder:"${colors}" help:"Colour order that the model takes (rgb)."`
+	InputColor  string   `placeholder:"${colours}" help:"Colour order that the model takes (rgb)."`
 	Resize      string   `placeholder:"${resizes}" help:"How a picture gets the model's size; seed keeps the width, cuts or pads black above and below (stretch)."`
 	PadValue    string   `placeholder:"114" help:"Grey that a letterbox is padded with (114)."`
 	PadPosition string   `placeholder:"${pad_positions}" help:"Where a letterbox is padded: on all sides, or with the picture at top left (center)."`

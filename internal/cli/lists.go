@@ -37,7 +37,7 @@ func lists() kong.Vars {
 		"socs": either(socs), "soc": socs[0], "steps": strings.Join(texts(result.Steps), ", "),
 		"encodings_versions": either(encodings.Versions), "encodings": encodings.Versions[0],
 		"raw_types": strings.Join(raw, ", "), "runtimes": strings.Join(snpe.RuntimeNames, ", "),
-		"colors": words(dataset.Colors), "resizes": words(dataset.Resizes), "pad_positions": words(dataset.PadPositions), "layouts": words(dataset.Layouts),
+		"colours": words(dataset.Colours), "resizes": words(dataset.Resizes), "pad_positions": words(dataset.PadPositions), "layouts": words(dataset.Layouts),
 	}
 }
 

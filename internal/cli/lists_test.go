@@ -35,7 +35,7 @@ func TestHelpAndErrorsNameEveryEntry(t *testing.T) {
 	for _, s := range htpcost.SoCs {
 		socs = append(socs, s.Name)
 	}
-	for _, list := range [][]dataset.Word{dataset.Colors, dataset.Resizes, dataset.PadPositions, dataset.Layouts} {
+	for _, list := range [][]dataset.Word{dataset.Colours, dataset.Resizes, dataset.PadPositions, dataset.Layouts} {
 		words = append(words, dataset.Names(list)...)
 	}
 	for _, c := range []struct {

@@ -94,14 +94,14 @@ func TestWhatACommandWroteSurvivesAPowerCut(t *testing.T) { //nolint:paralleltes
 			t.Fatalf("%s: status %d, %s", row.name, status, stderr)
 		}
 		lost := unkept(t, out, disk)
-		real, err := powercut.Files(out)
+		written, err := powercut.Files(out)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(real) < row.most {
-			t.Errorf("%s wrote %d files", row.name, len(real))
+		if len(written) < row.most {
+			t.Errorf("%s wrote %d files", row.name, len(written))
 		}
-		all += len(real)
+		all += len(written)
 		for name, why := range lost {
 			t.Errorf("%s: a power cut loses %s: %s", row.name, name, why)
 		}
@@ -122,13 +122,13 @@ func TestWhatACommandWroteSurvivesAPowerCut(t *testing.T) { //nolint:paralleltes
 // database itself.
 func unkept(t *testing.T, out string, disk *powercut.Disk) map[string]string {
 	t.Helper()
-	real, err := powercut.Files(out)
+	written, err := powercut.Files(out)
 	if err != nil {
 		return nil // in the midst of a change
 	}
 	kept := disk.After(false)
 	lost := map[string]string{}
-	for name, content := range real {
+	for name, content := range written {
 		switch got, there := kept[name]; {
 		case strings.Contains(name, ".quantcheck-"), strings.HasPrefix(name, filepath.Join("results", "quantcheck.db")):
 		case !there:

@@ -413,7 +413,10 @@ func killable(t *testing.T, args []string, out string, kill bool, rng *rand.Rand
 	go func() { ended <- child.Wait() }()
 	for tick := time.NewTicker(time.Millisecond); ; {
 		select {
-		case <-ended:
+		case err := <-ended:
+			if child.ProcessState == nil {
+				t.Fatal(err)
+			}
 			return outs.String(), errs.String(), child.ProcessState.ExitCode()
 		case <-tick.C:
 		}

@@ -118,8 +118,8 @@ func TestManyRunsShareAWorkspace(t *testing.T) {
 	for i := range runs {
 		model := models[rng.IntN(marks)]
 		args := append([]string{"check", model, "--out", out, "--threads", "1"}, flags([]string{"one", "two", "three"}[rng.IntN(3)])...)
-		switch {
-		case i%4 == 3:
+		switch i % 4 {
+		case 3:
 			args = []string{"eval", model, "--task", "agreement", "--data", images, "--out", out, "--threads", "1", "--name", []string{"one", "four"}[rng.IntN(2)]}
 			evaluations++
 		default:

@@ -21,7 +21,7 @@ import (
 // Description says how a picture becomes a model's input. Its keys are those of the flags and of the YAML file beside
 // the model. x = (pixel − Mean) / Scale, with one number or one per channel in the model's own channel order.
 type Description struct {
-	InputColor  string     `yaml:"input-color" json:"input_color"`   // of Colors
+	InputColor  string     `yaml:"input-color" json:"input_color"`   // of Colours
 	Resize      string     `yaml:"resize" json:"resize"`             // of Resizes
 	PadValue    int        `yaml:"pad-value" json:"pad_value"`       // 0..255, for letterbox
 	PadPosition string     `yaml:"pad-position" json:"pad_position"` // of PadPositions
@@ -66,7 +66,7 @@ func (n *Numbers) UnmarshalYAML(unmarshal func(any) error) error {
 // Default is what holds where nothing is said.
 func Default() Description {
 	return Description{
-		InputColor: Colors[0].Name, Resize: Resizes[0].Name, PadValue: 114, PadPosition: PadPositions[0].Name,
+		InputColor: Colours[0].Name, Resize: Resizes[0].Name, PadValue: 114, PadPosition: PadPositions[0].Name,
 		Mean: Numbers{0}, Scale: Numbers{1},
 	}
 }
@@ -193,7 +193,7 @@ func (d Description) Shapes() (map[string][]int64, error) {
 // Check says what is wrong with a description.
 func (d Description) Check() error {
 	if err := errors.Join(
-		among("input-color", d.InputColor, Colors),
+		among("input-color", d.InputColor, Colours),
 		among("resize", d.Resize, Resizes),
 		among("pad-position", d.PadPosition, PadPositions),
 		among("layout", cmp.Or(d.Layout, Layouts[0].Name), Layouts),

@@ -13,7 +13,7 @@ type Word struct {
 
 // The words of the keys that take words; the first of each is the default, but for Layouts, where it follows from the shape.
 var (
-	Colors  = []Word{{Name: "rgb"}, {Name: "bgr"}, {Name: "gray"}}
+	Colours = []Word{{Name: "rgb"}, {Name: "bgr"}, {Name: "gray"}}
 	Resizes = []Word{
 		{Name: "stretch"},
 		{"letterbox", "whole picture, padded"},
@@ -43,7 +43,7 @@ type Key struct {
 
 // Keys are the description's keys, for flags, messages and docs.
 var Keys = []Key{
-	{Name: "input-color", Words: Colors, Default: "`rgb`"},
+	{Name: "input-color", Words: Colours, Default: "`rgb`"},
 	{Name: "resize", Words: Resizes, Default: "`stretch`"},
 	{Name: "pad-value", Takes: "0..255", Default: "114"},
 	{Name: "pad-position", Words: PadPositions, Default: "`center`"},

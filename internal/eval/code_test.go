@@ -43,8 +43,8 @@ func feeds(t testing.TB) map[string]feed {
 		}
 		return v
 	}
-	add := func(name string, make func() Scorer, image func(i int) Picture, out func(i, model int) []decode.Output) {
-		f := feed{make: make}
+	add := func(name string, blank func() Scorer, image func(i int) Picture, out func(i, model int) []decode.Output) {
+		f := feed{make: blank}
 		for i := range feedPictures {
 			f.pictures = append(f.pictures, image(i))
 			outputs := [][]decode.Output{out(i, 0), out(i, 1)}

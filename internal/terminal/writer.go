@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"sync"
 	"unicode/utf8"
 
@@ -64,7 +65,7 @@ func (w *Writer) write(p []byte, most int) (int, error) {
 	defer w.mu.Unlock()
 	text := p
 	if len(w.held) > 0 {
-		text = append(w.held, p...)
+		text = slices.Concat(w.held, p)
 		w.held = nil
 	}
 	if _, err := w.out.Write(w.safe(text, most, false)); err != nil {

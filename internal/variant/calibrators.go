@@ -59,13 +59,14 @@ func (i CalibratorInfo) Written() string {
 
 // Markdown is the table of calibrators in docs/quantization.md.
 func Markdown() string {
-	text := "| word | range |\n|---|---|\n"
+	var text strings.Builder
+	text.WriteString("| word | range |\n|---|---|\n")
 	for _, c := range Calibrators {
 		word := string(c.Name)
 		if c.Example != "" {
 			word += ":" + strings.ToUpper(word[:1])
 		}
-		text += fmt.Sprintf("| `%s` | %s |\n", word, c.Range)
+		fmt.Fprintf(&text, "| `%s` | %s |\n", word, c.Range)
 	}
-	return text
+	return text.String()
 }

@@ -75,7 +75,7 @@ func TestAnyNumberIsStoredReadDrawnAndPrinted(t *testing.T) {
 					t.Error(err)
 				}
 			}
-			said, content := readAll(t, folder, true)
+			said, content := readAll(t, folder)
 			if len(said) != 1 || len(content.Runs) != 1 || len(content.Evaluations) != 1 || len(content.Explorations) != 1 || len(content.Estimates) != 1 { // the run's own warning
 				t.Errorf("%d runs, %d evaluations, %d explorations, %d estimates are read: %q", len(content.Runs), len(content.Evaluations), len(content.Explorations), len(content.Estimates), said)
 			}

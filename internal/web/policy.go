@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
+	"fmt"
 	"regexp"
 )
 
@@ -29,12 +30,12 @@ func closePolicy(page []byte) (closed []byte, ok bool) {
 		if len(found) == 0 || bytes.Count(page, []byte(part.open)) != 1 {
 			return nil, false
 		}
-		rule := part.prefix
+		rule := []byte(part.prefix)
 		for _, f := range found {
 			sum := sha256.Sum256(f[1])
-			rule += " 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
+			rule = fmt.Appendf(rule, " 'sha256-%s'", base64.StdEncoding.EncodeToString(sum[:]))
 		}
-		page = bytes.Replace(page, []byte(part.open), []byte(rule), 1)
+		page = bytes.Replace(page, []byte(part.open), rule, 1)
 	}
 	return page, true
 }

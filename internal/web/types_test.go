@@ -50,21 +50,21 @@ func compile(t *testing.T, data ...[]byte) string {
 	if _, err := os.Stat(tsc); err != nil {
 		t.Skipf("SKIPPED FOR WANT OF THE PAGE'S TOOLS: %v; run make deps", err)
 	}
-	source := fmt.Sprintf("import type { Page } from %q\n", filepath.Join(ui, "src", "data"))
+	source := fmt.Appendf(nil, "import type { Page } from %q\n", filepath.Join(ui, "src", "data"))
 	for i, one := range data {
-		source += fmt.Sprintf("export const page%d: Page = %s\n", i, one)
+		source = fmt.Appendf(source, "export const page%d: Page = %s\n", i, one)
 	}
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "page.ts"), []byte(source), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "page.ts"), source, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(tsc, "--noEmit", "--strict", "--target", "es2023", "--module", "esnext", "--moduleResolution", "bundler", "page.ts")
+	cmd := exec.CommandContext(t.Context(), tsc, "--noEmit", "--strict", "--target", "es2023", "--module", "esnext", "--moduleResolution", "bundler", "page.ts")
 	cmd.Dir = dir
 	said, err := cmd.CombinedOutput()
 	if err != nil && len(said) == 0 {
 		t.Fatal(err)
 	}
-	lines := strings.Split(source, "\n")
+	lines := strings.Split(string(source), "\n")
 	return regexp.MustCompile(`page\.ts\((\d+),(\d+)\)`).ReplaceAllStringFunc(string(said), func(place string) string {
 		var line, column int
 		if _, err := fmt.Sscanf(place, "page.ts(%d,%d)", &line, &column); err != nil {
