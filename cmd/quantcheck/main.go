@@ -22,13 +22,17 @@ func main() {
 	case dlc.IsWorker():
 		os.Exit(dlc.Work())
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), endings()...)
+	signals, stop := signal.NotifyContext(context.Background(), endings()...)
+	ctx, end := context.WithCancelCause(signals)
+	p := pipes{end: end}
+	p.catch()
+	stdout, stderr := p.of(os.Stdout), p.of(os.Stderr)
 	context.AfterFunc(ctx, func() {
 		stop() // a second signal ends the program at once
-		cli.Linger(os.Stderr)
-		os.Exit(130)
+		cli.Linger(stderr)
+		os.Exit(p.status(130))
 	})
-	os.Exit(cli.Run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+	os.Exit(p.status(cli.Run(ctx, os.Args[1:], os.Stdin, stdout, stderr)))
 }
 
 // endings are the signals at which the program cleans up and ends. SIGHUP, of a terminal that is closed, is one unless the program

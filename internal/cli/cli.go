@@ -34,9 +34,12 @@ const (
 	exitInterrupted = 130
 )
 
+// ErrReaderGone is the cause that a context ends with when nobody reads what the program prints.
+var ErrReaderGone = errors.New("the reader of the output is gone")
+
 const description = `Shows what quantization does to a neural network, layer by layer.
 
-Exit status: 0 done, 1 failed, 2 wrong usage or input, 3 done but a threshold says no, 4 engine, device or name in the workspace not available, 130 interrupted.`
+Exit status: 0 done, 1 failed, 2 wrong usage or input, 3 done but a threshold says no, 4 engine, device or name in the workspace not available, 130 interrupted, 141 the reader of the output is gone.`
 
 type program struct {
 	Check     checkCmd     `cmd:"" help:"Compare a float ONNX model with quantized variants of it, layer by layer."`
@@ -150,7 +153,11 @@ func (c *console) status(err error) int {
 		if errors.As(err, &partly) && partly.Done > 0 {
 			written = fmt.Sprintf("the results of the first %d inferences are written", partly.Done)
 		}
-		c.say("interrupted; %s", written)
+		why := "interrupted"
+		if errors.Is(context.Cause(c.ctx), ErrReaderGone) {
+			why = ErrReaderGone.Error()
+		}
+		c.say("%s; %s", why, written)
 		return exitInterrupted
 	}
 	c.say("%v", err)
