@@ -401,6 +401,7 @@ func (c *benchmarkCmd) draw(con *console, found *result.Benchmark, run *result.R
 		return report.JSON(con.stdout.Data(), found)
 	}
 	report.Benchmark(con.stdout, found, run)
+	c.Engine.footer(con.stdout)
 	listFiles(con.stdout, "results", files)
 	return nil
 }

@@ -200,7 +200,7 @@ func (c *checkCmd) spec() (result.Spec, error) {
 	}
 	s := result.Spec{
 		Model: c.Model, Images: c.Images, Calib: c.Calib, Limit: c.Limit, Variants: c.Variant, Out: c.Out,
-		Name: modelName(c.Name, c.Model), Input: input, Threads: c.Engine.threads(), MemoryMiB: memory,
+		Name: modelName(c.Name, c.Model), Input: input, Threads: c.Engine.threads(), MemoryMiB: memory, MemoryOf: c.Engine.memoryOf(),
 		SaveTensors: c.SaveTensors, SaveModel: c.SaveModel, Encodings: c.Encodings, LocalSamples: c.LocalSamples, DivergeUnder: c.DivergeUnder, Bare: c.Bare,
 		SoC: c.HTP.SocModel, HTPArch: c.HTP.HtpArch, HTPFallback: c.HTP.HtpFallback, Estimate: c.Estimate,
 		DLCLayouts: c.HTP.DlcLayout, AnyVersion: c.HTP.AnyVersion,

@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"fmt"
+	"io"
 	"runtime"
 	"runtime/debug"
 	"strconv"
@@ -9,15 +11,18 @@ import (
 
 	"quantcheck/internal/machine"
 	"quantcheck/internal/onnxruntime"
+	"quantcheck/internal/report"
 	"quantcheck/internal/runner/cpu"
 	"quantcheck/internal/runner/ort"
 )
 
 // engineFlags say what inference runs on.
 type engineFlags struct {
-	Threads     int           `placeholder:"N" help:"Threads for the inference (all cores)."`
-	OrtLib      string        `placeholder:"FILE" help:"The ONNX Runtime library. Without it: $$QUANTCHECK_ORT_LIB, beside the program, where doctor --install puts it."`
-	Memory      string        `placeholder:"SIZE" help:"Bound for the memory that tensors and ONNX Runtime take (half of what the machine or its control group has, 1GiB at least)."`
+	Threads     int    `placeholder:"N" help:"Threads for the inference (all cores)."`
+	OrtLib      string `placeholder:"FILE" help:"The ONNX Runtime library. Without it: $$QUANTCHECK_ORT_LIB, beside the program, where doctor --install puts it."`
+	Memory      string `placeholder:"SIZE" help:"Bound for the memory that tensors and ONNX Runtime take (half of what the machine or its control group has, 1GiB at least)."`
+	opened      bool
+	bound       int           // of an engine that was opened, MiB
 	NodeTimeout time.Duration `default:"10m" placeholder:"10m" help:"End an inference on the CPU when a part of the model has not been computed after this time; 0 for no limit (10m)."`
 }
 
@@ -42,6 +47,7 @@ func (e *engineFlags) open(con *console) (ort.Engine, error) {
 		return nil, err
 	}
 	con.atEnd = append(con.atEnd, engine.Close)
+	e.opened, e.bound = true, memory
 	return engine, nil
 }
 
@@ -58,6 +64,28 @@ func (e *engineFlags) memoryMiB() (int, error) {
 		return parseMemory(e.Memory)
 	}
 	return defaultMemory(machine.FindMemory()), nil
+}
+
+// memoryOf says where the bound comes from if nobody asked for one, else "".
+func (e *engineFlags) memoryOf() string {
+	if e.Memory != "" {
+		return ""
+	}
+	m, known := machine.FindMemory()
+	switch {
+	case !known:
+		return "since the system does not say what it has"
+	case m.Bytes>>20/2 < leastMemory:
+		return "the least that is taken by itself"
+	}
+	return "half of what the " + m.Of + " has"
+}
+
+// footer says the bound on memory, of a command that has opened its engine.
+func (e *engineFlags) footer(w io.Writer) {
+	if e.opened {
+		fmt.Fprintf(w, "%-12s %s\n", "memory", report.MemoryBound(e.bound, e.memoryOf()))
+	}
 }
 
 // The bound on memory where nobody says one, in MiB.

@@ -286,6 +286,7 @@ func (c *estimateCmd) draw(w io.Writer, list []*result.Estimated, other *result.
 		fmt.Fprintln(w)
 		report.EstimateDiff(w, other, list[0], 20)
 	}
+	c.Engine.footer(w)
 	return nil
 }
 

@@ -97,7 +97,7 @@ func (c *evalCmd) spec() (result.EvalSpec, eval.Config, error) {
 	return result.EvalSpec{
 		Spec: result.Spec{
 			Model: c.Model, Images: c.Images, Calib: c.Calib, Limit: c.Limit, Variants: c.Variant, Out: c.Out, Name: modelName(c.Name, c.Model), Input: input,
-			Threads: c.Engine.threads(), MemoryMiB: memory, SoC: c.HTP.SocModel, HTPArch: c.HTP.HtpArch, HTPFallback: c.HTP.HtpFallback,
+			Threads: c.Engine.threads(), MemoryMiB: memory, MemoryOf: c.Engine.memoryOf(), SoC: c.HTP.SocModel, HTPArch: c.HTP.HtpArch, HTPFallback: c.HTP.HtpFallback,
 		},
 		Task: config.Task, Data: c.Data, Decoder: config.Decoder, Confidence: config.Decode.Confidence, NMSIoU: config.Decode.IoU, MaxDet: config.Decode.Most, Agnostic: config.Decode.Agnostic,
 		Strict: c.Strict,

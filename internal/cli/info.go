@@ -58,6 +58,7 @@ func (c *infoCmd) Run(con *console) error {
 		err = report.JSON(con.stdout.Data(), v)
 	default:
 		drawInfo(con.stdout, v)
+		c.Engine.footer(con.stdout)
 		if c.Layers {
 			drawLayers(con.stdout, v)
 		}

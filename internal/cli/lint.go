@@ -78,6 +78,7 @@ func (c *lintCmd) Run(con *console) error {
 		err = writeSARIF(con.stdout.Data(), c.Subject, findings)
 	default:
 		draw(con.stdout, findings)
+		c.Engine.footer(con.stdout)
 		for _, n := range notes {
 			fmt.Fprintf(con.stdout, "note  %s\n", report.Printable(n))
 		}

@@ -167,5 +167,6 @@ func (c *optimizeCmd) draw(w io.Writer, o *optimize.Result) {
 	for _, n := range o.Notes {
 		fmt.Fprintf(w, "note         %s\n", report.Printable(n))
 	}
+	c.Engine.footer(w)
 	fmt.Fprintf(w, "%-12s %s\n", "written", report.Printable(c.Output))
 }

@@ -72,7 +72,7 @@ func (c *quantizeCmd) Run(con *console) error {
 	}
 	spec := result.Spec{
 		Model: c.Model, Images: c.Images, Limit: c.Limit, Variants: []string{c.Variant}, Name: workspace.ModelName("", c.Model), Input: input,
-		Threads: c.Engine.threads(), MemoryMiB: memory,
+		Threads: c.Engine.threads(), MemoryMiB: memory, MemoryOf: c.Engine.memoryOf(),
 	}
 	progress := newProgress(con.stderr)
 	defer progress.clear()
@@ -133,6 +133,7 @@ func (c *quantizeCmd) draw(w io.Writer, q *quantize.Result, files []string) {
 	for _, n := range q.Run.Warnings {
 		fmt.Fprintf(w, "note         %s\n", report.Printable(n))
 	}
+	c.Engine.footer(w)
 	listFiles(w, "written", files)
 	if c.Encodings != "" && c.EncodingsVersion == "0.6.1" {
 		fmt.Fprintf(w, "next         snpe-onnx-to-dlc -i %s --quantization_overrides %s, then snpe-dlc-quant --override_params\n", report.Printable(c.Model), report.Printable(c.Encodings))

@@ -63,6 +63,9 @@ func Evaluation(w io.Writer, e *result.Evaluation) {
 	line("data", "%s: %s", e.Spec.Data, e.Data)
 	line("read as", "%s", e.Reading)
 	line("engine", "ONNX Runtime %s, %d threads (another number moves the last digits); %s", e.ONNXRuntime, e.Spec.Threads, e.Machine.CPU)
+	if e.Spec.MemoryMiB > 0 {
+		line("memory", "%s", MemoryBound(e.Spec.MemoryMiB, e.Spec.MemoryOf))
+	}
 	line("time", "%.1f s, %.1f s of it inference", e.Seconds, e.Inference)
 	for _, p := range e.Problems {
 		line("problem", "%s", p)

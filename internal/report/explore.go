@@ -45,6 +45,9 @@ func Explored(w io.Writer, x *result.Explored) {
 	if x.Resumed > 0 {
 		resumed = fmt.Sprintf(", %d of them known from before", x.Resumed)
 	}
+	if x.Spec.MemoryMiB > 0 {
+		line("memory", "%s", MemoryBound(x.Spec.MemoryMiB, x.Spec.MemoryOf))
+	}
 	line("time", "%.0f s; %d candidates scored%s", x.Seconds, x.Tries, resumed)
 	if x.Budget {
 		line("note", "the budget of %.0f s was spent: this is the best so far; the same command goes on from here", x.Spec.Seconds)

@@ -138,7 +138,7 @@ func used(w io.Writer, run *result.Run) {
 	}
 	line("samples", "%d compared (%s), calibration: %s", len(run.Samples), Printable(run.Spec.Images), calibration)
 	line("engine", "ONNX Runtime %s, graph optimisation off, %d threads (another number moves the last digits); %s (%s)", run.ONNXRuntime, run.Spec.Threads, run.Machine.CPU, strings.Join(run.Machine.Features, " "))
-	line("memory", "at most %.3g GiB for tensors and ONNX Runtime (--memory)", float64(run.Spec.MemoryMiB)/1024)
+	line("memory", "%s", MemoryBound(run.Spec.MemoryMiB, run.Spec.MemoryOf))
 	line("time", "%.1f s", run.Seconds)
 	for _, warning := range run.Warnings {
 		line("note", "%s", Printable(warning))
@@ -201,4 +201,13 @@ func Short(s string, n int) string {
 	}
 	head := n / 3
 	return string(r[:head]) + "…" + string(r[len(r)-(n-head-1):])
+}
+
+// MemoryBound says the bound on memory, and where it comes from: "" if it was asked for.
+func MemoryBound(mib int, of string) string {
+	text := fmt.Sprintf("at most %.3g GiB for tensors and ONNX Runtime", float64(mib)/1024)
+	if of == "" {
+		return text + " (--memory)"
+	}
+	return text + ", " + of + "; --memory sets another"
 }

@@ -45,6 +45,7 @@ type Spec struct {
 	Input        dataset.Description `json:"input"`
 	Threads      int                 `json:"threads"`
 	MemoryMiB    int                 `json:"memory_mib"`
+	MemoryOf     string              `json:"-"` // where that bound comes from if nobody asked for one
 	SaveTensors  bool                `json:"save_tensors,omitempty"`
 	SaveModel    bool                `json:"save_model,omitempty"`
 	Encodings    string              `json:"encodings,omitempty"`
