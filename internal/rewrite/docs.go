@@ -25,7 +25,7 @@ Made from the passes' own documentation by ` + "`make docs`" + `; ` + "`quantche
 	b.WriteString(`
 After each pass the graph is checked, and the model before and after runs on samples (your own with ` + "`--images`" + `, else seeded
 random input): a pass whose outputs move by more than its tolerance, against their greatest magnitude, is undone and
-reported. Names of tensors that a pass does not touch stay, so layers still align. Constants that others use too are copied
+reported. So is a pass whose model crashes ONNX Runtime, or takes more memory or time than it may. Names of tensors that a pass does not touch stay, so layers still align. Constants that others use too are copied
 before they are changed.
 `)
 	for _, p := range All {

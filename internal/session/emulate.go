@@ -50,6 +50,36 @@ func (b *Session) emulatedBytes() int64 {
 	return int64(b.Spec.MemoryMiB) << 20 / int64(2*(1+len(b.Variants)))
 }
 
+// What a process of the emulator is thought to take beside the tensors that it exposes: for the libraries, and of the model's constants a
+// multiple, since they are unpacked, copied and packed for the DSP. A process with yolox_nano (3.7 MB) takes 232 MB at most, exposed
+// tensors included.
+const (
+	emulatorBytes   = 128 << 20
+	emulatorWeights = 4
+)
+
+// emulators is what all processes of the emulator are thought to take: two for each variant where layers are computed alone, too.
+func (b *Session) emulators() int64 {
+	each, weights := int64(1), int64(0)
+	if b.Spec.LocalSamples > 0 {
+		each = 2
+	}
+	if b.Float != nil && b.Float.Base != nil {
+		for _, t := range b.Float.Base.Graph().GetInitializer() {
+			if n, err := tensor.Count(t.GetDims()); err == nil {
+				weights += 4 * int64(n)
+			}
+		}
+	}
+	sum := int64(0)
+	for _, v := range b.Variants {
+		if Emulated(v) {
+			sum += each * (emulatorBytes + emulatorWeights*weights + b.emulatedBytes())
+		}
+	}
+	return sum
+}
+
 // some names the first few.
 func some(names []string) string {
 	const most = 5

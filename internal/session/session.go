@@ -79,15 +79,22 @@ func (b *Session) Close() {
 	}
 }
 
+// ownBytes is the part of the bound that is this process's and ONNX Runtime's: what emulators are thought to take is left to them, but
+// for a quarter.
+func (b *Session) ownBytes() int64 {
+	bound := int64(b.Spec.MemoryMiB) << 20
+	return max(bound-b.emulators(), bound/4)
+}
+
 // segmentBytes is what the taps of one segment may take, so that the segments of the float model and of all variants
 // that are held at once, and what they carry along, stay within the bound.
 func (b *Session) segmentBytes() int64 {
-	share := int64(b.Spec.MemoryMiB) << 20 / int64(10*(1+len(b.Variants)))
+	share := b.ownBytes() / int64(10*(1+len(b.Variants)))
 	return min(max(share, 1<<20), 24<<20)
 }
 
 // WaitingBytes bounds what waits to be measured.
-func (b *Session) WaitingBytes() int64 { return min(int64(b.Spec.MemoryMiB)<<20/16, 64<<20) }
+func (b *Session) WaitingBytes() int64 { return min(b.ownBytes()/16, 64<<20) }
 
 // Prepare makes the variants and compiles everything.
 func (b *Session) Prepare(ctx context.Context, calibrating *dataset.Set, loader dataset.Loader) error {
@@ -99,7 +106,7 @@ func (b *Session) Prepare(ctx context.Context, calibrating *dataset.Set, loader 
 
 // Build calibrates, builds the variants, and matches their tensors with the layers.
 func (b *Session) Build(ctx context.Context, calibrating *dataset.Set, loader dataset.Loader) error {
-	b.Arena = b.ORT.NewArena(min(int64(b.Spec.MemoryMiB)<<20/8, 160<<20))
+	b.Arena = b.ORT.NewArena(min(b.ownBytes()/8, 160<<20))
 	// Ready models are read first: what is wrong with them is said before the calibration runs.
 	ready := make([]*onnx.Model, len(b.Variants))
 	b.Contained = make([]*DLCVariant, len(b.Variants))

@@ -1,0 +1,33 @@
+package session
+
+import (
+	"testing"
+
+	"quantcheck/internal/result"
+	"quantcheck/internal/variant"
+)
+
+func TestEmulatorsAreCountedAgainstTheBoundOnMemory(t *testing.T) {
+	t.Parallel()
+	cpu, htp := variant.Spec{Engine: variant.CPU}, variant.Spec{Engine: variant.HTP}
+	for _, row := range []struct {
+		mib, local int
+		variants   []variant.Spec
+		want       int64 // MiB
+	}{
+		{4096, 0, []variant.Spec{cpu}, 4096},
+		{4096, 4, []variant.Spec{cpu, cpu}, 4096},
+		{4096, 0, []variant.Spec{htp}, 4096 - 128 - 1024},
+		{4096, 4, []variant.Spec{htp}, 4096 - 2*(128+1024)},
+		{6144, 0, []variant.Spec{cpu, htp}, 6144 - 128 - 1024},
+		{512, 4, []variant.Spec{htp, htp}, 128}, // a quarter stays
+	} {
+		b := &Session{Variants: row.variants, Spec: result.Spec{MemoryMiB: row.mib, LocalSamples: row.local}}
+		if got := b.ownBytes() >> 20; got != row.want {
+			t.Errorf("%d MiB with %v (%d alone): %d MiB, want %d", row.mib, row.variants, row.local, got, row.want)
+		}
+		if b.WaitingBytes() > b.ownBytes()/16 || b.segmentBytes()*10*int64(1+len(row.variants)) > max(b.ownBytes(), 10*int64(1+len(row.variants))<<20) {
+			t.Errorf("%d MiB: %d wait, a segment has %d", row.mib, b.WaitingBytes(), b.segmentBytes())
+		}
+	}
+}
