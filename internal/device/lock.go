@@ -93,17 +93,19 @@ func Lock(ctx context.Context, d Device, name string, wait func(*LockedError) bo
 		var out bytes.Buffer
 		c := Shell(lockScript, name, string(text), path.Join(path.Dir(name), partPrefix+rand.Text()), path.Dir(name))
 		c.Stdout, c.Limits.Output = &out, lockOutput
+		l := &Locked{path: name, device: d.Name()}
+		held.Store(l, true) // from here on it may be there, even if no answer comes
 		if err := d.Run(ctx, c); err != nil {
-			return nil, fmt.Errorf("lock the device: %w", err)
+			return nil, errors.Join(fmt.Errorf("lock the device: %w", err), l.abandon(ctx, d, string(text), err))
 		}
 		answer := strings.TrimSuffix(out.String(), "\n")
 		if content, ok := strings.CutPrefix(answer, "taken "); ok {
-			l := &Locked{name, content, d.Name()}
-			held.Store(l, true)
+			l.content = content
 			return l, nil
 		}
+		held.Delete(l)
 		other := readLock(name, answer)
-		if other.Owner.Dead() || isGivenUp(other.content) {
+		if _, mine, _ := strings.Cut(other.content, " "); other.Owner.Dead() || isGivenUp(other.content) || isGivenUp(mine) {
 			if takenOver++; takenOver > takeOvers {
 				return nil, fmt.Errorf("lock the device: the lock of %s, who is gone, was taken over %d times and is still there", other.Owner, takeOvers)
 			}
@@ -178,8 +180,31 @@ func (l *Locked) Unlock(ctx context.Context, d Device) error {
 	return nil
 }
 
-// givenUp are what locks of this process hold, and the names of its markers, that it could not remove since the device was not to be
-// reached: later it may remove them as it may those of an earlier process.
+// abandonLockScript is removeLockScript for a lock of which $2 is the note alone.
+const abandonLockScript = `held=$(cat "$1" 2>/dev/null) && [ "${held#* }" = "$2" ] || exit 0
+set -- "$1" "$held" "$3"
+` + removeLockScript
+
+// abandon removes a lock that may have been taken although the attempt failed, with an error that says why: the command was ended
+// after it had made the file, or its answer was lost. Where the device is not to be reached, a later attempt of this process takes the
+// lock over.
+func (l *Locked) abandon(ctx context.Context, d Device, text string, why error) error {
+	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), lastWait, ErrTimeout)
+	defer cancel()
+	defer held.Delete(l)
+	err := d.Run(ctx, Shell(abandonLockScript, l.path, text, path.Join(path.Dir(l.path), partPrefix+rand.Text())))
+	if err == nil {
+		return nil
+	}
+	givenUp.Store(text, true)
+	if errors.Is(why, ErrLost) {
+		return nil // why says it
+	}
+	return fmt.Errorf("unlock the device: %w", err)
+}
+
+// givenUp are what locks of this process hold, or their notes alone, and the names of its markers, that it could not remove since the
+// device was not to be reached: later it may remove them as it may those of an earlier process.
 var givenUp sync.Map
 
 func isGivenUp(key string) bool {

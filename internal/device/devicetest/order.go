@@ -30,10 +30,52 @@ func Ended(t *testing.T) device.Owner {
 	return o
 }
 
+// lastWords is a device whose next commands do not bring their answer: the first is run, the others are not.
+type lastWords struct {
+	device.Device
+	then  func() error
+	times int
+	ran   bool
+}
+
+func (l *lastWords) Run(ctx context.Context, c device.Command) error {
+	if l.times == 0 {
+		return l.Device.Run(ctx, c)
+	}
+	l.times--
+	if !l.ran {
+		l.ran = true
+		if err := l.Device.Run(ctx, c); err != nil {
+			return err
+		}
+	}
+	return l.then()
+}
+
 // order is about sharing a device.
 func order(t *testing.T, h Harness) {
 	d := h.Open(t)
 	ctx := t.Context()
+	t.Run("an attempt that is ended leaves no lock", func(t *testing.T) {
+		name := filepath.Join(t.TempDir(), "lock")
+		ending, end := context.WithCancelCause(ctx)
+		why := errors.New("interrupted")
+		_, err := device.Lock(ending, &lastWords{Device: d, then: func() error { end(why); return why }, times: 1}, name, nil)
+		if !errors.Is(err, why) || left(t, filepath.Dir(name)) != nil || len(device.Held()) > 0 {
+			t.Errorf("%v; %q are left, %v are held", err, left(t, filepath.Dir(name)), device.Held())
+		}
+		lost := &lastWords{Device: d, then: func() error { return device.ErrLost }, times: 2}
+		if _, err := device.Lock(ctx, lost, name, nil); !errors.Is(err, device.ErrLost) || lost.times != 0 || len(device.Held()) > 0 {
+			t.Errorf("the answer was lost: %v, %d to come, %v are held", err, lost.times, device.Held())
+		}
+		l, err := device.Lock(ctx, d, name, nil)
+		if err != nil {
+			t.Fatalf("after a lost answer: %v", err)
+		}
+		if err := l.Unlock(ctx, d); err != nil || left(t, filepath.Dir(name)) != nil {
+			t.Errorf("%v; %q are left", err, left(t, filepath.Dir(name)))
+		}
+	})
 	t.Run("one at a time", func(t *testing.T) {
 		name := filepath.Join(t.TempDir(), "new", "lock")
 		var inside, most atomic.Int32

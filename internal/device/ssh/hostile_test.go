@@ -204,8 +204,9 @@ func TestAServersQuestions(t *testing.T) {
 
 func FuzzQuestion(f *testing.F) {
 	f.Add("says \"x\"", "Password: ")
+	f.Add("0", " ")
 	f.Fuzz(func(t *testing.T, says, asks string) {
-		text := Question{Server: "u@h:22", Says: words(says), Asks: words(asks)}.String()
+		text := asked("u@h:22", says, asks).String()
 		if strings.ContainsFunc(text, terminal.Unsafe) || len(text) > 20*wordsLimit || !strings.HasPrefix(text, "The server u@h:22 ") {
 			t.Errorf("%q", text)
 		}

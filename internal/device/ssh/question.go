@@ -36,6 +36,15 @@ func (q Question) String() string {
 	return fmt.Sprintf("%s asks %s; what you type is sent to it: ", text, quote(q.Asks))
 }
 
+// asked is a server's question; one without words is a question all the same.
+func asked(server, says, asks string) Question {
+	q := Question{Server: server, Says: words(says), Asks: words(asks)}
+	if q.Asks == "" {
+		q.Asks = "…"
+	}
+	return q
+}
+
 // quote puts words in quotation marks; those within become single ones.
 func quote(s string) string { return `"` + strings.ReplaceAll(s, `"`, "'") + `"` }
 
@@ -79,18 +88,14 @@ func (a *auth) answer(name, instruction string, questions []string, echos []bool
 		}
 	}
 	answers := make([]string, len(questions))
-	says := words(strings.TrimSpace(name + " " + instruction))
+	says := name + " " + instruction
 	for i, q := range questions {
 		if a.options.Ask == nil {
 			a.log = append(a.log, fmt.Sprintf("nothing for what the server asked, %s", quote(words(q))))
 			return nil, io.EOF // Nobody answers.
 		}
-		asks := words(q)
-		if asks == "" {
-			asks = "…"
-		}
 		var err error
-		if answers[i], err = a.ask(Question{Server: a.host.server(), Says: says, Asks: asks}); err != nil {
+		if answers[i], err = a.ask(asked(a.host.server(), says, q)); err != nil {
 			return nil, err
 		}
 	}
