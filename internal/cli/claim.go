@@ -69,7 +69,7 @@ func (con *console) command() string {
 
 // interrupted says whether an error is the user's doing.
 func (con *console) interrupted(err error) bool {
-	return con.ctx.Err() != nil || errors.Is(err, context.Canceled)
+	return err != nil && (con.ctx.Err() != nil || errors.Is(err, context.Canceled))
 }
 
 // runNames are the names under which a run of a model and its variants writes files.
