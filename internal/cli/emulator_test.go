@@ -30,11 +30,11 @@ func TestMain(m *testing.M) {
 		os.Exit(cpu.Work())
 	case emu.IsWorker():
 		os.Exit(emu.Work())
-	case os.Getenv(asCommand) != "":
-		os.Exit(beProgram())
 	}
 	fixture.Expose()
-	os.Exit(m.Run())
+	status := m.Run()
+	removeBuilt()
+	os.Exit(status)
 }
 
 func checked(t *testing.T, stdout string) *result.Run {

@@ -64,7 +64,7 @@ func onALoopDevice(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	t.Logf("%d of %d files lost on ext4", lost, files)
+	soakLine(t, "a power cut on ext4 after each of %d commands: %d of %d files lost", len(powerCutCommands(t)), lost, files)
 }
 
 // mountImage mounts an ext4 image, which is made first if asked for, until the test ends.

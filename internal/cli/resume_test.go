@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -337,9 +336,6 @@ func TestAStateOfAnotherRequestIsNotUsed(t *testing.T) {
 
 // TestAKilledRunGoesOn kills the program as kill -9 does, again and again, until it ends.
 func TestAKilledRunGoesOn(t *testing.T) {
-	if request := os.Getenv(asProgram); request != "" {
-		os.Exit(Run(t.Context(), strings.Split(request, "\n"), strings.NewReader(""), os.Stdout, os.Stderr))
-	}
 	detector := yoloxNano(t)
 	model, images := smallModel(t, nil), pictures(t, 400)
 	for name, c := range map[string]struct {
@@ -393,16 +389,11 @@ func TestAKilledRunGoesOn(t *testing.T) {
 	}
 }
 
-// asProgram makes the test's binary the program, with these arguments.
-const asProgram = "QUANTCHECK_TEST_AS_PROGRAM"
-
 // killable runs the program in a process of its own. If kill is true, it is killed as soon as it has written its state, and a little
 // later.
 func killable(t *testing.T, args []string, out string, kill bool, rng *rand.Rand) (stdout, stderr string, status int) {
 	t.Helper()
-	fixture.Runtime(t)
-	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^TestAKilledRunGoesOn$")
-	child.Env = append(os.Environ(), asProgram+"="+strings.Join(args, "\n"))
+	child := inProcess(t, args...)
 	var outs, errs bytes.Buffer
 	child.Stdout, child.Stderr = &outs, &errs
 	began := time.Now()

@@ -9,7 +9,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -25,28 +24,6 @@ import (
 	"quantcheck/internal/tensor"
 	"quantcheck/internal/workspace"
 )
-
-// asCommand makes this test program the program itself; TestMain looks for it.
-const asCommand = "QUANTCHECK_TEST_AS_COMMAND"
-
-// beProgram is main, but for the workers.
-func beProgram() int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	return Run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
-}
-
-// inProcess prepares a process that runs a command.
-func inProcess(t *testing.T, args ...string) *exec.Cmd {
-	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Args[0], args...)
-	cmd.Env = append(os.Environ(), asCommand+"=1")
-	return cmd
-}
-
-// sharingRuns is how many processes go test lets write into one workspace; make soak lets more, through
-// QUANTCHECK_SHARING=RUNS[:SEED].
-const sharingRuns = 12
 
 // markedModel is the small model with weights by which its results can be told from those of others.
 func markedModel(t *testing.T, mark int) string {
@@ -80,18 +57,7 @@ func products(t *testing.T, out, name string) map[string][32]byte {
 // TestManyRunsShareAWorkspace lets processes write into one workspace at once, several under each name. None fails, none is lost, and the files of a name
 // are all of its last run.
 func TestManyRunsShareAWorkspace(t *testing.T) {
-	runs, seed := sharingRuns, uint64(1)
-	if text := os.Getenv("QUANTCHECK_SHARING"); text != "" {
-		count, from, _ := strings.Cut(text, ":")
-		n, err := strconv.Atoi(count)
-		if err != nil {
-			t.Fatalf("QUANTCHECK_SHARING=%s: RUNS[:SEED]", text)
-		}
-		runs = n
-		if s, err := strconv.ParseUint(from, 10, 64); err == nil {
-			seed = s
-		}
-	}
+	runs, seed := soaked(t, "sharing", 12)
 	fixture.Runtime(t)
 	const marks = 4
 	images := pictures(t, 2)
@@ -136,6 +102,7 @@ func TestManyRunsShareAWorkspace(t *testing.T) {
 	}
 	all.Wait()
 	sharedAndWhole(t, out, checks, evaluations, want)
+	soakLine(t, "%d processes at once in one workspace (seed %d): %d checks, %d evaluations; 0 lost, 0 mixed, 0 left behind", runs, seed, checks, evaluations)
 }
 
 // sharedAndWhole looks whether a workspace holds so many results, the page all evaluations, and the files of every name those of the

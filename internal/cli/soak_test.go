@@ -21,9 +21,6 @@ import (
 	"quantcheck/internal/workspace"
 )
 
-// soakRuns is how many faults go test injects; make soak injects more, through QUANTCHECK_SOAK=RUNS[:SEED].
-const soakRuns = 16
-
 // trouble is what happens to one run of a soak.
 type trouble struct {
 	faults []standin.Fault
@@ -73,18 +70,7 @@ func drawTrouble(rng *rand.Rand) trouble {
 // TestASoakOfFaults lets one thing after another go wrong, each in a workspace of its own. Every run ends with the right numbers or a
 // clear error, and the same command once more, undisturbed, with the right numbers; nothing is left on the device or half-written.
 func TestASoakOfFaults(t *testing.T) {
-	runs, seed := soakRuns, uint64(1)
-	if text := os.Getenv("QUANTCHECK_SOAK"); text != "" {
-		count, from, _ := strings.Cut(text, ":")
-		n, err := strconv.Atoi(count)
-		if err != nil {
-			t.Fatalf("QUANTCHECK_SOAK=%s: RUNS[:SEED]", text)
-		}
-		runs = n
-		if s, err := strconv.ParseUint(from, 10, 64); err == nil {
-			seed = s
-		}
-	}
+	runs, seed := soaked(t, "faults", 16)
 	b := newBenchCached(t, t.TempDir(), "qnn", "zoo_w8a8_per_channel.dlc")
 	plain := append([]string{"--name", "zoo", "--no-emulate", "--timeout", "2s"}, zooInput...)
 	if status, _, stderr := b.run(t, plain...); status != 0 {
@@ -138,7 +124,7 @@ func TestASoakOfFaults(t *testing.T) {
 			return
 		}
 	}
-	t.Logf("seed %d, %d runs: %d ended right, %d with a clear error, %d by Ctrl-C", seed, runs, right, refused, stopped)
+	soakLine(t, "%d device faults (seed %d): %d runs ended right, %d with a clear error, %d by Ctrl-C; 0 lost, 0 mixed, 0 left behind", runs, seed, right, refused, stopped)
 }
 
 // disturbed runs the command while something happens to it.

@@ -28,18 +28,6 @@ func newTracer(t *testing.T) tracer {
 	return tracer{strace, buildProgram(t)}
 }
 
-// buildProgram builds the program of this checkout and gives its path, with nothing beside it.
-func buildProgram(t *testing.T) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "quantcheck")
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", path, "quantcheck/cmd/quantcheck")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // with the race detector, too: it is another process
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v %s", err, out)
-	}
-	return path
-}
-
 // traced are the system calls that make or change files or open connections.
 const traced = "%network,open,openat,openat2,creat,mkdir,mkdirat,rename,renameat,renameat2,link,linkat,symlink,symlinkat,mknod,mknodat,truncate,chdir"
 

@@ -1,5 +1,5 @@
 // Testsum reads `go test -json` and prints what people need: a line per package, the output of what failed, every skip
-// with its reason, and the counts. It fails if a test failed, and, with QUANTCHECK_NO_SKIP set, if one was skipped.
+// with its reason, what tests of accidents counted (their lines that begin with "soak: "), and the counts. It fails if a test failed, and, with QUANTCHECK_NO_SKIP set, if one was skipped.
 package main
 
 import (
@@ -18,7 +18,7 @@ type event struct {
 func main() {
 	output := map[string][]string{}
 	counts := map[string]int{}
-	var skips []string
+	var skips, soaks []string
 	broken := false
 	in := bufio.NewScanner(os.Stdin)
 	in.Buffer(nil, 64<<20)
@@ -52,6 +52,11 @@ func main() {
 			if e.Action == "fail" {
 				fmt.Printf("--- FAIL %s %s\n%s", e.Package, e.Test, strings.Join(output[key], ""))
 			}
+			for _, line := range output[key] {
+				if _, counted, ok := strings.Cut(line, ": soak: "); ok {
+					soaks = append(soaks, strings.TrimSpace(counted))
+				}
+			}
 			if e.Action == "skip" {
 				var reason []string
 				for _, line := range output[key] {
@@ -63,6 +68,9 @@ func main() {
 			}
 			delete(output, key)
 		}
+	}
+	for _, s := range soaks {
+		fmt.Println(s)
 	}
 	for _, s := range skips {
 		fmt.Println(s)
