@@ -1,5 +1,6 @@
 // Sensitivity measures sensitivity.Run beside AIMET's analyze_per_layer_sensitivity: the same quantizers of the same layers, the
-// same pictures, in turns, with the ranks that both give.
+// same pictures, in turns, with the ranks that both give. First it measures what it costs that ONNX Runtime computes in a process of
+// its own, where an exploration makes these many small inferences.
 package main
 
 import (
@@ -27,6 +28,7 @@ import (
 	"quantcheck/internal/onnxruntime"
 	"quantcheck/internal/qdq"
 	"quantcheck/internal/result"
+	"quantcheck/internal/runner/cpu"
 	"quantcheck/internal/runner/ort"
 	"quantcheck/internal/sensitivity"
 	"quantcheck/internal/tensor"
@@ -40,6 +42,9 @@ const (
 )
 
 func main() {
+	if cpu.IsWorker() {
+		os.Exit(cpu.Work())
+	}
 	if err := run(context.Background(), os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
@@ -47,11 +52,6 @@ func main() {
 }
 
 func run(ctx context.Context, w io.Writer) error {
-	python := filepath.Join("bench", ".venv", "aimet", "bin", "python")
-	if _, err := os.Stat(python); errors.Is(err, fs.ErrNotExist) {
-		fmt.Fprintln(w, "sensitivity is left out: make bench installs what it is compared with into bench/.venv/aimet")
-		return nil
-	}
 	fixtures := cmp.Or(os.Getenv("QUANTCHECK_FIXTURES"), filepath.Join("..", "shared", "fixtures"))
 	dir, err := os.MkdirTemp("", "bench-*")
 	if err != nil {
@@ -61,6 +61,14 @@ func run(ctx context.Context, w io.Writer) error {
 	c, err := newSetting(ctx, filepath.Join(fixtures, "models", "yolox_nano.onnx"), filepath.Join(fixtures, "coco", "val"))
 	if err != nil {
 		return err
+	}
+	if err := c.apart(ctx, w); err != nil {
+		return err
+	}
+	python := filepath.Join("bench", ".venv", "aimet", "bin", "python")
+	if _, err := os.Stat(python); errors.Is(err, fs.ErrNotExist) {
+		fmt.Fprintln(w, "AIMET's sensitivity is left out: make bench installs it into bench/.venv/aimet")
+		return nil
 	}
 	theirs, err := c.start(ctx, python, dir)
 	if err != nil {
@@ -72,6 +80,7 @@ func run(ctx context.Context, w io.Writer) error {
 
 // setting is a model with its quantizers and samples.
 type setting struct {
+	library string
 	r       ort.Engine
 	path    string
 	model   *onnx.Model
@@ -91,7 +100,7 @@ func newSetting(ctx context.Context, path, images string) (*setting, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.r = ort.InProcess(r)
+	c.library, c.r = library, ort.InProcess(r)
 	m, err := onnx.Load(path)
 	if err != nil {
 		return nil, err
@@ -287,16 +296,16 @@ func (c *setting) candidates(nodes []string) []sensitivity.Candidate {
 	return list
 }
 
-func (c *setting) examine(ctx context.Context, list []sensitivity.Candidate) (a answer, err error) {
-	started, before := time.Now(), cpu()
-	res, err := sensitivity.Run(ctx, c.r, sensitivity.Options{
+func (c *setting) examine(ctx context.Context, r ort.Engine, list []sensitivity.Candidate) (a answer, err error) {
+	started, before := time.Now(), processorTime()
+	res, err := sensitivity.Run(ctx, r, sensitivity.Options{
 		Float: c.model, Types: c.types, Quantized: c.built, Candidates: list, Workers: cores,
 		Samples: len(c.samples), Sample: func(_ context.Context, i int) (map[string]tensor.Tensor, error) { return c.samples[i], nil },
 	})
 	if err != nil {
 		return a, err
 	}
-	a = answer{time.Since(started).Seconds(), cpu() - before, map[string]float64{}}
+	a = answer{time.Since(started).Seconds(), processorTime() - before, map[string]float64{}}
 	for _, l := range res.List {
 		if l.SQNR.OK {
 			a.Layers[l.Candidate.Name] = l.SQNR.V
@@ -314,7 +323,7 @@ func (c *setting) compare(ctx context.Context, w io.Writer, p *peer) error {
 		if a, err = p.examine(); err != nil {
 			return err
 		}
-		if b, err = c.examine(ctx, list); err != nil {
+		if b, err = c.examine(ctx, c.r, list); err != nil {
 			return err
 		}
 		theirs, ours, ratios = append(theirs, a.Seconds), append(ours, b.Seconds), append(ratios, a.Seconds/b.Seconds)
@@ -339,8 +348,37 @@ func (c *setting) compare(ctx context.Context, w io.Writer, p *peer) error {
 	return nil
 }
 
-// cpu is the processor time of this process, seconds.
-func cpu() float64 {
+// apart examines all layers in this process and in a worker, in turns.
+func (c *setting) apart(ctx context.Context, w io.Writer) error {
+	worker, err := cpu.Open(ctx, cpu.Options{Library: c.library, Threads: cores, Memory: 2 << 30, TimeLimit: time.Minute})
+	if err != nil {
+		return err
+	}
+	defer worker.Close()
+	list := sensitivity.Layers(c.model, c.place)
+	var here, there, ratios []float64
+	for range rounds {
+		a, err := c.examine(ctx, c.r, list)
+		if err != nil {
+			return err
+		}
+		b, err := c.examine(ctx, worker, list)
+		if err != nil {
+			return err
+		}
+		for name, v := range a.Layers {
+			if b.Layers[name] != v {
+				return fmt.Errorf("%s has %g dB in process and %g dB in a worker", name, v, b.Layers[name])
+			}
+		}
+		here, there, ratios = append(here, a.Seconds), append(there, b.Seconds), append(ratios, b.Seconds/a.Seconds)
+	}
+	fmt.Fprintf(w, "sensitivity of all %d layers: in process %s, in a worker %s, ratio of pairs %s; it is to be under 1.10\n", len(list), spread(here, "s"), spread(there, "s"), spread(ratios, "x"))
+	return nil
+}
+
+// processorTime is the processor time of this process, seconds.
+func processorTime() float64 {
 	var u syscall.Rusage
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
 		return 0
