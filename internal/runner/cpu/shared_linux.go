@@ -18,10 +18,11 @@ const (
 // share makes memory that a worker can map, with room for a multiple of what may be used, since pieces of many sizes come and go in it.
 func share(memory int64) (*os.File, []byte, error) {
 	size := int64(min(max(4*uint64(memory), leastShared), mostShared))
-	for _, limit := range []int{unix.RLIMIT_AS, unix.RLIMIT_FSIZE} {
+	remedy := ""
+	for limit, set := range map[int]string{unix.RLIMIT_AS: "ulimit -v", unix.RLIMIT_FSIZE: "ulimit -f"} {
 		var l unix.Rlimit
 		if err := unix.Getrlimit(limit, &l); err == nil && l.Cur < uint64(size)*4 {
-			size = int64(l.Cur / 4)
+			size, remedy = int64(l.Cur/4), "; "+set+" sets the limit, which must be 512 MiB or more"
 		}
 	}
 	file, err := worker.MemoryFile("tensors")
@@ -39,7 +40,7 @@ func share(memory int64) (*os.File, []byte, error) {
 		}
 	}
 	file.Close()
-	return nil, nil, errors.Join(errors.New("there are too few addresses for memory that is shared with ONNX Runtime's process"), err)
+	return nil, nil, errors.Join(errors.New("memory to share with ONNX Runtime's process cannot be had"+remedy), err)
 }
 
 // punch gives pages of the file back to the system.
