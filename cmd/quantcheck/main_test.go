@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -88,7 +89,7 @@ func (s scene) begin(t *testing.T, limit int, before ...string) *exec.Cmd {
 
 func (s scene) start(t *testing.T, limit int, before ...string) *exec.Cmd {
 	t.Helper()
-	args := append(before, os.Args[0], "check", s.model, "--images", s.images, "--calib", filepath.Join(s.images, "0.png"), "--limit", strconv.Itoa(limit), "--out", s.out,
+	args := append(slices.Clone(before), os.Args[0], "check", s.model, "--images", s.images, "--calib", filepath.Join(s.images, "0.png"), "--limit", strconv.Itoa(limit), "--out", s.out,
 		"--save-tensors", "--threads", "1", "--ort-lib", s.library)
 	c := exec.CommandContext(t.Context(), args[0], args[1:]...)
 	c.Env = append(os.Environ(), asProgram+"=1", "TMPDIR="+s.tmp)
@@ -108,7 +109,7 @@ func temporary(t *testing.T, dirs ...string) []string {
 			if err == nil && strings.Contains(filepath.Base(path), "quantcheck-") {
 				list = append(list, path)
 			}
-			return nil //nolint:nilerr // it was removed meanwhile
+			return nil
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -59,10 +59,12 @@ func TestTrapsAreRefusedAtOnce(t *testing.T) {
 		}
 		return path
 	}
-	aliases := "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n"
+	var lines strings.Builder
+	lines.WriteString("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n")
 	for i := range 9 {
-		aliases += fmt.Sprintf("a%d: &a%d [%s]\n", i+1, i+1, strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*a%d, ", i), 10), ", "))
+		fmt.Fprintf(&lines, "a%d: &a%d [%s]\n", i+1, i+1, strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*a%d, ", i), 10), ", "))
 	}
+	aliases := lines.String()
 	annotations := write("set.json", `{"images": [{"id": 1, "file_name": "a.png", "width": 8, "height": 8}], "categories": [{"id": 1, "name": "a"}], "annotations": []}`)
 	for _, row := range []struct {
 		name string

@@ -37,13 +37,13 @@ func (c *comparison) startLocal(number int, inputs map[string]tensor.Tensor) *is
 			fed[name] = t
 		}
 		r.fed = append(r.fed, fed)
-		if l.Cpu == nil {
+		if l.CPU == nil {
 			r.running = append(r.running, nil)
 			continue
 		}
-		r.running = append(r.running, l.Cpu.Start(fed))
-		for k := range l.Cpu.Segments() {
-			for _, name := range l.Cpu.Inputs(k) {
+		r.running = append(r.running, l.CPU.Start(fed))
+		for k := range l.CPU.Segments() {
+			for _, name := range l.CPU.Inputs(k) {
 				r.last[name] = max(r.last[name], k)
 			}
 		}

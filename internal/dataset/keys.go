@@ -55,7 +55,8 @@ var Keys = []Key{
 
 // Markdown is the table of keys in docs/input.md.
 func Markdown() string {
-	text := "| key | values | default |\n|---|---|---|\n"
+	var text strings.Builder
+	text.WriteString("| key | values | default |\n|---|---|---|\n")
 	for _, k := range Keys {
 		takes := k.Takes
 		if k.Words != nil {
@@ -76,9 +77,9 @@ func Markdown() string {
 				}
 			}
 		}
-		text += fmt.Sprintf("| `%s` | %s | %s |\n", k.Name, takes, k.Default)
+		fmt.Fprintf(&text, "| `%s` | %s | %s |\n", k.Name, takes, k.Default)
 	}
-	return text
+	return text.String()
 }
 
 // among says that a key's value is none of its words.

@@ -240,7 +240,7 @@ func (h pngHeader) paint(out, row []uint8, palette *[256][3]uint8) {
 	case pngGrey, pngGreyAlpha:
 		step := wide * h.samples()
 		for x := range h.width {
-			v := uint8(0)
+			var v uint8
 			if wide > 0 {
 				v = row[x*step]
 			} else {

@@ -25,7 +25,7 @@ type Limits struct {
 	Idle time.Duration
 }
 
-// Unlimited, as a limit, is none.
+// Unlimited is no limit.
 const Unlimited = -1
 
 // What a question may take.

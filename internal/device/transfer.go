@@ -183,8 +183,8 @@ func FreeSpace(dir string) (int64, error) {
 	if err := unix.Statfs(dir, &s); err != nil {
 		return 0, &fs.PathError{Op: "statfs", Path: dir, Err: err}
 	}
-	block := uint64(s.Bsize) //nolint:gosec,unconvert // a block has a size, of another type elsewhere
-	free := min(uint64(s.Bavail), math.MaxInt64/max(block, 1)) * block
+	block := uint64(s.Bsize) //nolint:gosec // a block has a size
+	free := min(s.Bavail, math.MaxInt64/max(block, 1)) * block
 	return int64(free - min(free/16, 64<<20)), nil //nolint:gosec // at most MaxInt64
 }
 

@@ -125,6 +125,7 @@ func (e *Estimator) models(ctx context.Context, spec Spec, variants []variant.Sp
 	return e.variants(ctx, spec, m, variants, shapes)
 }
 
+// DefaultRecipe is the form in which a float model is estimated where none is named: w8a8.
 func DefaultRecipe() variant.Spec {
 	v, err := variant.Parse("w8a8")
 	if err != nil {

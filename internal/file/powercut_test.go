@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -25,7 +26,7 @@ func TestAFileIsWholeAfterAPowerCutAtAnyPoint(t *testing.T) { //nolint:parallelt
 		{"a batch", func(p func(string) string) error {
 			var b file.Batch
 			for i := range 40 {
-				if err := b.WriteBytes(p(fmt.Sprintf("b/%d/f", i%7)+fmt.Sprint(i)), []byte(long)); err != nil {
+				if err := b.WriteBytes(p(fmt.Sprintf("b/%d/f", i%7)+strconv.Itoa(i)), []byte(long)); err != nil {
 					return err
 				}
 			}

@@ -30,21 +30,21 @@ func Folder(name string) (string, error) {
 // root, and nobody else may write them; the folders above may be written by others only where these cannot rename what is not theirs
 // (the sticky bit). On systems without such permissions none is looked at.
 func Guarded(path string) (string, error) {
-	real, err := resolve(path)
+	full, err := resolve(path)
 	if err != nil {
 		return "", err
 	}
-	return real, guard(real)
+	return full, guard(full)
 }
 
 // Named gives the path, without links, of a library that the user named. It is an error if it is no regular file, or if everybody may
 // change it or put another in its place.
 func Named(path string) (string, error) {
-	real, err := resolve(path)
+	full, err := resolve(path)
 	if err != nil {
 		return "", err
 	}
-	return real, notEverybodys(real)
+	return full, notEverybodys(full)
 }
 
 // resolve makes a path absolute: the system's loader looks for a bare name in folders of its own.

@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 			fmt.Println(err)
 			os.Exit(1)
 		}
-		child := exec.Command("sleep", "60")
+		child := exec.CommandContext(context.Background(), "sleep", "60")
 		if err := child.Start(); err != nil {
 			fmt.Println(err)
 			os.Exit(1)

@@ -57,7 +57,8 @@ func memoryGroups(root string) []string {
 		if !found || len(left) < 5 || len(right) < 3 {
 			continue
 		}
-		path, base := "", left[3] // base is the group that is mounted
+		base := left[3] // the group that is mounted
+		var path string
 		switch {
 		case right[0] == "cgroup2":
 			path = two

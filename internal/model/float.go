@@ -40,6 +40,8 @@ type Float struct {
 	External  []string // files beside the model that hold weights
 }
 
+// Open reads the float model of a request and makes it ready: its input shapes are fixed, its constants are folded. What is wrong with the
+// request is an error of usage.
 func Open(ctx context.Context, r ort.Engine, spec result.Spec) (*Float, error) {
 	m, err := onnx.Load(spec.Model)
 	if err != nil {
@@ -176,6 +178,7 @@ func (ref *Float) standIns() {
 	}
 }
 
+// Describe is what a result says of the model.
 func (ref *Float) Describe() result.Model {
 	d := result.Model{Path: paths.Absolute(ref.Model.Path), SHA256: ref.Model.SHA256, Opset: ref.Model.Opset()}
 	for _, in := range ref.Model.Inputs() {
@@ -185,6 +188,7 @@ func (ref *Float) Describe() result.Model {
 	return d
 }
 
+// DescribeSample is what a result says of a sample.
 func DescribeSample(s *dataset.Sample) result.Sample {
 	return result.Sample{Name: s.Name, Path: paths.Absolute(s.Path), SHA256: s.SHA256}
 }
@@ -265,8 +269,10 @@ func Quantized(m *onnx.Model) bool {
 	return false
 }
 
+// Quantizer says whether an operator quantizes or dequantizes.
 func Quantizer(op string) bool { return op == "QuantizeLinear" || op == "DequantizeLinear" }
 
+// InputsOf lists a model's inputs with their types and shapes.
 func InputsOf(m *onnx.Model) []dataset.Input {
 	var inputs []dataset.Input
 	for _, in := range m.Inputs() {

@@ -162,6 +162,7 @@ func Run(ctx context.Context, emulator func() (qnn.Kit, error), spec Spec, watch
 
 const inputListMost = 64 << 20
 
+// ReadInputList reads a list of input files as snpe-net-run takes it.
 func ReadInputList(path string) (*snpe.InputList, error) {
 	f, err := os.Open(path)
 	if err != nil {

@@ -31,7 +31,7 @@ func TestStateAndStartAreReadBehindAnyName(t *testing.T) {
 
 func TestAProcessThatNobodyWaitedForIsGone(t *testing.T) {
 	t.Parallel()
-	ended := exec.Command(os.Args[0], "-test.run=^$")
+	ended := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^$")
 	if err := ended.Start(); err != nil {
 		t.Fatal(err)
 	}

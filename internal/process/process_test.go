@@ -33,7 +33,7 @@ func TestTheNameOfAProcessIsReadBack(t *testing.T) {
 
 func TestOfAProcessIsKnownWhetherItRuns(t *testing.T) {
 	t.Parallel()
-	ended := exec.Command(os.Args[0], "-test.run=^$")
+	ended := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^$")
 	if err := ended.Run(); err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,8 @@ type Reporter interface {
 // Silent is a progress that nobody sees.
 type Silent struct{}
 
+// Phase implements Reporter.
 func (Silent) Phase(string, int) {}
 
+// Step implements Reporter.
 func (Silent) Step(int) {}

@@ -210,6 +210,7 @@ func (s *TruthSet) Fits(loader dataset.Loader, task result.Task) error {
 	return err
 }
 
+// Scorer makes the scorer of the set's task for so many models, nil for agreement with the float model, which has no labels.
 func (s *TruthSet) Scorer(spec result.EvalSpec, config eval.Config, models int, sink eval.Sink) eval.Scorer {
 	switch spec.Task {
 	case result.Detection:
@@ -242,6 +243,7 @@ type Evaluation struct {
 	before int    // warnings that are older than the first picture
 }
 
+// Close frees the float model's runner.
 func (e *Evaluation) Close() {
 	if e.Float != nil {
 		e.Float.Close()
@@ -414,6 +416,7 @@ func (e *Evaluation) run(ctx context.Context) error {
 	return err
 }
 
+// Picture says of picture n of the set how it was put into the model.
 func (e *Evaluation) Picture(n int, s *dataset.Sample) eval.Picture {
 	image := e.Set.Images[n]
 	p := eval.Picture{Image: image, Path: paths.Absolute(image.Path), Width: s.Width, Height: s.Height}

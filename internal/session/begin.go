@@ -30,6 +30,7 @@ func Begin(ctx context.Context, command string, r ort.Engine, spec result.Spec, 
 	return run, ref, loader, nil
 }
 
+// Samples finds the samples of a path, at most limit of them (0: all), and holds them against the model's inputs.
 func Samples(path string, limit int, loader dataset.Loader) (*dataset.Set, error) {
 	set, err := dataset.Find(path, limit)
 	if err != nil {
@@ -41,8 +42,10 @@ func Samples(path string, limit int, loader dataset.Loader) (*dataset.Set, error
 	return set, nil
 }
 
+// Emulated says whether a variant runs on the emulator.
 func Emulated(v variant.Spec) bool { return v.Engine == variant.HTP }
 
+// NeedsCalibration says whether a variant's ranges come from samples.
 func NeedsCalibration(variants []variant.Spec) bool {
 	for _, v := range variants {
 		if v.Kind == variant.Recipe {

@@ -79,6 +79,7 @@ func (s *calibration) code(x *resume.Coder) {
 	}
 }
 
+// CodeSample writes or reads what a result says of a sample.
 func CodeSample(x *resume.Coder, s *result.Sample) {
 	x.String(&s.Name)
 	x.String(&s.Path)

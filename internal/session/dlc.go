@@ -25,6 +25,7 @@ type Source struct {
 	close func()
 }
 
+// Running is a source that runs a model on the inputs.
 func Running(r runner.Runner) Source {
 	return Source{func(_ int, inputs map[string]tensor.Tensor) runner.Inference { return r.Start(inputs) }, r.Close}
 }

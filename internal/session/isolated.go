@@ -16,7 +16,7 @@ import (
 // weights or only its activations quantized.
 type Isolated struct {
 	islands  runner.Runner       // nil if there are none
-	Cpu      *ort.Runner         // the same, if they run on the CPU
+	CPU      *ort.Runner         // the same, if they run on the CPU
 	Emulated *htp.Runner         // the same, if they run on the emulator
 	Of       map[string][]Island // layer → its tensors in the islands' graph
 	Skipped  map[string]string
@@ -78,10 +78,10 @@ func (b *Session) addLocal(i int, surgeon *qdq.Surgeon, groups, mapped [][]strin
 	}
 	var err error
 	if len(taps) > 0 {
-		if l.Cpu, err = ort.New(b.ORT, islands.Model, ort.Options{Taps: taps, Follow: follow, Arena: b.Arena}); err != nil {
+		if l.CPU, err = ort.New(b.ORT, islands.Model, ort.Options{Taps: taps, Follow: follow, Arena: b.Arena}); err != nil {
 			return fmt.Errorf("layers alone: %w", err)
 		}
-		l.islands = l.Cpu
+		l.islands = l.CPU
 	}
 	var outputs []string
 	for k, layer := range v.Layers {

@@ -59,6 +59,7 @@ type Session struct {
 	Emulated  []*htp.Runner // per variant: the same runner, if it is the emulator's, of a model
 }
 
+// Close frees the runners of the float model and of all variants.
 func (b *Session) Close() {
 	if b.Reference != nil {
 		b.Reference.Close()

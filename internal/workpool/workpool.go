@@ -24,6 +24,7 @@ type job struct {
 	run   func()
 }
 
+// New starts a pool whose waiting jobs hold at most so many bytes.
 func New(bound int64) *Pool {
 	p := &Pool{bound: bound, jobs: make(chan job, 256)}
 	p.less.L = &p.mu
@@ -57,6 +58,7 @@ func (p *Pool) Do(bytes int, run func()) {
 // Wait blocks until all jobs so far are done.
 func (p *Pool) Wait() { p.pending.Wait() }
 
+// Close ends the pool; no job may be queued any more.
 func (p *Pool) Close() {
 	close(p.jobs)
 	p.workers.Wait()

@@ -3,9 +3,9 @@ package workspace
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -114,7 +114,7 @@ func TestManyOpenADatabaseAtOnce(t *testing.T) {
 					return
 				}
 				defer s.Close()
-				if err := s.Add(t.Context(), &result.Run{Command: "check", Name: fmt.Sprint(k)}); err != nil {
+				if err := s.Add(t.Context(), &result.Run{Command: "check", Name: strconv.Itoa(k)}); err != nil {
 					t.Errorf("old %v: %v", old, err)
 				}
 				if err := s.Remember(t.Context(), "key", "score", []byte("1")); err != nil {

@@ -10,5 +10,5 @@ func freeBytes(dir string) (int64, bool) {
 	if err := unix.Statfs(dir, &s); err != nil || s.Blocks == 0 { // some file systems do not count
 		return 0, false
 	}
-	return int64(min(s.Bavail, 1<<40)) * int64(s.Bsize), true
+	return int64(min(s.Bavail, 1<<40)) * int64(s.Bsize), true //nolint:unconvert // of another type elsewhere
 }

@@ -146,8 +146,9 @@ func (g *generator) fields(t reflect.Type) (string, error) {
 		if strings.ContainsFunc(key, func(r rune) bool { return r != '_' && !unicode.IsLetter(r) && !unicode.IsDigit(r) }) {
 			key = "'" + key + "'"
 		}
-		expression, err := f.Tag.Get("ts"), error(nil)
+		expression := f.Tag.Get("ts")
 		if expression == "" {
+			var err error
 			if expression, err = g.expression(f.Type); err != nil {
 				return "", fmt.Errorf("%s.%s: %w", t, f.Name, err)
 			}

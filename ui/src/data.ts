@@ -83,12 +83,9 @@ export interface Corner {
   rows: number[] // the most of it first
 }
 
-/** Kind says what a layer is. */
-export type CostKind = 'operator' | 'input' | 'output' | 'idle'
-
 /** costs are columns over an estimate's layers, in its order. */
 export interface Costs {
-  kind: CostKind[]
+  kind: HtpcostKind[]
   name: string[]
   op: string[]
   added: number[] // indices of the layers that the compiler or the runtime put in
@@ -115,7 +112,7 @@ export interface Cycles {
 
 /** Description says how a picture becomes a model's input. Its keys are those of the flags and of the YAML file beside the model. x = (pixel − Mean) / Scale, with one number or one per channel in the model's own channel order. */
 export interface DatasetDescription {
-  input_color: string // of Colors
+  input_color: string // of Colours
   resize: string // of Resizes
   pad_value: number // 0..255, for letterbox
   pad_position: string // of PadPositions
@@ -321,6 +318,9 @@ export interface Histogram {
   variant: number[]
   clipped: Num
 }
+
+/** Kind says what a layer is. */
+export type HtpcostKind = 'operator' | 'input' | 'output' | 'idle'
 
 /** lanes are a timeline: one lane for each thread, and columns over the events, which are sorted by lane, then by start. */
 export interface Lanes {

@@ -21,8 +21,8 @@ func BenchmarkRun(b *testing.B) {
 		b.Run(one.name, func(b *testing.B) {
 			bytes := model(b, &onnxpb.GraphProto{
 				Node:   []*onnxpb.NodeProto{node("Relu", []string{"x"}, []string{"y"})},
-				Input:  []*onnxpb.ValueInfoProto{value("x", tensor.Float32, 2, 3)},
-				Output: []*onnxpb.ValueInfoProto{value("y", tensor.Float32, 2, 3)},
+				Input:  []*onnxpb.ValueInfoProto{value("x", 2, 3)},
+				Output: []*onnxpb.ValueInfoProto{value("y", 2, 3)},
 			})
 			s, err := one.e.NewSession(bytes, []string{"x"}, []string{"y"}, onnxruntime.Options{OneThread: true})
 			if err != nil {

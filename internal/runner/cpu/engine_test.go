@@ -15,9 +15,9 @@ import (
 	"quantcheck/internal/tensor"
 )
 
-// value describes an input or output; dimensions below zero are open.
-func value(name string, d tensor.DType, shape ...int64) *onnxpb.ValueInfoProto {
-	return onnx.ValueInfo(name, d, shape)
+// value describes an input or output of float32 values; dimensions below zero are open.
+func value(name string, shape ...int64) *onnxpb.ValueInfoProto {
+	return onnx.ValueInfo(name, tensor.Float32, shape)
 }
 
 func node(op string, in, out []string, attributes ...*onnxpb.AttributeProto) *onnxpb.NodeProto {
@@ -39,8 +39,8 @@ func model(t testing.TB, g *onnxpb.GraphProto) []byte {
 func relu(t testing.TB) []byte {
 	return model(t, &onnxpb.GraphProto{
 		Node:   []*onnxpb.NodeProto{node("Relu", []string{"x"}, []string{"y"}), node("NonZero", []string{"x"}, []string{"z"}), node("SequenceConstruct", []string{"x"}, []string{"s"})},
-		Input:  []*onnxpb.ValueInfoProto{value("x", tensor.Float32, 2, 3)},
-		Output: []*onnxpb.ValueInfoProto{value("y", tensor.Float32, 2, 3), onnx.Untyped("z"), onnx.Untyped("s")},
+		Input:  []*onnxpb.ValueInfoProto{value("x", 2, 3)},
+		Output: []*onnxpb.ValueInfoProto{value("y", 2, 3), onnx.Untyped("z"), onnx.Untyped("s")},
 	})
 }
 

@@ -51,7 +51,7 @@ func hostile(t testing.TB, n *onnxpb.NodeProto, inits ...*onnxpb.TensorProto) *o
 			node("Sigmoid", []string{"y"}, []string{"z"}),
 		},
 		Initializer: inits,
-		Input:       []*onnxpb.ValueInfoProto{value("x", tensor.Float32, 1, 3, 8, 8)}, Output: []*onnxpb.ValueInfoProto{onnx.Untyped("z")},
+		Input:       []*onnxpb.ValueInfoProto{value("x", 1, 3, 8, 8)}, Output: []*onnxpb.ValueInfoProto{onnx.Untyped("z")},
 	}
 	if err := os.WriteFile(path, model(t, g), 0o600); err != nil {
 		t.Fatal(err)
@@ -69,9 +69,9 @@ func endless() (*onnxpb.NodeProto, []*onnxpb.TensorProto) {
 		Name: proto.String("body"),
 		Node: []*onnxpb.NodeProto{node("Identity", []string{"cin"}, []string{"cout"}), node("Relu", []string{"ain"}, []string{"aout"})},
 		Input: []*onnxpb.ValueInfoProto{
-			{Name: proto.String("it"), Type: scalar(tensor.Int64)}, {Name: proto.String("cin"), Type: scalar(tensor.Bool)}, value("ain", tensor.Float32, 1, 3, 8, 8),
+			{Name: proto.String("it"), Type: scalar(tensor.Int64)}, {Name: proto.String("cin"), Type: scalar(tensor.Bool)}, value("ain", 1, 3, 8, 8),
 		},
-		Output: []*onnxpb.ValueInfoProto{{Name: proto.String("cout"), Type: scalar(tensor.Bool)}, value("aout", tensor.Float32, 1, 3, 8, 8)},
+		Output: []*onnxpb.ValueInfoProto{{Name: proto.String("cout"), Type: scalar(tensor.Bool)}, value("aout", 1, 3, 8, 8)},
 	}
 	n := node("Loop", []string{"m", "k", "x"}, []string{"y"}, &onnxpb.AttributeProto{Name: proto.String("body"), Type: onnxpb.AttributeProto_GRAPH.Enum(), G: body})
 	most := int64s("m", 1<<62)

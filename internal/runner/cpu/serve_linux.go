@@ -201,7 +201,7 @@ func (w *served) close(body []byte) {
 	delete(w.sessions, id)
 	w.mu.Unlock()
 	if s != nil {
-		s.Session.Close()
+		s.Close()
 		w.bound.add(-s.bytes)
 	}
 }

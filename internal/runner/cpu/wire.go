@@ -155,14 +155,6 @@ func (r *reader) spots() []spot {
 	return list
 }
 
-func appendSpots(b []byte, list []spot) []byte {
-	b = binary.AppendUvarint(b, uint64(len(list)))
-	for _, s := range list {
-		b = s.append(b)
-	}
-	return b
-}
-
 // opening is what opens the library, and opened what it says of itself.
 type opening struct {
 	Library string `json:"library"`

@@ -101,7 +101,8 @@ func (p *Process) End() *DiedError {
 		text := p.text()
 		p.log.Close()
 		status, _ := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
-		killed := status.Signaled() && status.Signal() == syscall.SIGKILL && !p.ours.Load() && !forced
+		killed := status.Signaled() && //nolint:misspell // the standard library spells it so
+			status.Signal() == syscall.SIGKILL && !p.ours.Load() && !forced
 		p.death = DiedError{How: p.cmd.ProcessState.String(), Words: LastWords(text), Memory: killed || WantsMemory(text), Killed: p.ours.Load()}
 	})
 	return &p.death

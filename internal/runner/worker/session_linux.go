@@ -230,7 +230,7 @@ func (s *Session) Close() {
 	s.mu.Unlock()
 	if p != nil && !p.over {
 		p.Kill()
-		p.end()
+		_ = p.end() // how it ended is known: it was asked to
 	}
 	if s.Memory != nil {
 		_ = unix.Munmap(s.Memory)
