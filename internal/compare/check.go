@@ -83,7 +83,7 @@ func Run(ctx context.Context, engines session.Engines, spec result.Spec, progres
 			return nil, err
 		}
 	}
-	if err := checkAll(b, ctx, engines, calibrating, out); err != nil {
+	if err := checkAll(ctx, b, engines, calibrating, out); err != nil {
 		return nil, b.Keeper.End(err)
 	}
 	b.Keeper.Done()
@@ -94,11 +94,11 @@ func Run(ctx context.Context, engines session.Engines, spec result.Spec, progres
 }
 
 // checkAll does the work of a check, once it is known what that is.
-func checkAll(b *session.Session, ctx context.Context, engines session.Engines, calibrating *dataset.Set, out session.Output) error {
+func checkAll(ctx context.Context, b *session.Session, engines session.Engines, calibrating *dataset.Set, out session.Output) error {
 	if err := b.Prepare(ctx, calibrating, b.Loader); err != nil {
 		return err
 	}
-	if err := addTimes(b, ctx, engines, calibrating); err != nil {
+	if err := addTimes(ctx, b, engines, calibrating); err != nil {
 		return err
 	}
 	if out != nil {
@@ -106,7 +106,7 @@ func checkAll(b *session.Session, ctx context.Context, engines session.Engines, 
 			return err
 		}
 	}
-	return CompareAll(b, ctx, b.Compared, b.Loader, out)
+	return All(ctx, b, b.Compared, b.Loader, out)
 }
 
 // Summarize derives what depends on all samples: spreads, counts, the first diverging layer and failed gates.

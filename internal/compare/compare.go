@@ -54,9 +54,9 @@ type held struct {
 	batch   *runner.Batch
 }
 
-// CompareAll runs the float model and all variants of a session on the samples, and puts what is measured into the session's run. What
+// All runs the float model and all variants of a session on the samples, and puts what is measured into the session's run. What
 // was asked to be saved goes to out, which may be nil.
-func CompareAll(b *session.Session, ctx context.Context, set *dataset.Set, loader dataset.Loader, out session.Output) error {
+func All(ctx context.Context, b *session.Session, set *dataset.Set, loader dataset.Loader, out session.Output) error {
 	c := &comparison{b: b, out: out, index: map[string]int{}, pool: workpool.New(b.WaitingBytes())}
 	defer c.pool.Close()
 	for k, l := range b.Run.Layers {

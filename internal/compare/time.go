@@ -22,7 +22,7 @@ import (
 
 // addTimes puts the compiler's estimate beside the error of every variant that a device would run: all of them if that was
 // asked for, else those that are emulated, and DLC files where the libraries are there. What cannot be estimated is a warning.
-func addTimes(b *session.Session, ctx context.Context, engines session.Engines, calibrating *dataset.Set) error {
+func addTimes(ctx context.Context, b *session.Session, engines session.Engines, calibrating *dataset.Set) error {
 	asked := b.Spec.Estimate != nil && *b.Spec.Estimate
 	if b.Spec.Bare || b.Spec.Estimate != nil && !asked {
 		return nil
@@ -48,7 +48,7 @@ func addTimes(b *session.Session, ctx context.Context, engines session.Engines, 
 			e = &estimate.Estimator{Ort: b.ORT, Engine: engine, Soc: soc, Progress: progress.Silent{}, Memory: b.Spec.MemoryMiB}
 			b.Progress.Phase("estimating", len(b.Run.Variants))
 		}
-		x, nodeOf, err := timeOf(b, ctx, e, i, calibrating)
+		x, nodeOf, err := timeOf(ctx, b, e, i, calibrating)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -65,7 +65,7 @@ func addTimes(b *session.Session, ctx context.Context, engines session.Engines, 
 }
 
 // timeOf estimates a variant. The function names the nodes of the estimate that may have made a layer.
-func timeOf(b *session.Session, ctx context.Context, e *estimate.Estimator, i int, calibrating *dataset.Set) (*result.Estimated, func(k int) []string, error) {
+func timeOf(ctx context.Context, b *session.Session, e *estimate.Estimator, i int, calibrating *dataset.Set) (*result.Estimated, func(k int) []string, error) {
 	v := b.Run.Variants[i].Spec
 	byNode := func(k int) []string {
 		l := b.Float.Layers[k]

@@ -60,22 +60,16 @@ func Markdown() string {
 	for _, k := range Keys {
 		takes := k.Takes
 		if k.Words != nil {
-			takes = ""
 			separator := ", "
+			var words []string
 			for _, w := range k.Words {
+				word := "`" + w.Name + "`"
 				if w.Does != "" {
-					separator = "; "
+					separator, word = "; ", word+": "+w.Does
 				}
+				words = append(words, word)
 			}
-			for i, w := range k.Words {
-				if i > 0 {
-					takes += separator
-				}
-				takes += "`" + w.Name + "`"
-				if w.Does != "" {
-					takes += ": " + w.Does
-				}
-			}
+			takes = strings.Join(words, separator)
 		}
 		fmt.Fprintf(&text, "| `%s` | %s | %s |\n", k.Name, takes, k.Default)
 	}

@@ -215,7 +215,7 @@ func (x *explorer) errorsOf(ctx context.Context, recipe variant.Spec) (*result.R
 	if err := b.Prepare(ctx, nil, s.evaluate.Loader); err != nil {
 		return nil, err
 	}
-	if err := compare.CompareAll(b, ctx, set, s.evaluate.Loader, nil); err != nil {
+	if err := compare.All(ctx, b, set, s.evaluate.Loader, nil); err != nil {
 		return nil, err
 	}
 	compare.Summarize(run)

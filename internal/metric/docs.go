@@ -1,10 +1,14 @@
 package metric
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Markdown is the table of docs/metrics.md.
 func Markdown() string {
-	text := "| column | formula | better | no value when |\n|---|---|---|---|\n"
+	var text strings.Builder
+	text.WriteString("| column | formula | better | no value when |\n|---|---|---|---|\n")
 	for _, m := range All {
 		better := "low"
 		if m.HigherIsBetter {
@@ -14,7 +18,7 @@ func Markdown() string {
 		if undefined != "" {
 			undefined += " "
 		}
-		text += fmt.Sprintf("| `%s` | %s | %s | %s|\n", m.Key, m.Formula, better, undefined)
+		fmt.Fprintf(&text, "| `%s` | %s | %s | %s|\n", m.Key, m.Formula, better, undefined)
 	}
-	return text
+	return text.String()
 }

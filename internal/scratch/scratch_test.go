@@ -17,7 +17,7 @@ func of(id process.ID, kind string) string { return "quantcheck-" + kind + "-" +
 
 func ended(t *testing.T) process.ID {
 	t.Helper()
-	c := exec.Command(os.Args[0], "-test.run=^$")
+	c := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^$")
 	if err := c.Run(); err != nil {
 		t.Fatal(err)
 	}

@@ -69,9 +69,9 @@ func addMetricColumns(ctx context.Context, tx *sql.Tx) error {
 
 // sampleColumns are the columns of sample_metrics for some metrics, as SELECT and INSERT name them.
 func sampleColumns(of []metric.Info) string {
-	text := sampleKeys
+	names := []string{sampleKeys}
 	for _, m := range of {
-		text += ", " + m.Key
+		names = append(names, m.Key)
 	}
-	return text
+	return strings.Join(names, ", ")
 }

@@ -90,11 +90,12 @@ func TestUnmarshalRefusesWhatWouldGrow(t *testing.T) {
 
 // bombFlow is a value in braces and brackets that grows by its aliases.
 func bombFlow(levels, times int) string {
-	text := "&a0 [x, x]"
+	var text strings.Builder
+	text.WriteString("&a0 [x, x]")
 	for i := 1; i <= levels; i++ {
-		text += fmt.Sprintf(", k%d: &a%d [%s]", i, i, strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*a%d, ", i-1), times), ", "))
+		fmt.Fprintf(&text, ", k%d: &a%d [%s]", i, i, strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*a%d, ", i-1), times), ", "))
 	}
-	return text
+	return text.String()
 }
 
 func TestRefusingABombTakesLittleMemory(t *testing.T) { //nolint:paralleltest // it measures the process

@@ -35,11 +35,11 @@ func generate(root reflect.Type, dir string) (string, error) {
 	if _, err := g.name(root); err != nil {
 		return "", err
 	}
-	text := header
+	texts := []string{header}
 	for _, name := range slices.Sorted(maps.Keys(g.declarations)) {
-		text += "\n" + g.declarations[name]
+		texts = append(texts, g.declarations[name])
 	}
-	return text, nil
+	return strings.Join(texts, "\n"), nil
 }
 
 // expression gives the TypeScript type of what encoding/json writes for a Go type.
