@@ -75,11 +75,18 @@ func newScene(t *testing.T) scene {
 	return s
 }
 
-// begin starts a check with so many samples, and waits until it has written something.
+// staged is what the names of folders have in which a run collects its files.
+const staged = "quantcheck-run-"
+
+// begin starts a check with so many samples, and waits until it collects files. The files by which it tries whether it may write come and go
+// before.
 func (s scene) begin(t *testing.T, limit int, before ...string) *exec.Cmd {
 	t.Helper()
 	c := s.start(t, limit, before...)
-	for end := time.Now().Add(30 * time.Second); len(temporary(t, s.out)) == 0; time.Sleep(time.Millisecond) {
+	collects := func() bool {
+		return slices.ContainsFunc(temporary(t, s.out), func(path string) bool { return strings.Contains(path, staged) })
+	}
+	for end := time.Now().Add(30 * time.Second); !collects(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("the run wrote nothing")
 		}

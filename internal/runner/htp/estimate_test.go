@@ -219,7 +219,7 @@ func TestOfWhatIsLeftOfAModelThereAreEstimates(t *testing.T) {
 }
 
 func TestFilesThatASessionLeft(t *testing.T) {
-	profile, err := os.ReadFile(filepath.Join(fixture.Root(), "internal", "cost", "testdata", "zoo_w8a8_per_channel.csv"))
+	profile, err := os.ReadFile(filepath.Join(fixture.Root(), "internal", "htpcost", "testdata", "zoo_w8a8_per_channel.csv"))
 	if err != nil {
 		t.Fatal(err)
 	}
