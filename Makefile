@@ -29,7 +29,7 @@ $(ORT): third_party/package.json third_party/package-lock.json
 	@touch $@
 
 test: build
-	go test -json -timeout 20m ./... | go run ./tools/testsum
+	go test -json -timeout 40m ./... | go run ./tools/testsum
 
 # Accidents, each drawn so many times (TIMES:SEED): faults of a stand-in board over sshd, kill -9, signals, processes at once in one workspace,
 # power cuts, full and read-only disks, little memory. A line each says what was counted; docs/reliability.md says what is promised.
@@ -54,7 +54,7 @@ soak-workspace: $(ORT) $(PAGE)
 
 # The race detector needs cgo and a C compiler.
 race: $(ORT) $(PAGE)
-	CGO_ENABLED=1 go test -race -json -timeout 40m ./... | go run ./tools/testsum
+	CGO_ENABLED=1 go test -race -json -timeout 60m ./... | go run ./tools/testsum
 
 LINT := go tool -modfile=tools/lint/go.mod
 check: $(ORT) $(PAGE)
