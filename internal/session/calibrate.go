@@ -158,7 +158,9 @@ func (b *Session) EachSample(ctx context.Context, set *dataset.Set, loader datas
 		select {
 		case l = <-ahead:
 		case <-ctx.Done():
-			return ctx.Err()
+		}
+		if err := ctx.Err(); err != nil { // the reader may have ended before: what came then is no sample that cannot be read
+			return err
 		}
 		if l.err != nil {
 			b.skip(source, l.err)
