@@ -44,7 +44,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e.file, e.pool = file, newPool(memory, func(from, n int) { punch(file, from, n) })
+	e.file, e.pool = file, newPool(memory, int(min(o.Memory/warmShare, mostWarm)), func(from, n int) { punch(file, from, n) })
 	e.bounce = e.NewArena(64 << 20)
 	l, told, err := connect(ctx, e.o, file)
 	if err != nil {
@@ -113,6 +113,7 @@ func (e *Engine) PID() int {
 
 // ReturnMemory implements ort.Engine.
 func (e *Engine) ReturnMemory() {
+	e.pool.Trim()
 	e.mu.Lock()
 	l := e.link
 	e.mu.Unlock()

@@ -1,7 +1,6 @@
 package cpu
 
 import (
-	"slices"
 	"sync"
 
 	"quantcheck/internal/onnxruntime"
@@ -10,20 +9,21 @@ import (
 // page is what memory is given in.
 const page = 4096
 
-// pool divides memory that is shared with a worker. It implements runner.Memory.
+// pool divides memory that is shared with a worker. It implements runner.Memory. Pages that are dropped stay with the pool up to a
+// bound and are taken again first: a page that the system gives anew is cleared, and then faults in both processes.
 type pool struct {
 	memory []byte
+	keep   int               // bytes of idle pages that are not given back to the system
 	free   func(from, n int) // gives the pages of a piece back to the system
 
 	mu   sync.Mutex
-	idle []piece // by place; no two touch
+	idle pieces
+	warm pieces // of the idle ones: those whose pages are there
 	held int
 }
 
-type piece struct{ from, to int }
-
-func newPool(memory []byte, free func(from, n int)) *pool {
-	return &pool{memory: memory, free: free, idle: []piece{{0, len(memory) / page * page}}}
+func newPool(memory []byte, keep int, free func(from, n int)) *pool {
+	return &pool{memory: memory, keep: keep, free: free, idle: pieces{{0, len(memory) / page * page}}}
 }
 
 // Take implements runner.Memory.
@@ -34,14 +34,15 @@ func (p *pool) Take(n int) []byte {
 	size := (max(n, 1) + page - 1) / page * page
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	i := slices.IndexFunc(p.idle, func(x piece) bool { return x.to-x.from >= size })
-	if i < 0 {
+	from, ok := p.warm.find(size)
+	if !ok {
+		from, ok = p.idle.find(size)
+	}
+	if !ok {
 		return nil
 	}
-	from := p.idle[i].from
-	if p.idle[i].from += size; p.idle[i].from == p.idle[i].to {
-		p.idle = slices.Delete(p.idle, i, i+1)
-	}
+	p.idle = p.idle.without(piece{from, from + size})
+	p.warm = p.warm.without(piece{from, from + size})
 	p.held += size
 	return p.memory[from : from+n : from+n]
 }
@@ -53,19 +54,33 @@ func (p *pool) Drop(memory []byte) {
 		return
 	}
 	size := (len(memory) + page - 1) / page * page
-	p.free(from, size) // before somebody else gets it
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.held -= size
-	i, _ := slices.BinarySearchFunc(p.idle, from, func(x piece, at int) int { return x.from - at })
-	p.idle = slices.Insert(p.idle, i, piece{from, from + size})
-	if i+1 < len(p.idle) && p.idle[i].to == p.idle[i+1].from {
-		p.idle[i].to = p.idle[i+1].to
-		p.idle = slices.Delete(p.idle, i+1, i+2)
+	p.idle = p.idle.with(piece{from, from + size})
+	p.warm = p.warm.with(piece{from, from + size})
+	if p.warm.bytes() > p.keep {
+		p.cool(p.keep / 2) // by halves, so that not every drop asks the system
 	}
-	if i > 0 && p.idle[i-1].to == p.idle[i].from {
-		p.idle[i-1].to = p.idle[i].to
-		p.idle = slices.Delete(p.idle, i, i+1)
+}
+
+// Trim gives all pages that nobody uses back to the system.
+func (p *pool) Trim() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cool(0)
+}
+
+// cool gives idle pages back to the system until so many bytes are left, the last ones in memory first. p.mu is held.
+func (p *pool) cool(left int) {
+	for over := p.warm.bytes() - left; over > 0; {
+		last := &p.warm[len(p.warm)-1]
+		n := min((over+page-1)/page*page, last.to-last.from)
+		p.free(last.to-n, n)
+		over -= n
+		if last.to -= n; last.to == last.from {
+			p.warm = p.warm[:len(p.warm)-1]
+		}
 	}
 }
 
