@@ -204,6 +204,20 @@ func (a *accidents) sound(t *testing.T, out string, fail func(format string, arg
 	return storedResults(t, filepath.Join(out, "results", "quantcheck.db"), fail)
 }
 
+// nothingLost checks a workspace after a command that may have been cut short: none of its processes lives, what stands there is whole, and
+// no result is lost of those that were stored before. It gives how many are stored now.
+func (a *accidents) nothingLost(t *testing.T, c *ended, out, tmp string, stored int, well bool, fail func(format string, args ...any)) int {
+	t.Helper()
+	if left := survivors(tmp); len(left) > 0 {
+		fail("still running: %v", left)
+	}
+	now := a.sound(t, out, fail)
+	if now < stored || well && c.results && now == stored {
+		fail("%d results are stored, %d were before", now, stored)
+	}
+	return now
+}
+
 // wholeFile reads a file as those who use it would.
 func wholeFile(path string, data []byte) error {
 	if len(data) == 0 {

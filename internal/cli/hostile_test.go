@@ -210,8 +210,12 @@ func TestALibrarysWordsAreHarmless(t *testing.T) {
 			harmless(t, name+", "+args[0]+", stderr", stderr)
 		}
 	}
-	planted := fixture.Path(t, "cases", "hostile", "terminal-escape-in-error.onnx")
-	status, stdout, stderr := run(t, "check", planted, "--images", images, "--out", t.TempDir())
+	refused := smallModel(t, func(p *onnxpb.ModelProto) {
+		p.Graph.Node[0].Name = proto.String("\x1b]0;" + planted + "\x07\x1b[31m\x1b[2Jevil\r\n")
+		p.Graph.Initializer[0].Dims, p.Graph.Initializer[0].FloatData = []int64{4, 7, 1, 1}, make([]float32, 28)
+		p.Graph.Initializer[0].RawData = nil
+	})
+	status, stdout, stderr := run(t, "check", refused, "--images", images, "--out", t.TempDir())
 	harmless(t, "stdout", stdout)
 	harmless(t, "stderr", stderr)
 	if status == 0 || !strings.Contains(stderr, `\u001b`) {

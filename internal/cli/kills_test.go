@@ -38,14 +38,7 @@ func TestKilledRuns(t *testing.T) {
 		default:
 			fail("%v %s", err, stderr)
 		}
-		if left := survivors(tmp); len(left) > 0 {
-			fail("still running: %v", left)
-		}
-		now := a.sound(t, out, fail)
-		if now < stored || err == nil && c.results && now == stored {
-			fail("%d results are stored, %d were before", now, stored)
-		}
-		stored = now
+		stored = a.nothingLost(t, c, out, tmp, stored, err == nil, fail)
 		if t.Failed() {
 			return
 		}

@@ -50,14 +50,7 @@ func TestSignals(t *testing.T) {
 		default:
 			fail("%v %s", err, stderr)
 		}
-		if left := survivors(tmp); len(left) > 0 {
-			fail("still running: %v", left)
-		}
-		now := a.sound(t, out, fail)
-		if now < stored || err == nil && c.results && now == stored {
-			fail("%d results are stored, %d were before", now, stored)
-		}
-		stored = now
+		stored = a.nothingLost(t, c, out, tmp, stored, err == nil, fail)
 		for _, dir := range []string{out, tmp} {
 			if left := leftBehind(t, dir, true); len(left) > 0 {
 				fail("left in %s: %v", dir, left)

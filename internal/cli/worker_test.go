@@ -1,8 +1,6 @@
 package cli
 
 import (
-	"image"
-	"image/png"
 	"os"
 	"path/filepath"
 	"strings"
@@ -22,7 +20,7 @@ import (
 func tinyModel(t *testing.T, nodes ...*onnxpb.NodeProto) (model, images string) {
 	t.Helper()
 	dir := t.TempDir()
-	model, images = filepath.Join(dir, "m.onnx"), filepath.Join(dir, "images")
+	model, images = filepath.Join(dir, "m.onnx"), fixture.Pictures(t, 6)
 	weights := make([]float32, 3*3*3*3)
 	for i := range weights {
 		weights[i] = float32(i%7) - 3
@@ -34,23 +32,6 @@ func tinyModel(t *testing.T, nodes ...*onnxpb.NodeProto) (model, images string) 
 	b, err := proto.Marshal(&onnxpb.ModelProto{IrVersion: proto.Int64(8), OpsetImport: []*onnxpb.OperatorSetIdProto{{Version: proto.Int64(17)}}, Graph: g})
 	if err == nil {
 		err = os.WriteFile(model, b, 0o600)
-	}
-	if err == nil {
-		err = os.Mkdir(images, 0o700)
-	}
-	for i := range 6 {
-		picture := image.NewRGBA(image.Rect(0, 0, 8, 8))
-		for k := range picture.Pix {
-			picture.Pix[k] = byte(k*(i+3)%251) | byte(255*(k%4/3))
-		}
-		var f *os.File
-		if err == nil {
-			f, err = os.Create(filepath.Join(images, string(rune('a'+i))+".png"))
-		}
-		if err == nil {
-			err = png.Encode(f, picture)
-			f.Close()
-		}
 	}
 	if err != nil {
 		t.Fatal(err)

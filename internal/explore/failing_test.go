@@ -3,8 +3,6 @@ package explore
 import (
 	"context"
 	"errors"
-	"image"
-	"image/png"
 	"os"
 	"path/filepath"
 	"strings"
@@ -32,7 +30,7 @@ import (
 func lossy(t *testing.T) (path, images string) {
 	t.Helper()
 	dir := t.TempDir()
-	path, images = filepath.Join(dir, "m.onnx"), t.TempDir()
+	path, images = filepath.Join(dir, "m.onnx"), fixture.Pictures(t, 6)
 	weights := make([]float32, 4*3*3*3)
 	for i := range weights {
 		weights[i] = (float32(i%7) - 3) / 4096
@@ -52,20 +50,6 @@ func lossy(t *testing.T) (path, images string) {
 	b, err := proto.Marshal(&onnxpb.ModelProto{IrVersion: proto.Int64(8), OpsetImport: []*onnxpb.OperatorSetIdProto{{Version: proto.Int64(17)}}, Graph: g})
 	if err == nil {
 		err = os.WriteFile(path, b, 0o600)
-	}
-	for i := range 6 {
-		picture := image.NewRGBA(image.Rect(0, 0, 8, 8))
-		for k := range picture.Pix {
-			picture.Pix[k] = byte(k*(i+3)%251) | byte(255*(k%4/3))
-		}
-		var f *os.File
-		if err == nil {
-			f, err = os.Create(filepath.Join(images, string(rune('a'+i))+".png"))
-		}
-		if err == nil {
-			err = png.Encode(f, picture)
-			f.Close()
-		}
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -1,12 +1,12 @@
 package file
 
 import (
-	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
-	"sync"
+
+	"quantcheck/internal/workpool"
 )
 
 // Commit puts drafts into their places, in their order, and waits for the disk once for all of them. When it returns without
@@ -14,7 +14,7 @@ import (
 // and those paths are as they were; as long as a content cannot be written, that holds for all of them.
 func Commit(drafts ...*Draft) error {
 	drafts = slices.DeleteFunc(slices.Clone(drafts), func(d *Draft) bool { return d.temporary == "" })
-	err := together(len(drafts), func(k int) error { return drafts[k].named(drafts[k].settle()) })
+	err := workpool.Together(len(drafts), func(k int) error { return drafts[k].named(drafts[k].settle()) })
 	for k, d := range drafts {
 		if err == nil {
 			err = d.named(d.move())
@@ -88,24 +88,4 @@ func (b *Batch) Commit() error {
 func (b *Batch) Discard() {
 	Discard(b.drafts...)
 	b.drafts = nil
-}
-
-// writers is how many files are synced at once. Each waits for the disk, which takes many together: of 50 files, 16 at once
-// took a quarter of the time of one after the other, and 64 no less. To sync the whole file system instead (syncfs) is no
-// faster, and waits for what other programs write.
-const writers = 16
-
-// together calls f for the numbers below n, several at once, and gives the first error in their order.
-func together(n int, f func(k int) error) error {
-	var wait sync.WaitGroup
-	errs := make([]error, n)
-	for first := range min(writers, n) {
-		wait.Go(func() {
-			for k := first; k < n; k += writers {
-				errs[k] = f(k)
-			}
-		})
-	}
-	wait.Wait()
-	return cmp.Or(errs...)
 }

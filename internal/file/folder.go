@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"quantcheck/internal/scratch"
+	"quantcheck/internal/workpool"
 )
 
 // MakeFolder makes a folder, and those above it, that a power cut does not lose any more. The umask decides about their mode.
@@ -79,7 +80,7 @@ func syncNames(folders []string) error {
 	unsynced.Unlock()
 	slices.Sort(all)
 	all = slices.Compact(all)
-	err := together(len(all), func(k int) error { return syncFolder(all[k]) })
+	err := workpool.Together(len(all), func(k int) error { return syncFolder(all[k]) })
 	if err != nil {
 		return err
 	}
@@ -161,7 +162,7 @@ func syncTree(dir string) error {
 	if err != nil {
 		return err
 	}
-	err = together(len(files), func(k int) error {
+	err = workpool.Together(len(files), func(k int) error {
 		f, err := os.Open(files[k])
 		if err != nil {
 			return err
@@ -176,7 +177,7 @@ func syncTree(dir string) error {
 	for _, f := range folders {
 		tell(Op{Kind: MadeFolder, Path: f})
 	}
-	return together(len(folders), func(k int) error { return syncFolder(folders[k]) })
+	return workpool.Together(len(folders), func(k int) error { return syncFolder(folders[k]) })
 }
 
 // PutUnsynced writes a file of a folder that is the running process's own and goes to its place by ReplaceFolder, which syncs it,

@@ -1,7 +1,6 @@
 package netrun
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -12,7 +11,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 
 	"quantcheck/internal/dlc"
 	"quantcheck/internal/file"
@@ -20,6 +18,7 @@ import (
 	"quantcheck/internal/snpe"
 	"quantcheck/internal/suggest"
 	"quantcheck/internal/tensor"
+	"quantcheck/internal/workpool"
 )
 
 // FileKind says what the numbers in a file are.
@@ -284,28 +283,10 @@ func clashes(paths map[string]string, path string) (name string, clash bool) {
 	return "", false
 }
 
-// writers is how many files are made at once: each waits for the file system, which takes many together.
-const writers = 16
-
-// together calls f for the numbers below n, several at once, and gives the first error in their order.
-func together(n int, f func(k int) error) error {
-	var wait sync.WaitGroup
-	errs := make([]error, n)
-	for first := range min(writers, n) {
-		wait.Go(func() {
-			for k := first; k < n; k += writers {
-				errs[k] = f(k)
-			}
-		})
-	}
-	wait.Wait()
-	return cmp.Or(errs...)
-}
-
 // write writes the outputs of an inference under temporary names. Waiting for the disk is left to commit.
 func (n *netRun) write(ctx context.Context, folder string, outputs map[string][]byte) ([]*file.Draft, error) {
 	drafts := make([]*file.Draft, len(n.outputs))
-	err := together(len(drafts), func(k int) error {
+	err := workpool.Together(len(drafts), func(k int) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}

@@ -221,14 +221,7 @@ func TestThePasswordIsNotOnTheDevice(t *testing.T) {
 func TestAnswersAreRememberedForANewConnection(t *testing.T) {
 	t.Parallel()
 	s := sshtest.Start(t, sshtest.Options{})
-	path := filepath.Join(t.TempDir(), "id")
-	public, _, err := sshtest.WriteKey(path, "s3cret")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Admit(public); err != nil {
-		t.Fatal(err)
-	}
+	path, _ := s.NewKey(t, "s3cret")
 	o := options(s)
 	a := &asked{secrets: []string{"mistyped", "s3cret"}}
 	o.Identities, o.Asker = []string{path}, a

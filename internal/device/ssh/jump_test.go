@@ -132,14 +132,7 @@ func mustUser(t *testing.T) string {
 func TestKeysWithAPassphrase(t *testing.T) {
 	t.Parallel()
 	s := sshtest.Start(t, sshtest.Options{})
-	path := filepath.Join(t.TempDir(), "id")
-	public, private, err := sshtest.WriteKey(path, "right s3cret")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Admit(public); err != nil {
-		t.Fatal(err)
-	}
+	path, private := s.NewKey(t, "right s3cret")
 	stranger := filepath.Join(t.TempDir(), "stranger")
 	if _, _, err := sshtest.WriteKey(stranger, "x"); err != nil {
 		t.Fatal(err)

@@ -4,6 +4,7 @@ package sshtest
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"maps"
@@ -133,6 +134,20 @@ func (s *Server) Admit(key ssh.PublicKey) error {
 	}
 	_, err = f.Write(ssh.MarshalAuthorizedKey(key))
 	return errors.Join(err, f.Close())
+}
+
+// NewKey makes a key that the server admits and gives the file of its private half, encrypted if there is a passphrase.
+func (s *Server) NewKey(t *testing.T, passphrase string) (path string, private ed25519.PrivateKey) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "id")
+	public, private, err := WriteKey(path, passphrase)
+	if err == nil {
+		err = s.Admit(public)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path, private
 }
 
 // KnownLine is the server's line of a known_hosts.
