@@ -48,11 +48,12 @@ func Work() int {
 
 // served is what a worker holds.
 type served struct {
-	socket *os.File
-	write  sync.Mutex
-	memory []byte
-	r      *onnxruntime.Runtime
-	bound  bound
+	socket  *os.File
+	write   sync.Mutex
+	memory  []byte
+	r       *onnxruntime.Runtime
+	bound   bound
+	threads threads // of the library's calls
 
 	mu       sync.Mutex
 	next     uint64
@@ -76,20 +77,22 @@ type run struct {
 func (w *served) take(f frame) {
 	switch f.op {
 	case opOpen:
-		w.answer(f, w.open)
+		w.outcome(f, w.open)()
 	case opCompile:
-		go w.answer(f, w.compile)
+		w.threads.run(func() func() { return w.outcome(f, w.compile) })
 	case opTypes:
-		w.answer(f, w.types)
+		w.outcome(f, w.types)()
 	case opRun:
 		ctx, stop := context.WithCancel(context.Background())
 		one := &run{stop, make(chan spot, 1)}
 		w.mu.Lock()
 		w.runs[f.id] = one
 		w.mu.Unlock()
-		go w.answer(f, func(body []byte) ([]byte, error) {
-			defer w.forget(f.id)
-			return nil, w.run(ctx, f.id, one, body)
+		w.threads.run(func() func() {
+			return w.outcome(f, func(body []byte) ([]byte, error) {
+				defer w.forget(f.id)
+				return nil, w.run(ctx, f.id, one, body)
+			})
 		})
 	case opStop, opLent:
 		w.mu.Lock()
@@ -113,18 +116,18 @@ func (w *served) take(f frame) {
 	}
 }
 
-// answer does what was asked and says how it went.
-func (w *served) answer(f frame, work func(body []byte) ([]byte, error)) {
+// outcome does what was asked and gives what says how it went.
+func (w *served) outcome(f frame, work func(body []byte) ([]byte, error)) (say func()) {
 	body, err := work(f.body)
-	if err == nil {
-		w.send(frame{opDone, f.id, body})
-		return
+	answer := frame{opDone, f.id, body}
+	if err != nil {
+		told := failure{Text: err.Error(), NoLibrary: errors.Is(err, onnxruntime.ErrNoLibrary), Memory: worker.WantsMemory(err.Error())}
+		var library *onnxruntime.Error
+		told.Library = errors.As(err, &library)
+		answer.op = opFailed
+		answer.body, _ = json.Marshal(told)
 	}
-	told := failure{Text: err.Error(), NoLibrary: errors.Is(err, onnxruntime.ErrNoLibrary), Memory: worker.WantsMemory(err.Error())}
-	var library *onnxruntime.Error
-	told.Library = errors.As(err, &library)
-	body, _ = json.Marshal(told)
-	w.send(frame{opFailed, f.id, body})
+	return func() { w.send(answer) }
 }
 
 func (w *served) send(f frame) {
