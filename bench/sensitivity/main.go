@@ -28,6 +28,7 @@ import (
 	"quantcheck/internal/onnxruntime"
 	"quantcheck/internal/qdq"
 	"quantcheck/internal/result"
+	"quantcheck/internal/runner"
 	"quantcheck/internal/runner/cpu"
 	"quantcheck/internal/runner/ort"
 	"quantcheck/internal/sensitivity"
@@ -151,7 +152,7 @@ func (c *setting) calibrate(ctx context.Context) error {
 		for name, v := range s {
 			stats.Observe(name, v)
 		}
-		f := r.Start(s)
+		f := r.Start(runner.Sample{Inputs: s})
 		batch, err := f.Next(ctx)
 		if err != nil {
 			return err

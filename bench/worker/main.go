@@ -115,7 +115,7 @@ func layers(ctx context.Context, w io.Writer, engines []ort.Engine, path string)
 }
 
 func infer(ctx context.Context, r runner.Runner, sample map[string]tensor.Tensor) error {
-	f := r.Start(sample)
+	f := r.Start(runner.Sample{Inputs: sample})
 	defer f.Close()
 	for range r.Segments() {
 		batch, err := f.Next(ctx)

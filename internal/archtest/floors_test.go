@@ -66,7 +66,7 @@ var only = map[string]struct {
 var unsafeRooms = []string{"abi", "onnxruntime", "qnn/compose"}
 
 // forTests are packages that only tests import.
-var forTests = []string{"fixture", "file/powercut", "archtest", "device/devicetest", "standin", "standin/control", "standin/board", "device/sshtest"}
+var forTests = []string{"fixture", "file/powercut", "archtest", "device/devicetest", "runner/runnertest", "standin", "standin/control", "standin/board", "device/sshtest"}
 
 func TestLowerRoomsDoNotImportHigherOnes(t *testing.T) {
 	root := filepath.Join(fixture.Root(), "internal")

@@ -149,20 +149,19 @@ func (b *benchmark) nativeInputs(ctx context.Context) ([]string, error) {
 
 // entries reads the float model and the DLC for what is put into it.
 func (b *benchmark) entries(ctx context.Context) (session.DeviceWork, func(), error) {
-	run, ref, loader, err := session.Begin(ctx, "benchmark", b.Engines.ORT, b.spec.Check, b.began)
+	x, err := session.Open(ctx, "benchmark", b.Engines.ORT, b.spec.Check, nil, progress.Silent{}, b.began)
 	if err != nil {
 		return session.DeviceWork{}, nil, err
 	}
-	set, err := session.Samples(b.spec.Check.Images, b.spec.Check.Limit, loader)
+	set, err := session.Samples(b.spec.Check.Images, b.spec.Check.Limit, x.Loader)
 	if err != nil {
 		return session.DeviceWork{}, nil, err
 	}
-	x := &session.Session{Float: ref, Spec: b.spec.Check, Run: run}
 	c, err := x.OpenContained(variant.Spec{Name: onDevice, Kind: variant.Device, File: b.spec.DLC})
 	if err != nil {
 		return session.DeviceWork{}, nil, err
 	}
-	return session.DeviceWork{Graph: c.Held.Graph, Inputs: c.Inputs, Samples: set, Loader: loader}, func() { c.File.Close() }, nil
+	return session.DeviceWork{Graph: c.Held.Graph, Inputs: c.Inputs, Samples: set, Loader: x.Loader}, func() { c.File.Close() }, nil
 }
 
 // readyInputs brings a folder of raw files, with its inputs_raw.txt, as quantcheck raw and the seed's to_raw write it.

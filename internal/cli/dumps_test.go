@@ -16,6 +16,7 @@ import (
 	"quantcheck/internal/fixture"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/qnn"
+	"quantcheck/internal/runner"
 	"quantcheck/internal/runner/ort"
 	"quantcheck/internal/tensor"
 )
@@ -69,7 +70,7 @@ func zooDumps(t *testing.T, count int, native bool) dumped {
 			image.F32[k] = float32(random.NormFloat64())
 		}
 		writeRaw(t, filepath.Join(d.samples, fmt.Sprintf("%02d.raw", i)), image.F32)
-		run := r.Start(map[string]tensor.Tensor{"image": image})
+		run := r.Start(runner.Sample{Inputs: map[string]tensor.Tensor{"image": image}})
 		for range r.Segments() {
 			batch, err := run.Next(context.Background())
 			if err != nil {

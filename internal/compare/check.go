@@ -50,32 +50,31 @@ func Run(ctx context.Context, engines session.Engines, spec result.Spec, progres
 			return nil, err
 		}
 	}
-	run, ref, loader, err := session.Begin(ctx, "check", r, spec, started)
+	b, err := session.Open(ctx, "check", r, spec, variants, progress, started)
 	if err != nil {
 		return nil, err
 	}
-	compared, err := session.Samples(spec.Images, spec.Limit, loader)
-	if err != nil {
+	defer b.Close()
+	run := b.Run
+	if b.Compared, err = session.Samples(spec.Images, spec.Limit, b.Loader); err != nil {
 		return nil, err
 	}
-	run.Warnings = append(run.Warnings, compared.Warnings...)
-	calibrating := compared
+	b.Emulator, b.Device, b.Samples = emulator, engines.Device, len(b.Compared.Sources)
+	run.Warnings = append(run.Warnings, b.Compared.Warnings...)
+	calibrating := b.Compared
 	if spec.Calib != "" {
-		if calibrating, err = session.Samples(spec.Calib, spec.Limit, loader); err != nil {
+		if calibrating, err = session.Samples(spec.Calib, spec.Limit, b.Loader); err != nil {
 			return nil, err
 		}
 		run.Warnings = append(run.Warnings, calibrating.Warnings...)
 	} else if session.NeedsCalibration(variants) {
 		run.Warnings = append(run.Warnings, "the compared samples are also those that calibrate; give others with --calib for numbers that hold on unseen pictures")
 	}
-
-	b := &session.Session{ORT: r, Emulator: emulator, Float: ref, Spec: spec, Variants: variants, Device: engines.Device, Compared: compared, Loader: loader, Samples: len(compared.Sources), Progress: progress, Run: run}
-	defer b.Close()
 	if err := planOutput(b, out); err != nil {
 		return nil, err
 	}
 	if keep != nil && !spec.Bare && engines.Device == nil {
-		key, err := b.Identify(run.Command, session.Identifying(spec), nil, nil, compared, calibrating)
+		key, err := b.Identify(run.Command, session.Identifying(spec), nil, nil, b.Compared, calibrating)
 		if err != nil {
 			return nil, err
 		}

@@ -18,27 +18,34 @@ import (
 
 // comparison runs the float model and its variants side by side on one sample after another.
 type comparison struct {
-	b     *session.Session
-	out   session.Output
-	pool  *workpool.Pool
-	index map[string]int     // layer name → layer
-	user  []map[string][]int // per variant: tap → layers that are compared with it
-	sizes [][]float64        // per variant and layer: a step of the encoding, 0 if there is none
-
-	values [][][]*metric.Values                // per variant, layer and sample
-	locals [][][session.Parts][]*metric.Values // per variant, layer, part and sample
-	wholes [][][session.Parts][]*metric.Values
-	checks []map[string][]checked // per variant and input
-
-	twins      [][]against // per variant and layer: an emulation against its simulation
-	localTwins [][]against
-	inARow     []int // per variant: samples that it could not be run on, up to the last one
+	b        *session.Session
+	out      session.Output
+	pool     *workpool.Pool
+	index    map[string]int // layer name → layer
+	variants []*compared
+	of       map[*session.Variant]*compared
 
 	before int    // warnings that are older than the comparison
 	done   extent // what is whole: a sample that was begun and interrupted does not count
 
-	mu       sync.Mutex
-	problems [][][]problem // per variant and layer: why samples have no value
+	mu sync.Mutex // of the variants' problems
+}
+
+// compared is a variant, and what is measured of it.
+type compared struct {
+	*session.Variant
+	users  map[string][]int // tap → layers that are compared with it
+	steps  []float64        // per layer: a step of the encoding, 0 if there is none
+	twin   *compared        // the variant that simulates the same; nil: none
+	inARow int              // samples that it could not be run on, up to the last one
+
+	values   [][]*metric.Values                // per layer and sample
+	problems [][]problem                       // per layer: why samples have no value
+	alone    [][session.Parts][]*metric.Values // per layer, part and sample: computed alone
+	wholes   [][session.Parts][]*metric.Values // the same of the whole model with a part quantized
+	checks   map[string][]checked              // per input
+	// Per layer: the emulation against the simulation, in the model and alone.
+	againstTwin, aloneAgainstTwin []against
 }
 
 // problem is why a sample has no value for a layer.
@@ -47,8 +54,24 @@ type problem struct {
 	reason string
 }
 
+// underWay is an inference of a variant.
+type underWay struct {
+	of        *compared
+	inference runner.Inference
+	lost      bool            // it failed on this sample
+	waiting   map[string]held // by layer
+}
+
+func (f *underWay) close() {
+	f.inference.Close()
+	for _, h := range f.waiting {
+		h.batch.Release()
+	}
+}
+
 // held is a tensor of a variant that waits for its counterpart.
 type held struct {
+	of      *compared
 	tensor  tensor.Tensor
 	problem string // why there are no values
 	batch   *runner.Batch
@@ -57,36 +80,15 @@ type held struct {
 // All runs the float model and all variants of a session on the samples, and puts what is measured into the session's run. What
 // was asked to be saved goes to out, which may be nil.
 func All(ctx context.Context, b *session.Session, set *dataset.Set, loader dataset.Loader, out session.Output) error {
-	c := &comparison{b: b, out: out, index: map[string]int{}, pool: workpool.New(b.WaitingBytes())}
+	c := &comparison{b: b, out: out, index: map[string]int{}, of: map[*session.Variant]*compared{}, pool: workpool.New(b.WaitingBytes())}
 	defer c.pool.Close()
 	for k, l := range b.Run.Layers {
 		c.index[l.Name] = k
 	}
-	for i := range b.Run.Variants {
-		v := &b.Run.Variants[i]
-		users := map[string][]int{}
-		sizes := make([]float64, len(v.Layers))
-		for k := range v.Layers {
-			if l := &v.Layers[k]; l.Has() {
-				tap := b.TapOf(i, k)
-				users[tap] = append(users[tap], k)
-				if l.Encoding != nil {
-					sizes[k] = l.Encoding.Scale
-				}
-			}
-		}
-		c.user, c.sizes = append(c.user, users), append(c.sizes, sizes)
-		c.problems = append(c.problems, make([][]problem, len(v.Layers)))
-		values := make([][]*metric.Values, len(v.Layers))
-		for k := range values {
-			values[k] = make([]*metric.Values, len(set.Sources))
-		}
-		c.values = append(c.values, values)
-		c.twins, c.localTwins = append(c.twins, newAgainst(len(v.Layers), len(set.Sources))), append(c.localTwins, newAgainst(len(v.Layers), b.Spec.LocalSamples))
-		c.locals, c.wholes = append(c.locals, c.room(len(v.Layers))), append(c.wholes, c.room(len(v.Layers)))
-		c.checks = append(c.checks, map[string][]checked{})
+	for _, v := range b.Variants {
+		c.add(v, len(set.Sources))
 	}
-	c.inARow = make([]int, len(b.Run.Variants))
+	c.pairTwins()
 	c.before = len(b.Run.Warnings)
 	c.settle(0)
 	if err := c.all(ctx, set, loader); err != nil {
@@ -102,12 +104,44 @@ func All(ctx context.Context, b *session.Session, set *dataset.Set, loader datas
 	return nil
 }
 
-// room makes places for the values of the local samples.
-func (c *comparison) room(layers int) [][session.Parts][]*metric.Values {
+// add makes places for what is measured of a variant on so many samples.
+func (c *comparison) add(sv *session.Variant, samples int) {
+	layers, locally := len(sv.Result.Layers), c.b.Spec.LocalSamples
+	v := &compared{
+		Variant: sv, users: map[string][]int{}, steps: make([]float64, layers), values: make([][]*metric.Values, layers), problems: make([][]problem, layers),
+		alone: parts(layers, locally), wholes: parts(layers, locally), checks: map[string][]checked{},
+		againstTwin: newAgainst(layers, samples), aloneAgainstTwin: newAgainst(layers, locally),
+	}
+	for k := range sv.Result.Layers {
+		v.values[k] = make([]*metric.Values, samples)
+		l := &sv.Result.Layers[k]
+		if !l.Has() {
+			continue
+		}
+		tap := sv.Tap(c.b.Run.Layers[k], l)
+		v.users[tap] = append(v.users[tap], k)
+		if l.Encoding != nil {
+			v.steps[k] = l.Encoding.Scale
+		}
+	}
+	c.variants, c.of[sv] = append(c.variants, v), v
+}
+
+// pairTwins finds for each variant the one that it is held against.
+func (c *comparison) pairTwins() {
+	for _, v := range c.variants {
+		if v.Result.Twin >= 0 {
+			v.twin = c.variants[v.Result.Twin]
+		}
+	}
+}
+
+// parts makes places for the values of the local samples.
+func parts(layers, samples int) [][session.Parts][]*metric.Values {
 	list := make([][session.Parts][]*metric.Values, layers)
 	for k := range list {
 		for p := range list[k] {
-			list[k][p] = make([]*metric.Values, c.b.Spec.LocalSamples)
+			list[k][p] = make([]*metric.Values, samples)
 		}
 	}
 	return list
@@ -122,67 +156,60 @@ func (c *comparison) sample(ctx context.Context, source int, s *dataset.Sample) 
 		}
 		return fmt.Errorf("%s, sample %s: %w", who, s.Name, err)
 	}
-	locally := number < c.b.Spec.LocalSamples && len(c.b.Locals) > 0
+	sample := runner.Sample{Number: source, Inputs: s.Inputs}
+	locally := number < c.b.Spec.LocalSamples && c.isolates()
 	var alone *isolatedRun
 	outputs := map[string]tensor.Tensor{}
 	if locally {
 		alone = c.startLocal(number, s.Inputs)
 		defer alone.close()
-		if err := alone.feedEmulated(ctx, s.Inputs); err != nil {
+		if err := alone.feed(ctx, sample); err != nil {
 			return fail("local error", err)
 		}
 	}
-	ref := c.b.Reference.Start(s.Inputs)
+	ref := c.b.Reference.Start(sample)
 	defer ref.Close()
-	variants := make([]runner.Inference, len(c.b.Players))
-	waiting := make([]map[string]held, len(c.b.Players))
-	for i, p := range c.b.Players {
-		waiting[i] = map[string]held{}
-		if c.inARow[i] >= hopeless {
-			c.without(i, number, 0, "not run any more after so many failures")
+	running := make([]*underWay, 0, len(c.variants))
+	for _, v := range c.variants {
+		if v.inARow >= hopeless {
+			c.without(v, number, 0, "not run any more after so many failures")
 			continue
 		}
-		variants[i] = p.Start(source, s.Inputs)
-		defer variants[i].Close()
+		f := &underWay{of: v, inference: v.Runner.Start(sample), waiting: map[string]held{}}
+		defer f.close()
+		running = append(running, f)
 	}
-	defer func() {
-		for _, w := range waiting {
-			for _, h := range w {
-				h.batch.Release()
-			}
-		}
-	}()
 	for k := range c.b.Reference.Segments() {
 		refBatch, err := ref.Next(ctx)
 		if err != nil {
 			return fail("float model", err)
 		}
-		for i, inference := range variants {
-			if inference == nil {
+		for _, f := range running {
+			if f.lost {
 				continue
 			}
-			batch, err := inference.Next(ctx)
+			batch, err := f.inference.Next(ctx)
 			if err != nil {
-				variants[i] = nil
-				if err = c.lost(i, number, k, err); err == nil {
+				f.lost = true
+				if err = c.lost(f.of, number, k, err); err == nil {
 					continue
 				}
 				refBatch.Release()
-				return fail("variant "+c.b.Run.Variants[i].Spec.Name, err)
+				return fail("variant "+f.of.Spec.Name, err)
 			}
 			for _, tap := range batch.Taps {
-				if input, ok := c.b.Entrances[i][tap.Name]; ok && number < max(c.b.Spec.LocalSamples, 1) {
-					c.checkInput(number, i, input, s.Inputs[input], tap.Tensor)
+				if input, ok := f.of.Entrances[tap.Name]; ok && number < max(c.b.Spec.LocalSamples, 1) {
+					c.checkInput(number, f.of, input, s.Inputs[input], tap.Tensor)
 				}
-				for _, layer := range c.user[i][tap.Name] {
+				for _, layer := range f.of.users[tap.Name] {
 					batch.Retain()
-					waiting[i][c.b.Run.Layers[layer].Name] = held{tap.Tensor, tap.Problem, batch}
+					f.waiting[c.b.Run.Layers[layer].Name] = held{f.of, tap.Tensor, tap.Problem, batch}
 				}
 			}
 			batch.Release()
 		}
 		// What the variants made is measured and given back before the layers are run alone.
-		err = c.pair(number, refBatch, waiting)
+		err = c.pair(number, refBatch, running)
 		if err == nil && locally {
 			for _, tap := range refBatch.Taps {
 				if c.b.Run.Layers[c.index[tap.Name]].Output {
@@ -198,18 +225,18 @@ func (c *comparison) sample(ctx context.Context, source int, s *dataset.Sample) 
 			return err
 		}
 	}
-	for i := range variants {
-		if variants[i] != nil {
-			c.inARow[i] = 0
+	for _, f := range running {
+		if !f.lost {
+			f.of.inARow = 0
 		}
 	}
 	if number == 0 && !c.b.Spec.Bare {
-		if err := c.checkTaps(ctx, s.Inputs); err != nil {
+		if err := c.checkTaps(ctx, sample); err != nil {
 			return err
 		}
 	}
 	if locally {
-		if err := c.whole(ctx, number, s.Inputs, outputs); err != nil {
+		if err := c.whole(ctx, number, sample, outputs); err != nil {
 			return fail("local error", err)
 		}
 	}
@@ -218,25 +245,22 @@ func (c *comparison) sample(ctx context.Context, source int, s *dataset.Sample) 
 }
 
 // pair hands every tensor of the float model's segment, with those of the variants that belong to it, to the workers.
-func (c *comparison) pair(sample int, batch *runner.Batch, waiting []map[string]held) error {
+func (c *comparison) pair(sample int, batch *runner.Batch, running []*underWay) error {
 	for _, tap := range batch.Taps {
 		layer := c.index[tap.Name]
-		got := make([]*held, len(waiting))
-		for i := range waiting {
-			if h, ok := waiting[i][tap.Name]; ok {
-				got[i] = &h
-				delete(waiting[i], tap.Name)
+		var got []held
+		bytes := tap.Tensor.Bytes()
+		for _, f := range running {
+			if h, ok := f.waiting[tap.Name]; ok {
+				got = append(got, h)
+				bytes += h.tensor.Bytes()
+				delete(f.waiting, tap.Name)
 			}
 		}
 		if c.out != nil && c.b.Spec.SaveTensors && sample == 0 {
 			if err := c.save(layer, tap.Tensor, got); err != nil {
+				release(got)
 				return err
-			}
-		}
-		bytes := tap.Tensor.Bytes()
-		for _, h := range got {
-			if h != nil {
-				bytes += h.tensor.Bytes()
 			}
 		}
 		batch.Retain()
@@ -248,33 +272,35 @@ func (c *comparison) pair(sample int, batch *runner.Batch, waiting []map[string]
 	return nil
 }
 
-func (c *comparison) measure(sample, layer int, ref tensor.Tensor, got []*held) {
-	for i, h := range got {
-		if h == nil {
-			continue
-		}
-		if !c.b.Spec.Bare {
-			values, err := measure(ref, h.tensor, c.sizes[i][layer])
-			if h.problem != "" {
-				err = errors.New(h.problem)
-			}
-			if err != nil {
-				c.problem(i, layer, sample, err.Error())
-			} else {
-				c.values[i][layer][sample] = &values
-				if sample == 0 {
-					l := &c.b.Run.Variants[i].Layers[layer]
-					l.Histogram = histogram(ref, h.tensor, l.Encoding)
-				}
-			}
-		}
-		if j := c.b.Run.Variants[i].Twin; j >= 0 && got[j] != nil && !c.b.Spec.Bare {
-			c.twins[i][layer].put(sample, h.tensor, got[j].tensor, c.sizes[i][layer])
-		}
+func release(list []held) {
+	for _, h := range list {
+		h.batch.Release()
+	}
+}
+
+func (c *comparison) measure(sample, layer int, ref tensor.Tensor, got []held) {
+	defer release(got)
+	if c.b.Spec.Bare {
+		return
 	}
 	for _, h := range got {
-		if h != nil {
-			h.batch.Release()
+		values, err := measure(ref, h.tensor, h.of.steps[layer])
+		if h.problem != "" {
+			err = errors.New(h.problem)
+		}
+		if err != nil {
+			c.problem(h.of, layer, sample, err.Error())
+		} else {
+			h.of.values[layer][sample] = &values
+			if sample == 0 {
+				l := &h.of.Result.Layers[layer]
+				l.Histogram = histogram(ref, h.tensor, l.Encoding)
+			}
+		}
+		for _, o := range got {
+			if o.of == h.of.twin {
+				h.of.againstTwin[layer].put(sample, h.tensor, o.tensor, h.of.steps[layer])
+			}
 		}
 	}
 }
@@ -306,10 +332,10 @@ func measure(ref, got tensor.Tensor, step float64) (metric.Values, error) {
 	return pair.Values(step), nil
 }
 
-func (c *comparison) problem(variant, layer, sample int, reason string) {
+func (c *comparison) problem(v *compared, layer, sample int, reason string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.problems[variant][layer] = append(c.problems[variant][layer], problem{sample, reason})
+	v.problems[layer] = append(v.problems[layer], problem{sample, reason})
 }
 
 func countReasons(list []problem) map[string]int {
@@ -324,11 +350,11 @@ func countReasons(list []problem) map[string]int {
 // comparable.
 func (c *comparison) explain() {
 	total := len(c.b.Run.Samples)
-	for i := range c.problems {
-		for k, reasons := range c.problems[i] {
-			l := &c.b.Run.Variants[i].Layers[k]
+	for _, v := range c.variants {
+		for k, reasons := range v.problems {
+			l := &v.Result.Layers[k]
 			if l.Has() {
-				l.Samples = c.values[i][k][:total]
+				l.Samples = v.values[k][:total]
 			}
 			count, first, most := 0, "", 0
 			for reason, n := range countReasons(reasons) {
@@ -348,7 +374,7 @@ func (c *comparison) explain() {
 	}
 }
 
-func (c *comparison) save(layer int, ref tensor.Tensor, got []*held) error {
+func (c *comparison) save(layer int, ref tensor.Tensor, got []held) error {
 	write := func(name string, t tensor.Tensor) error {
 		values, ok := t.AsFloat32()
 		if !ok {
@@ -359,11 +385,9 @@ func (c *comparison) save(layer int, ref tensor.Tensor, got []*held) error {
 	if err := write("", ref); err != nil {
 		return err
 	}
-	for i, h := range got {
-		if h != nil {
-			if err := write(c.b.Run.Variants[i].Spec.Name, h.tensor); err != nil {
-				return err
-			}
+	for _, h := range got {
+		if err := write(h.of.Spec.Name, h.tensor); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -1,25 +1,23 @@
 package compare
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
+
 	"quantcheck/internal/metric"
 	"quantcheck/internal/result"
 	"quantcheck/internal/runner"
-	"quantcheck/internal/runner/htp"
 	"quantcheck/internal/tensor"
 )
 
-// feedEmulated runs the float model on a sample for the sake of the layers alone on the emulator, which take all their
-// inputs before they begin.
-func (r *isolatedRun) feedEmulated(ctx context.Context, inputs map[string]tensor.Tensor) error {
-	var fed []*htp.Inference
-	for i, l := range r.c.b.Locals {
-		if l.Emulated != nil {
-			f := l.Emulated.Begin()
-			r.running[i] = f
+// feed runs the float model on a sample for the sake of the layers alone of those engines that take all their inputs before they begin.
+func (r *isolatedRun) feed(ctx context.Context, s runner.Sample) error {
+	var fed []runner.FedInference
+	for _, v := range r.variants {
+		if islands, ok := v.of.Alone.Islands.(runner.Fed); ok {
+			f := islands.Begin()
+			v.running = f
 			fed = append(fed, f)
 		}
 	}
@@ -27,11 +25,11 @@ func (r *isolatedRun) feedEmulated(ctx context.Context, inputs map[string]tensor
 		return nil
 	}
 	for _, f := range fed {
-		for name, t := range inputs {
+		for name, t := range s.Inputs {
 			f.Feed(name, t)
 		}
 	}
-	ref := r.c.b.Reference.Start(inputs)
+	ref := r.c.b.Reference.Start(s)
 	defer ref.Close()
 	for range r.c.b.Reference.Segments() {
 		batch, err := ref.Next(ctx)
@@ -56,108 +54,68 @@ const hopeless = 3
 
 // lost notes that a variant could not be run on a sample, from a segment on. It gives the error back if it is no matter of
 // the sample.
-func (c *comparison) lost(variant, sample, segment int, err error) error {
+func (c *comparison) lost(v *compared, sample, segment int, err error) error {
 	if !errors.Is(err, runner.ErrSample) {
 		return err
 	}
-	v := &c.b.Run.Variants[variant]
 	c.b.Run.Warnings = append(c.b.Run.Warnings, fmt.Sprintf("%s, sample %d: %v", v.Spec.Name, sample+1, err))
-	if c.inARow[variant]++; c.inARow[variant] == hopeless {
+	if v.inARow++; v.inARow == hopeless {
 		c.b.Run.Warnings = append(c.b.Run.Warnings, fmt.Sprintf("%s failed on %d samples in a row and was not run on the rest", v.Spec.Name, hopeless))
 	}
-	c.without(variant, sample, segment, err.Error())
+	c.without(v, sample, segment, err.Error())
 	return nil
 }
 
 // without notes that a variant's layers have no value on a sample, from a segment on.
-func (c *comparison) without(variant, sample, segment int, reason string) {
+func (c *comparison) without(v *compared, sample, segment int, reason string) {
 	for _, group := range c.b.Reference.Segments()[segment:] {
 		for _, name := range group {
-			if layer := c.index[name]; c.b.Run.Variants[variant].Layers[layer].Has() {
-				c.problem(variant, layer, sample, reason)
+			if layer := c.index[name]; v.Result.Layers[layer].Has() {
+				c.problem(v, layer, sample, reason)
 			}
 		}
 	}
 }
 
-// checkTaps runs each emulated variant on the first sample without its taps, and says whether that gives the same bits.
-func (c *comparison) checkTaps(ctx context.Context, inputs map[string]tensor.Tensor) error {
-	for i := range c.b.Run.Variants {
-		v := &c.b.Run.Variants[i]
-		if v.Emulator == nil || c.inARow[i] > 0 {
+// checkTaps runs each variant whose runner can do that on the first sample without its taps, and says whether that gives the same bits.
+func (c *comparison) checkTaps(ctx context.Context, s runner.Sample) error {
+	for _, v := range c.variants {
+		r, ok := v.Runner.(runner.Untapped)
+		if e := v.Result.Emulator; !ok || e == nil || v.inARow > 0 {
 			continue
 		}
-		var same, outputs int
-		var err error
-		if d := c.b.Contained[i]; d != nil {
-			same, outputs, err = d.Runner.SameWithoutTaps(ctx, inputs)
-		} else {
-			same, outputs, err = c.sameWithoutTaps(ctx, i, inputs)
-		}
+		same, outputs, err := r.SameWithoutTaps(ctx, s)
+		said := &v.Result.Emulator.Taps
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case err != nil:
-			v.Emulator.Taps = fmt.Sprintf("not checked: %v", err)
+			*said = fmt.Sprintf("not checked: %v", err)
 		case outputs == 0:
-			v.Emulator.Taps = "not checked: no output is compared"
+			*said = "not checked: no output is compared"
 			continue
 		case same == outputs:
-			v.Emulator.Taps = "outputs bit-identical with and without taps"
+			*said = "outputs bit-identical with and without taps"
 			continue
 		default:
-			v.Emulator.Taps = fmt.Sprintf("%d of %d outputs differ when the layers are exposed", outputs-same, outputs)
+			*said = fmt.Sprintf("%d of %d outputs differ when the layers are exposed", outputs-same, outputs)
 		}
-		c.b.Run.Warnings = append(c.b.Run.Warnings, v.Spec.Name+": "+v.Emulator.Taps)
+		c.b.Run.Warnings = append(c.b.Run.Warnings, v.Spec.Name+": "+*said)
 	}
 	return nil
 }
 
-// sameWithoutTaps counts the compared outputs of an emulated model, and those that have the same bits without taps.
-func (c *comparison) sameWithoutTaps(ctx context.Context, i int, inputs map[string]tensor.Tensor) (same, count int, err error) {
-	var outputs []string
-	v := &c.b.Run.Variants[i]
-	for k := range v.Layers { // workers still write the histograms of some
-		if l := &v.Layers[k]; c.b.Run.Layers[k].Output && l.Has() {
-			outputs = append(outputs, l.Tap)
-		}
-	}
-	if len(outputs) == 0 {
-		return 0, 0, nil
-	}
-	bare, err := htp.New(ctx, c.b.Emulator, c.b.Models[i], htp.Options{Groups: [][]string{outputs}, Arena: c.b.Arena})
-	if err != nil {
-		return 0, 0, err
-	}
-	defer bare.Close()
-	f := bare.Start(inputs)
-	defer f.Close()
-	batch, err := f.Next(ctx)
-	if err != nil {
-		return 0, 0, err
-	}
-	defer batch.Release()
-	for _, name := range outputs {
-		a, there := c.b.Emulated[i].Raw(name)
-		b, also := bare.Raw(name)
-		if there && also && bytes.Equal(a, b) {
-			same++
-		}
-	}
-	return same, len(outputs), nil
-}
-
 // concludeEmulated says of each emulated variant where it parts from its simulation.
 func (c *comparison) concludeEmulated() {
-	for i := range c.b.Run.Variants {
-		v := &c.b.Run.Variants[i]
-		if v.Twin < 0 {
+	for _, one := range c.variants {
+		if one.twin == nil {
 			continue
 		}
+		v := one.Result
 		for k := range v.Layers {
 			l := &v.Layers[k]
-			l.Twin = c.twins[i][k].conclude(len(c.b.Run.Samples))
-			l.LocalTwin = c.localTwins[i][k].conclude(min(c.b.Spec.LocalSamples, len(c.b.Run.Samples)))
+			l.Twin = one.againstTwin[k].conclude(len(c.b.Run.Samples))
+			l.LocalTwin = one.aloneAgainstTwin[k].conclude(min(c.b.Spec.LocalSamples, len(c.b.Run.Samples)))
 			if v.Parts < 0 && l.Twin != nil && l.Twin.Apart.OK && l.Twin.Apart.V > 0 {
 				v.Parts = k
 			}

@@ -17,28 +17,28 @@ type checked struct {
 }
 
 // checkInput compares a graph input, as the variant's first operator gets it, with the sample.
-func (c *comparison) checkInput(number, variant int, input string, sample, got tensor.Tensor) {
+func (c *comparison) checkInput(number int, v *compared, input string, sample, got tensor.Tensor) {
 	if c.b.Spec.Bare || sample.Len() != got.Len() {
 		return
 	}
 	one := checked{sample: number}
-	if v, err := measure(sample, got, 0); err == nil && sample.Len() > 0 {
-		one.as = &v
+	if values, err := measure(sample, got, 0); err == nil && sample.Len() > 0 {
+		one.as = &values
 	}
 	if swapped := model.ReverseChannels(sample); swapped.Len() > 0 {
-		if v, err := measure(swapped, got, 0); err == nil {
-			one.swapped = &v
+		if values, err := measure(swapped, got, 0); err == nil {
+			one.swapped = &values
 		}
 	}
-	c.checks[variant][input] = append(c.checks[variant][input], one)
+	v.checks[input] = append(v.checks[input], one)
 }
 
 // concludeInputs turns the values into the result.
 func (c *comparison) concludeInputs() {
-	for i, inputs := range c.checks {
-		v := &c.b.Run.Variants[i]
+	for _, one := range c.variants {
+		v := one.Result
 		for _, in := range c.b.Run.Model.Inputs {
-			list, ok := inputs[in.Name]
+			list, ok := one.checks[in.Name]
 			if !ok {
 				continue
 			}

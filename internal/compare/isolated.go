@@ -6,22 +6,32 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"slices"
+
 	"quantcheck/internal/metric"
 	"quantcheck/internal/result"
 	"quantcheck/internal/runner"
 	"quantcheck/internal/session"
 	"quantcheck/internal/tensor"
-	"slices"
 )
 
 // isolatedRun is one sample's pass through all islands, in step with the float model's segments.
 type isolatedRun struct {
-	c       *comparison
-	sample  int
-	fed     []map[string]tensor.Tensor // per variant: what its islands take
-	running []runner.Inference
-	last    map[string]int // float tensor → last segment whose islands take it
-	kept    []keptBatch
+	c        *comparison
+	sample   int
+	variants []*isolatedVariant
+	of       map[*compared]*isolatedVariant
+	last     map[string]int // float tensor → last segment whose islands take it
+	kept     []keptBatch
+}
+
+// isolatedVariant is the pass through one variant's islands.
+type isolatedVariant struct {
+	of      *compared
+	fed     map[string]tensor.Tensor // what the islands take
+	running runner.Inference         // nil: there are none, or they failed
+	batch   *runner.Batch            // of the segment
+	values  map[string]tensor.Tensor // of the segment, by name
 }
 
 type keptBatch struct {
@@ -29,21 +39,26 @@ type keptBatch struct {
 	until int
 }
 
+// isolates says whether layers of some variant are computed alone.
+func (c *comparison) isolates() bool {
+	return slices.ContainsFunc(c.variants, func(v *compared) bool { return v.Alone != nil })
+}
+
 func (c *comparison) startLocal(number int, inputs map[string]tensor.Tensor) *isolatedRun {
-	r := &isolatedRun{c: c, sample: number, last: map[string]int{}}
-	for _, l := range c.b.Locals {
-		fed := map[string]tensor.Tensor{}
-		for name, t := range inputs {
-			fed[name] = t
-		}
-		r.fed = append(r.fed, fed)
-		if l.CPU == nil {
-			r.running = append(r.running, nil)
+	r := &isolatedRun{c: c, sample: number, of: map[*compared]*isolatedVariant{}, last: map[string]int{}}
+	for _, v := range c.variants {
+		if v.Alone == nil {
 			continue
 		}
-		r.running = append(r.running, l.CPU.Start(fed))
-		for k := range l.CPU.Segments() {
-			for _, name := range l.CPU.Inputs(k) {
+		one := &isolatedVariant{of: v, fed: maps.Clone(inputs)}
+		r.variants, r.of[v] = append(r.variants, one), one
+		islands, ok := v.Alone.Islands.(runner.Stepped)
+		if !ok {
+			continue
+		}
+		one.running = islands.Start(runner.Sample{Inputs: one.fed})
+		for k := range islands.Segments() {
+			for _, name := range islands.Inputs(k) {
 				r.last[name] = max(r.last[name], k)
 			}
 		}
@@ -59,8 +74,8 @@ func (r *isolatedRun) step(ctx context.Context, segment int, batch *runner.Batch
 		floats[tap.Name] = tap.Tensor
 		if last, ok := r.last[tap.Name]; ok {
 			until = max(until, last)
-			for _, fed := range r.fed {
-				fed[tap.Name] = tap.Tensor
+			for _, v := range r.variants {
+				v.fed[tap.Name] = tap.Tensor
 			}
 		}
 	}
@@ -68,48 +83,50 @@ func (r *isolatedRun) step(ctx context.Context, segment int, batch *runner.Batch
 		batch.Retain()
 		r.kept = append(r.kept, keptBatch{batch, until})
 	}
-	values := make([]map[string]tensor.Tensor, len(r.running))
-	batches := make([]*runner.Batch, len(r.running))
 	defer func() {
-		for _, b := range batches {
-			if b != nil {
-				b.Release()
+		for _, v := range r.variants {
+			if v.batch != nil {
+				v.batch.Release()
 			}
+			v.batch, v.values = nil, nil
 		}
 	}()
-	for i, inference := range r.running {
-		if inference == nil {
+	for _, v := range r.variants {
+		if v.running == nil {
 			continue
 		}
-		islands, err := inference.Next(ctx)
+		islands, err := v.running.Next(ctx)
 		if errors.Is(err, runner.ErrSample) {
-			r.c.b.Run.Warnings = append(r.c.b.Run.Warnings, fmt.Sprintf("%s, layers alone, sample %d: %v", r.c.b.Run.Variants[i].Spec.Name, r.sample+1, err))
-			inference.Close()
-			r.running[i] = nil
+			r.c.b.Run.Warnings = append(r.c.b.Run.Warnings, fmt.Sprintf("%s, layers alone, sample %d: %v", v.of.Spec.Name, r.sample+1, err))
+			v.running.Close()
+			v.running = nil
 			continue
 		}
 		if err != nil {
 			return fmt.Errorf("layers alone: %w", err)
 		}
-		batches[i], values[i] = islands, map[string]tensor.Tensor{}
+		v.batch, v.values = islands, map[string]tensor.Tensor{}
 		for _, tap := range islands.Taps {
-			values[i][tap.Name] = tap.Tensor
+			v.values[tap.Name] = tap.Tensor
 		}
 	}
-	for i, l := range r.c.b.Locals {
+	for _, v := range r.variants {
+		if r.c.b.Spec.Bare {
+			break
+		}
 		for name, float := range floats {
-			for _, one := range l.Of[name] {
-				if got, ok := values[i][one.Tap]; ok && !r.c.b.Spec.Bare {
-					r.measure(i, name, one, float, got, batch, batches[i])
+			for _, one := range v.of.Alone.Of[name] {
+				if got, ok := v.values[one.Tap]; ok {
+					r.measure(v, name, one, float, got, batch)
 				}
 			}
 		}
-		if j := r.c.b.Run.Variants[i].Twin; j >= 0 && !r.c.b.Spec.Bare {
-			r.measureTwins(i, j, floats, values, batches)
+		if twin := r.of[v.of.twin]; twin != nil {
+			r.measureTwins(v, twin, floats)
 		}
 	}
-	for _, fed := range r.fed { // what nobody takes any more must not be held
-		maps.DeleteFunc(fed, func(name string, _ tensor.Tensor) bool { return r.last[name] <= segment })
+	for _, v := range r.variants { // what nobody takes any more must not be held
+		maps.DeleteFunc(v.fed, func(name string, _ tensor.Tensor) bool { return r.last[name] <= segment })
 	}
 	r.kept = slices.DeleteFunc(r.kept, func(k keptBatch) bool {
 		if k.until > segment {
@@ -122,51 +139,56 @@ func (r *isolatedRun) step(ctx context.Context, segment int, batch *runner.Batch
 }
 
 // measure compares a layer that was computed alone with the float model's.
-func (r *isolatedRun) measure(variant int, name string, one session.Island, float, got tensor.Tensor, batch, islands *runner.Batch) {
-	layer := r.c.index[name]
+func (r *isolatedRun) measure(of *isolatedVariant, name string, one session.Island, float, got tensor.Tensor, batch *runner.Batch) {
+	layer, islands := r.c.index[name], of.batch
 	batch.Retain()
 	islands.Retain()
 	r.c.pool.Do(got.Bytes(), func() {
 		defer batch.Release()
 		defer islands.Release()
-		if v, err := measure(float, got, r.c.sizes[variant][layer]); err == nil {
-			r.c.locals[variant][layer][one.Part][r.sample] = &v
+		if v, err := measure(float, got, of.of.steps[layer]); err == nil {
+			of.of.alone[layer][one.Part][r.sample] = &v
 		}
 	})
 }
 
-// measureTwins compares the layers that were emulated alone with those that were simulated alone.
-func (r *isolatedRun) measureTwins(emulated, simulated int, floats map[string]tensor.Tensor, values []map[string]tensor.Tensor, batches []*runner.Batch) {
-	full := func(variant int, name string) (tensor.Tensor, bool) {
-		for _, one := range r.c.b.Locals[variant].Of[name] {
-			if one.Part == session.PartFull {
-				t, ok := values[variant][one.Tap]
-				return t, ok
-			}
+// full gives what a layer that was computed alone, with all quantizers, made.
+func (v *isolatedVariant) full(name string) (tensor.Tensor, bool) {
+	for _, one := range v.of.Alone.Of[name] {
+		if one.Part == session.PartFull {
+			t, ok := v.values[one.Tap]
+			return t, ok
 		}
-		return tensor.Tensor{}, false
 	}
+	return tensor.Tensor{}, false
+}
+
+// measureTwins compares the layers that were emulated alone with those that were simulated alone.
+func (r *isolatedRun) measureTwins(emulated, simulated *isolatedVariant, floats map[string]tensor.Tensor) {
 	for name := range floats {
-		a, ok := full(emulated, name)
-		b, also := full(simulated, name)
+		a, ok := emulated.full(name)
+		b, also := simulated.full(name)
 		if !ok || !also {
 			continue
 		}
-		layer := r.c.index[name]
-		batches[emulated].Retain()
-		batches[simulated].Retain()
+		layer, of := r.c.index[name], emulated.of
+		batches := []*runner.Batch{emulated.batch, simulated.batch}
+		for _, b := range batches {
+			b.Retain()
+		}
 		r.c.pool.Do(a.Bytes()+b.Bytes(), func() {
-			defer batches[emulated].Release()
-			defer batches[simulated].Release()
-			r.c.localTwins[emulated][layer].put(r.sample, a, b, r.c.sizes[emulated][layer])
+			for _, b := range batches {
+				defer b.Release()
+			}
+			of.aloneAgainstTwin[layer].put(r.sample, a, b, of.steps[layer])
 		})
 	}
 }
 
 func (r *isolatedRun) close() {
-	for _, f := range r.running {
-		if f != nil {
-			f.Close()
+	for _, v := range r.variants {
+		if v.running != nil {
+			v.running.Close()
 		}
 	}
 	for _, k := range r.kept {
@@ -175,13 +197,16 @@ func (r *isolatedRun) close() {
 }
 
 // whole runs the partly quantized models on a sample and compares their outputs with the float model's.
-func (c *comparison) whole(ctx context.Context, number int, inputs, floats map[string]tensor.Tensor) error {
-	for i, l := range c.b.Locals {
-		for part, r := range map[int]runner.Runner{session.PartWeights: l.WeightsOnly, session.PartActs: l.ActsOnly} {
+func (c *comparison) whole(ctx context.Context, number int, s runner.Sample, floats map[string]tensor.Tensor) error {
+	for _, v := range c.variants {
+		if v.Alone == nil {
+			continue
+		}
+		for part, r := range map[int]runner.Runner{session.PartWeights: v.Alone.WeightsOnly, session.PartActs: v.Alone.ActsOnly} {
 			if r == nil {
 				continue
 			}
-			inference := r.Start(inputs)
+			inference := r.Start(s)
 			for range r.Segments() {
 				batch, err := inference.Next(ctx)
 				if err != nil {
@@ -189,10 +214,10 @@ func (c *comparison) whole(ctx context.Context, number int, inputs, floats map[s
 					return err
 				}
 				for _, tap := range batch.Taps {
-					layer := l.Outputs[tap.Name]
+					layer := v.Alone.Outputs[tap.Name]
 					if float, ok := floats[c.b.Run.Layers[layer].Name]; ok && !c.b.Spec.Bare {
-						if v, err := measure(float, tap.Tensor, c.sizes[i][layer]); err == nil {
-							c.wholes[i][layer][part][number] = &v
+						if values, err := measure(float, tap.Tensor, v.steps[layer]); err == nil {
+							v.wholes[layer][part][number] = &values
 						}
 					}
 				}
@@ -208,11 +233,11 @@ func (c *comparison) whole(ctx context.Context, number int, inputs, floats map[s
 // from.
 func (c *comparison) concludeLocal() {
 	n := min(c.b.Spec.LocalSamples, len(c.b.Run.Samples))
-	if n == 0 || len(c.b.Locals) == 0 {
-		return
-	}
-	for i, l := range c.b.Locals {
-		v := &c.b.Run.Variants[i]
+	for _, one := range c.variants {
+		if n == 0 || one.Alone == nil {
+			continue
+		}
+		v := one.Result
 		total := 0.0
 		for k := range v.Layers {
 			layer := &v.Layers[k]
@@ -220,10 +245,10 @@ func (c *comparison) concludeLocal() {
 				continue
 			}
 			name := c.b.Run.Layers[k].Name
-			values := c.locals[i][k]
+			values := one.alone[k]
 			full := part(values[session.PartFull], n)
 			if full == nil {
-				layer.LocalReason = l.Skipped[name]
+				layer.LocalReason = one.Alone.Skipped[name]
 				if layer.LocalReason == "" {
 					layer.LocalReason = "no value"
 				}
@@ -238,7 +263,7 @@ func (c *comparison) concludeLocal() {
 			}
 		}
 		for k := range v.Layers {
-			w, a := part(c.wholes[i][k][session.PartWeights], n), part(c.wholes[i][k][session.PartActs], n)
+			w, a := part(one.wholes[k][session.PartWeights], n), part(one.wholes[k][session.PartActs], n)
 			if w == nil && a == nil {
 				continue
 			}

@@ -20,7 +20,7 @@ func planOutput(b *session.Session, out session.Output) error {
 		return nil
 	}
 	p := workspace.Plan{Layers: b.Run.Layers, Channels: channels(b.Float.Model), Samples: b.Samples, Variants: len(b.Variants)}
-	for _, v := range b.Variants {
+	for _, v := range b.Specs() {
 		p.Models = append(p.Models, modelBytes(b.Float.Model, v))
 	}
 	return planner.Plan(p)

@@ -21,13 +21,16 @@ type extent struct {
 	first    int   // sources up to the first sample, inclusive
 	warnings int   // of the run
 	skipped  int   // sources that could not be read
-	inARow   []int // as the comparison's
+	inARow   []int // of the variants
 }
 
 // settle notes that so many sources are done. Measuring may still be going on.
 func (c *comparison) settle(sources int) {
 	c.done.sources, c.done.warnings, c.done.skipped = sources, len(c.b.Run.Warnings), len(c.b.Skipped)
-	c.done.inARow = slices.Clone(c.inARow)
+	c.done.inARow = make([]int, len(c.variants))
+	for i, v := range c.variants {
+		c.done.inARow[i] = v.inARow
+	}
 	if len(c.b.Run.Samples) == 1 && c.done.first == 0 {
 		c.done.first = sources
 	}
@@ -115,29 +118,32 @@ func (c *comparison) fresh() func() {
 		run.Warnings, c.b.Skipped = run.Warnings[:warnings], c.b.Skipped[:skipped]
 		run.Samples = []result.Sample{}
 		c.done = extent{}
-		clear(c.inARow)
-		for i := range run.Variants {
-			v := &run.Variants[i]
-			if v.Emulator != nil {
-				v.Emulator.Taps = ""
-			}
-			c.checks[i] = map[string][]checked{}
-			for k := range v.Layers {
-				v.Layers[k].Histogram = nil
-				clear(c.values[i][k])
-				c.problems[i][k] = nil
-				for p := range session.Parts {
-					clear(c.locals[i][k][p])
-					clear(c.wholes[i][k][p])
-				}
-				for _, a := range []*against{&c.twins[i][k], &c.localTwins[i][k]} {
-					clear(a.values)
-					clear(a.apart)
-					clear(a.count)
-				}
-			}
+		for _, v := range c.variants {
+			v.fresh()
 		}
 		c.settle(0)
+	}
+}
+
+// fresh takes back what was measured of a variant.
+func (v *compared) fresh() {
+	if v.Result.Emulator != nil {
+		v.Result.Emulator.Taps = ""
+	}
+	v.inARow, v.checks = 0, map[string][]checked{}
+	for k := range v.Result.Layers {
+		v.Result.Layers[k].Histogram = nil
+		clear(v.values[k])
+		v.problems[k] = nil
+		for p := range session.Parts {
+			clear(v.alone[k][p])
+			clear(v.wholes[k][p])
+		}
+		for _, a := range []*against{&v.againstTwin[k], &v.aloneAgainstTwin[k]} {
+			clear(a.values)
+			clear(a.apart)
+			clear(a.count)
+		}
 	}
 }
 
@@ -164,32 +170,34 @@ func (c *comparison) code(x *resume.Coder) {
 	x.Need(variants == len(run.Variants) && layers == len(run.Layers) && len(d.inARow) == variants, "it has other variants or layers")
 	if sources := 0; x.Err() == nil {
 		if variants > 0 && layers > 0 {
-			sources = len(c.values[0][0])
+			sources = len(c.variants[0].values[0])
 		}
 		x.Need(d.sources >= n && d.sources <= sources && d.first >= 0 && d.first <= d.sources, "it has other samples")
 	}
-	for i := range run.Variants {
+	for _, v := range c.variants {
 		if x.Err() != nil {
 			return
 		}
-		c.codeVariant(x, i, n)
+		v.code(x, n)
 	}
 	if x.Reading() && x.Err() == nil {
 		run.Samples = samples
 		run.Warnings = append(run.Warnings, warnings...)
 		c.b.Skipped = append(c.b.Skipped, skipped...)
-		c.inARow = slices.Clone(d.inARow)
+		for i, v := range c.variants {
+			v.inARow = d.inARow[i]
+		}
 		d.warnings, d.skipped = len(run.Warnings), len(c.b.Skipped)
 	}
 }
 
-// codeVariant is one variant on the first n samples.
-func (c *comparison) codeVariant(x *resume.Coder, i, n int) {
-	v := &c.b.Run.Variants[i]
+// code is one variant on the first n samples.
+func (one *compared) code(x *resume.Coder, n int) {
+	v := one.Result
 	if v.Emulator != nil {
 		x.String(&v.Emulator.Taps)
 	}
-	c.codeChecks(x, i, n)
+	one.codeChecks(x, n)
 	for k := range v.Layers {
 		if x.Err() != nil {
 			return
@@ -201,19 +209,19 @@ func (c *comparison) codeVariant(x *resume.Coder, i, n int) {
 			continue
 		}
 		resume.Optional(x, &v.Layers[k].Histogram, func(h *result.Histogram) { codeHistogram(x, h) })
-		codeValues(x, c.values[i][k], n)
+		codeValues(x, one.values[k], n)
 		for p := range session.Parts {
-			codeValues(x, c.locals[i][k][p], n)
-			codeValues(x, c.wholes[i][k][p], n)
+			codeValues(x, one.alone[k][p], n)
+			codeValues(x, one.wholes[k][p], n)
 		}
-		for _, a := range []*against{&c.twins[i][k], &c.localTwins[i][k]} {
+		for _, a := range []*against{&one.againstTwin[k], &one.aloneAgainstTwin[k]} {
 			if v.Twin >= 0 {
 				codeValues(x, a.values, n)
 				resume.Each(x, a.apart[:min(n, len(a.apart))], x.Int)
 				resume.Each(x, a.count[:min(n, len(a.count))], x.Int)
 			}
 		}
-		problems := c.problems[i][k]
+		problems := one.problems[k]
 		if !x.Reading() {
 			problems = slices.DeleteFunc(slices.Clone(problems), func(p problem) bool { return p.sample >= n })
 		}
@@ -223,28 +231,28 @@ func (c *comparison) codeVariant(x *resume.Coder, i, n int) {
 			x.Need(p.sample >= 0 && p.sample < n, "a problem of a sample that is not there")
 		})
 		if x.Reading() {
-			c.problems[i][k] = problems
+			one.problems[k] = problems
 		}
 	}
 }
 
-func (c *comparison) codeChecks(x *resume.Coder, i, n int) {
-	inputs := slices.Sorted(maps.Keys(c.checks[i]))
+func (one *compared) codeChecks(x *resume.Coder, n int) {
+	inputs := slices.Sorted(maps.Keys(one.checks))
 	resume.Slice(x, &inputs, func(name *string) {
 		x.String(name)
-		list := c.checks[i][*name]
+		list := one.checks[*name]
 		if !x.Reading() {
-			list = slices.DeleteFunc(slices.Clone(list), func(one checked) bool { return one.sample >= n })
+			list = slices.DeleteFunc(slices.Clone(list), func(c checked) bool { return c.sample >= n })
 		}
-		resume.Slice(x, &list, func(one *checked) {
-			x.Int(&one.sample)
-			x.Need(one.sample >= 0 && one.sample < n, "an input of a sample that is not there")
-			for _, v := range []**metric.Values{&one.as, &one.swapped} {
+		resume.Slice(x, &list, func(c *checked) {
+			x.Int(&c.sample)
+			x.Need(c.sample >= 0 && c.sample < n, "an input of a sample that is not there")
+			for _, v := range []**metric.Values{&c.as, &c.swapped} {
 				resume.Optional(x, v, func(v *metric.Values) { v.Code(x) })
 			}
 		})
 		if x.Reading() {
-			c.checks[i][*name] = list
+			one.checks[*name] = list
 		}
 	})
 }

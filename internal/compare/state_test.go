@@ -8,6 +8,7 @@ import (
 	"quantcheck/internal/result"
 	"quantcheck/internal/resume"
 	"quantcheck/internal/session"
+	"quantcheck/internal/variant"
 )
 
 // stateSamples is how many samples the comparison of these tests has.
@@ -18,7 +19,7 @@ func blank() *comparison {
 	run := &result.Run{Layers: make([]result.Layer, 2), Samples: []result.Sample{}}
 	b := &session.Session{Run: run}
 	b.Spec.LocalSamples = 1
-	c := &comparison{b: b, index: map[string]int{}}
+	c := &comparison{b: b, index: map[string]int{}, of: map[*session.Variant]*compared{}}
 	for i := range 2 {
 		v := result.Variant{Twin: -1, Layers: []result.LayerResult{{Status: result.Compared}, {Status: result.Compared}}}
 		if i == 1 {
@@ -26,16 +27,13 @@ func blank() *comparison {
 			v.Layers[1].Status = result.NotComparable
 		}
 		run.Variants = append(run.Variants, v)
-		values := make([][]*metric.Values, 2)
-		for k := range values {
-			values[k] = make([]*metric.Values, stateSamples)
-		}
-		c.values, c.problems = append(c.values, values), append(c.problems, make([][]problem, 2))
-		c.twins, c.localTwins = append(c.twins, newAgainst(2, stateSamples)), append(c.localTwins, newAgainst(2, 1))
-		c.locals, c.wholes = append(c.locals, c.room(2)), append(c.wholes, c.room(2))
-		c.checks = append(c.checks, map[string][]checked{})
 	}
-	c.inARow = make([]int, 2)
+	b.Variants = session.Of(make([]variant.Spec, 2))
+	for i, v := range b.Variants {
+		v.Result = &run.Variants[i]
+		c.add(v, stateSamples)
+	}
+	c.pairTwins()
 	c.settle(0)
 	return c
 }
@@ -48,15 +46,16 @@ func begun() *comparison {
 	for n, name := range []string{"a", "b"} {
 		run.Samples = append(run.Samples, result.Sample{Name: name})
 		for i := range run.Variants {
-			c.values[i][0][n] = value(float64(n))
-			c.checks[i]["x"] = append(c.checks[i]["x"], checked{n, value(1), nil})
+			c.variants[i].values[0][n] = value(float64(n))
+			checks := c.variants[i].checks
+			checks["x"] = append(checks["x"], checked{n, value(1), nil})
 		}
-		c.twins[1][0].values[n] = value(3)
+		c.variants[1].againstTwin[0].values[n] = value(3)
 	}
 	run.Warnings = append(run.Warnings, "a warning")
 	run.Variants[0].Layers[0].Histogram = &result.Histogram{Min: -1, Max: 1, Float: []int{1, 2}, Variant: []int{2, 1}}
 	run.Variants[1].Emulator.Taps = "exposed"
-	c.problems[0][1] = []problem{{1, "empty"}}
+	c.variants[0].problems[1] = []problem{{1, "empty"}}
 	c.settle(2)
 	return c
 }
@@ -99,11 +98,13 @@ func TestAStateOfAnotherComparisonIsRefused(t *testing.T) {
 		"more samples than sources": func(c *comparison) { c.done.sources = 1 },
 		"more sources than there":   func(c *comparison) { c.done.sources = stateSamples + 1 },
 		"first sample behind all":   func(c *comparison) { c.done.first = 3 },
-		"other variants":            func(c *comparison) { c.b.Run.Variants = c.b.Run.Variants[:1]; c.done.inARow = c.done.inARow[:1] },
-		"other layers":              func(c *comparison) { c.b.Run.Layers = c.b.Run.Layers[:1] },
-		"a layer without values":    func(c *comparison) { c.b.Run.Variants[0].Layers[1].Status = result.NotComparable },
-		"a negative sample":         func(c *comparison) { c.checks[0]["x"][0].sample = -1 },
-		"a histogram":               func(c *comparison) { c.b.Run.Variants[0].Layers[0].Histogram.Float = nil },
+		"other variants": func(c *comparison) {
+			c.b.Run.Variants, c.variants, c.done.inARow = c.b.Run.Variants[:1], c.variants[:1], c.done.inARow[:1]
+		},
+		"other layers":           func(c *comparison) { c.b.Run.Layers = c.b.Run.Layers[:1] },
+		"a layer without values": func(c *comparison) { c.b.Run.Variants[0].Layers[1].Status = result.NotComparable },
+		"a negative sample":      func(c *comparison) { c.variants[0].checks["x"][0].sample = -1 },
+		"a histogram":            func(c *comparison) { c.b.Run.Variants[0].Layers[0].Histogram.Float = nil },
 	} {
 		c := begun()
 		forge(c)
@@ -115,7 +116,7 @@ func TestAStateOfAnotherComparisonIsRefused(t *testing.T) {
 	}
 	r := resume.NewReader(stateOf(begun()))
 	c := blank()
-	if c.code(r); r.Close() != nil || len(c.b.Run.Samples) != 2 || c.values[1][0][1] == nil || c.b.Run.Variants[1].Emulator.Taps != "exposed" {
+	if c.code(r); r.Close() != nil || len(c.b.Run.Samples) != 2 || c.variants[1].values[0][1] == nil || c.b.Run.Variants[1].Emulator.Taps != "exposed" {
 		t.Errorf("%v %+v", r.Err(), c.b.Run)
 	}
 }

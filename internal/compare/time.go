@@ -32,8 +32,8 @@ func addTimes(ctx context.Context, b *session.Session, engines session.Engines, 
 		return err
 	}
 	var e *estimate.Estimator
-	for i := range b.Run.Variants {
-		v := &b.Run.Variants[i]
+	for i, one := range b.Variants {
+		v := one.Result
 		if !asked && !session.Emulated(v.Spec) && !v.Spec.Elsewhere() {
 			continue
 		}
@@ -48,7 +48,7 @@ func addTimes(ctx context.Context, b *session.Session, engines session.Engines, 
 			e = &estimate.Estimator{Ort: b.ORT, Engine: engine, Soc: soc, Progress: progress.Silent{}, Memory: b.Spec.MemoryMiB}
 			b.Progress.Phase("estimating", len(b.Run.Variants))
 		}
-		x, nodeOf, err := timeOf(ctx, b, e, i, calibrating)
+		x, nodeOf, err := timeOf(ctx, b, e, one, calibrating)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -65,8 +65,8 @@ func addTimes(ctx context.Context, b *session.Session, engines session.Engines, 
 }
 
 // timeOf estimates a variant. The function names the nodes of the estimate that may have made a layer.
-func timeOf(ctx context.Context, b *session.Session, e *estimate.Estimator, i int, calibrating *dataset.Set) (*result.Estimated, func(k int) []string, error) {
-	v := b.Run.Variants[i].Spec
+func timeOf(ctx context.Context, b *session.Session, e *estimate.Estimator, of *session.Variant, calibrating *dataset.Set) (*result.Estimated, func(k int) []string, error) {
+	v := of.Spec
 	byNode := func(k int) []string {
 		l := b.Float.Layers[k]
 		return []string{l.Node, l.Op + "_" + l.Name}
@@ -81,13 +81,13 @@ func timeOf(ctx context.Context, b *session.Session, e *estimate.Estimator, i in
 		x, err := e.Container(ctx, v.File)
 		return x, func(k int) []string {
 			names := byNode(k)
-			if node, ok := maker[b.Run.Variants[i].Layers[k].Tap]; ok {
+			if node, ok := maker[of.Result.Layers[k].Tap]; ok {
 				names = append([]string{node}, names...)
 			}
 			return names
 		}, err
 	case v.Kind == variant.File || session.Emulated(v):
-		x, err := e.Estimate(ctx, htp.Named(model.WithOutputTypes(b.Models[i], b.Float.Types)))
+		x, err := e.Estimate(ctx, htp.Named(model.WithOutputTypes(of.Model, b.Float.Types)))
 		if err == nil {
 			x.Path = b.Spec.Model
 			if v.Kind == variant.File {

@@ -13,6 +13,7 @@ import (
 	"quantcheck/internal/decode"
 	"quantcheck/internal/fixture"
 	"quantcheck/internal/onnx"
+	"quantcheck/internal/runner"
 	"quantcheck/internal/runner/ort"
 )
 
@@ -58,7 +59,7 @@ func (m model) outputs(t *testing.T, source dataset.Source) map[string]decode.Ou
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := m.run.Start(s.Inputs)
+	f := m.run.Start(runner.Sample{Inputs: s.Inputs})
 	defer f.Close()
 	outs := map[string]decode.Output{}
 	for range m.run.Segments() {

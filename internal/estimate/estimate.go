@@ -229,13 +229,13 @@ func (e *Estimator) build(ctx context.Context, m *onnx.Model, variants []variant
 		}
 		set = &dataset.Set{Sources: []dataset.Source{{Name: "seeded random input", Inputs: values[0]}, {Name: "seeded random input", Inputs: values[1]}}}
 	}
-	b := &session.Session{ORT: e.Ort, Emulator: e.Engine, Float: ref, Spec: result.Spec{MemoryMiB: max(e.Memory, 256)}, Variants: recipes, Progress: progress.Silent{}, Run: run}
+	b := &session.Session{ORT: e.Ort, Emulator: e.Engine, Float: ref, Spec: result.Spec{MemoryMiB: max(e.Memory, 256)}, Variants: session.Of(recipes), Progress: progress.Silent{}, Run: run}
 	defer b.Close()
 	if err := b.Build(ctx, set, loader); err != nil {
 		return nil, err
 	}
 	for k, i := range place {
-		list[i] = model.WithOutputTypes(b.Models[k], ref.Types)
+		list[i] = model.WithOutputTypes(b.Variants[k].Model, ref.Types)
 	}
 	return list, nil
 }

@@ -17,6 +17,7 @@ import (
 	"quantcheck/internal/progress"
 	"quantcheck/internal/result"
 	"quantcheck/internal/rewrite"
+	"quantcheck/internal/runner"
 	"quantcheck/internal/runner/ort"
 	"quantcheck/internal/session"
 	"quantcheck/internal/tensor"
@@ -295,7 +296,7 @@ func (o *optimizer) run(m *onnx.Model) ([]map[string]tensor.Tensor, error) {
 	var list []map[string]tensor.Tensor
 	for _, sample := range o.inputs {
 		got := map[string]tensor.Tensor{}
-		f := r.Start(sample)
+		f := r.Start(runner.Sample{Inputs: sample})
 		for range r.Segments() {
 			b, err := f.Next(o.ctx)
 			if err != nil {

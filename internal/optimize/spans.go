@@ -7,6 +7,7 @@ import (
 	"quantcheck/internal/dataset"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/rewrite"
+	"quantcheck/internal/runner"
 	"quantcheck/internal/runner/ort"
 	"quantcheck/internal/tensor"
 	"quantcheck/internal/usage"
@@ -50,7 +51,7 @@ func (o *optimizer) spansOf(m *onnx.Model) func(tensors []string) (map[string]re
 }
 
 func (o *optimizer) measure(r *ort.Runner, s *dataset.Sample, known map[string]rewrite.Span) error {
-	f := r.Start(s.Inputs)
+	f := r.Start(runner.Sample{Inputs: s.Inputs})
 	defer f.Close()
 	for range r.Segments() {
 		b, err := f.Next(o.ctx)

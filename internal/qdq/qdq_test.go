@@ -15,6 +15,7 @@ import (
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/onnx/onnxpb"
 	"quantcheck/internal/qdq"
+	"quantcheck/internal/runner"
 	"quantcheck/internal/runner/ort"
 	"quantcheck/internal/tensor"
 	"quantcheck/internal/variant"
@@ -109,7 +110,7 @@ func run(t *testing.T, m *onnx.Model, taps ...string) map[string][]float32 {
 	for i := range x {
 		x[i] = float32(rng.NormFloat64() * 3)
 	}
-	inference := r.Start(map[string]tensor.Tensor{"x": tensor.Floats(x, 1, 4, 6, 6)})
+	inference := r.Start(runner.Sample{Inputs: map[string]tensor.Tensor{"x": tensor.Floats(x, 1, 4, 6, 6)}})
 	defer inference.Close()
 	batch, err := inference.Next(context.Background())
 	if err != nil {

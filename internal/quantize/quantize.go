@@ -45,23 +45,24 @@ func Run(ctx context.Context, engines session.Engines, spec result.Spec, dlc boo
 	}
 	variants[0].Choices = spec.Choices
 	variants[0].Engine = variant.HTP // a device takes no float tensor between two operators
-	run, ref, loader, err := session.Begin(ctx, "quantize", engines.ORT, spec, started)
+	b, err := session.Open(ctx, "quantize", engines.ORT, spec, variants, progress, started)
 	if err != nil {
 		return nil, err
 	}
-	set, err := session.Samples(spec.Images, spec.Limit, loader)
+	defer b.Close()
+	b.Emulator = emulator
+	run := b.Run
+	set, err := session.Samples(spec.Images, spec.Limit, b.Loader)
 	if err != nil {
 		return nil, err
 	}
 	run.Warnings = append(run.Warnings, set.Warnings...)
-	b := &session.Session{ORT: engines.ORT, Emulator: emulator, Float: ref, Spec: spec, Variants: variants, Progress: progress, Run: run}
-	defer b.Close()
-	if err := b.Build(ctx, set, loader); err != nil {
+	if err := b.Build(ctx, set, b.Loader); err != nil {
 		return nil, err
 	}
 	v := &run.Variants[0]
 	v.Spec.Engine, v.Emulator = variant.CPU, nil
-	q := &Result{Run: run, Model: model.WithOutputTypes(b.Models[0], ref.Types)}
+	q := &Result{Run: run, Model: model.WithOutputTypes(b.Variants[0].Model, b.Float.Types)}
 	if dlc {
 		progress.Phase("writing the DLC", 1)
 		if q.DLC, err = emulator.WriteDLC(ctx, q.Model); err != nil {

@@ -8,6 +8,7 @@ import (
 	"quantcheck/internal/fixture"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/rewrite"
+	"quantcheck/internal/runner"
 	"quantcheck/internal/runner/ort"
 	"quantcheck/internal/tensor"
 )
@@ -29,7 +30,7 @@ func outputs(t *testing.T, r ort.Engine, m *onnx.Model) map[string][]float32 {
 		t.Fatal(err)
 	}
 	defer run.Close()
-	inference := run.Start(sample)
+	inference := run.Start(runner.Sample{Inputs: sample})
 	defer inference.Close()
 	batch, err := inference.Next(context.Background())
 	if err != nil {

@@ -1,6 +1,7 @@
 // Package runner says what it is to run a model: given a sample, the tensors of one inference in the model's order.
 //
-// Everything that yields tensors is a Runner: a float model, a simulated one, an emulated one, a folder of dumps. Who
+// Everything that yields tensors is a Runner: a float model, a simulated one, an emulated one, a DLC, a folder of dumps, a device. What only
+// some can do is an interface of its own (Stepped, Fed, Untapped), which users ask for by a type assertion. Who
 // calibrates listens to one; who compares lets several advance in step, segment by segment, so that no one ever holds
 // all tensors of an inference.
 package runner
@@ -18,10 +19,16 @@ type Runner interface {
 	// Segments lists the names of the tensors that one inference yields: one slice per batch, in order. A slice may be
 	// empty.
 	Segments() [][]string
-	// Start begins an inference on a sample: the model's inputs by name. It computes nothing yet.
-	Start(sample map[string]tensor.Tensor) Inference
+	// Start begins an inference on a sample.
+	Start(s Sample) Inference
 	// Close frees what the runner holds. No inference may be under way.
 	Close()
+}
+
+// Sample is what an inference is made on.
+type Sample struct {
+	Number int                      // its place among the samples of a run, from 0; what replays inferences made elsewhere goes by it
+	Inputs map[string]tensor.Tensor // of the model, by name
 }
 
 // ErrSample marks an error of one inference: the runner is still good for other samples.

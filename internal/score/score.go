@@ -49,18 +49,20 @@ func Run(ctx context.Context, engines session.Engines, spec result.EvalSpec, con
 	if err != nil {
 		return nil, usage.Mark(err)
 	}
-	b := &session.Session{ORT: engines.ORT, Spec: spec.Spec, Variants: variants, Progress: progress, Samples: len(set.Images)}
+	var emulator htp.Engine
 	if slices.ContainsFunc(variants, session.Emulated) {
-		if b.Emulator, err = engines.HTP(); err != nil {
+		if emulator, err = engines.HTP(); err != nil {
 			return nil, err
 		}
 	}
-	var loader dataset.Loader
-	if b.Run, b.Float, loader, err = session.Begin(ctx, "eval", engines.ORT, spec.Spec, started); err != nil {
+	b, err := session.Open(ctx, "eval", engines.ORT, spec.Spec, variants, progress, started)
+	if err != nil {
 		return nil, err
 	}
-	loader.Cache = nil // every picture is read once
 	defer b.Close()
+	b.Emulator, b.Samples = emulator, len(set.Images)
+	loader := b.Loader
+	loader.Cache = nil // every picture is read once
 	if err := set.Fits(loader, spec.Task); err != nil {
 		return nil, usage.Mark(err)
 	}
@@ -283,9 +285,9 @@ func (e *Evaluation) open(ctx context.Context) error {
 	}
 	e.taps = append(e.taps, e.Outputs)
 	b.Progress.Phase("compiling", len(b.Variants))
-	for i := range b.Run.Variants {
-		if err := e.openVariant(ctx, i, layers); err != nil {
-			return fmt.Errorf("variant %s: %w", b.Variants[i].Name, err)
+	for i, v := range b.Variants {
+		if err := e.openVariant(ctx, v, layers); err != nil {
+			return err
 		}
 		b.Progress.Step(i + 1)
 	}
@@ -294,51 +296,32 @@ func (e *Evaluation) open(ctx context.Context) error {
 
 func integers(d tensor.DType) bool { return !d.IsFloat() && d != tensor.String && d.Bits() > 0 }
 
-func (e *Evaluation) openVariant(ctx context.Context, i int, layers []int) error {
+func (e *Evaluation) openVariant(ctx context.Context, v *session.Variant, layers []int) error {
 	b := e.B
-	v := &b.Run.Variants[i]
 	taps := make([]string, len(layers))
 	var wanted []string
 	x := (*onnx.Index)(nil)
-	if b.Models[i] != nil {
-		x = onnx.NewIndex(b.Models[i])
+	if v.Model != nil {
+		x = onnx.NewIndex(v.Model)
 	}
 	for n, k := range layers {
-		l := &v.Layers[k]
+		l := &v.Result.Layers[k]
 		switch {
 		case l.Has():
-			taps[n] = b.TapOf(i, k)
+			taps[n] = v.Tap(b.Float.Layers[k], l)
 		case x != nil && b.Float.Incomparable(b.Float.Layers[k]) != "": // integers are no layer to compare, but an output
 			if _, made := x.Producer[b.Float.Layers[k].Name]; made {
 				taps[n] = b.Float.Layers[k].Name
 			}
 		}
 		if taps[n] == "" {
-			return fmt.Errorf("it has no output %s: %s", b.Float.Layers[k].Name, l.Reason)
+			return fmt.Errorf("variant %s: it has no output %s: %s", v.Spec.Name, b.Float.Layers[k].Name, l.Reason)
 		}
 		wanted = append(wanted, taps[n])
 	}
 	e.taps = append(e.taps, taps)
 	wanted = slices.Compact(slices.Sorted(slices.Values(wanted)))
-	if c := b.Contained[i]; c != nil {
-		var names []string
-		for _, k := range layers {
-			names = append(names, b.Float.Layers[k].Name)
-		}
-		return b.Play(ctx, i, c, [][]string{names})
-	}
-	var r runner.Runner
-	var err error
-	if v.Emulator != nil {
-		r, err = htp.New(ctx, b.Emulator, b.Models[i], htp.Options{Groups: [][]string{wanted}, Arena: b.Arena})
-	} else {
-		r, err = ort.New(b.ORT, b.Models[i], ort.Options{Taps: wanted, Arena: b.Arena})
-	}
-	if err != nil {
-		return err
-	}
-	b.Players = append(b.Players, session.Running(r))
-	return nil
+	return b.OpenVariant(ctx, v, [][]string{wanted}, false)
 }
 
 // Scoring is a picture whose outputs wait to be scored.
@@ -429,21 +412,22 @@ func (e *Evaluation) Picture(n int, s *dataset.Sample) eval.Picture {
 
 // infer runs one picture through all models and gives their outputs; a variant that could not be run gives nil.
 func (e *Evaluation) infer(ctx context.Context, number int, s *dataset.Sample) ([][]decode.Output, error) {
-	outputs := make([][]decode.Output, 1+len(e.B.Players))
+	outputs := make([][]decode.Output, 1+len(e.B.Variants))
+	sample := runner.Sample{Number: number, Inputs: s.Inputs}
 	started := time.Now()
 	defer func() { e.inference += time.Since(started) }()
 	var err error
-	if outputs[0], err = e.Collect(ctx, e.Float.Start(s.Inputs), e.taps[0]); err != nil {
+	if outputs[0], err = e.Collect(ctx, e.Float.Start(sample), e.taps[0]); err != nil {
 		return nil, fmt.Errorf("float model, %s: %w", s.Name, err)
 	}
-	for i, p := range e.B.Players {
-		outputs[i+1], err = e.Collect(ctx, p.Start(number, s.Inputs), e.taps[i+1])
+	for i, v := range e.B.Variants {
+		outputs[i+1], err = e.Collect(ctx, v.Runner.Start(sample), e.taps[i+1])
 		if errors.Is(err, runner.ErrSample) && ctx.Err() == nil {
-			e.B.Run.Warnings = append(e.B.Run.Warnings, fmt.Sprintf("%s, %s: %v", e.B.Variants[i].Name, s.Name, err))
+			e.B.Run.Warnings = append(e.B.Run.Warnings, fmt.Sprintf("%s, %s: %v", v.Spec.Name, s.Name, err))
 			continue
 		}
 		if err != nil {
-			return nil, fmt.Errorf("variant %s, %s: %w", e.B.Variants[i].Name, s.Name, err)
+			return nil, fmt.Errorf("variant %s, %s: %w", v.Spec.Name, s.Name, err)
 		}
 	}
 	return outputs, nil
@@ -488,16 +472,16 @@ func (e *Evaluation) describe() *result.Evaluation {
 		Model: b.Run.Model, Task: e.Spec.Task, Data: e.Set.Text, Problems: []string{}, Warnings: []string{},
 	}
 	out.Models = append(out.Models, result.EvalModel{Name: "float", File: e.Spec.Name, Bytes: model.WeightBytes(b.Float.Model, nil, 32)})
-	for i := range b.Run.Variants {
-		v := &b.Run.Variants[i]
+	for _, one := range b.Variants {
+		v := one.Result
 		m := result.EvalModel{Name: v.Spec.Name, Spec: &v.Spec, File: e.Spec.Name + "-" + v.Spec.Name, Emulator: v.Emulator}
 		switch {
-		case b.Contained[i] != nil:
+		case one.Contained != nil:
 			m.Bytes = model.FileBytes(v.Spec.File)
 		case v.Spec.Kind == variant.Half:
 			m.Bytes = model.WeightBytes(b.Float.Model, nil, 16)
 		case v.Spec.Kind == variant.File:
-			m.Bytes = model.WeightBytes(b.Models[i], nil, 0)
+			m.Bytes = model.WeightBytes(one.Model, nil, 0)
 		default:
 			m.Bytes = model.WeightBytes(b.Float.Base, v.Params, 32)
 		}

@@ -73,12 +73,13 @@ func TryInputs(ctx context.Context, engines session.Engines, spec result.EvalSpe
 		return nil, usage.Mark(err)
 	}
 	spec.Variants = nil
-	b := &session.Session{ORT: engines.ORT, Spec: spec.Spec, Progress: quiet{}, Samples: len(set.Images)}
-	var loader dataset.Loader
-	if b.Run, b.Float, loader, err = session.Begin(ctx, "eval", engines.ORT, spec.Spec, time.Now()); err != nil {
+	b, err := session.Open(ctx, "eval", engines.ORT, spec.Spec, nil, quiet{}, time.Now())
+	if err != nil {
 		return nil, err
 	}
 	defer b.Close()
+	b.Samples = len(set.Images)
+	loader := b.Loader
 	if len(loader.Inputs) != 1 {
 		return nil, usage.Mark(fmt.Errorf("the model has %d inputs; data sets of pictures need a model with one", len(loader.Inputs)))
 	}

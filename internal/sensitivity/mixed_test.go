@@ -12,6 +12,7 @@ import (
 	"quantcheck/internal/fixture"
 	"quantcheck/internal/metric"
 	"quantcheck/internal/qdq"
+	"quantcheck/internal/runner"
 	"quantcheck/internal/runner/htp"
 	"quantcheck/internal/variant"
 )
@@ -82,7 +83,7 @@ func TestEveryTensorOfAMixedModelCanBeRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	f := r.Start(samples[0])
+	f := r.Start(runner.Sample{Inputs: samples[0]})
 	defer f.Close()
 	batch, err := f.Next(t.Context())
 	if err != nil {

@@ -24,6 +24,7 @@ import (
 	"quantcheck/internal/onnxruntime"
 	"quantcheck/internal/qdq"
 	"quantcheck/internal/quant"
+	"quantcheck/internal/runner"
 	"quantcheck/internal/runner/ort"
 	"quantcheck/internal/sensitivity"
 	"quantcheck/internal/tensor"
@@ -88,7 +89,7 @@ func (b *bench) run(t *testing.T, m *onnx.Model, sample map[string]tensor.Tensor
 		t.Fatal(err)
 	}
 	defer r.Close()
-	f := r.Start(sample)
+	f := r.Start(runner.Sample{Inputs: sample})
 	defer f.Close()
 	batch, err := f.Next(t.Context())
 	if err != nil {

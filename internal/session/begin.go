@@ -2,6 +2,8 @@ package session
 
 import (
 	"context"
+	"time"
+
 	"quantcheck/internal/dataset"
 	"quantcheck/internal/machine"
 	"quantcheck/internal/model"
@@ -9,11 +11,10 @@ import (
 	"quantcheck/internal/runner/ort"
 	"quantcheck/internal/usage"
 	"quantcheck/internal/variant"
-	"time"
 )
 
-// Begin starts a command's run: it reads the float model and says how samples become its inputs.
-func Begin(ctx context.Context, command string, r ort.Engine, spec result.Spec, started time.Time) (*result.Run, *model.Float, dataset.Loader, error) {
+// begin starts a command's run: it reads the float model and says how samples become its inputs.
+func begin(ctx context.Context, command string, r ort.Engine, spec result.Spec, started time.Time) (*result.Run, *model.Float, dataset.Loader, error) {
 	run := &result.Run{
 		Command: command, Name: spec.Name, Started: started.UTC().Truncate(time.Millisecond), Spec: spec,
 		Tool: machine.Version, ONNXRuntime: r.About().Version, Machine: machine.Describe(), Warnings: []string{},

@@ -21,12 +21,12 @@ import (
 func (b *Session) Calibrate(ctx context.Context, set *dataset.Set, loader dataset.Loader) (*calib.Statistics, error) {
 	wanted := map[string]bool{}
 	for name, place := range b.Float.Placement.Tensors {
-		if place.Role == qdq.Own || place.Role == qdq.Union || place.Role == qdq.Fused && slices.ContainsFunc(b.Variants, Emulated) {
+		if place.Role == qdq.Own || place.Role == qdq.Union || place.Role == qdq.Fused && slices.ContainsFunc(b.Specs(), Emulated) {
 			wanted[name] = true
 		}
 	}
 	index := onnx.NewIndex(b.Float.Model)
-	gates := gatesOf(index, wanted, b.Variants)
+	gates := gatesOf(index, wanted, b.Specs())
 	var taps []string
 	for _, n := range b.Float.Model.Graph().GetNode() {
 		for _, out := range n.GetOutput() {
@@ -42,7 +42,7 @@ func (b *Session) Calibrate(ctx context.Context, set *dataset.Set, loader datase
 	defer r.Close()
 
 	empty := func() *calib.Statistics {
-		stats := calib.NewStatistics(slices.ContainsFunc(b.Variants, calib.NeedsHistogram))
+		stats := calib.NewStatistics(slices.ContainsFunc(b.Specs(), calib.NeedsHistogram))
 		stats.Behind = func(name string) (func(float64) float64, bool) { return calib.Behind(b.Float.Model, index, name) }
 		return stats
 	}
@@ -70,7 +70,7 @@ func (b *Session) Calibrate(ctx context.Context, set *dataset.Set, loader datase
 				stats.Observe(name, t)
 			}
 		}
-		inference := r.Start(s.Inputs)
+		inference := r.Start(runner.Sample{Inputs: s.Inputs})
 		defer inference.Close()
 		pairs := gates.begin()
 		for range r.Segments() {

@@ -7,28 +7,15 @@ import (
 	"slices"
 
 	"quantcheck/internal/align"
+	"quantcheck/internal/calib"
 	"quantcheck/internal/dlc"
 	"quantcheck/internal/inspect"
 	"quantcheck/internal/result"
 	"quantcheck/internal/runner"
-	"quantcheck/internal/runner/container"
 	"quantcheck/internal/runner/dump"
-	"quantcheck/internal/tensor"
 	"quantcheck/internal/usage"
 	"quantcheck/internal/variant"
 )
-
-// Source is how a variant's inferences are made: by running a model on the inputs, or by looking up what was recorded
-// under the sample's number.
-type Source struct {
-	Start func(number int, inputs map[string]tensor.Tensor) runner.Inference
-	close func()
-}
-
-// Running is a source that runs a model on the inputs.
-func Running(r runner.Runner) Source {
-	return Source{func(_ int, inputs map[string]tensor.Tensor) runner.Inference { return r.Start(inputs) }, r.Close}
-}
 
 // DLCVariant is a variant whose tensors are a DLC's: run elsewhere, with its results in a folder, or here, on the emulator.
 type DLCVariant struct {
@@ -36,7 +23,6 @@ type DLCVariant struct {
 	Held   *align.Container
 	folder *dump.Folder // of dumps
 	Inputs []align.Tap  // what is put in, where it is run
-	Runner *container.Runner
 }
 
 // runs says whether a variant of a DLC is run now, here or on a device.
@@ -79,9 +65,19 @@ func (b *Session) OpenContained(v variant.Spec) (*DLCVariant, error) {
 	return c, nil
 }
 
-// addContained describes a variant of a DLC.
-func (b *Session) addContained(v variant.Spec, r *DLCVariant, samples int) {
-	rv := newVariant(v, len(b.Float.Layers))
+// fromDLC takes the tensors of a DLC as its variant's.
+type fromDLC struct{}
+
+// Read implements Builder.
+func (fromDLC) Read(_ context.Context, b *Session, v *Variant) error {
+	var err error
+	v.Contained, err = b.OpenContained(v.Spec)
+	return err
+}
+
+// Build implements Builder.
+func (fromDLC) Build(b *Session, v *Variant, _ *calib.Statistics) error {
+	rv, r := v.Result, v.Contained
 	quantized := false
 	g := r.Held.Graph
 	for i := range g.Tensors {
@@ -108,21 +104,20 @@ func (b *Session) addContained(v variant.Spec, r *DLCVariant, samples int) {
 		rv.Layers[k] = matchHeld(l.Name, r.Held, quantized)
 	}
 	rv.Container = describeContainer(r)
-	switch v.Kind {
+	switch v.Spec.Kind {
 	case variant.DLC:
-		b.describeEmulated(&rv, r)
+		b.describeEmulated(rv, r)
 	case variant.Device:
-		rv.Twin = counterpart(b.Variants, v, g)
+		rv.Twin = counterpart(b.Specs(), v.Spec, g)
 	default:
-		if n := r.folder.Samples(); n != samples {
-			b.Run.Warnings = append(b.Run.Warnings, fmt.Sprintf("%s: %s has results for %d samples, %d are compared", v.Name, v.Dir, n, samples))
+		if n := r.folder.Samples(); n != b.Samples {
+			b.Run.Warnings = append(b.Run.Warnings, fmt.Sprintf("%s: %s has results for %d samples, %d are compared", v.Spec.Name, v.Spec.Dir, n, b.Samples))
 		}
 	}
 	for _, note := range r.File.Notes {
-		b.Run.Warnings = append(b.Run.Warnings, v.Name+": "+note)
+		b.Run.Warnings = append(b.Run.Warnings, v.Spec.Name+": "+note)
 	}
-	b.floats, b.Models = append(b.floats, nil), append(b.Models, nil)
-	b.Run.Variants = append(b.Run.Variants, rv)
+	return nil
 }
 
 // matchHeld says what became of a layer in a DLC.
@@ -163,62 +158,55 @@ func describeContainer(r *DLCVariant) *result.Container {
 // entrancePrefix keeps the names of copies of inputs apart from those of layers.
 const entrancePrefix = "input: "
 
-// TapOf is the name under which a variant's player gives a layer: the variant's own tensor, or, since two layers can be one
-// tensor of a DLC in different orders, the layer's.
-func (b *Session) TapOf(variant, layer int) string {
-	if b.Contained[variant] != nil {
-		return b.Run.Layers[layer].Name
-	}
-	return b.Run.Variants[variant].Layers[layer].Tap
-}
-
-// tapsOf divides the tensors of a variant of a DLC as the float model's segments are. Copies of the model's inputs are read
-// first: they tell whether the right pictures went in.
-func (b *Session) tapsOf(i int, c *DLCVariant, segments [][]string, entrances map[string]string) [][]align.Tap {
-	v := &b.Run.Variants[i]
+// tapsOf are the tensors of a variant of a DLC, by groups of layers. With entrances, copies of the model's inputs are read first: they tell
+// whether the right pictures went in.
+func (b *Session) tapsOf(v *Variant, layers [][]string, entrances bool) [][]align.Tap {
+	held := v.Contained.Held
 	taps := map[string]align.Tap{} // by layer
-	for k, l := range v.Layers {
+	for k, l := range v.Result.Layers {
 		if layer := b.Float.Layers[k]; l.Has() {
-			taps[layer.Name] = align.Tap{Name: layer.Name, Tensor: c.Held.Graph.Tensor(l.Tap), Layout: c.Held.Pairs[layer.Name].Layout, Shape: b.Float.Types[layer.Name].Shape}
+			taps[layer.Name] = align.Tap{Name: layer.Name, Tensor: held.Graph.Tensor(l.Tap), Layout: held.Pairs[layer.Name].Layout, Shape: b.Float.Types[layer.Name].Shape}
 		}
 	}
-	groups := make([][]align.Tap, len(segments))
-	for k, names := range segments {
+	groups := make([][]align.Tap, len(layers))
+	for k, names := range layers {
 		for _, name := range names {
 			if tap, ok := taps[name]; ok {
 				groups[k] = append(groups[k], tap)
 			}
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(c.Held.Added)) {
-		copied := c.Held.Added[name]
-		if shape := b.Float.Types[copied.Of].Shape; b.Float.Index.Input[copied.Of] && copied.Unknown == "" && len(groups) > 0 {
-			entrances[entrancePrefix+name] = copied.Of
-			groups[0] = append(groups[0], align.Tap{Name: entrancePrefix + name, Tensor: c.Held.Graph.Tensor(name), Layout: copied.Layout, Shape: shape})
+	if !entrances || len(groups) == 0 {
+		return groups
+	}
+	v.Entrances = map[string]string{}
+	for _, name := range slices.Sorted(maps.Keys(held.Added)) {
+		copied := held.Added[name]
+		if shape := b.Float.Types[copied.Of].Shape; b.Float.Index.Input[copied.Of] && copied.Unknown == "" {
+			v.Entrances[entrancePrefix+name] = copied.Of
+			groups[0] = append(groups[0], align.Tap{Name: entrancePrefix + name, Tensor: held.Graph.Tensor(name), Layout: copied.Layout, Shape: shape})
 		}
 	}
 	return groups
 }
 
-// Play makes the player of a variant of a DLC, and its local part.
-func (b *Session) Play(ctx context.Context, i int, c *DLCVariant, segments [][]string) error {
-	entrances := map[string]string{}
-	groups := b.tapsOf(i, c, segments, entrances)
-	b.Entrances, b.Emulated = append(b.Entrances, entrances), append(b.Emulated, nil)
-	if b.Spec.LocalSamples > 0 {
-		b.Locals = append(b.Locals, notAlone(b.Float.Layers, runs(b.Variants[i])))
+// dlcFolder replays what a DLC computed elsewhere.
+type dlcFolder struct{}
+
+// Open implements Opener.
+func (dlcFolder) Open(_ context.Context, b *Session, v *Variant, groups [][]string, entrances bool) (runner.Runner, error) {
+	return dump.New(v.Contained.folder, b.tapsOf(v, groups, entrances)), nil
+}
+
+// dlcDevice replays what a DLC computes on a device, as it arrives.
+type dlcDevice struct{}
+
+// Open implements Opener.
+func (dlcDevice) Open(ctx context.Context, b *Session, v *Variant, groups [][]string, entrances bool) (runner.Runner, error) {
+	taps := b.tapsOf(v, groups, entrances)
+	source, err := b.Device(ctx, DeviceWork{Variant: v.Spec, Graph: v.Contained.Held.Graph, Inputs: v.Contained.Inputs, Taps: slices.Concat(taps...), Samples: b.Compared, Loader: b.Loader})
+	if err != nil {
+		return nil, err
 	}
-	var source dump.Source = c.folder
-	switch v := b.Variants[i]; v.Kind {
-	case variant.DLC:
-		return b.perform(ctx, i, c, groups)
-	case variant.Device:
-		var err error
-		if source, err = b.Device(ctx, DeviceWork{Variant: v, Graph: c.Held.Graph, Inputs: c.Inputs, Taps: slices.Concat(groups...), Samples: b.Compared, Loader: b.Loader}); err != nil {
-			return fmt.Errorf("variant %s: %w", v.Name, err)
-		}
-	}
-	d := dump.New(source, groups)
-	b.Players = append(b.Players, Source{func(number int, _ map[string]tensor.Tensor) runner.Inference { return d.Replay(number) }, func() { c.File.Close() }})
-	return nil
+	return dump.New(source, taps), nil
 }

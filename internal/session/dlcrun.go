@@ -15,7 +15,6 @@ import (
 	"quantcheck/internal/runner"
 	"quantcheck/internal/runner/container"
 	emu "quantcheck/internal/runner/dlc"
-	"quantcheck/internal/tensor"
 	"quantcheck/internal/variant"
 )
 
@@ -128,7 +127,7 @@ func layoutsOf(texts []string) (map[string]align.Layout, error) {
 // that it is held against.
 func (b *Session) describeEmulated(rv *result.Variant, c *DLCVariant) {
 	rv.Emulator = &result.Emulator{Wheel: qnn.Version, SoC: b.Emulator.SoC, Arch: b.Emulator.Arch}
-	rv.Twin = recipeOf(b.Variants, c.Held.Graph)
+	rv.Twin = recipeOf(b.Specs(), c.Held.Graph)
 	if caches := c.File.Caches(); len(caches) > 0 {
 		b.Run.Warnings = append(b.Run.Warnings, fmt.Sprintf("%s: %d cache records, prepared for particular chips, are ignored; the graph itself is run", rv.Spec.Name, len(caches)))
 	}
@@ -187,22 +186,20 @@ func actBits(g *dlc.Graph) int {
 	return best
 }
 
-// perform opens the emulator for a DLC.
-func (b *Session) perform(ctx context.Context, i int, c *DLCVariant, groups [][]align.Tap) error {
-	v := &b.Run.Variants[i]
+// dlcHere runs a DLC on the emulator.
+type dlcHere struct{}
+
+// Open implements Opener.
+func (dlcHere) Open(ctx context.Context, b *Session, v *Variant, groups [][]string, entrances bool) (runner.Runner, error) {
 	engine := emu.Engine{Kit: b.Emulator.Kit, SoC: b.Emulator.SoC, AnyVersion: b.Spec.AnyVersion}
-	r, err := container.New(ctx, engine, v.Spec.File, container.Options{Inputs: c.Inputs, Groups: groups, PassBytes: b.emulatedBytes()})
+	o := container.Options{Inputs: v.Contained.Inputs, Groups: b.tapsOf(v, groups, entrances), PassBytes: b.emulatedBytes()}
+	r, err := container.New(ctx, engine, v.Spec.File, o)
 	if err != nil {
-		return fmt.Errorf("variant %s: %w", v.Spec.Name, emu.Opening(ctx, err))
+		return nil, emu.Opening(ctx, err)
 	}
-	c.Runner = r
-	v.Emulator.Passes = r.Passes()
+	v.Result.Emulator.Passes = r.Passes()
 	for _, note := range r.Notes() {
 		b.Run.Warnings = append(b.Run.Warnings, v.Spec.Name+": "+note)
 	}
-	b.Players = append(b.Players, Source{
-		func(_ int, inputs map[string]tensor.Tensor) runner.Inference { return r.Start(inputs) },
-		func() { r.Close(); c.File.Close() },
-	})
-	return nil
+	return r, nil
 }

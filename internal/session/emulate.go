@@ -7,42 +7,52 @@ import (
 	"slices"
 
 	"quantcheck/internal/qdq"
+	"quantcheck/internal/runner"
 	"quantcheck/internal/runner/htp"
 	"quantcheck/internal/tensor"
 )
 
-// emulate opens the emulator for variant i, whose taps are divided as the float model's segments are.
-func (b *Session) emulate(ctx context.Context, i int, groups [][]string) error {
-	v := &b.Run.Variants[i]
+// emulator runs a variant on the emulator of Qualcomm's DSP.
+type emulator struct{}
+
+// Open implements Opener. The emulator is given integers, so that there are no entrances to look at.
+func (emulator) Open(ctx context.Context, b *Session, v *Variant, groups [][]string, _ bool) (runner.Runner, error) {
+	rv := v.Result
 	bits := 32
 	if v.Spec.ActBits > 0 {
 		bits = v.Spec.ActBits
 	}
 	size := map[string]int64{}
-	for k, l := range v.Layers {
-		if n, err := tensor.Count(b.Float.Layers[k].Shape); err == nil && l.Has() {
+	var outputs []string
+	for k, l := range rv.Layers {
+		if !l.Has() {
+			continue
+		}
+		if n, err := tensor.Count(b.Float.Layers[k].Shape); err == nil {
 			size[l.Tap] = int64(n) * int64(bits) / 8
 		}
-	}
-	r, err := htp.New(ctx, b.Emulator, b.Models[i], htp.Options{
-		Groups: groups, PassBytes: b.emulatedBytes(), Bytes: func(tap string) int64 { return size[tap] }, Arena: b.Arena,
-	})
-	if err != nil {
-		return err
-	}
-	b.Players, b.Emulated = append(b.Players, Running(r)), append(b.Emulated, r)
-	v.Emulator.Passes = r.Passes()
-	cpu := r.OnCPU()
-	for k := range v.Layers {
-		if l := &v.Layers[k]; l.Has() && slices.Contains(cpu, l.Tap) {
-			l.OnCPU = true
-			v.Emulator.OnCPU = append(v.Emulator.OnCPU, b.Float.Layers[k].Name)
+		if b.Float.Layers[k].Output {
+			outputs = append(outputs, l.Tap)
 		}
 	}
-	if len(v.Emulator.OnCPU) > 0 {
-		b.Run.Warnings = append(b.Run.Warnings, fmt.Sprintf("%s: the HTP refuses the operators of %d layers, which ran on the CPU: %s", v.Spec.Name, len(v.Emulator.OnCPU), some(v.Emulator.OnCPU)))
+	r, err := htp.New(ctx, b.Emulator, v.Model, htp.Options{
+		Groups: groups, PassBytes: b.emulatedBytes(), Bytes: func(tap string) int64 { return size[tap] }, Arena: b.Arena, Outputs: outputs,
+	})
+	if err != nil {
+		return nil, err
 	}
-	return nil
+	rv.Emulator.Passes = r.Passes()
+	onCPU := r.OnCPU()
+	for k := range rv.Layers {
+		if l := &rv.Layers[k]; l.Has() && slices.Contains(onCPU, l.Tap) {
+			l.OnCPU = true
+			rv.Emulator.OnCPU = append(rv.Emulator.OnCPU, b.Float.Layers[k].Name)
+		}
+	}
+	if len(rv.Emulator.OnCPU) > 0 {
+		b.Run.Warnings = append(b.Run.Warnings, fmt.Sprintf("%s: the HTP refuses the operators of %d layers, which ran on the CPU: %s", v.Spec.Name, len(rv.Emulator.OnCPU), some(rv.Emulator.OnCPU)))
+	}
+	return r, nil
 }
 
 // emulatedBytes is what the tensors that one emulator exposes may take: a part of the bound for each of them.
@@ -73,7 +83,7 @@ func (b *Session) emulators() int64 {
 	}
 	sum := int64(0)
 	for _, v := range b.Variants {
-		if Emulated(v) {
+		if Emulated(v.Spec) {
 			sum += each * (emulatorBytes + emulatorWeights*weights + b.emulatedBytes())
 		}
 	}
@@ -90,15 +100,13 @@ func some(names []string) string {
 	return text
 }
 
-// addEmulatedLocal opens the emulator for the layers of variant i alone. Its graph takes the float values of all layers at
-// once, so layers beyond the memory bound are left out, and it is said which.
-func (b *Session) addEmulatedLocal(ctx context.Context, i int, surgeon *qdq.Surgeon, segments [][]string) error {
-	v := &b.Run.Variants[i]
-	islands := surgeon.Islands(false)
+// Isolate implements Isolating. The graph of the layers alone takes the float values of all of them at once, so layers beyond the memory
+// bound are left out, and it is said which.
+func (emulator) Isolate(ctx context.Context, b *Session, v *Variant, segments, _ [][]string) (*Isolated, error) {
+	islands := b.Isolator(v).Islands(false)
 	l := &Isolated{Of: map[string][]Island{}, Skipped: islands.Skipped, Outputs: map[string]int{}}
-	b.Locals = append(b.Locals, l)
 	size := map[string]int64{}
-	for k := range v.Layers {
+	for k := range v.Result.Layers {
 		if n, err := tensor.Count(b.Float.Layers[k].Shape); err == nil {
 			size[b.Float.Layers[k].Name] = int64(n) * 2 * 4 // an input and an output, float at worst
 		}
@@ -114,20 +122,12 @@ func (b *Session) addEmulatedLocal(ctx context.Context, i int, surgeon *qdq.Surg
 	var r *htp.Runner
 	var err error
 	for range 3 {
-		groups := make([][]string, len(segments))
-		for k, group := range segments {
-			for _, layer := range group {
-				for _, one := range l.Of[layer] {
-					groups[k] = append(groups[k], one.Tap)
-				}
-			}
-		}
 		if len(l.Of) == 0 {
-			return nil
+			return l, nil
 		}
-		r, err = htp.New(ctx, b.Emulator, islands.Model, htp.Options{Groups: groups, Arena: b.Arena})
+		r, err = htp.New(ctx, b.Emulator, islands.Model, htp.Options{Groups: l.follow(segments), Arena: b.Arena})
 		if ctx.Err() != nil {
-			return ctx.Err()
+			return nil, ctx.Err()
 		}
 		if !b.leaveOut(l, err) {
 			break
@@ -140,10 +140,10 @@ func (b *Session) addEmulatedLocal(ctx context.Context, i int, surgeon *qdq.Surg
 			l.Skipped[layer] = "the graph of all layers alone does not run on the emulator"
 		}
 		l.Of = map[string][]Island{}
-		return nil
+		return l, nil
 	}
-	l.islands, l.Emulated = r, r
-	return nil
+	l.Islands = r
+	return l, nil
 }
 
 // leaveOut takes the layers out that the HTP refuses when they are computed alone; it is false if there are none. ONNX

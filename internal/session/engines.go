@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+
 	"quantcheck/internal/align"
 	"quantcheck/internal/dataset"
 	"quantcheck/internal/dlc"

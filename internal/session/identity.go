@@ -48,7 +48,7 @@ func (b *Session) Identify(command string, spec, config any, more []string, sets
 	id := identity{Command: command, Spec: spec, Config: config, ORT: b.ORT.About().Version, Machine: machine.Describe(), Program: program()}
 	files := append([]string{b.Spec.Model}, more...)
 	files = append(files, b.Float.External...)
-	for _, v := range b.Variants {
+	for _, v := range b.Specs() {
 		if v.File != "" {
 			files = append(files, v.File)
 		}

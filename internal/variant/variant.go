@@ -28,15 +28,6 @@ const (
 	Device Kind = "device" // a DLC on a device
 )
 
-// Engine says what computes a variant.
-type Engine string
-
-// The engines.
-const (
-	CPU Engine = ""    // a simulation in float, in ONNX Runtime
-	HTP Engine = "htp" // the emulator of Qualcomm's DSP
-)
-
 // Spec is a parsed variant.
 type Spec struct {
 	Name       string     `json:"name"` // as files and tables call it
@@ -84,13 +75,11 @@ const grammar = "a variant is w{4|8|16}a{8|16} or fp16, with options after comma
 func Parse(text string) (Spec, error) {
 	base, engine := text, CPU
 	if at := strings.LastIndexByte(text, '@'); at >= 0 {
-		switch name := text[at+1:]; {
-		case name == "htp":
-			base, engine = text[:at], HTP
-		case name == "cpu":
-			base = text[:at]
-		case !strings.Contains(text, "="): // a file's name may hold an @
-			return Spec{}, &Error{Text: text, At: at, Message: fmt.Sprintf("there is no engine %q; there are @cpu (default) and @htp", name)}
+		name := text[at+1:]
+		if found, ok := engineOf(name); ok {
+			base, engine = text[:at], found
+		} else if !strings.Contains(text, "=") { // a file's name may hold an @
+			return Spec{}, &Error{Text: text, At: at, Message: fmt.Sprintf("there is no engine %q; there are %s", name, enginesText())}
 		}
 	}
 	s, err := parse(base)

@@ -114,6 +114,17 @@ func (r *Runner) Passes() int { return len(r.passes) }
 // Notes are what the libraries and our reader disagree on or did not understand.
 func (r *Runner) Notes() []string { return r.passes[0].Notes() }
 
+// Segments implements runner.Runner.
+func (r *Runner) Segments() [][]string {
+	names := make([][]string, len(r.o.Groups))
+	for k, group := range r.o.Groups {
+		for _, t := range group {
+			names[k] = append(names[k], t.Name)
+		}
+	}
+	return names
+}
+
 // Close ends the workers. No inference may be under way.
 func (r *Runner) Close() {
 	for _, p := range r.passes {
@@ -139,9 +150,9 @@ func (r *Runner) encode(sample map[string]tensor.Tensor) (map[string][]byte, err
 }
 
 // Start begins an inference; the emulator computes at once, beside whatever the caller does next.
-func (r *Runner) Start(sample map[string]tensor.Tensor) runner.Inference {
+func (r *Runner) Start(s runner.Sample) runner.Inference {
 	f := &inference{r: r, running: -1, made: make([]bool, len(r.passes))}
-	if f.inputs, f.err = r.encode(sample); f.err == nil {
+	if f.inputs, f.err = r.encode(s.Inputs); f.err == nil {
 		f.start(0)
 	}
 	return f
@@ -236,10 +247,9 @@ func (f *inference) read(p *pass, t align.Tap) (tensor.Tensor, error) {
 	return t.Layout.Undo(x, t.Shape), nil
 }
 
-// SameWithoutTaps makes an inference without anything exposed, and counts the graph's outputs whose bits are those of the
-// last inference with taps, which was on the same sample.
-func (r *Runner) SameWithoutTaps(ctx context.Context, sample map[string]tensor.Tensor) (same, outputs int, err error) {
-	inputs, err := r.encode(sample)
+// SameWithoutTaps implements runner.Untapped, for all outputs of the graph.
+func (r *Runner) SameWithoutTaps(ctx context.Context, s runner.Sample) (same, outputs int, err error) {
+	inputs, err := r.encode(s.Inputs)
 	if err != nil {
 		return 0, 0, err
 	}

@@ -13,6 +13,7 @@ import (
 	"quantcheck/internal/fixture"
 	"quantcheck/internal/runner"
 	emu "quantcheck/internal/runner/dlc"
+	"quantcheck/internal/runner/runnertest"
 	"quantcheck/internal/tensor"
 )
 
@@ -57,7 +58,7 @@ func zoo(t *testing.T) (path string, o Options, sample map[string]tensor.Tensor)
 
 func values(t *testing.T, r *Runner, sample map[string]tensor.Tensor) map[string][]float32 {
 	t.Helper()
-	f := r.Start(sample)
+	f := r.Start(runner.Sample{Inputs: sample})
 	defer f.Close()
 	got := map[string][]float32{}
 	for range r.o.Groups {
@@ -91,7 +92,7 @@ func TestPassesGiveTheSameAsOne(t *testing.T) {
 			t.Errorf("%d passes, notes %v", r.Passes(), r.Notes())
 		}
 		all = append(all, values(t, r, sample), values(t, r, sample)) // the second inference is as good as the first
-		if same, outputs, err := r.SameWithoutTaps(t.Context(), sample); err != nil || same != outputs || outputs == 0 {
+		if same, outputs, err := r.SameWithoutTaps(t.Context(), runner.Sample{Inputs: sample}); err != nil || same != outputs || outputs == 0 {
 			t.Errorf("%d of %d outputs: %v", same, outputs, err)
 		}
 	}
@@ -124,7 +125,7 @@ func TestTapsThatCannotBeReadSayWhy(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	f := r.Start(sample)
+	f := r.Start(runner.Sample{Inputs: sample})
 	defer f.Close()
 	b, err := f.Next(t.Context())
 	if err != nil {
@@ -181,12 +182,28 @@ func TestASampleThatDoesNotFitCostsItself(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	f := r.Start(map[string]tensor.Tensor{"image": tensor.Floats(make([]float32, 5), 5)})
+	f := r.Start(runner.Sample{Inputs: map[string]tensor.Tensor{"image": tensor.Floats(make([]float32, 5), 5)}})
 	if _, err := f.Next(t.Context()); !errors.Is(err, runner.ErrSample) {
 		t.Errorf("%v", err)
 	}
 	f.Close()
 	if got := values(t, r, sample); len(got) == 0 {
 		t.Error("nothing")
+	}
+}
+
+func TestADLCsRunnerConforms(t *testing.T) {
+	e := emu.Engine{Kit: fixture.Emulator(t)}
+	path, o, sample := zoo(t)
+	other := tensor.Floats(slices.Clone(sample["image"].F32), sample["image"].Shape...)
+	slices.Reverse(other.F32)
+	for _, bound := range []int64{0, 1} { // all is exposed at once, or in passes
+		o.PassBytes = bound
+		r, err := New(t.Context(), e, path, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		runnertest.Conform(t, r, runner.Sample{Inputs: sample}, runner.Sample{Inputs: map[string]tensor.Tensor{"image": other}})
+		r.Close()
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/onnx/onnxpb"
 	"quantcheck/internal/onnxruntime"
+	"quantcheck/internal/runner"
 	"quantcheck/internal/runner/cpu"
 	"quantcheck/internal/runner/ort"
 	"quantcheck/internal/tensor"
@@ -106,7 +107,7 @@ func check(ctx context.Context, t *testing.T, e ort.Engine, m *onnx.Model) error
 		return err
 	}
 	defer r.Close()
-	f := r.Start(map[string]tensor.Tensor{"x": tensor.Floats(make([]float32, 192), 1, 3, 8, 8)})
+	f := r.Start(runner.Sample{Inputs: map[string]tensor.Tensor{"x": tensor.Floats(make([]float32, 192), 1, 3, 8, 8)}})
 	defer f.Close()
 	batch, err := f.Next(ctx)
 	if err == nil {

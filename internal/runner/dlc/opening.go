@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+
 	"quantcheck/internal/qnn"
 	"quantcheck/internal/qnn/compose"
 	"quantcheck/internal/usage"

@@ -9,6 +9,7 @@ import (
 
 	"quantcheck/internal/fixture"
 	"quantcheck/internal/onnx"
+	"quantcheck/internal/runner"
 	"quantcheck/internal/runner/htp"
 	"quantcheck/internal/runner/ort"
 	"quantcheck/internal/tensor"
@@ -50,7 +51,7 @@ func TestTheDLCAndTheModelItWasWrittenFromGiveTheSameBits(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer p.Close()
-			f := p.Start(floats)
+			f := p.Start(runner.Sample{Inputs: floats})
 			defer f.Close()
 			b, err := f.Next(t.Context())
 			if err != nil {

@@ -4,7 +4,7 @@
 //  1. Open looks through the folder: Result_0, Result_1, … below it or below its folder "output", or one sample's files. A
 //     device is another Source.
 //  2. New says which tensor stands for which layer, and in which order of axes.
-//  3. Replay gives a sample's tensors, in the model's own order of axes, as float32.
+//  3. Start gives a sample's tensors, in the model's own order of axes, as float32.
 package dump
 
 import (
@@ -107,7 +107,7 @@ func (f *Folder) Result(_ context.Context, number int) (dir string, done func(),
 	return f.results[number], func() {}, nil
 }
 
-// Runner replays results.
+// Runner is a runner.Runner that replays results.
 type Runner struct {
 	source Source
 	groups [][]align.Tap
@@ -116,10 +116,22 @@ type Runner struct {
 // New makes a runner that gives the taps in groups, one per segment.
 func New(s Source, groups [][]align.Tap) *Runner { return &Runner{s, groups} }
 
-// Replay begins to read a sample's results.
-func (r *Runner) Replay(number int) runner.Inference {
-	return &inference{r: r, number: number}
+// Segments implements runner.Runner.
+func (r *Runner) Segments() [][]string {
+	names := make([][]string, len(r.groups))
+	for k, group := range r.groups {
+		for _, t := range group {
+			names[k] = append(names[k], t.Name)
+		}
+	}
+	return names
 }
+
+// Start implements runner.Runner: it begins to read the results of the sample with this number.
+func (r *Runner) Start(s runner.Sample) runner.Inference { return &inference{r: r, number: s.Number} }
+
+// Close implements runner.Runner; the source is its owner's.
+func (r *Runner) Close() {}
 
 type inference struct {
 	r      *Runner

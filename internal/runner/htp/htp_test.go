@@ -17,6 +17,7 @@ import (
 	"quantcheck/internal/onnx/onnxpb"
 	"quantcheck/internal/runner"
 	"quantcheck/internal/runner/ort"
+	"quantcheck/internal/runner/runnertest"
 	"quantcheck/internal/tensor"
 
 	"google.golang.org/protobuf/proto"
@@ -85,7 +86,7 @@ func sampleOf(m *onnx.Model) map[string]tensor.Tensor {
 
 func read(t *testing.T, r *Runner, sample map[string]tensor.Tensor) map[string][]float32 {
 	t.Helper()
-	f := r.Start(sample)
+	f := r.Start(runner.Sample{Inputs: sample})
 	defer f.Close()
 	got := map[string][]float32{}
 	for range r.Segments() {
@@ -218,7 +219,7 @@ func TestAWorkerThatDiesIsStartedAnewOnce(t *testing.T) {
 	// One that cannot be started any more costs the sample, and says so.
 	r.passes[0].load.Library = "/nowhere"
 	r.passes[0].Kill()
-	f := r.Start(sampleOf(m))
+	f := r.Start(runner.Sample{Inputs: sampleOf(m)})
 	_, err = f.Next(t.Context())
 	f.Close()
 	if !errors.Is(err, runner.ErrSample) {
@@ -235,7 +236,7 @@ func TestCancellingStopsARunUnderWay(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	f := r.Start(sampleOf(m))
+	f := r.Start(runner.Sample{Inputs: sampleOf(m)})
 	defer f.Close()
 	time.AfterFunc(200*time.Millisecond, cancel)
 	started := time.Now()
@@ -316,5 +317,26 @@ func TestTheDLCHasTheEncodingsOfTheFixtureBeside(t *testing.T) {
 			same++
 		}
 		t.Logf("%s: %d of %d encodings equal", name, same, encoded)
+	}
+}
+
+func TestAnEmulatedModelsRunnerConforms(t *testing.T) {
+	e := engine(t)
+	m := load1(t, fixture.Path(t, "qnn", "zoo_w8a8_per_tensor.onnx"))
+	taps := rounded(m)
+	a := sampleOf(m)
+	b := map[string]tensor.Tensor{}
+	for name, x := range a {
+		x = x.Clone()
+		slices.Reverse(x.F32)
+		b[name] = x
+	}
+	for _, bound := range []int64{0, 1} { // all is exposed at once, or in passes
+		r, err := New(t.Context(), e, m, Options{Groups: [][]string{taps[:len(taps)/2], {}, taps[len(taps)/2:]}, PassBytes: bound, Bytes: func(string) int64 { return 1 }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		runnertest.Conform(t, r, runner.Sample{Inputs: a}, runner.Sample{Inputs: b})
+		r.Close()
 	}
 }

@@ -1,6 +1,7 @@
 package htp
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"maps"
@@ -22,10 +23,16 @@ type Options struct {
 	Bytes     func(tap string) int64
 	PassBytes int64
 	Arena     *runner.Arena
+	// Outputs are the tapped tensors that SameWithoutTaps compares.
+	Outputs []string
 }
 
-// Runner is a runner.Runner on the emulator.
+// Runner is a runner.Fed and a runner.Untapped on the emulator.
 type Runner struct {
+	engine  Engine
+	model   *onnx.Model
+	outputs []string
+
 	groups [][]string
 	passes []*pass
 	passOf []int // segment → pass
@@ -43,7 +50,7 @@ type pass struct {
 // New compiles a model, whose shapes are fixed, for the emulator. The workers end with ctx. The error is a *RefusedError if
 // the HTP does not take it whole and the engine has no fallback.
 func New(ctx context.Context, e Engine, m *onnx.Model, o Options) (*Runner, error) {
-	r := &Runner{groups: o.Groups, arena: o.Arena}
+	r := &Runner{engine: e, model: m, outputs: o.Outputs, groups: o.Groups, arena: o.Arena}
 	if r.arena == nil {
 		r.arena = runner.NewArena(1 << 28)
 	}
@@ -139,10 +146,10 @@ func (r *Runner) Close() {
 }
 
 // Start implements runner.Runner. The emulator begins to compute at once, beside whatever the caller does next.
-func (r *Runner) Start(sample map[string]tensor.Tensor) runner.Inference {
+func (r *Runner) Start(s runner.Sample) runner.Inference {
 	f := r.Begin()
-	for _, name := range slices.Sorted(maps.Keys(sample)) {
-		f.Feed(name, sample[name])
+	for _, name := range slices.Sorted(maps.Keys(s.Inputs)) {
+		f.Feed(name, s.Inputs[name])
 	}
 	f.Go()
 	return f
@@ -159,14 +166,14 @@ func (r *Runner) Inputs() []string {
 	return slices.Sorted(maps.Keys(names))
 }
 
-// Begin begins an inference whose inputs are fed one by one. There may be one inference at a time.
-func (r *Runner) Begin() *Inference {
+// Begin implements runner.Fed. There may be one inference at a time.
+func (r *Runner) Begin() runner.FedInference {
 	f := &Inference{r: r, fed: map[string]bool{}, running: -1}
 	f.used = make([]bool, len(r.passes))
 	return f
 }
 
-// Inference is a runner.Inference on the emulator.
+// Inference is a runner.FedInference on the emulator.
 type Inference struct {
 	r       *Runner
 	fed     map[string]bool
@@ -177,8 +184,7 @@ type Inference struct {
 	used    []bool // passes whose result is there
 }
 
-// Feed writes an input into the shared memory, on its grid if it has one. Tensors that the graph does not take are
-// passed over; the tensor may be used again after the call.
+// Feed implements runner.FedInference: it writes an input into the shared memory, on its grid if it has one.
 func (f *Inference) Feed(name string, t tensor.Tensor) {
 	for _, p := range f.r.passes {
 		for _, in := range p.boundary.Inputs {
@@ -214,7 +220,7 @@ func (f *Inference) fail(name string, t tensor.Tensor, place slot) {
 	}
 }
 
-// Go begins to compute; all inputs have been fed.
+// Go implements runner.FedInference.
 func (f *Inference) Go() {
 	for _, name := range f.r.Inputs() {
 		if !f.fed[name] && f.err == nil {
@@ -324,4 +330,31 @@ func (r *Runner) Raw(tap string) ([]byte, bool) {
 		}
 	}
 	return nil, false
+}
+
+// SameWithoutTaps implements runner.Untapped, for the outputs that New was given.
+func (r *Runner) SameWithoutTaps(ctx context.Context, s runner.Sample) (same, outputs int, err error) {
+	if len(r.outputs) == 0 {
+		return 0, 0, nil
+	}
+	bare, err := New(ctx, r.engine, r.model, Options{Groups: [][]string{r.outputs}, Arena: r.arena})
+	if err != nil {
+		return 0, 0, err
+	}
+	defer bare.Close()
+	f := bare.Start(s)
+	defer f.Close()
+	batch, err := f.Next(ctx)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer batch.Release()
+	for _, name := range r.outputs {
+		a, there := r.Raw(name)
+		b, also := bare.Raw(name)
+		if there && also && bytes.Equal(a, b) {
+			same++
+		}
+	}
+	return same, len(r.outputs), nil
 }

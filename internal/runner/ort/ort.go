@@ -110,10 +110,10 @@ func (r *Runner) Inputs(segment int) []string {
 	return names
 }
 
-// Start implements runner.Runner. The sample may be filled while the inference runs: what a segment takes must be there
-// when Next computes it, and must keep its values until then.
-func (r *Runner) Start(sample map[string]tensor.Tensor) runner.Inference {
-	return &inference{r: r, sample: sample, carried: map[string]*loan{}}
+// Start implements runner.Runner, and runner.Stepped: what a segment takes must be among the sample's inputs when Next computes it, and must
+// keep its values until then.
+func (r *Runner) Start(s runner.Sample) runner.Inference {
+	return &inference{r: r, sample: s.Inputs, carried: map[string]*loan{}}
 }
 
 // loan is a tensor with the number of those who still need it.

@@ -32,7 +32,7 @@ func ramp(shape ...int64) tensor.Tensor {
 func collect(t *testing.T, r runner.Runner, sample map[string]tensor.Tensor) map[string]tensor.Tensor {
 	t.Helper()
 	got := map[string]tensor.Tensor{}
-	inference := r.Start(sample)
+	inference := r.Start(runner.Sample{Inputs: sample})
 	defer inference.Close()
 	for range r.Segments() {
 		batch, err := inference.Next(context.Background())
@@ -165,13 +165,13 @@ func TestErrorsSayWhatIsWrong(t *testing.T) {
 		"missing input": {},
 		"wrong shape":   {"x": tensor.Floats(make([]float32, 3), 3)},
 	} {
-		if _, err := run.Start(sample).Next(context.Background()); err == nil || !strings.Contains(err.Error(), `"x"`) {
+		if _, err := run.Start(runner.Sample{Inputs: sample}).Next(context.Background()); err == nil || !strings.Contains(err.Error(), `"x"`) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := run.Start(map[string]tensor.Tensor{"x": ramp(2)}).Next(ctx); !errors.Is(err, context.Canceled) {
+	if _, err := run.Start(runner.Sample{Inputs: map[string]tensor.Tensor{"x": ramp(2)}}).Next(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("canceled: %v", err)
 	}
 }
@@ -192,7 +192,7 @@ func BenchmarkYoloxAllTaps(b *testing.B) {
 			defer run.Close()
 			b.Logf("%d segments", len(run.Segments()))
 			for b.Loop() {
-				f := run.Start(map[string]tensor.Tensor{"images": ramp(1, 3, 416, 416)})
+				f := run.Start(runner.Sample{Inputs: map[string]tensor.Tensor{"images": ramp(1, 3, 416, 416)}})
 				for range run.Segments() {
 					batch, err := f.Next(context.Background())
 					if err != nil {

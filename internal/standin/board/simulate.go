@@ -15,6 +15,7 @@ import (
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/onnxruntime"
 	"quantcheck/internal/qdq"
+	"quantcheck/internal/runner"
 	emu "quantcheck/internal/runner/dlc"
 	"quantcheck/internal/runner/ort"
 	"quantcheck/internal/snpe"
@@ -148,7 +149,7 @@ func (s *simulation) infer(ctx context.Context, line snpe.InputLine, spec netrun
 		}
 		sample[in.Name] = in.Layout.Undo(x, in.Shape)
 	}
-	run := s.runner.Start(sample)
+	run := s.runner.Start(runner.Sample{Inputs: sample})
 	defer run.Close()
 	for range s.runner.Segments() {
 		batch, err := run.Next(ctx)
