@@ -43,7 +43,7 @@ import (
 // What is found is kept in the ledger as it comes; the budget ends a search with the best so far.
 func Run(ctx context.Context, engines session.Engines, spec result.ExploreSpec, config eval.Config, ledger Ledger, progress progress.Reporter) (*Result, error) {
 	started := time.Now()
-	x := &explorer{engines: engines, spec: spec, config: config, progress: progress, started: started}
+	x := &explorer{engines: engines, spec: spec, config: config, progress: progress, started: started, policy: usual}
 	if err := x.open(ctx, ledger); err != nil {
 		return nil, err
 	}
@@ -74,7 +74,8 @@ type explorer struct {
 	config   eval.Config
 	progress progress.Reporter
 	started  time.Time
-	deadline time.Time
+	policy   policy
+	budget   budget
 
 	set    *score.TruthSet
 	stage  *stage
@@ -121,12 +122,12 @@ func (x *explorer) open(ctx context.Context, ledger Ledger) error {
 		return usage.Mark(err)
 	}
 	x.asked, x.recipe = variants[0], variants[0]
-	x.deadline = x.started.Add(time.Duration(x.spec.Seconds*float64(time.Second)) - x.ending())
+	x.budget = newBudget(x.spec.Seconds, x.started, x.policy.shares, time.Now)
 	engine, engineErr := x.engines.HTP()
 	if engineErr != nil && (x.spec.Engine == variant.HTP || !errors.Is(engineErr, qnn.ErrUnavailable)) {
 		return engineErr
 	}
-	if x.stage, err = openStage(ctx, x.engines, x.spec, x.config, x.set, x.progress); err != nil {
+	if x.stage, err = openStage(ctx, x.engines, x.policy, x.spec, x.config, x.set, x.progress); err != nil {
 		return err
 	}
 	if x.spec.Rewritten != "" {
@@ -223,7 +224,7 @@ func (x *explorer) explore(ctx context.Context) error {
 	switch {
 	case err != nil:
 		return err
-	case healed && x.left(0) < time.Duration(spare*x.spec.Seconds*float64(time.Second)):
+	case healed && x.budget.left(0) < x.budget.share(x.policy.shares.shown):
 		return nil
 	case healed: // which layers hurt, and what more bits would bring, is worth knowing, if there is time
 		if err := x.sensitivities(ctx); err != nil {
@@ -238,9 +239,6 @@ func (x *explorer) explore(ctx context.Context) error {
 	}
 	return x.front(ctx)
 }
-
-// spare is the share of the budget that has to be left for what is only shown.
-const spare = 0.4
 
 // bestRecipe scores the recipe that the search would start from, if it is another one, with the engine that has the last word. If
 // it has the target, nothing is searched: it costs no bits.
@@ -319,19 +317,11 @@ func (x *explorer) of(recipe variant.Spec, choices variant.Choices) candidate {
 	return candidate{spec: recipe}
 }
 
-// ending is what the budget keeps for what comes last: the page, the recommended model and its files.
-func (x *explorer) ending() time.Duration {
-	return min(time.Duration(0.06*x.spec.Seconds*float64(time.Second)), 10*time.Second)
-}
-
 // searchShare is how much of float's score a candidate keeps on the pictures of the search, wherever it was scored besides: what was
 // held out takes no part in any choice.
 func (x *explorer) searchShare(t *trial) metric.Value {
 	return pair{t.Float.Search, t.Scored.Search}.share(x.stage.higher)
 }
-
-// left is how much of the budget there is, without what the last steps will need.
-func (x *explorer) left(reserve time.Duration) time.Duration { return time.Until(x.deadline) - reserve }
 
 // addPoint scores a candidate on all pictures with the engine that has the last word, prices it whole, and keeps it. One that cannot
 // be run is no point.

@@ -8,7 +8,6 @@ import (
 	"quantcheck/internal/model"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/result"
-	"quantcheck/internal/session"
 	"quantcheck/internal/variant"
 )
 
@@ -33,8 +32,10 @@ func (x *explorer) makeFix(ctx context.Context) error {
 	}
 	x.found.Converts = append([]string{}, slices.Compact(slices.Sorted(slices.Values(borders(m))))...)
 	run := &result.Run{Model: s.b.Run.Model, Layers: s.b.Float.Layers}
-	b := &session.Session{ORT: s.b.ORT, Emulator: s.b.Emulator, Float: s.b.Float, Spec: s.b.Spec, Variants: []variant.Spec{spec}, Run: run}
-	if err := b.AddVariant(spec, nil, s.stats); err != nil {
+	b := s.b.Beside(s.b.Spec, run, spec)
+	defer b.Close()
+	b.Stats = s.stats
+	if err := b.Build(ctx, nil, b.Loader); err != nil {
 		return err
 	}
 	v := &run.Variants[0]
@@ -47,7 +48,7 @@ func (x *explorer) makeFix(ctx context.Context) error {
 	if !x.spec.Apply {
 		return nil
 	}
-	x.fix = &Fix{Model: model.WithOutputTypes(b.Models[0], s.b.Float.Types), Layers: run.Layers, Variant: v}
+	x.fix = &Fix{Model: model.WithOutputTypes(b.Variants[0].Model, s.b.Float.Types), Layers: run.Layers, Variant: v}
 	if x.pricer.estimator == nil {
 		x.fix.Problem = "the libraries that write a DLC are not installed (quantcheck doctor)"
 		return nil

@@ -13,9 +13,6 @@ import (
 	"quantcheck/internal/variant"
 )
 
-// mostPoints is how many points of the search are scored on the held-out pictures.
-const mostPoints = 6
-
 // front chooses the points: of the sets that the engine that has the last word scored, those that no other beats by what their
 // changes are thought to cost. Each is scored on all pictures and priced whole, which decides.
 func (x *explorer) front(ctx context.Context) error {
@@ -35,7 +32,7 @@ func (x *explorer) front(ctx context.Context) error {
 		}
 		points, list = append(points, p), append(list, search.Priced{Score: p.Score.Value, Price: sum})
 	}
-	chosen := search.Thin(search.Front(list), list, mostPoints, func(i int) bool { return list[i].Score >= x.spec.Target })
+	chosen := search.Thin(search.Front(list), list, x.policy.mostPoints, func(i int) bool { return list[i].Score >= x.spec.Target })
 	x.progress.Phase("scoring the front", len(chosen)+2)
 	added := map[string]bool{search.Set{}.Key(): true} // the recipe, and the best one, are points already
 	add := func(set search.Set) error {
@@ -63,7 +60,7 @@ func (x *explorer) front(ctx context.Context) error {
 		return cmp.Compare(q.Score, p.Score)
 	})
 	for i, k := range chosen {
-		if i > 0 && x.left(2*x.trials.slowest) <= 0 { // one more, and all at 16 bits
+		if i > 0 && x.budget.spent(2*x.trials.slowest) { // one more, and all at 16 bits
 			x.found.Budget = true
 			x.warn("the budget was spent before %d points of the front were scored on the held-out pictures; they are left out", len(chosen)-i)
 			break
@@ -75,15 +72,15 @@ func (x *explorer) front(ctx context.Context) error {
 	}
 	wide := x.recipe
 	wide.ActBits = 16
-	if x.recipe.ActBits < 16 && x.left(x.trials.slowest) > 0 {
+	if x.recipe.ActBits < 16 && !x.budget.spent(x.trials.slowest) {
 		if err := x.addPoint(ctx, "all activations at 16 bits", wide, nil); err != nil {
 			return err
 		}
 	}
-	if err := x.reachOut(byHarm, points, list, add); err != nil {
+	if err := x.extend(byHarm, points, list, add); err != nil {
 		return err
 	}
-	if err := x.ladder(ctx, changes, add); err != nil {
+	if err := x.between(ctx, changes, add); err != nil {
 		return err
 	}
 	if err := x.smooth(ctx); err != nil {
@@ -93,12 +90,9 @@ func (x *explorer) front(ctx context.Context) error {
 	return nil
 }
 
-// rungs are what sets on the way from the recipe to 16 bits everywhere may cost, as shares of the recipe's price.
-var rungs = []float64{1.1, 1.25, 1.5, 2}
-
-// ladder shows what a little more money buys: of the quantizers that bring most for their price as many as stay under each rung, at
-// 16 bits. The harm that each does alone adds up as noise powers do, and what little of it is left out is not worth a change.
-func (x *explorer) ladder(ctx context.Context, changes []search.Change, add func(search.Set) error) error {
+// between shows what a little more time buys: of the quantizers that bring most for their price as many as stay under each step of the
+// policy, at 16 bits. The harm that each does alone adds up as noise powers do, and what little of it is left out is not worth a change.
+func (x *explorer) between(ctx context.Context, changes []search.Change, add func(search.Set) error) error {
 	if x.pricer.estimator == nil || x.recipe.ActBits >= 16 {
 		return nil
 	}
@@ -110,26 +104,25 @@ func (x *explorer) ladder(ctx context.Context, changes []search.Change, add func
 	for i := range x.groups {
 		total += changes[i].Gain
 	}
-	const negligible = 1e-4
-	order := slices.DeleteFunc(byWorth(changes, len(x.groups)), func(i int) bool { return changes[i].Gain < negligible*total })
-	x.progress.Phase("what more bits bring", len(rungs))
-	for n, rung := range rungs {
+	order := slices.DeleteFunc(byWorth(changes, len(x.groups)), func(i int) bool { return changes[i].Gain < x.policy.negligible*total })
+	x.progress.Phase("what more bits bring", len(x.policy.steps))
+	for n, step := range x.policy.steps {
 		var set search.Set
 		sum := 0.0
 		for _, i := range order {
-			if sum+changes[i].Price <= (rung-1)*base.Price.V {
+			if sum+changes[i].Price <= (step-1)*base.Price.V {
 				set, sum = set.With(i), sum+changes[i].Price
 			}
 		}
 		for len(set) > 0 { // conversions between the widths are not in the sum
-			if x.left(x.trials.slowest) <= 0 {
+			if x.budget.spent(x.trials.slowest) {
 				return nil
 			}
 			p, err := x.pricer.price(ctx, x.of(x.recipe, x.choices(set)))
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			if err == nil && p.Price.OK && p.Price.V <= rung*base.Price.V {
+			if err == nil && p.Price.OK && p.Price.V <= step*base.Price.V {
 				if err := add(set); err != nil {
 					return err
 				}
@@ -156,13 +149,13 @@ func (x *explorer) smooth(ctx context.Context) error {
 			best = i
 		}
 	}
-	if best < 0 || x.left(2*x.trials.slowest) <= 0 {
+	if best < 0 || x.budget.spent(2*x.trials.slowest) {
 		return nil
 	}
 	choices, price := maps.Clone(x.found.Points[best].Recipe.Choices), x.found.Points[best].Price.V
 	changed := false
 	for _, name := range x.neighbours(choices) {
-		if x.left(2*x.trials.slowest) <= 0 {
+		if x.budget.spent(2 * x.trials.slowest) {
 			break
 		}
 		wider := maps.Clone(choices)
@@ -215,9 +208,9 @@ func (x *explorer) neighbours(choices variant.Choices) []string {
 	return list
 }
 
-// reachOut adds changes to the cheapest set that reached the target on the pictures of the search, or to the best one if none did,
+// extend adds changes to the cheapest set that reached the target on the pictures of the search, or to the best one if none did,
 // until the target holds on all pictures. It is not tried where 16 bits everywhere do not have it.
-func (x *explorer) reachOut(byHarm []int, points []search.Point, list []search.Priced, add func(search.Set) error) error {
+func (x *explorer) extend(byHarm []int, points []search.Point, list []search.Priced, add func(search.Set) error) error {
 	good := func() bool {
 		return slices.ContainsFunc(x.found.Points, func(p result.ExplorePoint) bool { return p.Recipe.ActBits == x.recipe.ActBits && x.holds(&p) })
 	}
@@ -238,7 +231,7 @@ func (x *explorer) reachOut(byHarm []int, points []search.Point, list []search.P
 		if good() {
 			return nil
 		}
-		if x.left(x.trials.slowest) <= 0 {
+		if x.budget.spent(x.trials.slowest) {
 			x.found.Budget = true
 			return nil
 		}
@@ -252,7 +245,7 @@ func (x *explorer) reachOut(byHarm []int, points []search.Point, list []search.P
 // larger are sets with more changes: the next ones by harm.
 func (x *explorer) larger(set search.Set, byHarm []int) []search.Set {
 	var list []search.Set
-	for _, n := range []int{2, 4, 8, 14, 24} {
+	for _, n := range x.policy.extensions {
 		more := set
 		for _, c := range byHarm {
 			if n == 0 {
@@ -283,6 +276,9 @@ func (x *explorer) rank() {
 	list := make([]search.Priced, len(f.Points))
 	for i, p := range f.Points {
 		list[i] = search.Priced{Score: p.Scored.Share.V, Price: order(p)}
+	}
+	for i := range f.Points {
+		f.Points[i].OnFront = false
 	}
 	for _, i := range search.Front(list) {
 		f.Points[i].OnFront = true
@@ -320,7 +316,7 @@ func order(p result.ExplorePoint) float64 {
 func (x *explorer) conclude(ctx context.Context) error {
 	f := x.found
 	f.Tries, f.Resumed = x.trials.tried, x.trials.again
-	f.Budget = f.Budget || x.left(0) <= 0
+	f.Budget = f.Budget || x.budget.spent(0)
 	if f.Best >= 0 {
 		wide := map[string]bool{}
 		for _, c := range f.Points[f.Best].Changed {

@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"time"
 
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/optimize"
@@ -81,7 +80,7 @@ func (x *explorer) origins(ctx context.Context) error {
 	best, kept := base, x.asked
 	x.progress.Phase("where it comes from", len(list)+2)
 	for i, q := range list {
-		if x.left(0) < time.Duration(0.7*x.spec.Seconds*float64(time.Second)) {
+		if x.budget.left(0) < x.budget.share(x.policy.shares.origins) {
 			x.warn("the budget is too short for all questions where the loss comes from: %d were not asked", len(list)-i)
 			break
 		}
@@ -112,21 +111,15 @@ func (x *explorer) origins(ctx context.Context) error {
 	return nil
 }
 
-// clearlyBetter is by how much of float's score another recipe has to be better to be taken; where scores are no further apart than
-// that, which is chance, the outputs decide that are nearerOutputs dB closer to float's.
-const (
-	clearlyBetter = 0.02
-	nearerOutputs = 1
-)
-
+// isBetter says whether a recipe is to be taken instead of another one.
 func (x *explorer) isBetter(t, than *trial) bool {
 	got, other := x.searchShare(t), x.searchShare(than)
 	if !got.OK {
 		return false
 	}
 	v, w := t.Scored.SQNR, than.Scored.SQNR
-	near := v.OK && w.OK && v.V > w.V+nearerOutputs
-	return got.V > other.V+clearlyBetter || near && got.V > other.V-clearlyBetter
+	near := v.OK && w.OK && v.V > w.V+x.policy.nearerOutputs
+	return got.V > other.V+x.policy.clearlyBetter || near && got.V > other.V-x.policy.clearlyBetter
 }
 
 func (x *explorer) origin(kind, name string, t *trial) result.Origin {
@@ -172,8 +165,7 @@ func (x *explorer) rewrites(ctx context.Context) error {
 
 // short says whether the budget is too short for work that makes no candidate.
 func (x *explorer) short() bool {
-	const least = 2 * time.Minute
-	return time.Duration(x.spec.Seconds*float64(time.Second)) < least
+	return x.budget.whole < x.policy.shares.leastChange
 }
 
 // rewriting is another form of the model, and the recipe that it is scored with.
@@ -228,7 +220,7 @@ func (x *explorer) rewritten(ctx context.Context, dir string, r rewriting) (o *r
 
 // scoreOther scores a recipe on another form of the model.
 func (x *explorer) scoreOther(ctx context.Context, spec result.ExploreSpec, r rewriting) (result.Origin, error) {
-	s, err := openStage(ctx, x.engines, spec, x.config, x.set, progress.Silent{})
+	s, err := openStage(ctx, x.engines, x.policy, spec, x.config, x.set, progress.Silent{})
 	if err != nil {
 		return result.Origin{}, err
 	}

@@ -40,7 +40,7 @@ func (x *explorer) rewriteFirst(ctx context.Context) error {
 	}
 	spec := x.spec
 	spec.Model = spec.Rewritten
-	s, err := openStage(ctx, x.engines, spec, x.config, x.set, x.progress)
+	s, err := openStage(ctx, x.engines, x.policy, spec, x.config, x.set, x.progress)
 	if ort.Failed(err) {
 		x.early = append(x.early, fmt.Sprintf("the model as it is was explored: the rewritten one (%s) cannot be run: %v", x.spec.Rewritten, err))
 		x.spec.Rewritten = ""

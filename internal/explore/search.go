@@ -21,21 +21,14 @@ type landscape struct {
 	x       *explorer
 	engine  variant.Engine
 	reserve time.Duration
-	// sound is the SQNR of the outputs, in dB, under which a score that reaches the target is luck: a score moves by chance with
-	// every rounding, the SQNR hardly. No value: it is not known.
-	sound metric.Value
+	// minSQNR is the SQNR of the outputs, in dB, under which a candidate is rejected even if its score reaches the target. No value: it is
+	// not known.
+	minSQNR metric.Value
 }
 
-// sounder is by how many dB the outputs of a sound candidate may be worse than those with all activations at 16 bits.
-const sounder = 3
-
-// margin is by how much of float's score a search aims higher than the target: of many candidates that one is taken which reaches
-// it on the pictures of the search, and on others it is a little worse.
-const margin = 0.01
-
-// soundness is the SQNR that candidates of an engine have to keep, and the share of float's score that its search aims at: a little
+// aims gives the SQNR that candidates of an engine have to keep, and the share of float's score that its search aims at: a little
 // more than the target, if all activations at 16 bits have that.
-func (x *explorer) soundness(ctx context.Context, e variant.Engine) (sound metric.Value, aim float64, err error) {
+func (x *explorer) aims(ctx context.Context, e variant.Engine) (minSQNR metric.Value, aim float64, err error) {
 	wide := x.recipe
 	wide.ActBits = 16
 	try := x.trials.onSearch
@@ -45,20 +38,20 @@ func (x *explorer) soundness(ctx context.Context, e variant.Engine) (sound metri
 	aim = x.spec.Target
 	t, err := try(ctx, x.of(wide, nil).on(e), 0)
 	if err != nil {
-		return sound, aim, err
+		return minSQNR, aim, err
 	}
 	if t.Scored.SQNR.OK {
-		sound = metric.Defined(t.Scored.SQNR.V - sounder)
+		minSQNR = metric.Defined(t.Scored.SQNR.V - x.policy.sqnrSlack)
 	}
-	if share := x.searchShare(t); share.OK && share.V >= aim+margin {
-		aim += margin
+	if share := x.searchShare(t); share.OK && share.V >= aim+x.policy.margin {
+		aim += x.policy.margin
 	}
-	return sound, aim, nil
+	return minSQNR, aim, nil
 }
 
 // Score implements search.Landscape.
 func (l *landscape) Score(ctx context.Context, set search.Set, floor float64) (search.Score, error) {
-	if l.x.left(l.reserve) <= 0 {
+	if l.x.budget.spent(l.reserve) {
 		return search.Score{}, search.ErrBudget
 	}
 	t, err := l.x.trials.onSearch(ctx, l.x.of(l.x.recipe, l.x.choices(set)).on(l.engine), floor)
@@ -71,8 +64,8 @@ func (l *landscape) Score(ctx context.Context, set search.Set, floor float64) (s
 	}
 	l.x.progress.Step(int(time.Since(l.x.phase).Seconds()))
 	share := l.x.searchShare(t)
-	luck := l.sound.OK && t.Scored.SQNR.OK && t.Scored.SQNR.V < l.sound.V
-	return search.Score{Value: share.V, Partial: t.Partial || !share.OK || luck && share.V >= floor}, nil
+	noisy := l.minSQNR.OK && t.Scored.SQNR.OK && t.Scored.SQNR.V < l.minSQNR.V
+	return search.Score{Value: share.V, Partial: t.Partial || !share.OK || noisy && share.V >= floor}, nil
 }
 
 // kinds are what may be changed of a quantizer: change k·groups + i is kind k of group i. The first is 16 bits.
@@ -124,11 +117,11 @@ func (x *explorer) search(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	sound, aim, err := x.soundness(ctx, variant.CPU)
+	minSQNR, aim, err := x.aims(ctx, variant.CPU)
 	if err != nil {
 		return err
 	}
-	cpu := search.New(&landscape{x: x, engine: variant.CPU, reserve: x.reserve(variant.CPU), sound: sound}, changes, aim)
+	cpu := search.New(&landscape{x: x, engine: variant.CPU, reserve: x.reserve(variant.CPU), minSQNR: minSQNR}, changes, aim)
 	x.timed("searching", x.reserve(variant.CPU))
 	set, err := x.least(ctx, cpu, changes, [][]int{byWorth(changes, len(x.groups)), byHarm, x.headFirst(byHarm)})
 	if err != nil {
@@ -181,8 +174,7 @@ func (x *explorer) least(ctx context.Context, s *search.Search, changes []search
 		}
 		return best, nil
 	}
-	const tries = 4
-	set, err := s.Exchange(ctx, best, rankings[0], tries, x.alternatives)
+	set, err := s.Exchange(ctx, best, rankings[0], x.policy.tries, x.alternatives)
 	if err == nil {
 		set, err = s.Prune(ctx, set)
 	}
@@ -191,9 +183,6 @@ func (x *explorer) least(ctx context.Context, s *search.Search, changes []search
 	}
 	return set, nil
 }
-
-// mostSingles is how many of the most harmful quantizers are priced one by one before the search.
-const mostSingles = 16
 
 // changes are what is known of each quantizer before the search, and their order by the harm that each does alone. The most
 // harmful are priced in the whole model; of the others the price is thought to grow with the size of the tensors.
@@ -237,8 +226,7 @@ func (x *explorer) changes(ctx context.Context) (list []search.Change, byHarm []
 
 // halfPrice is what half precision of one of the most harmful quantizers costs; no value for the others.
 func (x *explorer) halfPrice(ctx context.Context, group, kind int, byHarm []int) metric.Value {
-	const most = 4
-	if x.pricer.estimator == nil || slices.Index(byHarm, group) >= most {
+	if x.pricer.estimator == nil || slices.Index(byHarm, group) >= x.policy.mostHalfPrices {
 		return metric.Value{}
 	}
 	base, err := x.pricer.price(ctx, x.of(x.recipe, nil))
@@ -252,7 +240,7 @@ func (x *explorer) halfPrice(ctx context.Context, group, kind int, byHarm []int)
 	return metric.Defined(max(p.Price.V-base.Price.V, 1))
 }
 
-// priceSingles replaces thought prices by those of the compiler's estimate, as long as that takes a tenth of the budget at most.
+// priceSingles replaces thought prices by those of the compiler's estimate, within its share of the budget.
 func (x *explorer) priceSingles(ctx context.Context, list []search.Change, byHarm []int) error {
 	if x.pricer.estimator == nil {
 		return nil
@@ -261,12 +249,12 @@ func (x *explorer) priceSingles(ctx context.Context, list []search.Change, byHar
 	if err != nil || !base.Price.OK {
 		return ctx.Err() // without a price nothing is dearer than its size; the points say why there is none
 	}
-	until := time.Now().Add(time.Duration(0.1 * x.spec.Seconds * float64(time.Second)))
-	x.progress.Phase("pricing", mostSingles)
+	over := x.budget.upTo(x.policy.shares.pricing)
+	x.progress.Phase("pricing", x.policy.mostSingles)
 	priced, size := 0.0, 0.0
 	single := map[int]float64{}
-	for n, i := range byHarm[:min(mostSingles, len(byHarm))] {
-		if time.Now().After(until) {
+	for n, i := range byHarm[:min(x.policy.mostSingles, len(byHarm))] {
+		if over() {
 			break
 		}
 		p, err := x.pricer.price(ctx, x.of(x.recipe, x.choices(search.Set{i})))
@@ -344,19 +332,15 @@ func (x *explorer) headFirst(ranking []int) []int {
 // timed begins a phase that takes what is left of the budget at most: its steps are seconds.
 func (x *explorer) timed(title string, reserve time.Duration) {
 	x.phase = time.Now()
-	x.progress.Phase(title, max(int(x.left(reserve).Seconds()), 1))
+	x.progress.Phase(title, max(int(x.budget.left(reserve).Seconds()), 1))
 }
 
-// reserve is what the last steps will take: the points of the front on all pictures, each priced.
+// reserve is what a search leaves for the steps behind it.
 func (x *explorer) reserve(e variant.Engine) time.Duration {
-	share := 0.2
-	if e == variant.HTP {
-		share = 0.2
-	}
 	if e == variant.CPU && x.spec.Engine == variant.HTP {
-		share = 0.75 // most of the time is the emulator's
+		return x.budget.share(x.policy.shares.correcting)
 	}
-	return time.Duration(share * x.spec.Seconds * float64(time.Second))
+	return x.budget.share(x.policy.shares.front)
 }
 
 // correct goes on from what the simulation takes for enough: the emulator's own sensitivities of the layers where it parts from
@@ -375,11 +359,11 @@ func (x *explorer) correct(ctx context.Context, set search.Set, changes []search
 	order := slices.Clone(byHarm)
 	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(corrected[b].Gain, corrected[a].Gain) })
 	x.known, x.byHarm = corrected, order
-	sound, aim, err := x.soundness(ctx, variant.HTP)
+	minSQNR, aim, err := x.aims(ctx, variant.HTP)
 	if err != nil {
 		return err
 	}
-	s := search.New(&landscape{x: x, engine: variant.HTP, reserve: x.reserve(variant.HTP), sound: sound}, corrected, aim)
+	s := search.New(&landscape{x: x, engine: variant.HTP, reserve: x.reserve(variant.HTP), minSQNR: minSQNR}, corrected, aim)
 	x.timed("searching on the emulator", x.reserve(variant.HTP))
 	err = x.leastEmulated(ctx, s, set, order)
 	x.points = s.Points()
@@ -406,23 +390,24 @@ func (x *explorer) leastEmulated(ctx context.Context, s *search.Search, set sear
 		rest = rest[n:]
 		return block
 	}
-	blocks := [][]int{next(3), head, next(5), next(10), next(20), next(40)}
+	blocks := [][]int{}
+	for i, n := range x.policy.blocks {
+		if blocks = append(blocks, next(n)); i == 0 {
+			blocks = append(blocks, head)
+		}
+	}
 	found, reached, err := s.Blocks(ctx, set, blocks)
 	if err == nil && reached {
 		found, err = s.Prune(ctx, found)
 	}
 	if err == nil && reached {
-		const tries = 2 // what other calibrators bring the simulation has told
-		_, err = s.Exchange(ctx, found, order, tries, nil)
+		_, err = s.Exchange(ctx, found, order, x.policy.triesEmulated, nil)
 	}
 	if errors.Is(err, search.ErrBudget) {
 		err = nil
 	}
 	return err
 }
-
-// mostPartings is how many layers that the emulator computes otherwise than the simulation are examined on it.
-const mostPartings = 24
 
 // partings are the quantizers of the output head, and those whose layers the emulator computes most unlike the simulation.
 func (x *explorer) partings() []int {
@@ -439,16 +424,16 @@ func (x *explorer) partings() []int {
 		}
 	}
 	slices.SortStableFunc(rest, func(a, b int) int { return cmp.Compare(x.found.Layers[a].Apart.V, x.found.Layers[b].Apart.V) })
-	return append(list, rest[:min(len(rest), mostPartings)]...)
+	return append(list, rest[:min(len(rest), x.policy.mostExamined)]...)
 }
 
 // emulatedAlone measures on the emulator what each of some quantizers does to the outputs when only it has 8 bits and all
-// others 16. base is what the outputs keep with all at 16. It may take an eighth of the budget.
+// others 16. base is what the outputs keep with all at 16.
 func (x *explorer) emulatedAlone(ctx context.Context, list []int) (base metric.Value, err error) {
-	until := time.Now().Add(time.Duration(0.12 * x.spec.Seconds * float64(time.Second)))
+	over := x.budget.upTo(x.policy.shares.examining)
 	wide := x.recipe
 	wide.ActBits = 16
-	const pictures = 2
+	pictures := x.policy.errorPictures
 	t, err := x.trials.apartOn(ctx, x.of(wide, nil).on(variant.HTP), pictures)
 	if err != nil {
 		return base, err
@@ -456,7 +441,7 @@ func (x *explorer) emulatedAlone(ctx context.Context, list []int) (base metric.V
 	base = t.Scored.SQNR
 	x.progress.Phase("each alone, emulated", len(list))
 	for n, i := range list {
-		if time.Now().After(until) {
+		if over() {
 			x.warn("the budget was too short to examine %d of %d layers on the emulator", len(list)-n, len(list))
 			break
 		}

@@ -11,18 +11,13 @@ import (
 	"quantcheck/internal/metric"
 	"quantcheck/internal/model"
 	"quantcheck/internal/onnx"
-	"quantcheck/internal/progress"
 	"quantcheck/internal/qdq"
 	"quantcheck/internal/result"
 	"quantcheck/internal/runner/ort"
 	"quantcheck/internal/sensitivity"
-	"quantcheck/internal/session"
 	"quantcheck/internal/tensor"
 	"quantcheck/internal/variant"
 )
-
-// sensitivePictures are how many pictures of the search each quantizer alone is run on, and the layers' errors measured.
-const sensitivePictures = 4
 
 // sensitivities finds what each quantizer of the recipe alone does to the outputs, each operator's constants too, and beside it
 // each layer's error alone and accumulated.
@@ -34,7 +29,7 @@ func (x *explorer) sensitivities(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	samples := min(sensitivePictures, s.searched)
+	samples := min(x.policy.sensitivePictures, s.searched)
 	candidates := sensitivity.Activations(s.b.Float.Placement)
 	if len(candidates) != len(x.groups) {
 		return fmt.Errorf("%d quantizers, but %d candidates", len(x.groups), len(candidates))
@@ -104,17 +99,13 @@ func (x *explorer) sensitivities(ctx context.Context) error {
 	return x.layers(ctx, recipe, weights)
 }
 
-// inaudible is how far, in dB, a quantizer's noise at the outputs is under that of the whole recipe when there is no point in knowing it
-// more exactly: less than a thousandth.
-const inaudible = 30
-
 // harmless is the SQNR of the outputs from which on a quantizer alone is passed over after its first picture; 0: none is.
 func (x *explorer) harmless(ctx context.Context, recipe variant.Spec) (float64, error) {
 	t, err := x.trials.onSearch(ctx, x.of(recipe, nil), 0)
 	if err != nil || !t.Scored.SQNR.OK || math.IsInf(t.Scored.SQNR.V, 0) {
 		return 0, err
 	}
-	return t.Scored.SQNR.V + inaudible, nil
+	return t.Scored.SQNR.V + x.policy.inaudible, nil
 }
 
 // quantizersBehind finds the tensor whose quantizer is the first one behind a tensor: its own, or that of the operator which it is fused
@@ -197,20 +188,21 @@ func (x *explorer) layers(ctx context.Context, recipe variant.Spec, weights map[
 func (x *explorer) errorsOf(ctx context.Context, recipe variant.Spec) (*result.Run, error) {
 	s := x.stage
 	set := &dataset.Set{}
-	const pictures = 2
-	for _, one := range s.shots[:min(pictures, s.searched)] {
+	for _, one := range s.shots[:min(x.policy.errorPictures, s.searched)] {
 		set.Sources = append(set.Sources, one.source)
 	}
 	run := &result.Run{Model: s.b.Run.Model, Layers: s.b.Float.Layers, Started: time.Now()}
 	spec := x.spec.Spec
 	spec.LocalSamples, spec.DivergeUnder = len(set.Sources), 20
 	spec.MemoryMiB = max(spec.MemoryMiB/8, 64) // beside what the exploration holds
-	b := &session.Session{ORT: s.b.ORT, Emulator: s.b.Emulator, Float: s.b.Float, Spec: spec, Variants: []variant.Spec{recipe}, Samples: len(set.Sources), Progress: progress.Silent{}, Run: run, Stats: s.stats}
+	variants := []variant.Spec{recipe}
 	if x.spec.Engine == variant.HTP {
 		twin := recipe
 		twin.Engine, twin.Name = variant.HTP, recipe.Name+"@htp"
-		b.Variants = append(b.Variants, twin)
+		variants = append(variants, twin)
 	}
+	b := s.b.Beside(spec, run, variants...)
+	b.Samples, b.Stats = len(set.Sources), s.stats
 	defer b.Close()
 	if err := b.Prepare(ctx, nil, s.evaluate.Loader); err != nil {
 		return nil, err

@@ -33,6 +33,7 @@ import (
 // stage is a float model on which candidates are tried one after another. What does not depend on the candidate is done once:
 // the calibration's statistics, the float outputs on every picture.
 type stage struct {
+	policy   policy
 	b        *session.Session
 	evaluate *score.Evaluation // what the outputs are and how an inference's are collected
 	layers   []int             // of the outputs
@@ -68,19 +69,19 @@ type coding struct {
 }
 
 // openStage reads a model, calibrates it, and runs it on the pictures.
-func openStage(ctx context.Context, engines session.Engines, spec result.ExploreSpec, config eval.Config, set *score.TruthSet, progress progress.Reporter) (*stage, error) {
-	b := &session.Session{ORT: engines.ORT, Spec: spec.Spec, Variants: []variant.Spec{wide()}, Progress: progress, Samples: len(set.Images)}
-	var loader dataset.Loader
-	var err error
-	if b.Run, b.Float, loader, err = session.Begin(ctx, "explore", engines.ORT, spec.Spec, time.Now()); err != nil {
+func openStage(ctx context.Context, engines session.Engines, p policy, spec result.ExploreSpec, config eval.Config, set *score.TruthSet, progress progress.Reporter) (*stage, error) {
+	b, err := session.Open(ctx, "explore", engines.ORT, spec.Spec, []variant.Spec{wide()}, progress, time.Now())
+	if err != nil {
 		return nil, err
 	}
+	loader := b.Loader
+	b.Samples = len(set.Images)
 	loader.Cache = dataset.NewCache(min(int64(spec.MemoryMiB)<<20/8, 512<<20)) // every candidate sees the pictures again
 	if err := set.Fits(loader, spec.Task); err != nil {
 		return nil, usage.Mark(err)
 	}
 	b.Arena = b.ORT.NewArena(min(int64(spec.MemoryMiB)<<20/8, 160<<20))
-	s := &stage{b: b, evaluate: &score.Evaluation{B: b, Set: set, Loader: loader, Spec: spec.EvalSpec}, encoded: map[encoded]coding{}}
+	s := &stage{b: b, policy: p, evaluate: &score.Evaluation{B: b, Set: set, Loader: loader, Spec: spec.EvalSpec}, encoded: map[encoded]coding{}}
 	s.higher = spec.Task != result.Depth
 	s.scorer = func() eval.Scorer { return set.Scorer(spec.EvalSpec, config, 2, nil) }
 	if spec.Task == result.Agreement {
@@ -117,9 +118,6 @@ func (s *stage) close() {
 	s.b.Close()
 }
 
-// heldEvery picture that can be read is held out: it takes no part in the search.
-const heldEvery = 3
-
 // shoot runs the float model on every picture and divides those that can be read: most are for the search, the others are held
 // out.
 func (s *stage) shoot(ctx context.Context) error {
@@ -137,7 +135,7 @@ func (s *stage) shoot(ctx context.Context) error {
 		if sample == nil {
 			return nil
 		}
-		outputs, err := e.Collect(ctx, e.Float.Start(sample.Inputs), e.Outputs)
+		outputs, err := e.Collect(ctx, e.Float.Start(runner.Sample{Inputs: sample.Inputs}), e.Outputs)
 		if err != nil {
 			return fmt.Errorf("float model, %s: %w", sample.Name, err)
 		}
@@ -161,7 +159,7 @@ func (s *stage) shoot(ctx context.Context) error {
 	}
 	var held []shot
 	for i, one := range all {
-		if i%heldEvery == heldEvery-1 {
+		if n := s.policy.heldEvery; i%n == n-1 {
 			held = append(held, one)
 		} else {
 			s.shots = append(s.shots, one)
@@ -175,7 +173,7 @@ func (s *stage) shoot(ctx context.Context) error {
 // calibrate gathers statistics on the samples that were given for it, or on the first pictures of the search.
 func (s *stage) calibrate(ctx context.Context, spec result.ExploreSpec) error {
 	set := &dataset.Set{}
-	for _, one := range s.shots[:min(s.searched, mostCalibrating)] {
+	for _, one := range s.shots[:min(s.searched, s.policy.mostCalibrating)] {
 		set.Sources = append(set.Sources, one.source)
 	}
 	if spec.Calib != "" {
@@ -197,9 +195,6 @@ func (s *stage) tidy() {
 	s.b.ORT.ReturnMemory()
 	debug.FreeOSMemory()
 }
-
-// mostCalibrating is how many pictures of the search calibrate where no samples are given for it.
-const mostCalibrating = 32
 
 // observed gives an activation's encoding; searches over histograms are made once.
 func (s *stage) observed(tensor string, v variant.Spec) (quant.Encoding, bool) {
@@ -349,11 +344,11 @@ func (s *stage) infer(ctx context.Context, r runner.Runner, taps []string, one *
 	outputs := [][]decode.Output{one.outputs, nil}
 	var err error
 	if outputs[0] == nil {
-		if outputs[0], err = s.evaluate.Collect(ctx, s.evaluate.Float.Start(sample.Inputs), s.evaluate.Outputs); err != nil {
+		if outputs[0], err = s.evaluate.Collect(ctx, s.evaluate.Float.Start(runner.Sample{Inputs: sample.Inputs}), s.evaluate.Outputs); err != nil {
 			return nil, fmt.Errorf("float model, %s: %w", sample.Name, err)
 		}
 	}
-	outputs[1], err = s.evaluate.Collect(ctx, r.Start(sample.Inputs), taps)
+	outputs[1], err = s.evaluate.Collect(ctx, r.Start(runner.Sample{Inputs: sample.Inputs}), taps)
 	if errors.Is(err, runner.ErrSample) && ctx.Err() == nil {
 		err = nil
 	}

@@ -126,14 +126,11 @@ func meanOf(list [][2]metric.Value) pair {
 	return pair{metric.Defined(sum[0] / n), metric.Defined(sum[1] / n)}
 }
 
-// spreadGroups is how many groups the held-out pictures are divided into to see how far the score depends on them.
-const spreadGroups = 8
-
 // spread is the standard error of the share of float's score on the held-out pictures: the delete-a-group jackknife, both
 // models on the same pictures.
 func (t *tally) spread(higher bool) (metric.Value, error) {
 	held := t.images[t.s.searched:]
-	groups := min(spreadGroups, len(held))
+	groups := min(t.s.policy.spreadGroups, len(held))
 	if groups < 2 {
 		return metric.Value{}, nil
 	}

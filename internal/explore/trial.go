@@ -61,9 +61,6 @@ type openTally struct {
 	tally *tally
 }
 
-// mostOpen is how many candidates may go on without being run again from the start.
-const mostOpen = 24
-
 func newTrials(s *stage, ledger Ledger, spec result.ExploreSpec, versions ...string) (*trials, error) {
 	t := &trials{s: s, ledger: ledger, known: map[string]*trial{}, failed: func(candidate, error) {}}
 	type identity struct {
@@ -208,7 +205,7 @@ func (t *trials) score(ctx context.Context, key string, c candidate, upto int, f
 	from, started := len(tally.images), time.Now()
 	probe := 0
 	if floor > 0 && from == 0 {
-		probe = max(t.s.searched/4, leastProbe)
+		probe = max(t.s.searched/4, t.s.policy.leastProbe)
 	}
 	err = t.s.run(ctx, m, c.spec.Engine, t.s.shots[from:upto], func(p eval.Picture, outputs [][]decode.Output) error {
 		if err := tally.add(p, outputs); err != nil {
@@ -243,7 +240,7 @@ func (t *trials) score(ctx context.Context, key string, c candidate, upto int, f
 		t.slowest = max(t.slowest, time.Since(started))
 	}
 	if !x.Whole && !x.Partial {
-		if t.open = append(t.open, openTally{key, tally}); len(t.open) > mostOpen {
+		if t.open = append(t.open, openTally{key, tally}); len(t.open) > t.s.policy.mostOpen {
 			t.open = slices.Delete(t.open, 0, 1)
 		}
 	}
@@ -252,20 +249,14 @@ func (t *trials) score(ctx context.Context, key string, c candidate, upto int, f
 
 var errHopeless = errors.New("it is going to miss the floor by far")
 
-// leastProbe is on how many pictures at least a candidate is judged before it is given up; clearlyUnder by how much of float's
-// score it has to be under the floor then, falling to nothing as the pictures come to an end.
-const (
-	leastProbe   = 4
-	clearlyUnder = 0.15
-)
-
+// isHopeless says whether a candidate is going to miss the floor by far, after n of the pictures.
 func (t *trials) isHopeless(tally *tally, floor float64, n, upto int) (bool, error) {
 	p, err := tally.on(0, n)
 	if err != nil {
 		return false, err
 	}
 	share := p.share(t.s.higher)
-	return share.OK && share.V < floor-clearlyUnder*float64(upto-n)/float64(upto), nil
+	return share.OK && share.V < floor-t.s.policy.clearlyUnder*float64(upto-n)/float64(upto), nil
 }
 
 // apartOn is how far a candidate's outputs are from float's on the first pictures of the search, in dB of the worst one.
