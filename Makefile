@@ -1,4 +1,4 @@
-# What people run: make demo, make test. What developers run besides: make check, make race, make bench, make fuzz, make soak.
+# What people run: make demo, make test. What developers run besides: make check, make race, make bench, make timing, make fuzz, make soak.
 export CGO_ENABLED ?= 0
 export GOEXPERIMENT := simd
 export ORT_DISABLE_TELEMETRY := 1
@@ -10,7 +10,7 @@ ORT := $(THIRD)/.package-lock.json
 BIN := bin/quantcheck
 PAGE := internal/web/dist/index.html
 
-.PHONY: docs types build deps test soak soak-device soak-workspace race check bench fuzz demo clean proto
+.PHONY: docs types build deps test soak soak-device soak-workspace race timing check bench fuzz demo clean proto
 
 # The library of ONNX Runtime lies beside the program, which looks for it there.
 build: $(ORT) $(PAGE)
@@ -55,6 +55,10 @@ soak-workspace: $(ORT) $(PAGE)
 # The race detector needs cgo and a C compiler.
 race: $(ORT) $(PAGE)
 	CGO_ENABLED=1 go test -race -json -timeout 60m ./... | go run ./tools/testsum
+
+# Limits of time that hold on a machine with nothing else to do.
+timing: $(ORT) $(PAGE)
+	QUANTCHECK_TIMING=1 go test -count=1 ./internal/web -run 'Fast|Fluid' -v | grep -E '^(---|ok|FAIL|    )'
 
 LINT := go tool -modfile=tools/lint/go.mod
 check: $(ORT) $(PAGE)

@@ -34,14 +34,18 @@ func TestLintModelDLCAndWorkspace(t *testing.T) {
 	}
 	out := filepath.Join(t.TempDir(), "better.onnx")
 	status, stdout, stderr = run(t, "lint", model, "--no-htp", "--fix", "-o", out)
-	if status != 0 || !strings.Contains(stdout, "findings before, 0 after") {
+	after := "findings before, 0 after"
+	if strings.Contains(stdout, "QC4004") { // of this machine's processor, which no rewrite changes
+		after = "findings before, 1 after"
+	}
+	if status != 0 || !strings.Contains(stdout, after) {
 		t.Errorf("%d %s %s", status, stdout, stderr)
 	}
 	if _, err := os.Stat(out); err != nil {
 		t.Error(err)
 	}
 	status, stdout, stderr = run(t, "lint", model, "--no-htp", "--fix", "-o", out, "--json")
-	if !json.Valid([]byte(stdout)) || status != 0 || !strings.Contains(stderr, "findings before, 0 after") {
+	if !json.Valid([]byte(stdout)) || status != 0 || !strings.Contains(stderr, after) {
 		t.Errorf("--fix with --json: %d %s", status, stderr)
 	}
 	status, stdout, _ = run(t, "lint", fixture.Path(t, "dlc", "pose_landmark_lite_quantized.dlc"), "--json")

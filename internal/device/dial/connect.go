@@ -87,6 +87,11 @@ func (o Options) dial(t device.Target, env envFile) reconnect.Dial {
 			}
 			return d, nil
 		}
+	case device.SSH:
+	default:
+		return func(context.Context) (device.Device, error) {
+			return nil, fmt.Errorf("a device of the kind %q is not known", t.Kind)
+		}
 	}
 	memory := &memory{asker: o.Asker}
 	warn := o.once()
