@@ -18,9 +18,9 @@ import (
 	"quantcheck/internal/onnxruntime"
 	"quantcheck/internal/qnn"
 	"quantcheck/internal/result"
-	"quantcheck/internal/runner/dlc"
 	"quantcheck/internal/runner/htp"
 	"quantcheck/internal/runner/ort"
+	"quantcheck/internal/runner/qnnworker"
 	"quantcheck/internal/session"
 )
 
@@ -28,8 +28,8 @@ func main() {
 	switch {
 	case htp.IsWorker():
 		os.Exit(htp.Work())
-	case dlc.IsWorker():
-		os.Exit(dlc.Work())
+	case qnnworker.IsWorker():
+		os.Exit(qnnworker.Work())
 	}
 	if err := run(context.Background(), os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)

@@ -14,7 +14,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"quantcheck/internal/machine"
+	"quantcheck/internal/hostinfo"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/onnx/onnxpb"
 	"quantcheck/internal/onnxruntime"
@@ -62,7 +62,7 @@ func run(ctx context.Context, w io.Writer) error {
 	if err := layers(ctx, w, engines, filepath.Join(fixtures, "models", "yolox_nano.onnx")); err != nil {
 		return err
 	}
-	if peak, ok := machine.Resident(worker.PID()); ok {
+	if peak, ok := hostinfo.Resident(worker.PID()); ok {
 		fmt.Fprintf(w, "worker: its process then takes %s, shared pages by their share\n", ort.Size(peak))
 	}
 	return empty(ctx, w, engines)

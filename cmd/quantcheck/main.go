@@ -9,8 +9,8 @@ import (
 
 	"quantcheck/internal/cli"
 	"quantcheck/internal/runner/cpu"
-	"quantcheck/internal/runner/dlc"
 	"quantcheck/internal/runner/htp"
+	"quantcheck/internal/runner/qnnworker"
 )
 
 func main() {
@@ -19,8 +19,8 @@ func main() {
 		os.Exit(htp.Work())
 	case cpu.IsWorker():
 		os.Exit(cpu.Work())
-	case dlc.IsWorker():
-		os.Exit(dlc.Work())
+	case qnnworker.IsWorker():
+		os.Exit(qnnworker.Work())
 	}
 	signals, stop := signal.NotifyContext(context.Background(), endings()...)
 	ctx, end := context.WithCancelCause(signals)

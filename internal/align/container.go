@@ -22,11 +22,11 @@ const (
 	Structure Rule = "position in the graph"
 	FusedRule Rule = "fused into the layer behind it"
 	Moved     Rule = "its input's values in another order"
-	Twin      Rule = "computed once with another layer"
+	Duplicate Rule = "computed once with another layer"
 )
 
 // Rules lists them.
-var Rules = []Rule{Exact, Ending, NodeName, Cleaned, Structure, FusedRule, Moved, Twin}
+var Rules = []Rule{Exact, Ending, NodeName, Cleaned, Structure, FusedRule, Moved, Duplicate}
 
 // Pairing is what became of one layer of the float model in a DLC.
 type Pairing struct {

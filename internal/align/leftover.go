@@ -26,7 +26,7 @@ func (a *aligner) leftovers() {
 		var pair Pairing
 		if other, ok := a.anyTwin(n, name); ok {
 			pair = a.out.Pairs[other]
-			pair.Rule = Twin
+			pair.Rule = Duplicate
 		} else if pair, ok = a.moved(n); !ok {
 			continue
 		}

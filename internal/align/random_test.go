@@ -190,7 +190,7 @@ func TestPermutedAndRenamedCopies(t *testing.T) {
 			case !ok && p.kept[layer] && style < 3:
 				t.Errorf("seed %d, style %d: %s is not paired with %s", seed, style, layer, want)
 			case !ok:
-			case pair.Rule == Twin && pair.Tensor != "": // the same values
+			case pair.Rule == Duplicate && pair.Tensor != "": // the same values
 			case want == "" && pair.Into == "", want != "" && pair.Tensor != want:
 				t.Errorf("seed %d, style %d: %s is paired with %+v, not with %q", seed, style, layer, pair, want)
 			case want != "" && (pair.Unknown != "" || !slices.Equal(effective(pair.Layout, shapeOf(p.float, layer)), effective(channelLast(4), shapeOf(p.float, layer)))):

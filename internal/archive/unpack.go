@@ -18,7 +18,7 @@ import (
 	"github.com/ulikunitz/xz"
 	"github.com/ulikunitz/xz/lzma"
 
-	"quantcheck/internal/file"
+	"quantcheck/internal/atomicfile"
 )
 
 // The limits of an archive: what is in it may be a trap.
@@ -133,7 +133,7 @@ func (a *Archive) Extract(ctx context.Context, dir string) (model string, err er
 	if !filepath.IsLocal(wanted) {
 		return "", fmt.Errorf("%s: the model's path %q leads out of it", a.Path, wanted)
 	}
-	var drafts []*file.Draft
+	var drafts []*atomicfile.Draft
 	err = a.each(ctx, func(h *tar.Header, r io.Reader) (bool, error) {
 		name := path.Clean(h.Name)
 		beside := path.Dir(name) == path.Dir(wanted) && name != wanted && strings.HasPrefix(path.Base(name), strings.TrimSuffix(path.Base(wanted), path.Ext(wanted)))
@@ -144,7 +144,7 @@ func (a *Archive) Extract(ctx context.Context, dir string) (model string, err er
 		if name == wanted {
 			model = to
 		}
-		d, err := file.Begin(to, func(f *os.File) error {
+		d, err := atomicfile.Begin(to, func(f *os.File) error {
 			_, err := io.Copy(f, r)
 			return err
 		})

@@ -24,10 +24,10 @@ type floor struct {
 // floors lists every package below internal, the lowest floor first, as docs/architecture.md does.
 var floors = []floor{
 	{"basics", "files, processes, text; they know nothing of models", []string{
-		"abi", "file", "floatjson", "lock", "machine", "paths", "process", "progress", "resume", "scratch", "sheet", "suggest", "terminal", "usage", "workpool", "yamltext",
+		"abi", "atomicfile", "floatjson", "hostinfo", "lock", "paths", "process", "progress", "resume", "scratch", "sheet", "suggest", "terminal", "usage", "workpool", "yamltext",
 	}},
 	{"formats", "what is read and written: models, pictures, labels, tool output", []string{
-		"archive", "coco", "htpcost", "dataset", "dlc", "jpeg", "onnx", "onnx/onnxpb", "snpe", "tensor", "truth", "variant",
+		"archive", "coco", "htpcost", "dataset", "dlc", "jpeg", "labels", "onnx", "onnx/onnxpb", "snpe", "tensor", "variant",
 	}},
 	{"devices", "commands and files on another machine", []string{
 		"device", "device/adb", "device/dial", "device/local", "device/monitor", "device/probe", "device/reconnect", "device/ssh", "snpedevice",
@@ -36,7 +36,7 @@ var floors = []floor{
 	{"arithmetic", "encodings, metrics, graph rewrites; nothing is run", []string{"calib", "decode", "metric", "qdq", "quant", "rewrite", "search"}},
 	{"results", "what commands find out, as data", []string{"align", "encodings", "eval", "result"}},
 	{"engines", "what runs a model", []string{
-		"runner", "runner/container", "runner/cpu", "runner/dlc", "runner/dump", "runner/htp", "runner/ort", "runner/worker", "sensitivity",
+		"runner", "runner/cpu", "runner/dlc", "runner/dump", "runner/htp", "runner/ort", "runner/qnnworker", "runner/worker", "sensitivity",
 	}},
 	{"views", "results stored, drawn and put on the page", []string{"inspect", "report", "web", "workspace"}},
 	{"models", "a float model and its variants, ready to run", []string{"model", "session"}},
@@ -66,7 +66,7 @@ var only = map[string]struct {
 var unsafeRooms = []string{"abi", "onnxruntime", "qnn/compose"}
 
 // forTests are packages that only tests import.
-var forTests = []string{"fixture", "file/powercut", "archtest", "device/devicetest", "runner/runnertest", "standin", "standin/control", "standin/board", "device/sshtest"}
+var forTests = []string{"fixture", "atomicfile/powercut", "archtest", "device/devicetest", "runner/runnertest", "fakeboard", "fakeboard/control", "fakeboard/tools", "device/sshtest"}
 
 func TestLowerRoomsDoNotImportHigherOnes(t *testing.T) {
 	root := filepath.Join(fixture.Root(), "internal")

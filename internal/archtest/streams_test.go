@@ -15,7 +15,7 @@ import (
 
 // streamFiles may name the process's own streams: main, which gives them to cli.Run and cli.Linger, where package terminal stands
 // around them; and the code of workers, whose streams are pipes to the program.
-var streamFiles = []string{"cmd/quantcheck/main.go", "internal/runner/dlc/serve_linux.go"}
+var streamFiles = []string{"cmd/quantcheck/main.go", "internal/runner/qnnworker/serve_linux.go"}
 
 // rawWriters is what writes to the process's streams without being given them.
 var rawWriters = map[string]func(name string) bool{

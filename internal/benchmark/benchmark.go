@@ -18,8 +18,8 @@ import (
 	"quantcheck/internal/device"
 	"quantcheck/internal/dlc"
 	"quantcheck/internal/floatjson"
+	"quantcheck/internal/hostinfo"
 	"quantcheck/internal/inspect"
-	"quantcheck/internal/machine"
 	"quantcheck/internal/paths"
 	"quantcheck/internal/progress"
 	"quantcheck/internal/result"
@@ -139,7 +139,7 @@ func (b *benchmark) begin() error {
 	if b.done == nil || b.done.DLCSHA256 != sum || b.done.Device != b.spec.Target {
 		b.done = &result.Benchmark{Steps: map[result.Step]*result.StepDone{}}
 	}
-	b.done.Name, b.done.DLC, b.done.DLCSHA256, b.done.Device, b.done.Tool = name, paths.Absolute(b.spec.DLC), sum, b.spec.Target, machine.Version
+	b.done.Name, b.done.DLC, b.done.DLCSHA256, b.done.Device, b.done.Tool = name, paths.Absolute(b.spec.DLC), sum, b.spec.Target, hostinfo.Version
 	if b.spec.Check.Model != "" {
 		b.done.Model = paths.Absolute(b.spec.Check.Model)
 	}

@@ -11,18 +11,18 @@ import (
 	"strings"
 
 	"quantcheck/internal/align"
+	"quantcheck/internal/atomicfile"
 	"quantcheck/internal/compare"
 	"quantcheck/internal/dataset"
 	"quantcheck/internal/device"
 	"quantcheck/internal/dlc"
-	"quantcheck/internal/file"
 	"quantcheck/internal/inspect"
 	"quantcheck/internal/metric"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/qnn"
 	"quantcheck/internal/result"
-	emu "quantcheck/internal/runner/dlc"
 	"quantcheck/internal/runner/dump"
+	"quantcheck/internal/runner/qnnworker"
 	"quantcheck/internal/session"
 	"quantcheck/internal/snpe"
 	"quantcheck/internal/snpedevice"
@@ -150,7 +150,7 @@ func (b *benchmark) sendSamples(ctx context.Context, work session.DeviceWork, na
 	local := b.folder.RawInputs(name)
 	s := &sentSamples{}
 	var files []device.File
-	var written file.Batch
+	var written atomicfile.Batch
 	defer written.Discard()
 	b.Progress.Phase("preparing inputs", len(work.Samples.Sources))
 	for i, source := range work.Samples.Sources {
@@ -186,7 +186,7 @@ func (b *benchmark) sendSamples(ctx context.Context, work session.DeviceWork, na
 }
 
 // rawOf adds one sample's files to those that are written, and gives its line of the input list.
-func (b *benchmark) rawOf(written *file.Batch, number int, source string, sample *dataset.Sample, inputs []align.Tap, encode encoder, name string) (items []string, files []device.File, err error) {
+func (b *benchmark) rawOf(written *atomicfile.Batch, number int, source string, sample *dataset.Sample, inputs []align.Tap, encode encoder, name string) (items []string, files []device.File, err error) {
 	local := b.folder.RawInputs(name)
 	for _, in := range inputs {
 		x, ok := sample.Inputs[in.Name]
@@ -308,11 +308,11 @@ func (b *benchmark) file(run *result.Run) error {
 	}
 	maker := inspect.Makers(view)
 	d := &result.DeviceLayers{Images: len(run.Samples), Variant: v.Spec.Name, Under: run.Spec.DivergeUnder}
-	if v.Twin >= 0 {
-		d.Against = run.Variants[v.Twin].Spec.Name
+	if v.Counterpart >= 0 {
+		d.Against = run.Variants[v.Counterpart].Spec.Name
 	}
-	if v.Parts >= 0 {
-		d.Parts = run.Layers[v.Parts].Name
+	if v.FirstMismatchLayer >= 0 {
+		d.Parts = run.Layers[v.FirstMismatchLayer].Name
 	}
 	alone := simulated(run, v)
 	if alone != nil {
@@ -320,12 +320,12 @@ func (b *benchmark) file(run *result.Run) error {
 	}
 	for k, l := range run.Layers {
 		got := &v.Layers[k]
-		if !got.Has() {
+		if !got.HasMetrics() {
 			continue
 		}
 		row := result.DeviceLayer{Name: l.Name, Op: l.Op, Tensor: got.Tap, Node: maker[got.Tap], SQNR: got.Summary[metric.SQNR].Mean, CosSim: got.Summary[metric.CosSim].Mean}
-		if got.Twin != nil {
-			row.Apart, row.TwinSQNR = got.Twin.Apart, got.Twin.Summary[metric.SQNR].Mean
+		if got.EmulationError != nil {
+			row.Apart, row.TwinSQNR = got.EmulationError.FractionOverOneStep, got.EmulationError.Summary[metric.SQNR].Mean
 		}
 		if alone != nil && alone.Layers[k].Local != nil {
 			row.Share = metric.Defined(alone.Layers[k].Local.Share)
@@ -341,11 +341,11 @@ func simulated(run *result.Run, device *result.Variant) *result.Variant {
 	has := func(v *result.Variant) bool {
 		return slices.ContainsFunc(v.Layers, func(l result.LayerResult) bool { return l.Local != nil })
 	}
-	if device.Twin >= 0 {
-		if t := &run.Variants[device.Twin]; has(t) {
+	if device.Counterpart >= 0 {
+		if t := &run.Variants[device.Counterpart]; has(t) {
 			return t
-		} else if t.Twin >= 0 && has(&run.Variants[t.Twin]) {
-			return &run.Variants[t.Twin]
+		} else if t.Counterpart >= 0 && has(&run.Variants[t.Counterpart]) {
+			return &run.Variants[t.Counterpart]
 		}
 	}
 	for i := range run.Variants {
@@ -380,4 +380,4 @@ func (b *benchmark) seedModel(run *result.Run) error {
 }
 
 // nativeOf is what snpe-net-run takes with --use_native_input_files.
-func nativeOf(t *dlc.Tensor, x tensor.Tensor) ([]byte, error) { return emu.Encode(t, x) }
+func nativeOf(t *dlc.Tensor, x tensor.Tensor) ([]byte, error) { return qnnworker.Encode(t, x) }

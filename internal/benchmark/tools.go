@@ -11,10 +11,10 @@ import (
 	"slices"
 	"strings"
 
+	"quantcheck/internal/atomicfile"
 	"quantcheck/internal/device"
 	"quantcheck/internal/dlc"
 	"quantcheck/internal/estimate"
-	"quantcheck/internal/file"
 	"quantcheck/internal/htpcost"
 	"quantcheck/internal/inspect"
 	"quantcheck/internal/netrun"
@@ -250,7 +250,7 @@ func replaceFolder(from, to string) error {
 	if _, err := os.Stat(from); errors.Is(err, fs.ErrNotExist) {
 		return os.RemoveAll(to)
 	}
-	return file.ReplaceFolder(from, to)
+	return atomicfile.ReplaceFolder(from, to)
 }
 
 // estimating estimates the DLC while the device works.

@@ -70,7 +70,7 @@ func TestTheFunctionBehindATensor(t *testing.T) {
 		t.Run(c.what, func(t *testing.T) {
 			t.Parallel()
 			m := model(c.nodes...)
-			f, ok := calib.Behind(m, onnx.NewIndex(m), "t")
+			f, ok := calib.ActivationAfter(m, onnx.NewIndex(m), "t")
 			if ok != (c.want != nil) {
 				t.Fatalf("there is one: %v", ok)
 			}
@@ -145,21 +145,21 @@ func TestTheRangeOfASiLUBeginsWhereItHasValues(t *testing.T) {
 	h.Add(values, -150, 50.99)
 	silu := func(x float64) float64 { return x / (1 + math.Exp(-x)) }
 	for _, bits := range []int{8, 16} {
-		e := quant.MSEBehind(&h, bits, false, silu)
+		e := quant.MSEAfterActivation(&h, bits, false, silu)
 		if e.Min < -25 || e.Max < 45 {
 			t.Errorf("%d bits: %g..%g", bits, e.Min, e.Max)
 		}
 	}
 	for what, f := range map[string]func(float64) float64{"none": nil, "infinite": func(x float64) float64 { return 1 / (x - x) }, "no number": math.Sqrt} {
-		if got, want := quant.MSEBehind(&h, 8, false, f), quant.MSE(&h, 8, false); got != want {
+		if got, want := quant.MSEAfterActivation(&h, 8, false, f), quant.MSE(&h, 8, false); got != want {
 			t.Errorf("%s: %v, want %v", what, got, want)
 		}
 	}
-	if e := quant.MSEBehind(&h, 8, true, silu); !e.Symmetric || e.Scale > 151./127 {
+	if e := quant.MSEAfterActivation(&h, 8, true, silu); !e.Symmetric || e.Scale > 151./127 {
 		t.Errorf("symmetric: %v", e)
 	}
 	empty := quant.Histogram{}
-	if got, want := quant.MSEBehind(&empty, 8, false, silu), quant.MSE(&empty, 8, false); got != want {
+	if got, want := quant.MSEAfterActivation(&empty, 8, false, silu), quant.MSE(&empty, 8, false); got != want {
 		t.Errorf("nothing seen: %v, want %v", got, want)
 	}
 }

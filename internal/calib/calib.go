@@ -15,10 +15,10 @@ import (
 // what it holds does not depend on the order of the calls.
 type Statistics struct {
 	// Behind gives the function through which a tensor is read, for the calibrators that look at it; nil: none is known.
-	Behind     func(name string) (f func(float64) float64, ok bool)
-	histograms bool
-	mu         sync.Mutex
-	tensors    map[string]*observed
+	ActivationAfter func(name string) (f func(float64) float64, ok bool)
+	histograms      bool
+	mu              sync.Mutex
+	tensors         map[string]*observed
 }
 
 type observed struct {
@@ -105,9 +105,9 @@ func (s *Statistics) Activation(name string, v variant.Spec) (e quant.Encoding, 
 	if !o.histogram.Range.Seen {
 		return e, false
 	}
-	if v.Calibrator == variant.MSEOut && s.Behind != nil {
-		if f, ok := s.Behind(name); ok {
-			return quant.MSEBehind(&o.histogram, v.ActBits, false, f), true
+	if v.Calibrator == variant.MSEOut && s.ActivationAfter != nil {
+		if f, ok := s.ActivationAfter(name); ok {
+			return quant.MSEAfterActivation(&o.histogram, v.ActBits, false, f), true
 		}
 	}
 	if v.Calibrator == variant.MSEOut && o.gated.Count() > 0 {

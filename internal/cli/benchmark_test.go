@@ -14,15 +14,15 @@ import (
 	"time"
 
 	"quantcheck/internal/device/sshtest"
+	"quantcheck/internal/fakeboard"
+	"quantcheck/internal/fakeboard/control"
 	"quantcheck/internal/fixture"
 	"quantcheck/internal/result"
-	"quantcheck/internal/standin"
-	"quantcheck/internal/standin/control"
 )
 
 // bench is a device that is none: this machine behind sshd, with the stand-in board's tools.
 type bench struct {
-	board  *standin.Board
+	board  *fakeboard.Board
 	server *sshtest.Server
 	dir    string // of the device
 	out    string // the workspace
@@ -37,12 +37,12 @@ func newBench(t *testing.T, dlc ...string) *bench {
 // newBenchCached keeps the board's inferences in a folder that several may share.
 func newBenchCached(t testing.TB, cache string, dlc ...string) *bench {
 	t.Helper()
-	return newBenchWith(t, standin.Options{Cache: cache}, dlc...)
+	return newBenchWith(t, fakeboard.Options{Cache: cache}, dlc...)
 }
 
-func newBenchWith(t testing.TB, o standin.Options, dlc ...string) *bench {
+func newBenchWith(t testing.TB, o fakeboard.Options, dlc ...string) *bench {
 	t.Helper()
-	b := &bench{board: standin.Install(t, o), dir: filepath.Join(t.TempDir(), "tests"), out: t.TempDir()}
+	b := &bench{board: fakeboard.Install(t, o), dir: filepath.Join(t.TempDir(), "tests"), out: t.TempDir()}
 	b.server = sshtest.Start(t, sshtest.Options{Env: map[string]string{"PATH": b.board.Path()}})
 	b.model = []string{"--dlc", fixture.Path(t, dlc...), "--onnx", fixture.Path(t, "qnn", "zoo.onnx"), "--images", fixture.Path(t, "coco", "val")}
 	return b
@@ -172,7 +172,7 @@ func TestABenchmarkWithoutTheEmulator(t *testing.T) {
 	fixture.Runtime(t)
 	library := fixture.Library(t)
 	float, quantized := fixture.Path(t, "qnn", "zoo.onnx"), fixture.Path(t, "qnn", "zoo_w8a8_per_channel.onnx")
-	b := newBenchWith(t, standin.Options{Simulated: true, Simulation: &control.Simulation{Float: float, QDQ: quantized, Library: library}}, "qnn", "zoo_w8a8_per_channel.dlc")
+	b := newBenchWith(t, fakeboard.Options{Simulated: true, Simulation: &control.Simulation{Float: float, QDQ: quantized, Library: library}}, "qnn", "zoo_w8a8_per_channel.dlc")
 	if status, _, stderr := b.run(t, append(zooInput, "--no-emulate", "--name", "zoo")...); status != 0 {
 		t.Fatalf("%d %s", status, stderr)
 	}
@@ -229,7 +229,7 @@ func TestABenchmarkGoesOnWhereItEnded(t *testing.T) {
 		}
 		return list
 	}
-	b.board.Inject(standin.Fault{Kind: standin.Error, Tool: "snpe-diagview", Text: "no profile today"})
+	b.board.Inject(fakeboard.Fault{Kind: fakeboard.Error, Tool: "snpe-diagview", Text: "no profile today"})
 	status, _, stderr := b.run(t, args...)
 	if status != 1 || !strings.Contains(stderr, "step cycles: SNPE error") || !strings.Contains(stderr, "no profile today") || !strings.Contains(stderr, "finished steps are kept (layers, throughput)") {
 		t.Fatalf("%d %s", status, stderr)
@@ -279,13 +279,13 @@ func TestAPlantedFaultIsWhereTheDevicePartsFromTheEmulator(t *testing.T) {
 	t.Parallel()
 	const layer = "/conv2/Conv_output_0"
 	for _, row := range []struct {
-		fault standin.Fault
+		fault fakeboard.Fault
 		parts string
 		says  string
 	}{
-		{standin.Fault{Kind: standin.Clipped, Layer: layer + "_QuantizeLinear"}, layer, "DEVICE AND EMULATED@HTP PART at " + layer},
-		{standin.Fault{Kind: standin.Zeroed, Layer: layer + "_QuantizeLinear", Channel: 1}, layer, "DEVICE AND EMULATED@HTP PART at " + layer},
-		{standin.Fault{Kind: standin.Swapped}, "/relu1/Relu_output_0", "red and blue swapped"},
+		{fakeboard.Fault{Kind: fakeboard.Clipped, Layer: layer + "_QuantizeLinear"}, layer, "DEVICE AND EMULATED@HTP PART at " + layer},
+		{fakeboard.Fault{Kind: fakeboard.Zeroed, Layer: layer + "_QuantizeLinear", Channel: 1}, layer, "DEVICE AND EMULATED@HTP PART at " + layer},
+		{fakeboard.Fault{Kind: fakeboard.Swapped}, "/relu1/Relu_output_0", "red and blue swapped"},
 	} {
 		t.Run(string(row.fault.Kind), func(t *testing.T) {
 			t.Parallel()
@@ -308,33 +308,33 @@ func TestFaultsOfADevice(t *testing.T) {
 	cache := t.TempDir()
 	for _, row := range []struct {
 		name   string
-		fault  standin.Fault
+		fault  fakeboard.Fault
 		status int
 		says   string // on stderr, or, when it ends well, in the results
 	}{
-		{"killed for want of memory", standin.Fault{Kind: standin.Killed, Tool: net, After: 1}, 1, "killed, as the system does when memory is short"},
-		{"killed once, with all at once", standin.Fault{Kind: standin.Killed, Tool: net, Call: 1, After: 1}, 0, "it was run again with 1 inputs at a time"},
-		{"an error of SNPE", standin.Fault{Kind: standin.Error, Tool: net, Text: "the graph is too large"}, 1, "the graph is too large"},
-		{"a tool that is not there", standin.Fault{Kind: standin.Missing, Tool: net}, 1, "snpe-net-run"},
-		{"no throughput tool", standin.Fault{Kind: standin.Missing, Tool: "snpe-throughput-net-run"}, 1, "snpe-throughput-net-run is not on the device's PATH"},
-		{"no listing tool", standin.Fault{Kind: standin.Missing, Tool: "snpe-dlc-info"}, 0, "throughput"},
-		{"neither diagview there nor here", standin.Fault{Kind: standin.Missing, Tool: "snpe-diagview"}, 1, "neither on the device nor on this machine"},
-		{"silent", standin.Fault{Kind: standin.Silent, Tool: net}, 1, "does not say that it executed successfully"},
-		{"a silent throughput tool", standin.Fault{Kind: standin.Silent, Tool: "snpe-throughput-net-run"}, 1, "printed nothing"},
-		{"a silent diagview", standin.Fault{Kind: standin.Silent, Tool: "snpe-diagview"}, 1, "left no CSV"},
-		{"hung", standin.Fault{Kind: standin.Hung, Tool: net, After: 1}, 1, "gave nothing for 3s"},
-		{"a full disk", standin.Fault{Kind: standin.Full, Tool: net, After: 1}, 1, "disk is full"},
-		{"a bad status after success", standin.Fault{Kind: standin.BadExit, Tool: net}, 1, "exit status 1"},
-		{"no line of success", standin.Fault{Kind: standin.NoSuccess, Tool: net}, 1, "does not say that it executed successfully"},
-		{"half a file, once", standin.Fault{Kind: standin.Truncated, Tool: net, Call: 1, Result: 1, Layer: layer}, 0, "it was run again"},
-		{"half a file, always", standin.Fault{Kind: standin.Truncated, Tool: net, Result: 1, Layer: layer}, 0, "1 of 3 samples have no value"},
-		{"a file too long", standin.Fault{Kind: standin.Resized, Tool: net, Call: 1, Result: 1, Layer: layer}, 0, "it was run again"},
-		{"a layer that is not written", standin.Fault{Kind: standin.Lost, Tool: net, Result: 1, Layer: layer}, 0, "there is no file of it"},
-		{"folders that are not made", standin.Fault{Kind: standin.Unwritten, Tool: net}, 0, "they were made for it"},
-		{"another runtime", standin.Fault{Kind: standin.OnCPU}, 1, "label is cpu_float32 where dsp was asked for"},
-		{"an integer", standin.Fault{Kind: standin.Integer}, 0, "inferences a second on the DSP"},
-		{"an exponent", standin.Fault{Kind: standin.Exponent}, 0, "1000000 inferences a second"},
-		{"an empty log", standin.Fault{Kind: standin.EmptyLog}, 1, "is no log, or a damaged one"},
+		{"killed for want of memory", fakeboard.Fault{Kind: fakeboard.Killed, Tool: net, After: 1}, 1, "killed, as the system does when memory is short"},
+		{"killed once, with all at once", fakeboard.Fault{Kind: fakeboard.Killed, Tool: net, Call: 1, After: 1}, 0, "it was run again with 1 inputs at a time"},
+		{"an error of SNPE", fakeboard.Fault{Kind: fakeboard.Error, Tool: net, Text: "the graph is too large"}, 1, "the graph is too large"},
+		{"a tool that is not there", fakeboard.Fault{Kind: fakeboard.Missing, Tool: net}, 1, "snpe-net-run"},
+		{"no throughput tool", fakeboard.Fault{Kind: fakeboard.Missing, Tool: "snpe-throughput-net-run"}, 1, "snpe-throughput-net-run is not on the device's PATH"},
+		{"no listing tool", fakeboard.Fault{Kind: fakeboard.Missing, Tool: "snpe-dlc-info"}, 0, "throughput"},
+		{"neither diagview there nor here", fakeboard.Fault{Kind: fakeboard.Missing, Tool: "snpe-diagview"}, 1, "neither on the device nor on this machine"},
+		{"silent", fakeboard.Fault{Kind: fakeboard.Silent, Tool: net}, 1, "does not say that it executed successfully"},
+		{"a silent throughput tool", fakeboard.Fault{Kind: fakeboard.Silent, Tool: "snpe-throughput-net-run"}, 1, "printed nothing"},
+		{"a silent diagview", fakeboard.Fault{Kind: fakeboard.Silent, Tool: "snpe-diagview"}, 1, "left no CSV"},
+		{"hung", fakeboard.Fault{Kind: fakeboard.Hung, Tool: net, After: 1}, 1, "gave nothing for 3s"},
+		{"a full disk", fakeboard.Fault{Kind: fakeboard.Full, Tool: net, After: 1}, 1, "disk is full"},
+		{"a bad status after success", fakeboard.Fault{Kind: fakeboard.BadExit, Tool: net}, 1, "exit status 1"},
+		{"no line of success", fakeboard.Fault{Kind: fakeboard.NoSuccess, Tool: net}, 1, "does not say that it executed successfully"},
+		{"half a file, once", fakeboard.Fault{Kind: fakeboard.Truncated, Tool: net, Call: 1, Result: 1, Layer: layer}, 0, "it was run again"},
+		{"half a file, always", fakeboard.Fault{Kind: fakeboard.Truncated, Tool: net, Result: 1, Layer: layer}, 0, "1 of 3 samples have no value"},
+		{"a file too long", fakeboard.Fault{Kind: fakeboard.Resized, Tool: net, Call: 1, Result: 1, Layer: layer}, 0, "it was run again"},
+		{"a layer that is not written", fakeboard.Fault{Kind: fakeboard.Lost, Tool: net, Result: 1, Layer: layer}, 0, "there is no file of it"},
+		{"folders that are not made", fakeboard.Fault{Kind: fakeboard.Unwritten, Tool: net}, 0, "they were made for it"},
+		{"another runtime", fakeboard.Fault{Kind: fakeboard.OnCPU}, 1, "label is cpu_float32 where dsp was asked for"},
+		{"an integer", fakeboard.Fault{Kind: fakeboard.Integer}, 0, "inferences a second on the DSP"},
+		{"an exponent", fakeboard.Fault{Kind: fakeboard.Exponent}, 0, "1000000 inferences a second"},
+		{"an empty log", fakeboard.Fault{Kind: fakeboard.EmptyLog}, 1, "is no log, or a damaged one"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
@@ -367,7 +367,7 @@ func (b *bench) similarities(t *testing.T) string {
 func TestABenchmarkThatIsInterruptedLeavesNothing(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, "qnn", "zoo_w8a8_per_channel.dlc")
-	b.board.Inject(standin.Fault{Kind: standin.Hung, Tool: "snpe-net-run", After: 1})
+	b.board.Inject(fakeboard.Fault{Kind: fakeboard.Hung, Tool: "snpe-net-run", After: 1})
 	ctx, cancel := context.WithCancel(t.Context())
 	var stdout, stderr bytes.Buffer
 	ended := make(chan int, 1)
@@ -438,7 +438,7 @@ func TestNoSecretIsKept(t *testing.T) {
 func TestABenchmarkSurvivesALostConnection(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, "qnn", "zoo_w8a8_per_channel.dlc")
-	b.board.Inject(standin.Fault{Kind: standin.Hung, Tool: "snpe-net-run", After: 1, Call: 1})
+	b.board.Inject(fakeboard.Fault{Kind: fakeboard.Hung, Tool: "snpe-net-run", After: 1, Call: 1})
 	var stdout, stderr bytes.Buffer
 	ended := make(chan int, 1)
 	go func() {

@@ -12,9 +12,9 @@ import (
 	"strings"
 
 	"quantcheck/internal/archive"
+	"quantcheck/internal/atomicfile"
 	"quantcheck/internal/compare"
 	"quantcheck/internal/dataset"
-	"quantcheck/internal/file"
 	"quantcheck/internal/metric"
 	"quantcheck/internal/qnn"
 	"quantcheck/internal/report"
@@ -426,7 +426,7 @@ func store(con *console, folder workspace.Folder, stage *workspace.Stage, run *r
 // addRun puts a run into the database, once the disk has the files that belong to it.
 func addRun(con *console, db *workspace.Store, folder workspace.Folder, stage *workspace.Stage, run *result.Run) ([]string, error) {
 	files := []string{folder.Database()}
-	var tables file.Batch
+	var tables atomicfile.Batch
 	defer tables.Discard()
 	for i := range run.Variants {
 		v := &run.Variants[i]

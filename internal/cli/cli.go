@@ -14,8 +14,8 @@ import (
 
 	"quantcheck/internal/device"
 	"quantcheck/internal/device/dial"
+	"quantcheck/internal/hostinfo"
 	"quantcheck/internal/lock"
-	"quantcheck/internal/machine"
 	"quantcheck/internal/netrun"
 	"quantcheck/internal/onnxruntime"
 	"quantcheck/internal/qnn"
@@ -195,11 +195,11 @@ func usagef(format string, args ...any) error { return usageError{fmt.Errorf(for
 type versionCmd struct{}
 
 func (versionCmd) Run(c *console) error {
-	info := machine.Describe()
+	info := hostinfo.Describe()
 	revision := info.Revision
 	if revision == "" {
 		revision = "unknown revision"
 	}
-	_, err := fmt.Fprintf(c.stdout, "quantcheck %s (%s, %s, %s/%s)\n", machine.Version, revision, info.Go, info.OS, info.Arch)
+	_, err := fmt.Fprintf(c.stdout, "quantcheck %s (%s, %s, %s/%s)\n", hostinfo.Version, revision, info.Go, info.OS, info.Arch)
 	return err
 }

@@ -17,7 +17,7 @@ import (
 	"quantcheck/internal/device/monitor"
 	"quantcheck/internal/device/probe"
 	"quantcheck/internal/device/sshtest"
-	"quantcheck/internal/standin"
+	"quantcheck/internal/fakeboard"
 	"quantcheck/internal/terminal"
 )
 
@@ -243,7 +243,7 @@ func TestWatchLines(t *testing.T) {
 // With the stand-in board's tools: their version and verdicts are read, and the DSP's load.
 func TestDeviceOfTheStandInBoard(t *testing.T) {
 	t.Parallel()
-	b := standin.Install(t, standin.Options{})
+	b := fakeboard.Install(t, fakeboard.Options{})
 	s := sshtest.Start(t, sshtest.Options{Env: map[string]string{"PATH": b.Path()}})
 	run := func(args ...string) string {
 		t.Helper()
@@ -268,7 +268,7 @@ func TestDeviceOfTheStandInBoard(t *testing.T) {
 	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &last); err != nil || last.DSP == nil {
 		t.Errorf("%v %s", err, lines[len(lines)-1])
 	}
-	b.Inject(standin.Fault{Kind: standin.Unsupported})
+	b.Inject(fakeboard.Fault{Kind: fakeboard.Unsupported})
 	if text := run("show", s.Target.String()); !strings.Contains(text, "DSP: not supported, -2") || !strings.Contains(text, "ADSP_LIBRARY_PATH") {
 		t.Errorf("%s", text)
 	}

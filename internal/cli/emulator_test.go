@@ -17,8 +17,8 @@ import (
 	"quantcheck/internal/onnx/onnxpb"
 	"quantcheck/internal/result"
 	"quantcheck/internal/runner/cpu"
-	emu "quantcheck/internal/runner/dlc"
 	"quantcheck/internal/runner/htp"
+	"quantcheck/internal/runner/qnnworker"
 )
 
 // The emulator's workers are this program once more.
@@ -28,8 +28,8 @@ func TestMain(m *testing.M) {
 		os.Exit(htp.Work())
 	case cpu.IsWorker():
 		os.Exit(cpu.Work())
-	case emu.IsWorker():
-		os.Exit(emu.Work())
+	case qnnworker.IsWorker():
+		os.Exit(qnnworker.Work())
 	}
 	fixture.Expose()
 	status := m.Run()
@@ -61,7 +61,7 @@ func checked(t *testing.T, stdout string) *result.Run {
 	}
 	run := &result.Run{Layers: r.Layers, Warnings: r.Warnings}
 	for _, v := range r.Variants {
-		one := result.Variant{Emulator: v.Emulator, Twin: v.Twin, Parts: v.Parts}
+		one := result.Variant{Emulator: v.Emulator, Counterpart: v.Twin, FirstMismatchLayer: v.Parts}
 		one.Spec.Name = v.Spec.Name
 		for _, l := range v.Layers {
 			x := result.LayerResult{Status: l.Status, OnCPU: l.OnCPU}
@@ -69,10 +69,10 @@ func checked(t *testing.T, stdout string) *result.Run {
 				x.Local = &result.Local{Share: l.Local.Share}
 			}
 			if l.Twin != nil {
-				x.Twin = &result.Twin{}
+				x.EmulationError = &result.EmulationError{}
 			}
 			if l.Alone != nil {
-				x.LocalTwin = &result.Twin{}
+				x.IsolatedEmulationError = &result.EmulationError{}
 			}
 			one.Layers = append(one.Layers, x)
 		}
@@ -95,18 +95,18 @@ func TestFloatSimulatedAndEmulatedSideBySide(t *testing.T) {
 	}
 	r := checked(t, stdout)
 	simulated, emulated, half := &r.Variants[0], &r.Variants[1], &r.Variants[2]
-	if simulated.Emulator != nil || simulated.Twin != -1 || emulated.Spec.Name != "w8a8@htp" || emulated.Twin != 0 || half.Twin != -1 {
-		t.Errorf("twins: %d %d %d", simulated.Twin, emulated.Twin, half.Twin)
+	if simulated.Emulator != nil || simulated.Counterpart != -1 || emulated.Spec.Name != "w8a8@htp" || emulated.Counterpart != 0 || half.Counterpart != -1 {
+		t.Errorf("twins: %d %d %d", simulated.Counterpart, emulated.Counterpart, half.Counterpart)
 	}
 	if e := emulated.Emulator; e == nil || e.SoC != 66 || e.Arch != 73 || e.Taps != "outputs bit-identical with and without taps" {
 		t.Errorf("%+v", e)
 	}
 	twins, alone, local := 0, 0, 0
 	for _, l := range emulated.Layers {
-		if l.Twin != nil {
+		if l.EmulationError != nil {
 			twins++
 		}
-		if l.LocalTwin != nil {
+		if l.IsolatedEmulationError != nil {
 			alone++
 		}
 		if l.Local != nil {

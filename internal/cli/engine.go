@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"quantcheck/internal/machine"
+	"quantcheck/internal/hostinfo"
 	"quantcheck/internal/onnxruntime"
 	"quantcheck/internal/report"
 	"quantcheck/internal/runner/cpu"
@@ -63,7 +63,7 @@ func (e *engineFlags) memoryMiB() (int, error) {
 	if e.Memory != "" {
 		return parseMemory(e.Memory)
 	}
-	return defaultMemory(machine.FindMemory()), nil
+	return defaultMemory(hostinfo.FindMemory()), nil
 }
 
 // memoryOf says where the bound comes from if nobody asked for one, else "".
@@ -71,7 +71,7 @@ func (e *engineFlags) memoryOf() string {
 	if e.Memory != "" {
 		return ""
 	}
-	m, known := machine.FindMemory()
+	m, known := hostinfo.FindMemory()
 	switch {
 	case !known:
 		return "since the system does not say what it has"
@@ -94,7 +94,7 @@ const (
 	unknownMemory = 2 << 10 // where the system does not say what it has
 )
 
-func defaultMemory(m machine.Memory, known bool) int {
+func defaultMemory(m hostinfo.Memory, known bool) int {
 	if !known {
 		return unknownMemory
 	}

@@ -11,10 +11,10 @@ import (
 	"strings"
 	"time"
 
+	"quantcheck/internal/atomicfile"
 	"quantcheck/internal/encodings"
 	"quantcheck/internal/eval"
 	"quantcheck/internal/explore"
-	"quantcheck/internal/file"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/report"
 	"quantcheck/internal/result"
@@ -148,7 +148,7 @@ func (c *exploreCmd) Run(con *console) error {
 	}
 	if c.Optimize {
 		spec.Rewritten = exploredFile(folder, spec.Name, optimizedName, ".onnx")
-		if err := file.MakeFolder(filepath.Dir(spec.Rewritten)); err != nil {
+		if err := atomicfile.MakeFolder(filepath.Dir(spec.Rewritten)); err != nil {
 			return err
 		}
 	}
@@ -162,7 +162,7 @@ func (c *exploreCmd) Run(con *console) error {
 	progress := newProgress(con.stderr)
 	defer progress.clear()
 	keep := &storing{con: con, folder: folder}
-	trials := &ledger{keep: keep, db: db}
+	trials := &exploreCache{keep: keep, db: db}
 	defer trials.Close()
 	x, err := explore.Run(con.ctx, engines, spec, config, trials, progress)
 	if err != nil {
@@ -266,7 +266,7 @@ func (c *exploreCmd) write(con *console, folder workspace.Folder, x *explore.Res
 // apply writes the recommended model in every form, and says how each is used.
 func (c *exploreCmd) apply(folder workspace.Folder, x *explore.Result, fix *explore.Fix) error {
 	path := func(ending string) string { return exploredFile(folder, x.Name, exploredName, ending) }
-	var b file.Batch
+	var b atomicfile.Batch
 	defer b.Discard()
 	if err := onnx.SaveTo(&b, fix.Model, path(".onnx")); err != nil {
 		return err

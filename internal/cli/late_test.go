@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"quantcheck/internal/file"
-	"quantcheck/internal/file/powercut"
+	"quantcheck/internal/atomicfile"
+	"quantcheck/internal/atomicfile/powercut"
 	"quantcheck/internal/fixture"
 )
 
@@ -27,8 +27,8 @@ func TestAnInterruptAfterStoringHidesNothing(t *testing.T) { //nolint:parallelte
 		out := t.TempDir()
 		ctx, cancel := context.WithCancel(t.Context())
 		late := false
-		disk, err := powercut.Watch(out, func(op file.Op) {
-			if op.Kind == file.Renamed && filepath.Base(op.To) == row.last {
+		disk, err := powercut.Watch(out, func(op atomicfile.Op) {
+			if op.Kind == atomicfile.Renamed && filepath.Base(op.To) == row.last {
 				late = true
 				cancel()
 			}

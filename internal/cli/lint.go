@@ -9,9 +9,9 @@ import (
 	"slices"
 	"strings"
 
+	"quantcheck/internal/hostinfo"
 	"quantcheck/internal/inspect"
 	"quantcheck/internal/lint"
-	"quantcheck/internal/machine"
 	"quantcheck/internal/report"
 	"quantcheck/internal/result"
 	"quantcheck/internal/workspace"
@@ -263,6 +263,6 @@ func writeSARIF(w io.Writer, subject string, findings []lint.Finding) error {
 	e.SetIndent("", "  ")
 	return e.Encode(map[string]any{
 		"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0",
-		"runs": []any{map[string]any{"tool": map[string]any{"driver": map[string]any{"name": "quantcheck", "version": machine.Version, "rules": rules}}, "results": results}},
+		"runs": []any{map[string]any{"tool": map[string]any{"driver": map[string]any{"name": "quantcheck", "version": hostinfo.Version, "rules": rules}}, "results": results}},
 	})
 }

@@ -7,12 +7,12 @@ import (
 	"path/filepath"
 	"strings"
 
-	"quantcheck/internal/machine"
+	"quantcheck/internal/hostinfo"
 	"quantcheck/internal/netrun"
 	"quantcheck/internal/qnn"
 	"quantcheck/internal/qnn/compose"
 	"quantcheck/internal/report"
-	emu "quantcheck/internal/runner/dlc"
+	"quantcheck/internal/runner/qnnworker"
 	"quantcheck/internal/usage"
 	"quantcheck/internal/workspace"
 )
@@ -296,7 +296,7 @@ func (l *netRunLines) line(format string, args ...any) {
 // Opened implements netrun.Watcher.
 func (l *netRunLines) Opened(r *netrun.Ran) {
 	rule := strings.Repeat("-", 79)
-	l.line("%s\nModel String: N/A\nSNPE vN/A (quantcheck %s, the HTP emulator of onnxruntime-qnn %s, SoC model %d)\n%s\n", rule, machine.Version, r.Wheel, r.SoC, rule)
+	l.line("%s\nModel String: N/A\nSNPE vN/A (quantcheck %s, the HTP emulator of onnxruntime-qnn %s, SoC model %d)\n%s\n", rule, hostinfo.Version, r.Wheel, r.SoC, rule)
 	l.line("Processing graph : %s", report.Printable(r.Graph))
 	if r.Half {
 		fmt.Fprintln(l.stderr, "quantcheck: a float DLC: it runs in the HTP's half precision (fp16)")
@@ -323,7 +323,7 @@ func snpeError(err error) string {
 	code, component := exitFailed, "quantcheck"
 	var q *compose.Error
 	switch {
-	case errors.Is(err, emu.ErrNotDLC), errors.Is(err, emu.ErrOldVersion):
+	case errors.Is(err, qnnworker.ErrNotDLC), errors.Is(err, qnnworker.ErrOldVersion):
 		code, component = badContainer, "Dl Container"
 	case errors.As(err, &q):
 		code, component = q.Code, q.Call

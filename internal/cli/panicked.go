@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 
-	"quantcheck/internal/file"
+	"quantcheck/internal/atomicfile"
 )
 
 // unpanicked calls a command and makes an error of a panic on its goroutine: a fault of the program, whose stack is kept in a file
@@ -25,7 +25,7 @@ func unpanicked(run func() error) (err error) {
 func internalError(p any, stack []byte) error {
 	kept := "the stack could not be kept"
 	path := filepath.Join(os.TempDir(), "quantcheck-stack-"+rand.Text()+".txt")
-	if err := file.Write(path, func(f *os.File) error { _, err := fmt.Fprintf(f, "%v\n\n%s", p, stack); return err }); err == nil {
+	if err := atomicfile.Write(path, func(f *os.File) error { _, err := fmt.Fprintf(f, "%v\n\n%s", p, stack); return err }); err == nil {
 		kept = "the stack is in " + path
 	}
 	return fmt.Errorf("internal error: %v; %s, please report it with the command", p, kept)

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"sync"
 
+	"quantcheck/internal/atomicfile"
 	"quantcheck/internal/dataset"
-	"quantcheck/internal/file"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/snpe"
 	"quantcheck/internal/variant"
@@ -107,7 +107,7 @@ func (p places) distinct(written []place) error {
 
 // final is where a path leads, as far as it is there.
 func final(path string) string {
-	if to, err := file.Target(path); err == nil {
+	if to, err := atomicfile.Target(path); err == nil {
 		path = to
 	}
 	abs, err := filepath.Abs(path)

@@ -131,10 +131,10 @@ func TestPlantedFaultsAreFound(t *testing.T) {
 			for name, fault := range map[string]struct {
 				plant func(*onnx.Model)
 				layer string // "": the first layer is not what is asked for
-				birth result.Birth
+				birth result.ErrorOrigin
 			}{
-				"range clipped":        {func(m *onnx.Model) { clip(t, m, c.clipped) }, c.clipped, result.BornHere},
-				"weight zeroed":        {func(m *onnx.Model) { zeroChannel(t, m, c.zeroed) }, c.zeroedLayer, result.BornHere},
+				"range clipped":        {func(m *onnx.Model) { clip(t, m, c.clipped) }, c.clipped, result.Introduced},
+				"weight zeroed":        {func(m *onnx.Model) { zeroChannel(t, m, c.zeroed) }, c.zeroedLayer, result.Introduced},
 				"red and blue swapped": {func(m *onnx.Model) { swapColours(m, c.input) }, "", result.InputDiffers},
 			} {
 				t.Run(name, func(t *testing.T) {
@@ -153,8 +153,8 @@ func TestPlantedFaultsAreFound(t *testing.T) {
 					}
 					r, stdout := check(t, append([]string{"--variant", "planted=" + path, "--diverge-under", "25"}, base...)...)
 					v := &r.Variants[0]
-					if v.Birth != fault.birth {
-						t.Errorf("the error is %q, want %q", v.Birth, fault.birth)
+					if v.Origin != fault.birth {
+						t.Errorf("the error is %q, want %q", v.Origin, fault.birth)
 					}
 					if fault.layer != "" && (v.Diverges < 0 || r.Layers[v.Diverges].Name != fault.layer) {
 						t.Errorf("first diverging layer %d, want %s", v.Diverges, fault.layer)

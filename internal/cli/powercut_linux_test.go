@@ -12,7 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"quantcheck/internal/file/powercut"
+	"quantcheck/internal/atomicfile/powercut"
 )
 
 // onALoopDevice runs the commands in an ext4 file system whose image is copied the moment that a command has returned, as a power

@@ -8,8 +8,8 @@ import (
 	"sync"
 	"testing"
 
-	"quantcheck/internal/file"
-	"quantcheck/internal/file/powercut"
+	"quantcheck/internal/atomicfile"
+	"quantcheck/internal/atomicfile/powercut"
 )
 
 // powerCutCommands are commands that write files, each into out, and how many at least.
@@ -75,7 +75,7 @@ func TestWhatACommandWroteSurvivesAPowerCut(t *testing.T) { //nolint:paralleltes
 		var mu sync.Mutex
 		var disk *powercut.Disk
 		early := map[string]bool{}
-		disk, err := powercut.Watch(out, func(file.Op) {
+		disk, err := powercut.Watch(out, func(atomicfile.Op) {
 			mu.Lock()
 			defer mu.Unlock()
 			if len(early) == 0 && runsIn(out) > runs { // the run is in the database now, and so what belongs to it has to be on the disk

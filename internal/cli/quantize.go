@@ -7,8 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"quantcheck/internal/atomicfile"
 	"quantcheck/internal/encodings"
-	"quantcheck/internal/file"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/quantize"
 	"quantcheck/internal/report"
@@ -91,7 +91,7 @@ func (c *quantizeCmd) Run(con *console) error {
 
 // write writes what was asked for, and gives the paths.
 func (c *quantizeCmd) write(q *quantize.Result) ([]string, error) {
-	var b file.Batch
+	var b atomicfile.Batch
 	defer b.Discard()
 	if err := onnx.SaveTo(&b, q.Model, c.Output); err != nil {
 		return nil, err

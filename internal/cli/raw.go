@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"strings"
 
-	"quantcheck/internal/file"
+	"quantcheck/internal/atomicfile"
 	"quantcheck/internal/rawfiles"
 	"quantcheck/internal/report"
 	"quantcheck/internal/tensor"
@@ -89,7 +89,7 @@ func (c *rawCmd) Run(con *console) error {
 	}
 	var list strings.Builder
 	written := map[string]string{} // file → picture
-	var files file.Batch
+	var files atomicfile.Batch
 	defer files.Discard()
 	result, err := rawfiles.Write(con.ctx, spec, progress, func(picture string, data []byte) error {
 		name := strings.TrimSuffix(filepath.Base(picture), filepath.Ext(picture)) + ".raw"

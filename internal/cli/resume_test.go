@@ -79,7 +79,7 @@ func digest(t *testing.T, run *result.Run) string {
 			if l.Local != nil {
 				parts = append(parts, []*result.Part{&l.Local.Full, l.Local.Weights, l.Local.Acts})
 			}
-			for _, twin := range []*result.Twin{l.Twin, l.LocalTwin} {
+			for _, twin := range []*result.EmulationError{l.EmulationError, l.IsolatedEmulationError} {
 				if twin != nil {
 					parts = append(parts, []*result.Part{&twin.Part})
 				}

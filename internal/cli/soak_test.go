@@ -16,14 +16,14 @@ import (
 	"testing"
 	"time"
 
-	"quantcheck/internal/standin"
-	"quantcheck/internal/standin/control"
+	"quantcheck/internal/fakeboard"
+	"quantcheck/internal/fakeboard/control"
 	"quantcheck/internal/workspace"
 )
 
 // trouble is what happens to one run of a soak.
 type trouble struct {
-	faults []standin.Fault
+	faults []fakeboard.Fault
 	cut    time.Duration // after which the connection is lost; 0: it is not
 	reboot bool          // the server ends with it, and is there again half a second later
 	stop   time.Duration // after which somebody presses Ctrl-C; 0: nobody does
@@ -50,17 +50,17 @@ func drawTrouble(rng *rand.Rand) trouble {
 		w.stop = moment()
 	case 2: // what happens to any tool
 		for range 1 + rng.IntN(2) {
-			kinds := []control.Kind{standin.Missing, standin.Killed, standin.Signal, standin.Error, standin.Silent, standin.Full, standin.BadExit, standin.Hung, standin.Slow}
-			w.faults = append(w.faults, standin.Fault{
+			kinds := []control.Kind{fakeboard.Missing, fakeboard.Killed, fakeboard.Signal, fakeboard.Error, fakeboard.Silent, fakeboard.Full, fakeboard.BadExit, fakeboard.Hung, fakeboard.Slow}
+			w.faults = append(w.faults, fakeboard.Fault{
 				Kind: kinds[rng.IntN(len(kinds))], Tool: tools[rng.IntN(len(tools))], Call: rng.IntN(3), After: rng.IntN(3), Pause: 20 * time.Millisecond, Text: "the graph is too large",
 			})
 		}
 	case 3: // files that are not what they should be, once
-		kinds := []control.Kind{standin.Truncated, standin.Resized}
-		w.faults = []standin.Fault{{Kind: kinds[rng.IntN(2)], Tool: net, Call: 1, Result: rng.IntN(3), Layer: pick(layer, "")}}
+		kinds := []control.Kind{fakeboard.Truncated, fakeboard.Resized}
+		w.faults = []fakeboard.Fault{{Kind: kinds[rng.IntN(2)], Tool: net, Call: 1, Result: rng.IntN(3), Layer: pick(layer, "")}}
 	default:
-		w.faults = []standin.Fault{{Kind: []control.Kind{standin.NoSuccess, standin.Unwritten, standin.EmptyLog, standin.OnCPU, standin.Integer, standin.Exponent, standin.Lost}[rng.IntN(7)], Result: 1, Layer: layer}}
-		if k := w.faults[0].Kind; k == standin.Lost || k == standin.Unwritten {
+		w.faults = []fakeboard.Fault{{Kind: []control.Kind{fakeboard.NoSuccess, fakeboard.Unwritten, fakeboard.EmptyLog, fakeboard.OnCPU, fakeboard.Integer, fakeboard.Exponent, fakeboard.Lost}[rng.IntN(7)], Result: 1, Layer: layer}}
+		if k := w.faults[0].Kind; k == fakeboard.Lost || k == fakeboard.Unwritten {
 			w.differs = "there is no file of it"
 		}
 	}

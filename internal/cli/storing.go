@@ -105,31 +105,31 @@ func shellPath(path string) string {
 }
 
 // ledger remembers an exploration's trials in the workspace, and in the refuge once the workspace fails.
-type ledger struct {
+type exploreCache struct {
 	keep   *storing
 	db     *workspace.Store
 	refuge *workspace.Store
 }
 
-// Recall implements explore.Ledger.
-func (l *ledger) Recall(ctx context.Context, key string) ([]byte, bool, error) {
+// Get implements explore.Cache.
+func (l *exploreCache) Get(ctx context.Context, key string) ([]byte, bool, error) {
 	if l.refuge == nil {
-		return l.db.Recall(ctx, key)
+		return l.db.Get(ctx, key)
 	}
-	if value, ok, err := l.refuge.Recall(ctx, key); ok || err != nil {
+	if value, ok, err := l.refuge.Get(ctx, key); ok || err != nil {
 		return value, ok, err
 	}
-	value, ok, err := l.db.Recall(ctx, key)
+	value, ok, err := l.db.Get(ctx, key)
 	if err != nil && !l.keep.con.interrupted(err) { // what cannot be read is computed anew
 		return nil, false, nil
 	}
 	return value, ok, err
 }
 
-// Remember implements explore.Ledger.
-func (l *ledger) Remember(ctx context.Context, key, kind string, value []byte) error {
+// Put implements explore.Cache.
+func (l *exploreCache) Put(ctx context.Context, key, kind string, value []byte) error {
 	if l.refuge == nil {
-		err := l.db.Remember(ctx, key, kind, value)
+		err := l.db.Put(ctx, key, kind, value)
 		if err == nil || l.keep.con.interrupted(err) {
 			return err
 		}
@@ -142,11 +142,11 @@ func (l *ledger) Remember(ctx context.Context, key, kind string, value []byte) e
 			return errors.Join(err, e)
 		}
 	}
-	return l.refuge.Remember(ctx, key, kind, value)
+	return l.refuge.Put(ctx, key, kind, value)
 }
 
 // Close closes the refuge's database; the workspace's is the caller's.
-func (l *ledger) Close() {
+func (l *exploreCache) Close() {
 	if l.refuge != nil {
 		_ = l.refuge.Close() // what it remembers is in the file already
 	}

@@ -9,7 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"quantcheck/internal/fixture"
-	"quantcheck/internal/machine"
+	"quantcheck/internal/hostinfo"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/onnx/onnxpb"
 	"quantcheck/internal/runner/cpu"
@@ -87,11 +87,11 @@ func TestTheBoundOnMemoryFollowsTheMachine(t *testing.T) {
 		gib  int64
 		want int
 	}{{64, 32 << 10}, {2, 1 << 10}, {1, 1 << 10}, {1 << 32, mostMemory}} {
-		if got := defaultMemory(machine.Memory{Bytes: c.gib << 30}, true); got != c.want {
+		if got := defaultMemory(hostinfo.Memory{Bytes: c.gib << 30}, true); got != c.want {
 			t.Errorf("of %d GiB: %d MiB, want %d", c.gib, got, c.want)
 		}
 	}
-	if got := defaultMemory(machine.Memory{}, false); got != unknownMemory {
+	if got := defaultMemory(hostinfo.Memory{}, false); got != unknownMemory {
 		t.Error(got)
 	}
 }

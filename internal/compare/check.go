@@ -116,7 +116,7 @@ func Summarize(run *result.Run) {
 		v.Diverges = -1
 		for k := range v.Layers {
 			l := &v.Layers[k]
-			if !l.Has() {
+			if !l.HasMetrics() {
 				continue
 			}
 			l.Summary = metric.Summarize(l.Samples)
@@ -128,7 +128,7 @@ func Summarize(run *result.Run) {
 			}
 		}
 		for k, l := range v.Layers {
-			if run.Layers[k].Output && !l.Has() && len(run.Spec.FailUnder) > 0 {
+			if run.Layers[k].Output && !l.HasMetrics() && len(run.Spec.FailUnder) > 0 {
 				v.Failed = append(v.Failed, fmt.Sprintf("output %s has no value: %s", run.Layers[k].Name, l.Reason))
 			}
 		}

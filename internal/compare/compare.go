@@ -115,7 +115,7 @@ func (c *comparison) add(sv *session.Variant, samples int) {
 	for k := range sv.Result.Layers {
 		v.values[k] = make([]*metric.Values, samples)
 		l := &sv.Result.Layers[k]
-		if !l.Has() {
+		if !l.HasMetrics() {
 			continue
 		}
 		tap := sv.Tap(c.b.Run.Layers[k], l)
@@ -130,8 +130,8 @@ func (c *comparison) add(sv *session.Variant, samples int) {
 // pairTwins finds for each variant the one that it is held against.
 func (c *comparison) pairTwins() {
 	for _, v := range c.variants {
-		if v.Result.Twin >= 0 {
-			v.twin = c.variants[v.Result.Twin]
+		if v.Result.Counterpart >= 0 {
+			v.twin = c.variants[v.Result.Counterpart]
 		}
 	}
 }
@@ -353,7 +353,7 @@ func (c *comparison) explain() {
 	for _, v := range c.variants {
 		for k, reasons := range v.problems {
 			l := &v.Result.Layers[k]
-			if l.Has() {
+			if l.HasMetrics() {
 				l.Samples = v.values[k][:total]
 			}
 			count, first, most := 0, "", 0

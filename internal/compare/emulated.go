@@ -15,7 +15,7 @@ import (
 func (r *isolatedRun) feed(ctx context.Context, s runner.Sample) error {
 	var fed []runner.FedInference
 	for _, v := range r.variants {
-		if islands, ok := v.of.Alone.Islands.(runner.Fed); ok {
+		if islands, ok := v.of.Alone.Layers.(runner.Fed); ok {
 			f := islands.Begin()
 			v.running = f
 			fed = append(fed, f)
@@ -70,7 +70,7 @@ func (c *comparison) lost(v *compared, sample, segment int, err error) error {
 func (c *comparison) without(v *compared, sample, segment int, reason string) {
 	for _, group := range c.b.Reference.Segments()[segment:] {
 		for _, name := range group {
-			if layer := c.index[name]; v.Result.Layers[layer].Has() {
+			if layer := c.index[name]; v.Result.Layers[layer].HasMetrics() {
 				c.problem(v, layer, sample, reason)
 			}
 		}
@@ -114,10 +114,10 @@ func (c *comparison) concludeEmulated() {
 		v := one.Result
 		for k := range v.Layers {
 			l := &v.Layers[k]
-			l.Twin = one.againstTwin[k].conclude(len(c.b.Run.Samples))
-			l.LocalTwin = one.aloneAgainstTwin[k].conclude(min(c.b.Spec.LocalSamples, len(c.b.Run.Samples)))
-			if v.Parts < 0 && l.Twin != nil && l.Twin.Apart.OK && l.Twin.Apart.V > 0 {
-				v.Parts = k
+			l.EmulationError = one.againstTwin[k].conclude(len(c.b.Run.Samples))
+			l.IsolatedEmulationError = one.aloneAgainstTwin[k].conclude(min(c.b.Spec.LocalSamples, len(c.b.Run.Samples)))
+			if v.FirstMismatchLayer < 0 && l.EmulationError != nil && l.EmulationError.FractionOverOneStep.OK && l.EmulationError.FractionOverOneStep.V > 0 {
+				v.FirstMismatchLayer = k
 			}
 		}
 	}
@@ -142,18 +142,18 @@ func (a *against) put(sample int, emulated, simulated tensor.Tensor, step float6
 	}
 }
 
-func (a *against) conclude(samples int) *result.Twin {
+func (a *against) conclude(samples int) *result.EmulationError {
 	p := part(a.values, samples)
 	if p == nil {
 		return nil
 	}
-	t := &result.Twin{Part: *p}
+	t := &result.EmulationError{Part: *p}
 	apart, count := 0, 0
 	for n := range samples {
 		apart, count = apart+a.apart[n], count+a.count[n]
 	}
 	if count > 0 {
-		t.Apart = metric.Defined(float64(apart) / float64(count))
+		t.FractionOverOneStep = metric.Defined(float64(apart) / float64(count))
 	}
 	return t
 }

@@ -30,7 +30,7 @@ func EqualizeEffect(ctx context.Context, engines session.Engines, before, after,
 			if s := run.Layers[k]; l.Local != nil && (s.Op == "Conv" || s.Op == "ConvTranspose") && l.Local.Full.Summary[metric.SQNR].Mean.OK {
 				sum, n = sum+l.Local.Full.Summary[metric.SQNR].Mean.V, n+1
 			}
-			if run.Layers[k].Output && l.Has() && l.Summary[metric.SQNR].Mean.OK {
+			if run.Layers[k].Output && l.HasMetrics() && l.Summary[metric.SQNR].Mean.OK {
 				output[i] = min(output[i], l.Summary[metric.SQNR].Mean.V)
 			}
 		}

@@ -59,9 +59,9 @@ func originate(run *result.Run) {
 		v := &run.Variants[i]
 		switch {
 		case slices.ContainsFunc(v.InputChecks, func(c result.InputCheck) bool { return c.Differs(run.Spec.DivergeUnder) }):
-			v.Birth = result.InputDiffers
+			v.Origin = result.InputDiffers
 		case v.Diverges >= 0:
-			v.Birth = birth(&v.Layers[v.Diverges], run.Spec.LocalSamples)
+			v.Origin = birth(&v.Layers[v.Diverges], run.Spec.LocalSamples)
 		}
 	}
 }

@@ -52,7 +52,7 @@ func (c *comparison) startLocal(number int, inputs map[string]tensor.Tensor) *is
 		}
 		one := &isolatedVariant{of: v, fed: maps.Clone(inputs)}
 		r.variants, r.of[v] = append(r.variants, one), one
-		islands, ok := v.Alone.Islands.(runner.Stepped)
+		islands, ok := v.Alone.Layers.(runner.Stepped)
 		if !ok {
 			continue
 		}
@@ -139,7 +139,7 @@ func (r *isolatedRun) step(ctx context.Context, segment int, batch *runner.Batch
 }
 
 // measure compares a layer that was computed alone with the float model's.
-func (r *isolatedRun) measure(of *isolatedVariant, name string, one session.Island, float, got tensor.Tensor, batch *runner.Batch) {
+func (r *isolatedRun) measure(of *isolatedVariant, name string, one session.IsolatedTensor, float, got tensor.Tensor, batch *runner.Batch) {
 	layer, islands := r.c.index[name], of.batch
 	batch.Retain()
 	islands.Retain()
@@ -299,7 +299,7 @@ func noise(s result.Summary) float64 {
 }
 
 // birth says where a layer's error comes from: it is born there if the layer makes at least half of its noise alone.
-func birth(l *result.LayerResult, samples int) result.Birth {
+func birth(l *result.LayerResult, samples int) result.ErrorOrigin {
 	if l.Local == nil {
 		return ""
 	}
@@ -308,7 +308,7 @@ func birth(l *result.LayerResult, samples int) result.Birth {
 		return ""
 	}
 	if noise(l.Local.Full.Summary) >= noise(accumulated.Summary)/2 {
-		return result.BornHere
+		return result.Introduced
 	}
-	return result.Inherited
+	return result.Propagated
 }

@@ -202,9 +202,9 @@ func (one *compared) code(x *resume.Coder, n int) {
 		if x.Err() != nil {
 			return
 		}
-		there := v.Layers[k].Has() // else nothing is gathered
+		there := v.Layers[k].HasMetrics() // else nothing is gathered
 		x.Bool(&there)
-		x.Need(there == v.Layers[k].Has(), "it has other layers")
+		x.Need(there == v.Layers[k].HasMetrics(), "it has other layers")
 		if !there {
 			continue
 		}
@@ -215,7 +215,7 @@ func (one *compared) code(x *resume.Coder, n int) {
 			codeValues(x, one.wholes[k][p], n)
 		}
 		for _, a := range []*against{&one.againstTwin[k], &one.aloneAgainstTwin[k]} {
-			if v.Twin >= 0 {
+			if v.Counterpart >= 0 {
 				codeValues(x, a.values, n)
 				resume.Each(x, a.apart[:min(n, len(a.apart))], x.Int)
 				resume.Each(x, a.count[:min(n, len(a.count))], x.Int)

@@ -21,9 +21,9 @@ func blank() *comparison {
 	b.Spec.LocalSamples = 1
 	c := &comparison{b: b, index: map[string]int{}, of: map[*session.Variant]*compared{}}
 	for i := range 2 {
-		v := result.Variant{Twin: -1, Layers: []result.LayerResult{{Status: result.Compared}, {Status: result.Compared}}}
+		v := result.Variant{Counterpart: -1, Layers: []result.LayerResult{{Status: result.Compared}, {Status: result.Compared}}}
 		if i == 1 {
-			v.Twin, v.Emulator = 0, &result.Emulator{}
+			v.Counterpart, v.Emulator = 0, &result.Emulator{}
 			v.Layers[1].Status = result.NotComparable
 		}
 		run.Variants = append(run.Variants, v)

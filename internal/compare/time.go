@@ -7,9 +7,9 @@ import (
 
 	"quantcheck/internal/dataset"
 	"quantcheck/internal/estimate"
+	"quantcheck/internal/hostinfo"
 	"quantcheck/internal/htpcost"
 	"quantcheck/internal/inspect"
-	"quantcheck/internal/machine"
 	"quantcheck/internal/model"
 	"quantcheck/internal/paths"
 	"quantcheck/internal/progress"
@@ -56,7 +56,7 @@ func addTimes(ctx context.Context, b *session.Session, engines session.Engines, 
 			b.Run.Warnings = append(b.Run.Warnings, fmt.Sprintf("%s: there is no estimate of its time: %v", v.Spec.Name, err))
 			continue
 		}
-		x.Name, x.Variant, x.Spec, x.Started, x.Tool, x.Wheel = b.Run.Name, v.Spec.Name, &v.Spec, b.Run.Started, machine.Version, qnn.Version
+		x.Name, x.Variant, x.Spec, x.Started, x.Tool, x.Wheel = b.Run.Name, v.Spec.Name, &v.Spec, b.Run.Started, hostinfo.Version, qnn.Version
 		x.Path = paths.Absolute(x.Path)
 		join(v, x, nodeOf)
 		b.Progress.Step(i + 1)

@@ -22,7 +22,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
-	"quantcheck/internal/file"
+	"quantcheck/internal/atomicfile"
 )
 
 // File is what is to lie on a device.
@@ -164,7 +164,7 @@ func Pull(ctx context.Context, d Device, name string, most int64, w io.Writer) e
 
 // PullFile pulls a file to a path of this machine, where it is whole or what was there before. It has to fit the disk.
 func PullFile(ctx context.Context, d Device, name, local string) error {
-	return file.Write(local, func(f *os.File) error {
+	return atomicfile.Write(local, func(f *os.File) error {
 		most, err := FreeSpace(filepath.Dir(local))
 		if err != nil {
 			return err

@@ -13,9 +13,9 @@ import (
 	"time"
 
 	"quantcheck/internal/dataset"
+	"quantcheck/internal/hostinfo"
 	"quantcheck/internal/htpcost"
 	"quantcheck/internal/inspect"
-	"quantcheck/internal/machine"
 	"quantcheck/internal/model"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/paths"
@@ -23,9 +23,9 @@ import (
 	"quantcheck/internal/qnn"
 	"quantcheck/internal/result"
 	"quantcheck/internal/rewrite"
-	"quantcheck/internal/runner/dlc"
 	"quantcheck/internal/runner/htp"
 	"quantcheck/internal/runner/ort"
+	"quantcheck/internal/runner/qnnworker"
 	"quantcheck/internal/session"
 	"quantcheck/internal/usage"
 	"quantcheck/internal/variant"
@@ -81,7 +81,7 @@ func Run(ctx context.Context, engines session.Engines, spec Spec, progress progr
 		return nil, err
 	}
 	for _, x := range list {
-		x.Name, x.Started, x.Tool, x.Wheel = spec.Name, time.Now().UTC().Truncate(time.Millisecond), machine.Version, qnn.Version
+		x.Name, x.Started, x.Tool, x.Wheel = spec.Name, time.Now().UTC().Truncate(time.Millisecond), hostinfo.Version, qnn.Version
 		x.Path = paths.Absolute(x.Path)
 	}
 	return list, nil
@@ -353,8 +353,8 @@ func (e *Estimator) Container(ctx context.Context, path string) (*result.Estimat
 		return nil, err
 	}
 	e.Progress.Phase("estimating", 1)
-	c, err := dlc.Estimate(ctx, dlc.Engine{Kit: e.Engine.Kit}, e.Soc, path, "")
-	if errors.Is(err, dlc.ErrNotDLC) || errors.Is(err, dlc.ErrOldVersion) {
+	c, err := qnnworker.Estimate(ctx, qnnworker.Engine{Kit: e.Engine.Kit}, e.Soc, path, "")
+	if errors.Is(err, qnnworker.ErrNotDLC) || errors.Is(err, qnnworker.ErrOldVersion) {
 		return nil, usage.Mark(err)
 	}
 	if err != nil {

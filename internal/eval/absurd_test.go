@@ -8,8 +8,8 @@ import (
 
 	"quantcheck/internal/coco"
 	"quantcheck/internal/decode"
+	"quantcheck/internal/labels"
 	"quantcheck/internal/tensor"
-	"quantcheck/internal/truth"
 )
 
 // absurdOutputs are outputs of ranks, sizes and values that no model of any task should have.
@@ -46,8 +46,8 @@ func absurdOutputs() map[string][]decode.Output {
 func absurdPictures(t *testing.T) []Picture {
 	t.Helper()
 	mask := writeGray(t, filepath.Join(t.TempDir(), "m.png"), 8, make([]uint8, 64)...)
-	list := []Picture{plain(8, 8, truth.Image{ID: 1, Truth: mask}), plain(0, 0, truth.Image{ID: 1, Truth: mask}), {Image: truth.Image{ID: 2, Truth: "gone.png", Class: -7}}, plain(1<<40, 1, truth.Image{ID: 1 << 60, Truth: mask, Class: 1 << 40})}
-	tiny := plain(1, 1, truth.Image{ID: 1, Truth: writeGray(t, filepath.Join(t.TempDir(), "1.png"), 1, 255)})
+	list := []Picture{plain(8, 8, labels.Image{ID: 1, Truth: mask}), plain(0, 0, labels.Image{ID: 1, Truth: mask}), {Image: labels.Image{ID: 2, Truth: "gone.png", Class: -7}}, plain(1<<40, 1, labels.Image{ID: 1 << 60, Truth: mask, Class: 1 << 40})}
+	tiny := plain(1, 1, labels.Image{ID: 1, Truth: writeGray(t, filepath.Join(t.TempDir(), "1.png"), 1, 255)})
 	return append(list, tiny)
 }
 
@@ -65,15 +65,15 @@ func TestNoSetIsTooAbsurdToScore(t *testing.T) {
 	offset.ClassOffset, offset.DepthAlign = -1000, "median"
 	scorers := map[string]func() Scorer{
 		"distance":         func() Scorer { return NewDistance(2, true) },
-		"classes":          func() Scorer { return NewLabels(&truth.Classes{}, named, 2) },
-		"classes, offset":  func() Scorer { return NewLabels(&truth.Classes{}, offset, 2) },
-		"masks":            func() Scorer { return NewMasks(&truth.Pairs{}, named, 2, nil) },
-		"masks, shapes":    func() Scorer { return NewMasks(&truth.Pairs{}, Usual(), 2, nil) },
-		"depths":           func() Scorer { return NewDepths(&truth.Pairs{}, named, 2, nil) },
-		"depths, aligned":  func() Scorer { return NewDepths(&truth.Pairs{}, offset, 2, nil) },
+		"classes":          func() Scorer { return NewLabels(&labels.Classes{}, named, 2) },
+		"classes, offset":  func() Scorer { return NewLabels(&labels.Classes{}, offset, 2) },
+		"masks":            func() Scorer { return NewMasks(&labels.Pairs{}, named, 2, nil) },
+		"masks, shapes":    func() Scorer { return NewMasks(&labels.Pairs{}, Usual(), 2, nil) },
+		"depths":           func() Scorer { return NewDepths(&labels.Pairs{}, named, 2, nil) },
+		"depths, aligned":  func() Scorer { return NewDepths(&labels.Pairs{}, offset, 2, nil) },
 		"boxes":            func() Scorer { return NewBoxes(set, boxes, 2, false) },
 		"boxes, shapes":    func() Scorer { return NewBoxes(set, Usual(), 2, false) },
-		"boxes, no truth":  func() Scorer { return NewBoxes(&truth.Detections{Set: &coco.Dataset{}}, boxes, 2, false) },
+		"boxes, no truth":  func() Scorer { return NewBoxes(&labels.Detections{Set: &coco.Dataset{}}, boxes, 2, false) },
 		"boxes, no labels": func() Scorer { return NewBoxes(detections("cat", "dog"), boxes, 2, true) },
 	}
 	outputs := absurdOutputs()

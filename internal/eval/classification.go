@@ -8,14 +8,14 @@ import (
 	"strconv"
 
 	"quantcheck/internal/decode"
+	"quantcheck/internal/labels"
 	"quantcheck/internal/metric"
 	"quantcheck/internal/result"
-	"quantcheck/internal/truth"
 )
 
 // Labels scores classifiers.
 type Labels struct {
-	data     *truth.Classes
+	data     *labels.Classes
 	config   Config
 	output   int
 	classes  int
@@ -25,7 +25,7 @@ type Labels struct {
 	same     []int
 	pictures int
 	shown    []result.EvalPicture
-	problems truth.Problems
+	problems labels.Problems
 }
 
 type labelSums struct {
@@ -34,7 +34,7 @@ type labelSums struct {
 }
 
 // NewLabels makes a scorer of classes.
-func NewLabels(data *truth.Classes, config Config, models int) *Labels {
+func NewLabels(data *labels.Classes, config Config, models int) *Labels {
 	return &Labels{data: data, config: config, models: make([]labelSums, models), same: make([]int, models)}
 }
 

@@ -14,9 +14,9 @@ import (
 
 	"quantcheck/internal/coco"
 	"quantcheck/internal/decode"
+	"quantcheck/internal/labels"
 	"quantcheck/internal/result"
 	"quantcheck/internal/resume"
-	"quantcheck/internal/truth"
 )
 
 // feed is a scorer's pictures, with what a float model and a variant gave.
@@ -56,7 +56,7 @@ func feeds(t testing.TB) map[string]feed {
 		list[name] = f
 	}
 	named := func(i int) Picture {
-		return plain(8, 8, truth.Image{Name: "p" + strconv.Itoa(i), ID: int64(i + 1), Class: i % 9})
+		return plain(8, 8, labels.Image{Name: "p" + strconv.Itoa(i), ID: int64(i + 1), Class: i % 9})
 	}
 	add("distance", func() Scorer { return NewDistance(2, true) }, named, func(i, _ int) []decode.Output {
 		if i%5 == 0 {
@@ -64,7 +64,7 @@ func feeds(t testing.TB) map[string]feed {
 		}
 		return output(random(3, 1), 3)
 	})
-	add("classes", func() Scorer { return NewLabels(&truth.Classes{Images: []truth.Image{{Class: 8}}}, config, 2) }, named, func(_, _ int) []decode.Output { return output(random(9, 1), 1, 9) })
+	add("classes", func() Scorer { return NewLabels(&labels.Classes{Images: []labels.Image{{Class: 8}}}, config, 2) }, named, func(_, _ int) []decode.Output { return output(random(9, 1), 1, 9) })
 	mask := func(i int) Picture {
 		levels := make([]uint8, 64)
 		for k := range levels {
@@ -83,8 +83,8 @@ func feeds(t testing.TB) map[string]feed {
 		}
 		return p
 	}
-	add("masks", func() Scorer { return NewMasks(&truth.Pairs{}, config, 2, nil) }, mask, func(_, _ int) []decode.Output { return output(random(3*64, 1), 1, 3, 8, 8) })
-	add("depths", func() Scorer { return NewDepths(&truth.Pairs{}, config, 2, nil) }, mask, func(_, _ int) []decode.Output { return output(random(64, 3), 1, 1, 8, 8) })
+	add("masks", func() Scorer { return NewMasks(&labels.Pairs{}, config, 2, nil) }, mask, func(_, _ int) []decode.Output { return output(random(3*64, 1), 1, 3, 8, 8) })
+	add("depths", func() Scorer { return NewDepths(&labels.Pairs{}, config, 2, nil) }, mask, func(_, _ int) []decode.Output { return output(random(64, 3), 1, 1, 8, 8) })
 	boxed := config
 	boxed.Decoder = "boxes"
 	boxed.Output = ""
@@ -95,7 +95,7 @@ func feeds(t testing.TB) map[string]feed {
 		set.Set.Annotations = append(set.Set.Annotations, coco.Annotation{ID: int64(i + 1), ImageID: int64(i + 1), CategoryID: set.Set.Categories[i%2].ID, Box: [4]float64{8, 8, 32, 32}, Area: 1024})
 	}
 	add("boxes", func() Scorer { return NewBoxes(set, boxed, 2, false) },
-		func(i int) Picture { return plain(64, 64, truth.Image{Name: strconv.Itoa(i), ID: int64(i + 1)}) },
+		func(i int) Picture { return plain(64, 64, labels.Image{Name: strconv.Itoa(i), ID: int64(i + 1)}) },
 		func(_, _ int) []decode.Output {
 			var found [][6]float32
 			for range 3 {

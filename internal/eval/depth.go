@@ -6,9 +6,9 @@ import (
 	"slices"
 
 	"quantcheck/internal/decode"
+	"quantcheck/internal/labels"
 	"quantcheck/internal/metric"
 	"quantcheck/internal/result"
-	"quantcheck/internal/truth"
 )
 
 // logit is the inverse of the sigmoid.
@@ -16,7 +16,7 @@ func logit(p float64) float32 { return float32(math.Log(p / (1 - p))) }
 
 // Depths scores models that give each pixel a distance.
 type Depths struct {
-	data     *truth.Pairs
+	data     *labels.Pairs
 	config   Config
 	sink     Sink
 	output   int
@@ -24,7 +24,7 @@ type Depths struct {
 	reading  string
 	models   []depthSums
 	shown    []result.EvalPicture
-	problems truth.Problems
+	problems labels.Problems
 }
 
 type depthSums struct {
@@ -33,7 +33,7 @@ type depthSums struct {
 }
 
 // NewDepths makes a scorer of depth.
-func NewDepths(data *truth.Pairs, config Config, models int, sink Sink) *Depths {
+func NewDepths(data *labels.Pairs, config Config, models int, sink Sink) *Depths {
 	return &Depths{data: data, config: config, sink: sink, models: make([]depthSums, models)}
 }
 

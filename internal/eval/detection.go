@@ -10,14 +10,14 @@ import (
 
 	"quantcheck/internal/coco"
 	"quantcheck/internal/decode"
+	"quantcheck/internal/labels"
 	"quantcheck/internal/metric"
 	"quantcheck/internal/result"
-	"quantcheck/internal/truth"
 )
 
 // Boxes scores detectors: COCO's twelve numbers, and what changed against float.
 type Boxes struct {
-	data    *truth.Detections
+	data    *labels.Detections
 	config  Config
 	strict  bool
 	decoder *decode.Decoder
@@ -29,7 +29,7 @@ type Boxes struct {
 	models     []boxesOf
 	scored     []int64 // ids of images
 	shown      []result.EvalPicture
-	problems   truth.Problems
+	problems   labels.Problems
 }
 
 type boxesOf struct {
@@ -38,7 +38,7 @@ type boxesOf struct {
 }
 
 // NewBoxes makes a scorer of detections. strict refuses a data set with problems.
-func NewBoxes(data *truth.Detections, config Config, models int, strict bool) *Boxes {
+func NewBoxes(data *labels.Detections, config Config, models int, strict bool) *Boxes {
 	b := &Boxes{data: data, config: config, strict: strict, models: make([]boxesOf, models), truth: map[int64][]coco.Annotation{}}
 	for _, a := range data.Set.Annotations {
 		b.truth[a.ImageID] = append(b.truth[a.ImageID], a)

@@ -15,15 +15,15 @@ import (
 
 	"quantcheck/internal/dataset"
 	"quantcheck/internal/decode"
+	"quantcheck/internal/labels"
 	"quantcheck/internal/metric"
 	"quantcheck/internal/result"
 	"quantcheck/internal/resume"
-	"quantcheck/internal/truth"
 )
 
 // Picture is a picture of the data set, with where it lies in the model's input.
 type Picture struct {
-	Image         truth.Image
+	Image         labels.Image
 	Path          string // absolute
 	Width, Height int    // of the picture, in pixels
 	Input         [2]int // width and height of the model's input

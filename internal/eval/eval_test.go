@@ -16,10 +16,10 @@ import (
 	"quantcheck/internal/coco"
 	"quantcheck/internal/dataset"
 	"quantcheck/internal/decode"
+	"quantcheck/internal/labels"
 	"quantcheck/internal/metric"
 	"quantcheck/internal/result"
 	"quantcheck/internal/tensor"
-	"quantcheck/internal/truth"
 )
 
 func output(values []float32, shape ...int64) []decode.Output {
@@ -54,7 +54,7 @@ func writeGray(t *testing.T, path string, width int, levels ...uint8) string {
 	return path
 }
 
-func plain(width, height int, image truth.Image) Picture {
+func plain(width, height int, image labels.Image) Picture {
 	return Picture{Image: image, Path: image.Path, Width: width, Height: height, Input: [2]int{width, height}, Place: dataset.Placement{ScaleX: 1, ScaleY: 1}}
 }
 
@@ -69,8 +69,8 @@ func TestSegmentationByHand(t *testing.T) {
 		}
 		return values
 	}
-	m := NewMasks(&truth.Pairs{}, Usual(), 2, nil)
-	err := m.Picture(plain(4, 2, truth.Image{Name: "a", Truth: mask}), [][]decode.Output{
+	m := NewMasks(&labels.Pairs{}, Usual(), 2, nil)
+	err := m.Picture(plain(4, 2, labels.Image{Name: "a", Truth: mask}), [][]decode.Output{
 		{{Name: "y", Tensor: tensor.Floats(scores(0, 1, 1, 1, 2, 0, 1, 1), 1, 3, 2, 4)}}, {{Name: "y", Tensor: tensor.Floats(scores(0, 0, 0, 0, 2, 2, 2, 2), 1, 3, 2, 4)}},
 	})
 	if err == nil || !strings.Contains(err.Error(), "none of the outputs") {
@@ -78,8 +78,8 @@ func TestSegmentationByHand(t *testing.T) {
 	}
 	config := Usual()
 	config.Output = "y"
-	m = NewMasks(&truth.Pairs{}, config, 2, nil)
-	if err := m.Picture(plain(4, 2, truth.Image{Name: "a", Truth: mask}), [][]decode.Output{
+	m = NewMasks(&labels.Pairs{}, config, 2, nil)
+	if err := m.Picture(plain(4, 2, labels.Image{Name: "a", Truth: mask}), [][]decode.Output{
 		output(scores(0, 1, 1, 1, 2, 0, 1, 1), 1, 3, 2, 4), output(scores(0, 0, 0, 0, 2, 2, 2, 2), 1, 3, 2, 4),
 	}); err != nil {
 		t.Fatal(err)
@@ -106,8 +106,8 @@ func TestBinarySegmentationOfLogits(t *testing.T) {
 	mask := writeGray(t, filepath.Join(t.TempDir(), "a.png"), 2, 0, 255, 255, 0)
 	config := Usual()
 	config.Output = "y"
-	m := NewMasks(&truth.Pairs{}, config, 1, nil)
-	if err := m.Picture(plain(2, 2, truth.Image{Truth: mask}), [][]decode.Output{output([]float32{-3, 0.2, 5, -0.1}, 1, 1, 2, 2)}); err != nil {
+	m := NewMasks(&labels.Pairs{}, config, 1, nil)
+	if err := m.Picture(plain(2, 2, labels.Image{Truth: mask}), [][]decode.Output{output([]float32{-3, 0.2, 5, -0.1}, 1, 1, 2, 2)}); err != nil {
 		t.Fatal(err)
 	}
 	e := evaluation(result.Segmentation, "float")
@@ -129,7 +129,7 @@ func TestMasksThatDoNotFit(t *testing.T) {
 	if err := os.WriteFile(coloured, b.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	m := NewMasks(&truth.Pairs{}, Usual(), 1, nil)
+	m := NewMasks(&labels.Pairs{}, Usual(), 1, nil)
 	values := make([]float32, 2*64)
 	for i := range 64 {
 		values[i] = 1
@@ -139,7 +139,7 @@ func TestMasksThatDoNotFit(t *testing.T) {
 		"wrong size": writeGray(t, filepath.Join(dir, "w.png"), 5, make([]uint8, 15)...), "no file": filepath.Join(dir, "none.png"), "coloured": coloured,
 		"beyond": writeGray(t, filepath.Join(dir, "b.png"), 8, append([]uint8{9}, make([]uint8, 63)...)...),
 	} {
-		if err := m.Picture(plain(8, 8, truth.Image{Name: name, Truth: path}), outs); err != nil {
+		if err := m.Picture(plain(8, 8, labels.Image{Name: name, Truth: path}), outs); err != nil {
 			t.Fatal(name, err)
 		}
 	}
@@ -191,8 +191,8 @@ func TestDepthByHand(t *testing.T) {
 	}
 	config := Usual()
 	config.DepthScale = 1000
-	d := NewDepths(&truth.Pairs{}, config, 2, nil)
-	p := plain(6, 6, truth.Image{Name: "d", Truth: path})
+	d := NewDepths(&labels.Pairs{}, config, 2, nil)
+	p := plain(6, 6, labels.Image{Name: "d", Truth: path})
 	if err := d.Picture(p, [][]decode.Output{output(got, 1, 1, 6, 6), output(make([]float32, 36), 1, 1, 6, 6)}); err != nil {
 		t.Fatal(err)
 	}
@@ -208,7 +208,7 @@ func TestDepthByHand(t *testing.T) {
 	}
 	// With the median, predictions that are the truth times a factor are right.
 	config.DepthAlign = "median"
-	d = NewDepths(&truth.Pairs{}, config, 1, nil)
+	d = NewDepths(&labels.Pairs{}, config, 1, nil)
 	scaled := make([]float32, 36)
 	for i, v := range want {
 		scaled[i] = 7 * v
@@ -223,7 +223,7 @@ func TestDepthByHand(t *testing.T) {
 }
 
 func TestClassificationByHand(t *testing.T) {
-	l := NewLabels(&truth.Classes{Names: []string{"a", "b", "c", "d", "e", "f", "g"}}, Usual(), 2)
+	l := NewLabels(&labels.Classes{Names: []string{"a", "b", "c", "d", "e", "f", "g"}}, Usual(), 2)
 	for _, c := range []struct {
 		class int
 		float []float32
@@ -233,7 +233,7 @@ func TestClassificationByHand(t *testing.T) {
 		{2, []float32{5, 5, 5, 0, 0, 0, 0}, []float32{0, 0, 7, 0, 0, 0, 0}},                                                         // ties: the first; right
 		{6, []float32{float32(math.NaN()), 1, 2, 3, 4, 5, 6}, []float32{float32(math.NaN()), 0, 0, 0, 0, 0, float32(math.Inf(-1))}}, // NaN is no score
 	} {
-		if err := l.Picture(plain(4, 4, truth.Image{Name: "x", Class: c.class}), [][]decode.Output{output(c.float, 1, 7), output(c.got, 1, 7)}); err != nil {
+		if err := l.Picture(plain(4, 4, labels.Image{Name: "x", Class: c.class}), [][]decode.Output{output(c.float, 1, 7), output(c.got, 1, 7)}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -249,8 +249,8 @@ func TestClassificationByHand(t *testing.T) {
 	if e.Classes[6] != "g" || !e.Models[0].ByClass[0].OK || e.Models[0].ByClass[1].OK {
 		t.Errorf("%v %v", e.Classes, e.Models[0].ByClass)
 	}
-	beyond := NewLabels(&truth.Classes{Images: []truth.Image{{Class: 9}}}, Usual(), 1)
-	if err := beyond.Picture(plain(1, 1, truth.Image{}), [][]decode.Output{output(make([]float32, 7), 1, 7)}); err == nil || !strings.Contains(err.Error(), "class-offset") {
+	beyond := NewLabels(&labels.Classes{Images: []labels.Image{{Class: 9}}}, Usual(), 1)
+	if err := beyond.Picture(plain(1, 1, labels.Image{}), [][]decode.Output{output(make([]float32, 7), 1, 7)}); err == nil || !strings.Contains(err.Error(), "class-offset") {
 		t.Errorf("%v", err)
 	}
 }
@@ -299,10 +299,10 @@ func TestChangesOfBoxes(t *testing.T) {
 func TestDistanceOfOutputs(t *testing.T) {
 	d := NewDistance(3, true)
 	x := []float32{1, 2, 3, 4}
-	if err := d.Picture(plain(1, 1, truth.Image{Name: "a"}), [][]decode.Output{output(x, 4), output(x, 4), output([]float32{1, 2, 3, 5}, 4)}); err != nil {
+	if err := d.Picture(plain(1, 1, labels.Image{Name: "a"}), [][]decode.Output{output(x, 4), output(x, 4), output([]float32{1, 2, 3, 5}, 4)}); err != nil {
 		t.Fatal(err)
 	}
-	if err := d.Picture(plain(1, 1, truth.Image{Name: "b"}), [][]decode.Output{output(x, 4), output(x, 4), nil}); err != nil {
+	if err := d.Picture(plain(1, 1, labels.Image{Name: "b"}), [][]decode.Output{output(x, 4), output(x, 4), nil}); err != nil {
 		t.Fatal(err)
 	}
 	e := evaluation(result.Agreement, "float", "same", "off")
@@ -315,8 +315,8 @@ func TestDistanceOfOutputs(t *testing.T) {
 	near(t, "SQNR", e.Models[2].Scores[0], 10*math.Log10(30))
 }
 
-func detections(categories ...string) *truth.Detections {
-	d := &truth.Detections{Set: &coco.Dataset{Images: []coco.Image{{ID: 1, Width: 64, Height: 64}}}}
+func detections(categories ...string) *labels.Detections {
+	d := &labels.Detections{Set: &coco.Dataset{Images: []coco.Image{{ID: 1, Width: 64, Height: 64}}}}
 	for i, n := range categories {
 		d.Set.Categories = append(d.Set.Categories, coco.Category{ID: int64(10 + i), Name: n})
 	}
@@ -340,7 +340,7 @@ func TestDetectionsWithAMappingOfOutputs(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := NewBoxes(detections("cat", "dog"), config, 2, false)
-	p := Picture{Image: truth.Image{ID: 1, Name: "a"}, Width: 64, Height: 64, Input: [2]int{128, 128}, Place: dataset.Placement{ScaleX: 2, ScaleY: 2}}
+	p := Picture{Image: labels.Image{ID: 1, Name: "a"}, Width: 64, Height: 64, Input: [2]int{128, 128}, Place: dataset.Placement{ScaleX: 2, ScaleY: 2}}
 	if err := b.Picture(p, [][]decode.Output{ready([6]float32{16, 16, 48, 48, 0.9, 0}), ready([6]float32{16, 16, 48, 48, 0.8, 1})}); err != nil {
 		t.Fatal(err)
 	}

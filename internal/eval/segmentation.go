@@ -6,14 +6,14 @@ import (
 	"strconv"
 
 	"quantcheck/internal/decode"
+	"quantcheck/internal/labels"
 	"quantcheck/internal/metric"
 	"quantcheck/internal/result"
-	"quantcheck/internal/truth"
 )
 
 // Masks scores models that give each pixel a class.
 type Masks struct {
-	data     *truth.Pairs
+	data     *labels.Pairs
 	config   Config
 	sink     Sink
 	classes  int
@@ -24,7 +24,7 @@ type Masks struct {
 	same     []int64 // pixels that a model gives as float does
 	pixels   int64
 	shown    []result.EvalPicture
-	problems truth.Problems
+	problems labels.Problems
 }
 
 // mostClasses is how many classes the pixels of a mask, bytes, can have.
@@ -34,7 +34,7 @@ const mostClasses = 256
 type confusion struct{ counts []int64 }
 
 // NewMasks makes a scorer of masks. sink takes the masks that the models gave; nil: they are not kept.
-func NewMasks(data *truth.Pairs, config Config, models int, sink Sink) *Masks {
+func NewMasks(data *labels.Pairs, config Config, models int, sink Sink) *Masks {
 	return &Masks{data: data, config: config, sink: sink, models: make([]confusion, models), same: make([]int64, models)}
 }
 

@@ -15,8 +15,8 @@ import (
 	"quantcheck/internal/decode"
 	"quantcheck/internal/estimate"
 	"quantcheck/internal/eval"
+	"quantcheck/internal/hostinfo"
 	"quantcheck/internal/htpcost"
-	"quantcheck/internal/machine"
 	"quantcheck/internal/metric"
 	"quantcheck/internal/progress"
 	"quantcheck/internal/qdq"
@@ -41,7 +41,7 @@ import (
 //  5. The front of score against price is scored on the pictures that were held out.
 //
 // What is found is kept in the ledger as it comes; the budget ends a search with the best so far.
-func Run(ctx context.Context, engines session.Engines, spec result.ExploreSpec, config eval.Config, ledger Ledger, progress progress.Reporter) (*Result, error) {
+func Run(ctx context.Context, engines session.Engines, spec result.ExploreSpec, config eval.Config, ledger Cache, progress progress.Reporter) (*Result, error) {
 	started := time.Now()
 	x := &explorer{engines: engines, spec: spec, config: config, progress: progress, started: started, policy: usual}
 	if err := x.open(ctx, ledger); err != nil {
@@ -98,7 +98,7 @@ type explorer struct {
 }
 
 // open reads everything and says what is wrong with the request before long work begins.
-func (x *explorer) open(ctx context.Context, ledger Ledger) error {
+func (x *explorer) open(ctx context.Context, ledger Cache) error {
 	variants, err := variant.ParseAll(x.spec.Variants)
 	if err != nil {
 		return usage.Mark(err)
@@ -138,7 +138,7 @@ func (x *explorer) open(ctx context.Context, ledger Ledger) error {
 	}
 	x.stage.b.Emulator = engine
 	x.pricer = &candidatePricer{stage: x.stage, known: map[string]*priced{}}
-	versions := []string{machine.Version, x.stage.b.Run.ONNXRuntime}
+	versions := []string{hostinfo.Version, x.stage.b.Run.ONNXRuntime}
 	if engineErr == nil {
 		x.pricer.estimator = &estimate.Estimator{Ort: x.engines.ORT, Engine: engine, Soc: soc, Progress: progress.Silent{}}
 		versions = append(versions, qnn.Version)

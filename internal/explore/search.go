@@ -17,7 +17,7 @@ import (
 )
 
 // landscape scores sets of changes on one engine.
-type landscape struct {
+type objective struct {
 	x       *explorer
 	engine  variant.Engine
 	reserve time.Duration
@@ -49,8 +49,8 @@ func (x *explorer) aims(ctx context.Context, e variant.Engine) (minSQNR metric.V
 	return minSQNR, aim, nil
 }
 
-// Score implements search.Landscape.
-func (l *landscape) Score(ctx context.Context, set search.Set, floor float64) (search.Score, error) {
+// Score implements search.Objective.
+func (l *objective) Score(ctx context.Context, set search.Set, floor float64) (search.Score, error) {
 	if l.x.budget.spent(l.reserve) {
 		return search.Score{}, search.ErrBudget
 	}
@@ -121,7 +121,7 @@ func (x *explorer) search(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	cpu := search.New(&landscape{x: x, engine: variant.CPU, reserve: x.reserve(variant.CPU), minSQNR: minSQNR}, changes, aim)
+	cpu := search.New(&objective{x: x, engine: variant.CPU, reserve: x.reserve(variant.CPU), minSQNR: minSQNR}, changes, aim)
 	x.timed("searching", x.reserve(variant.CPU))
 	set, err := x.least(ctx, cpu, changes, [][]int{byWorth(changes, len(x.groups)), byHarm, x.headFirst(byHarm)})
 	if err != nil {
@@ -363,7 +363,7 @@ func (x *explorer) correct(ctx context.Context, set search.Set, changes []search
 	if err != nil {
 		return err
 	}
-	s := search.New(&landscape{x: x, engine: variant.HTP, reserve: x.reserve(variant.HTP), minSQNR: minSQNR}, corrected, aim)
+	s := search.New(&objective{x: x, engine: variant.HTP, reserve: x.reserve(variant.HTP), minSQNR: minSQNR}, corrected, aim)
 	x.timed("searching on the emulator", x.reserve(variant.HTP))
 	err = x.leastEmulated(ctx, s, set, order)
 	x.points = s.Points()

@@ -174,7 +174,7 @@ func (x *explorer) layers(ctx context.Context, recipe variant.Spec, weights map[
 				l.Local = v.Local.Full.Summary[metric.SQNR].Mean
 			}
 			if len(run.Variants) > 1 {
-				if t := run.Variants[1].Layers[k].LocalTwin; t != nil {
+				if t := run.Variants[1].Layers[k].IsolatedEmulationError; t != nil {
 					l.Apart = t.Summary[metric.SQNR].Mean
 				}
 			}

@@ -265,7 +265,7 @@ func (s *stage) build(c candidate) (*built, error) {
 	if c.part == wholePart {
 		return made, nil
 	}
-	m, instead, err := qdq.NewSurgeon(q.Model, taps, q.Floats, ref.Types).Strip(c.part == weightsPart)
+	m, instead, err := qdq.NewIsolator(q.Model, taps, q.Floats, ref.Types).Strip(c.part == weightsPart)
 	if err != nil {
 		return nil, err
 	}

@@ -19,13 +19,13 @@ import (
 	"quantcheck/internal/variant"
 )
 
-// Ledger remembers what an exploration has found out, so that another one of the same model, pictures and recipe goes on where
+// Cache keeps what an exploration has found out, so that another one of the same model, pictures and recipe goes on where
 // a first was killed. Keys are hashes of all that the value depends on.
-type Ledger interface {
-	// Recall gives a value; ok is false if it is not there.
-	Recall(ctx context.Context, key string) (value []byte, ok bool, err error)
-	// Remember keeps a value for good before it returns.
-	Remember(ctx context.Context, key, kind string, value []byte) error
+type Cache interface {
+	// Get gives a value; ok is false if it is not there.
+	Get(ctx context.Context, key string) (value []byte, ok bool, err error)
+	// Put keeps a value for good before it returns.
+	Put(ctx context.Context, key, kind string, value []byte) error
 }
 
 // trial is what is known of one candidate on one engine.
@@ -44,7 +44,7 @@ type trial struct {
 // trials tries candidates and remembers what came out.
 type trials struct {
 	s      *stage
-	ledger Ledger // nil: nothing is kept
+	ledger Cache  // nil: nothing is kept
 	base   string // of the keys
 	known  map[string]*trial
 	open   []openTally // of candidates whose held-out pictures may follow, latest last
@@ -61,7 +61,7 @@ type openTally struct {
 	tally *tally
 }
 
-func newTrials(s *stage, ledger Ledger, spec result.ExploreSpec, versions ...string) (*trials, error) {
+func newTrials(s *stage, ledger Cache, spec result.ExploreSpec, versions ...string) (*trials, error) {
 	t := &trials{s: s, ledger: ledger, known: map[string]*trial{}, failed: func(candidate, error) {}}
 	type identity struct {
 		Model       string
@@ -102,7 +102,7 @@ func (t *trials) recall(ctx context.Context, key string, value any) (bool, error
 	if t.ledger == nil {
 		return false, nil
 	}
-	data, ok, err := t.ledger.Recall(ctx, key)
+	data, ok, err := t.ledger.Get(ctx, key)
 	if err != nil || !ok {
 		return false, err
 	}
@@ -117,7 +117,7 @@ func (t *trials) remember(ctx context.Context, key, kind string, value any) erro
 	if err != nil {
 		return err
 	}
-	return t.ledger.Remember(ctx, key, kind, data)
+	return t.ledger.Put(ctx, key, kind, data)
 }
 
 // onSearch scores a candidate on the pictures of the search. If it is going to miss the floor (a share of float's score) by far,

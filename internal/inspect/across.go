@@ -122,7 +122,7 @@ func placeOf(run *result.Run, v *result.Variant, k int) (Place, bool) {
 	switch {
 	case l.Local != nil:
 		p.Error, p.Alone = l.Local.Full.Summary[metric.SQNR].Mean, true
-	case l.Has():
+	case l.HasMetrics():
 		p.Error = l.Summary[metric.SQNR].Mean
 	}
 	p.Problem = p.Error.OK && p.Error.V < run.Spec.DivergeUnder

@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"quantcheck/internal/file"
+	"quantcheck/internal/atomicfile"
 )
 
 func TestOnlyRegularFilesAreLibraries(t *testing.T) {
@@ -326,7 +326,7 @@ func TestWhatIsUnpackedIsGuarded(t *testing.T) {
 	if err := Unpack(wheel, fresh, 2000, func(string) string { return "sub/a.so" }); err != nil {
 		t.Fatal(err)
 	}
-	if err := file.ReplaceFolder(fresh, dir); err != nil {
+	if err := atomicfile.ReplaceFolder(fresh, dir); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Guarded(filepath.Join(dir, "sub", "a.so")); err != nil {

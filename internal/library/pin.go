@@ -9,7 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"quantcheck/internal/file"
+	"quantcheck/internal/atomicfile"
 )
 
 // Pin is a file that an installation holds.
@@ -75,7 +75,7 @@ func Pinned(dir string, pins []Pin) error {
 		return nil
 	}
 	// In a folder that cannot be written the next start hashes once more, which is all that is lost.
-	_ = file.Write(noted, func(f *os.File) error { return json.NewEncoder(f).Encode(now) })
+	_ = atomicfile.Write(noted, func(f *os.File) error { return json.NewEncoder(f).Encode(now) })
 	return nil
 }
 

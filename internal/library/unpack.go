@@ -8,7 +8,7 @@ import (
 	"path"
 	"path/filepath"
 
-	"quantcheck/internal/file"
+	"quantcheck/internal/atomicfile"
 )
 
 // Unpack takes files out of a wheel into a folder. where gives a file's path below the folder, with slashes, or "" for one that
@@ -52,7 +52,7 @@ func extract(f *zip.File, to string, most int64) (n int64, err error) {
 		return 0, err
 	}
 	defer from.Close()
-	err = file.PutUnsynced(to, func(w *os.File) error {
+	err = atomicfile.PutUnsynced(to, func(w *os.File) error {
 		if n, err = io.Copy(w, io.LimitReader(from, most+1)); err != nil {
 			return err
 		}

@@ -11,7 +11,7 @@ import (
 	"slices"
 	"strings"
 
-	"quantcheck/internal/file"
+	"quantcheck/internal/atomicfile"
 	"quantcheck/internal/scratch"
 )
 
@@ -38,11 +38,11 @@ func (w Wheel) Fetch(ctx context.Context, dir string, log io.Writer) (string, er
 		return "", err
 	}
 	empty := filepath.Join(dir, "empty")
-	if err := file.MakeFolder(empty); err != nil {
+	if err := atomicfile.MakeFolder(empty); err != nil {
 		return "", err
 	}
 	list := filepath.Join(dir, "requirements.txt")
-	if err := file.PutUnsynced(list, file.Bytes([]byte(w.Project+"=="+w.Version+" --hash=sha256:"+w.SHA256+"\n"))); err != nil {
+	if err := atomicfile.PutUnsynced(list, atomicfile.Bytes([]byte(w.Project+"=="+w.Version+" --hash=sha256:"+w.SHA256+"\n"))); err != nil {
 		return "", err
 	}
 	c := exec.CommandContext(ctx, python, "-I", "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input",
@@ -91,7 +91,7 @@ func environment(all []string, dir string) []string {
 func Stage(dir string) (string, error) {
 	parent := filepath.Dir(dir)
 	if _, err := os.Stat(parent); errors.Is(err, os.ErrNotExist) {
-		if err := file.MakeFolder(parent); err != nil {
+		if err := atomicfile.MakeFolder(parent); err != nil {
 			return "", err
 		}
 		if err := os.Chmod(parent, 0o755); err != nil { //nolint:gosec // there is nothing to hide

@@ -7,8 +7,8 @@ import (
 	"os"
 	"slices"
 
+	"quantcheck/internal/hostinfo"
 	"quantcheck/internal/inspect"
-	"quantcheck/internal/machine"
 	"quantcheck/internal/model"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/qnn"
@@ -30,7 +30,7 @@ type Spec struct {
 
 // Run looks a model, a DLC or a run over. The second value says what could not be looked at.
 func Run(ctx context.Context, engines session.Engines, spec Spec) ([]Finding, []string, error) {
-	info := machine.Describe()
+	info := hostinfo.Describe()
 	s := &Subject{Run: spec.Run, Int8Saturates: info.Arch == "amd64" && !slices.Contains(info.Features, "avx512vnni")}
 	var notes []string
 	path := spec.Path

@@ -21,7 +21,7 @@ import (
 	"sync"
 	"time"
 
-	"quantcheck/internal/file"
+	"quantcheck/internal/atomicfile"
 	"quantcheck/internal/process"
 	"quantcheck/internal/scratch"
 )
@@ -173,7 +173,7 @@ func grab(path string, open func(string) (*os.File, error)) (*os.File, error) {
 
 // open opens the file, made if need be. One that another user left, which cannot be written, is opened for reading: flock takes that.
 func open(path string) (*os.File, error) {
-	if err := file.MakeFolder(filepath.Dir(path)); err != nil {
+	if err := atomicfile.MakeFolder(filepath.Dir(path)); err != nil {
 		return nil, err
 	}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)

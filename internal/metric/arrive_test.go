@@ -34,11 +34,11 @@ func measuredRun(name string) *result.Run {
 	}
 	samples := []*metric.Values{&values}
 	part := result.Part{Summary: metric.Summarize(samples), Samples: samples}
-	layer := result.LayerResult{Status: result.Compared, Summary: part.Summary, Samples: samples, Twin: &result.Twin{Part: part, Apart: metric.Defined(0)}, Local: &result.Local{Full: part}}
+	layer := result.LayerResult{Status: result.Compared, Summary: part.Summary, Samples: samples, EmulationError: &result.EmulationError{Part: part, FractionOverOneStep: metric.Defined(0)}, Local: &result.Local{Full: part}}
 	return &result.Run{
 		Command: "check", Name: name, Samples: []result.Sample{{Name: "sample"}}, Spec: result.Spec{LocalSamples: 1},
 		Layers:   []result.Layer{{Name: "layer", Clean: "layer", Shape: []int64{1}, Inputs: []int{}}},
-		Variants: []result.Variant{{Diverges: -1, Parts: -1, Emulator: &result.Emulator{}, Layers: []result.LayerResult{layer}}},
+		Variants: []result.Variant{{Diverges: -1, FirstMismatchLayer: -1, Emulator: &result.Emulator{}, Layers: []result.LayerResult{layer}}},
 	}
 }
 

@@ -12,9 +12,9 @@ import (
 	"slices"
 	"strings"
 
+	"quantcheck/internal/atomicfile"
 	"quantcheck/internal/dlc"
-	"quantcheck/internal/file"
-	emu "quantcheck/internal/runner/dlc"
+	"quantcheck/internal/runner/qnnworker"
 	"quantcheck/internal/snpe"
 	"quantcheck/internal/suggest"
 	"quantcheck/internal/tensor"
@@ -47,7 +47,7 @@ func (f FileType) of(t dlc.Tensor) (string, error) {
 	fits := true
 	switch f.Kind {
 	case Floats:
-		if _, known := emu.Stored(t.DType); !known || t.DType.Quantized() && (t.Encoding == nil || t.Encoding.Axis >= 0) {
+		if _, known := qnnworker.Stored(t.DType); !known || t.DType.Quantized() && (t.Encoding == nil || t.Encoding.Axis >= 0) {
 			return "", fmt.Errorf("it is %s without an encoding for the whole of it, so there are no real numbers", t.DType)
 		}
 		return fmt.Sprintf("Float_%d", f.Bits), nil
@@ -84,7 +84,7 @@ func (f FileType) read(path string, t dlc.Tensor) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return emu.Encode(&t, x)
+	return qnnworker.Encode(&t, x)
 }
 
 // readSized reads a file that has this size.
@@ -123,7 +123,7 @@ func (f FileType) write(t dlc.Tensor, raw []byte) ([]byte, error) {
 	if f.native() {
 		return raw, nil
 	}
-	x, err := emu.Decode(&t, raw)
+	x, err := qnnworker.Decode(&t, raw)
 	if err != nil {
 		return nil, err
 	}
@@ -145,7 +145,7 @@ type inputFiles struct {
 
 func (l inputFiles) paths() []string { return l.files }
 
-func (l inputFiles) named(inputs []emu.Tensor) map[string]string {
+func (l inputFiles) named(inputs []qnnworker.Tensor) map[string]string {
 	m := map[string]string{}
 	for i, x := range inputs {
 		m[x.Called()] = l.files[i]
@@ -191,9 +191,9 @@ func (n *netRun) line(line snpe.InputLine) ([]string, error) {
 	for i, item := range line.Items {
 		k := i
 		if item.Name != "" {
-			k = slices.IndexFunc(n.inputs, func(x emu.Tensor) bool { return x.Own == item.Name })
+			k = slices.IndexFunc(n.inputs, func(x qnnworker.Tensor) bool { return x.Own == item.Name })
 			if k < 0 {
-				k = slices.IndexFunc(n.inputs, func(x emu.Tensor) bool { return x.Name == item.Name })
+				k = slices.IndexFunc(n.inputs, func(x qnnworker.Tensor) bool { return x.Name == item.Name })
 			}
 		}
 		if k < 0 {
@@ -213,7 +213,7 @@ func (n *netRun) line(line snpe.InputLine) ([]string, error) {
 }
 
 // look sees that a file is there and has the size that an input takes.
-func (n *netRun) look(path string, x emu.Tensor) error {
+func (n *netRun) look(path string, x qnnworker.Tensor) error {
 	info, err := os.Stat(path)
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, bare(err))
@@ -238,7 +238,7 @@ func (n *netRun) look(path string, x emu.Tensor) error {
 
 // output is a tensor that is written.
 type output struct {
-	emu.Tensor
+	qnnworker.Tensor
 	path   string // below the result's folder
 	native bool   // it is written as it is, whatever was asked for
 }
@@ -284,8 +284,8 @@ func clashes(paths map[string]string, path string) (name string, clash bool) {
 }
 
 // write writes the outputs of an inference under temporary names. Waiting for the disk is left to commit.
-func (n *netRun) write(ctx context.Context, folder string, outputs map[string][]byte) ([]*file.Draft, error) {
-	drafts := make([]*file.Draft, len(n.outputs))
+func (n *netRun) write(ctx context.Context, folder string, outputs map[string][]byte) ([]*atomicfile.Draft, error) {
+	drafts := make([]*atomicfile.Draft, len(n.outputs))
 	err := workpool.Together(len(drafts), func(k int) error {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -295,13 +295,13 @@ func (n *netRun) write(ctx context.Context, folder string, outputs map[string][]
 		return err
 	})
 	if err != nil {
-		file.Discard(drafts...)
+		atomicfile.Discard(drafts...)
 		return nil, err
 	}
 	return drafts, nil
 }
 
-func (n *netRun) writeOne(folder string, o output, outputs map[string][]byte) (*file.Draft, error) {
+func (n *netRun) writeOne(folder string, o output, outputs map[string][]byte) (*atomicfile.Draft, error) {
 	kind := n.spec.Output
 	if o.native {
 		kind = FileType{Kind: Native}
@@ -310,12 +310,12 @@ func (n *netRun) writeOne(folder string, o output, outputs map[string][]byte) (*
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", o.Called(), err)
 	}
-	return file.Begin(filepath.Join(folder, o.path), file.Bytes(data))
+	return atomicfile.Begin(filepath.Join(folder, o.path), atomicfile.Bytes(data))
 }
 
 // commit puts an inference's files into their places, beside the next inference. The channel gives how that went.
-func commit(drafts []*file.Draft) <-chan error {
+func commit(drafts []*atomicfile.Draft) <-chan error {
 	done := make(chan error, 1)
-	go func() { done <- file.Commit(drafts...) }()
+	go func() { done <- atomicfile.Commit(drafts...) }()
 	return done
 }

@@ -13,10 +13,10 @@ import (
 	"strings"
 	"time"
 
+	"quantcheck/internal/atomicfile"
 	"quantcheck/internal/dlc"
-	"quantcheck/internal/file"
 	"quantcheck/internal/qnn"
-	emu "quantcheck/internal/runner/dlc"
+	"quantcheck/internal/runner/qnnworker"
 	"quantcheck/internal/snpe"
 	"quantcheck/internal/usage"
 )
@@ -97,9 +97,9 @@ func (e *PartlyError) Unwrap() error { return e.Err }
 // netRun is one run of a DLC on files.
 type netRun struct {
 	spec    Spec
-	r       *emu.Runner
+	r       *qnnworker.Runner
 	run     *Ran
-	inputs  []emu.Tensor
+	inputs  []qnnworker.Tensor
 	outputs []output
 	pending <-chan error // of the files of the inference before, nil: none
 	done    int          // inferences whose files are in their places
@@ -128,9 +128,9 @@ func Run(ctx context.Context, emulator func() (qnn.Kit, error), spec Spec, watch
 	if err != nil {
 		return nil, err
 	}
-	n.r, err = emu.New(ctx, emu.Engine{Kit: kit, SoC: spec.SoC, AnyVersion: spec.AnyVersion}, spec.Container, emu.Options{All: spec.Debug, Expose: slices.Concat(wanted.instead, wanted.besides)})
+	n.r, err = qnnworker.New(ctx, qnnworker.Engine{Kit: kit, SoC: spec.SoC, AnyVersion: spec.AnyVersion}, spec.Container, qnnworker.Options{All: spec.Debug, Expose: slices.Concat(wanted.instead, wanted.besides)})
 	if err != nil {
-		return nil, emu.Opening(ctx, err)
+		return nil, qnnworker.Opening(ctx, err)
 	}
 	defer n.r.Close()
 	n.run.Opening = time.Since(started).Seconds()
@@ -217,7 +217,7 @@ func (n *netRun) describe(w wanted) error {
 	return nil
 }
 
-func ranTensor(x emu.Tensor, file string) RanTensor {
+func ranTensor(x qnnworker.Tensor, file string) RanTensor {
 	t := RanTensor{Name: x.Called(), Reported: x.Name, Type: x.DType.String(), Shape: x.Shape, FileType: file}
 	if e := x.Encoding; e != nil {
 		t.Encoding = &RanEncoding{e.Bits, e.Axis, e.Scale, e.Offset}
@@ -226,7 +226,7 @@ func ranTensor(x emu.Tensor, file string) RanTensor {
 }
 
 // half says whether a graph computes in floats: the HTP does that in half precision.
-func half(r *emu.Runner) bool {
+func half(r *qnnworker.Runner) bool {
 	made := map[string]bool{}
 	for _, n := range r.Nodes() {
 		for _, out := range n.Outputs {
@@ -265,7 +265,7 @@ func (n *netRun) infer(ctx context.Context, i int, line inputFiles, watch Watche
 		err = e
 	}
 	if err != nil {
-		file.Discard(drafts...)
+		atomicfile.Discard(drafts...)
 		return err
 	}
 	n.pending = commit(drafts)
@@ -293,7 +293,7 @@ type wanted struct {
 	besides []string
 }
 
-func (w wanted) takes(x emu.Tensor) bool {
+func (w wanted) takes(x qnnworker.Tensor) bool {
 	named := func(list []string) bool { return slices.Contains(list, x.Own) || slices.Contains(list, x.Name) }
 	own := x.Location == dlc.Output || x.Location == dlc.InOut
 	return named(w.instead) || named(w.besides) || own && len(w.instead) == 0

@@ -5,7 +5,7 @@ import (
 	"path/filepath"
 	"strconv"
 
-	"quantcheck/internal/file"
+	"quantcheck/internal/atomicfile"
 	"quantcheck/internal/onnx/onnxpb"
 	"quantcheck/internal/tensor"
 )
@@ -20,7 +20,7 @@ const (
 // Save writes a model to path, whole or not at all. External data it was read with, and weights of more than 1 GiB, go to
 // path + ".data"; else it is one file. Folders are made.
 func Save(m *Model, path string) error {
-	var b file.Batch
+	var b atomicfile.Batch
 	defer b.Discard()
 	if err := SaveTo(&b, m, path); err != nil {
 		return err
@@ -32,9 +32,9 @@ func Save(m *Model, path string) error {
 func WeightsBeside(path string) string { return path + ".data" }
 
 // SaveTo is Save as a part of a batch, which puts the model into its place when it is committed: its weights first.
-func SaveTo(b *file.Batch, m *Model, path string) error { return save(b, m, path, externalFrom) }
+func SaveTo(b *atomicfile.Batch, m *Model, path string) error { return save(b, m, path, externalFrom) }
 
-func save(b *file.Batch, m *Model, path string, from int64) error {
+func save(b *atomicfile.Batch, m *Model, path string, from int64) error {
 	total := int64(0)
 	for _, p := range m.Graph().GetInitializer() {
 		if n, err := tensor.Count(p.GetDims()); err == nil {

@@ -8,7 +8,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"quantcheck/internal/file"
+	"quantcheck/internal/atomicfile"
 	"quantcheck/internal/onnx/onnxpb"
 	"quantcheck/internal/tensor"
 )
@@ -60,7 +60,7 @@ func TestLargeModelsKeepTheirWeightsOutside(t *testing.T) {
 }
 
 func saveNow(m *Model, path string, from int64) error {
-	var b file.Batch
+	var b atomicfile.Batch
 	if err := save(&b, m, path, from); err != nil {
 		return err
 	}

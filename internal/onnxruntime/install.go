@@ -10,7 +10,7 @@ import (
 	"runtime"
 	"strings"
 
-	"quantcheck/internal/file"
+	"quantcheck/internal/atomicfile"
 	"quantcheck/internal/library"
 )
 
@@ -106,7 +106,7 @@ func fetch(ctx context.Context, log io.Writer) (got Installed, err error) {
 	}); err != nil {
 		return got, err
 	}
-	if err := file.ReplaceFolder(fresh, dir); err != nil {
+	if err := atomicfile.ReplaceFolder(fresh, dir); err != nil {
 		return got, err
 	}
 	got.Path, err = installed()

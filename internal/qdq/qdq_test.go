@@ -209,7 +209,7 @@ func TestHalfOfAVariantHasOnlyItsOwnQuantizers(t *testing.T) {
 		t.Fatal(err)
 	}
 	layers := []qdq.LayerTap{{Layer: "relu", Tap: b.Taps["relu"]}, {Layer: "y", Tap: b.Taps["y"]}, {Layer: "z", Tap: b.Taps["z"]}, {Layer: "cat", Tap: b.Taps["cat"]}}
-	surgeon := qdq.NewSurgeon(b.Model, layers, b.Floats, types)
+	surgeon := qdq.NewIsolator(b.Model, layers, b.Floats, types)
 	count := func(m *onnx.Model, op string) (n int) {
 		for _, node := range m.Graph().GetNode() {
 			if node.GetOpType() == op {

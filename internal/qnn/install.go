@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"quantcheck/internal/file"
+	"quantcheck/internal/atomicfile"
 	"quantcheck/internal/library"
 )
 
@@ -89,7 +89,7 @@ func Install(ctx context.Context, accept bool, log io.Writer) (Installed, error)
 		if err := unpack(archive, fresh, licences, false); err != nil {
 			return Installed{}, err
 		}
-		if err := file.ReplaceFolder(fresh, read); err != nil {
+		if err := atomicfile.ReplaceFolder(fresh, read); err != nil {
 			return Installed{}, err
 		}
 		read = filepath.Join(read, packageName)
@@ -104,10 +104,10 @@ func Install(ctx context.Context, accept bool, log io.Writer) (Installed, error)
 		return Installed{}, err
 	}
 	accepted := []byte(time.Now().UTC().Format(time.RFC3339) + "\n")
-	if err := file.PutUnsynced(filepath.Join(fresh, "licence-accepted"), file.Bytes(accepted)); err != nil {
+	if err := atomicfile.PutUnsynced(filepath.Join(fresh, "licence-accepted"), atomicfile.Bytes(accepted)); err != nil {
 		return Installed{}, err
 	}
-	if err := file.ReplaceFolder(fresh, dir); err != nil {
+	if err := atomicfile.ReplaceFolder(fresh, dir); err != nil {
 		return Installed{}, err
 	}
 	k, err := installed()

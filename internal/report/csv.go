@@ -74,7 +74,7 @@ func Similarities(run *result.Run, v *result.Variant) []byte {
 		for i := range l.Summary {
 			s := l.Summary[i]
 			worst := ""
-			if l.Has() && s.Mean.OK && s.Worst >= 0 && s.Worst < len(run.Samples) {
+			if l.HasMetrics() && s.Mean.OK && s.Worst >= 0 && s.Worst < len(run.Samples) {
 				worst = run.Samples[s.Worst].Name
 			}
 			row = append(row, s.Min.String(), s.Max.String(), worst)
@@ -132,11 +132,11 @@ var localScopes = []struct {
 // twinColumns are a layer's emulation against its simulation, empty where there is none.
 func twinColumns(l *result.LayerResult) []string {
 	shares, metrics := make([]string, 2), make([]string, 2*metric.Count)
-	for i, t := range []*result.Twin{l.Twin, l.LocalTwin} {
+	for i, t := range []*result.EmulationError{l.EmulationError, l.IsolatedEmulationError} {
 		if t == nil {
 			continue
 		}
-		shares[i] = t.Apart.String()
+		shares[i] = t.FractionOverOneStep.String()
 		for m := range metric.Count {
 			metrics[i*metric.Count+m] = t.Summary[m].Mean.String()
 		}

@@ -34,35 +34,35 @@ func Emulation(run *result.Run, v *result.Variant) []string {
 	if len(e.OnCPU) > 0 {
 		lines = append(lines, fmt.Sprintf("%d layers ran on the CPU, since the HTP refuses their operators: %s.", len(e.OnCPU), Short(strings.Join(e.OnCPU, ", "), 200)))
 	}
-	if v.Twin < 0 || v.Twin >= len(run.Variants) {
+	if v.Counterpart < 0 || v.Counterpart >= len(run.Variants) {
 		if asIs {
 			return append(lines, "Give the recipe too, such as --variant w8a8@htp, to see where the DLC leaves its path.")
 		}
 		return append(lines, fmt.Sprintf("Give --variant %s too, to see where simulation and emulation part.", strings.TrimSuffix(v.Spec.Name, "@htp")))
 	}
-	twin := "the simulation " + run.Variants[v.Twin].Spec.Name
+	twin := "the simulation " + run.Variants[v.Counterpart].Spec.Name
 	if asIs {
-		twin = "the recipe " + run.Variants[v.Twin].Spec.Name
+		twin = "the recipe " + run.Variants[v.Counterpart].Spec.Name
 	}
 	switch {
-	case v.Parts >= 0:
-		l := &v.Layers[v.Parts]
+	case v.FirstMismatchLayer >= 0:
+		l := &v.Layers[v.FirstMismatchLayer]
 		text = fmt.Sprintf("It parts from %s at %s (%s, number %d of %d): %s of its values are more than one step of the encoding apart",
-			twin, Printable(run.Layers[v.Parts].Name), run.Layers[v.Parts].Op, v.Parts+1, len(run.Layers), percent(l.Twin.Apart))
+			twin, Printable(run.Layers[v.FirstMismatchLayer].Name), run.Layers[v.FirstMismatchLayer].Op, v.FirstMismatchLayer+1, len(run.Layers), percent(l.EmulationError.FractionOverOneStep))
 	case !steps(v):
 		text = "Against " + twin
 	default:
 		text = fmt.Sprintf("No value of any layer is more than one step of its encoding away from %s", twin)
 	}
-	if k := worstOutput(run, v); k >= 0 && v.Layers[k].Twin != nil {
-		t := v.Layers[k].Twin
+	if k := worstOutput(run, v); k >= 0 && v.Layers[k].EmulationError != nil {
+		t := v.Layers[k].EmulationError
 		text += fmt.Sprintf("; at the output %s the two are %s dB apart (cosine %s)", Printable(run.Layers[k].Name), number(t.Summary[metric.SQNR].Mean), number(t.Summary[metric.CosSim].Mean))
-		if t.Apart.OK {
-			text += fmt.Sprintf(", %s of the values by more than a step", percent(t.Apart))
+		if t.FractionOverOneStep.OK {
+			text += fmt.Sprintf(", %s of the values by more than a step", percent(t.FractionOverOneStep))
 		}
 	}
 	lines = append(lines, text+".")
-	if other := otherEncodings(run, v, &run.Variants[v.Twin]); asIs && other != "" {
+	if other := otherEncodings(run, v, &run.Variants[v.Counterpart]); asIs && other != "" {
 		lines = append(lines, other)
 	}
 	if ops := Operators(run, v); len(ops) > 0 {
@@ -110,7 +110,9 @@ func otherEncodings(run *result.Run, v, recipe *result.Variant) string {
 }
 
 func steps(v *result.Variant) bool {
-	return slices.ContainsFunc(v.Layers, func(l result.LayerResult) bool { return l.Twin != nil && l.Twin.Apart.OK })
+	return slices.ContainsFunc(v.Layers, func(l result.LayerResult) bool {
+		return l.EmulationError != nil && l.EmulationError.FractionOverOneStep.OK
+	})
 }
 
 func percent(v metric.Value) string {
@@ -137,7 +139,7 @@ func Operators(run *result.Run, v *result.Variant) []Operator {
 	}
 	sums := map[string]*sum{}
 	for k, l := range v.Layers {
-		t := l.LocalTwin
+		t := l.IsolatedEmulationError
 		if t == nil || !t.Summary[metric.MeanSteps].Mean.OK {
 			continue
 		}
@@ -149,7 +151,7 @@ func Operators(run *result.Run, v *result.Variant) []Operator {
 		s.layers++
 		s.mean += t.Summary[metric.MeanSteps].Mean.V
 		s.greatest = max(s.greatest, t.Summary[metric.MaxSteps].Max.V)
-		s.off += t.Apart.V
+		s.off += t.FractionOverOneStep.V
 	}
 	var list []Operator
 	for op, s := range sums {

@@ -52,7 +52,7 @@ func sample() *result.Run {
 		Layers: []result.Layer{{Name: "a,b", Clean: "a,b", Op: "Conv"}, {Name: "c", Clean: "c", Op: "Relu"}, {Name: "y", Clean: "y", Op: "Mul", Output: true}},
 	}
 	for _, name := range []string{"w8a8", "w8a16"} {
-		v := result.Variant{Spec: variant.Spec{Name: name}, Diverges: -1, Twin: -1, Parts: -1, Counts: map[result.Status]int{result.Compared: 2, result.Fused: 1}}
+		v := result.Variant{Spec: variant.Spec{Name: name}, Diverges: -1, Counterpart: -1, FirstMismatchLayer: -1, Counts: map[result.Status]int{result.Compared: 2, result.Fused: 1}}
 		v.Layers = []result.LayerResult{{Status: result.Fused, Reason: "fused into c"}, at(19, 0.99), at(33, 0.9998)}
 		if name == "w8a8" {
 			v.Diverges = 1

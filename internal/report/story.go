@@ -32,7 +32,7 @@ func grade(s result.Summary) string {
 func worstOutput(run *result.Run, v *result.Variant) int {
 	worst := -1
 	for k := range run.Layers {
-		if !run.Layers[k].Output || !v.Layers[k].Has() || !v.Layers[k].Summary[metric.SQNR].Mean.OK {
+		if !run.Layers[k].Output || !v.Layers[k].HasMetrics() || !v.Layers[k].Summary[metric.SQNR].Mean.OK {
 			continue
 		}
 		if worst < 0 || v.Layers[k].Summary[metric.SQNR].Mean.V < v.Layers[worst].Summary[metric.SQNR].Mean.V {
@@ -72,11 +72,11 @@ func Verdict(run *result.Run, v *result.Variant) string {
 func origin(v *result.Variant) string {
 	local := v.Layers[v.Diverges].Local
 	switch {
-	case v.Birth == result.InputDiffers:
+	case v.Origin == result.InputDiffers:
 		return "; the input differs already"
-	case v.Birth == result.BornHere && local != nil:
+	case v.Origin == result.Introduced && local != nil:
 		return fmt.Sprintf("; the error is born here: alone it has %s dB", number(local.Full.Summary[metric.SQNR].Mean))
-	case v.Birth == result.Inherited && local != nil:
+	case v.Origin == result.Propagated && local != nil:
 		return fmt.Sprintf("; the error is inherited: alone it has %s dB", number(local.Full.Summary[metric.SQNR].Mean))
 	}
 	return ""
@@ -148,7 +148,7 @@ func outputs(run *result.Run) int {
 func Worst(v *result.Variant, most int) []int {
 	var list []int
 	for k, l := range v.Layers {
-		if l.Has() && l.Summary[metric.SQNR].Mean.OK {
+		if l.HasMetrics() && l.Summary[metric.SQNR].Mean.OK {
 			list = append(list, k)
 		}
 	}

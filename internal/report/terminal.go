@@ -101,12 +101,12 @@ func worstLayers(w io.Writer, run *result.Run, v *result.Variant) {
 	}
 	t.AppendHeader(table.Row{"", "worst layers", "op", "SQNR dB", "alone dB", "share", "cosine", "max steps", apart, "worst sample"})
 	t.SetColumnConfigs(append(right("", "SQNR dB", "alone dB", "share", "cosine", "max steps"),
-		table.ColumnConfig{Name: apart, Align: text.AlignRight, AlignHeader: text.AlignRight, Hidden: v.Twin < 0}))
+		table.ColumnConfig{Name: apart, Align: text.AlignRight, AlignHeader: text.AlignRight, Hidden: v.Counterpart < 0}))
 	for _, k := range worst {
 		l := &v.Layers[k]
 		sample, alone, share, twin := "", "–", "–", "–"
-		if l.Twin != nil {
-			twin = number(l.Twin.Summary[metric.SQNR].Mean)
+		if l.EmulationError != nil {
+			twin = number(l.EmulationError.Summary[metric.SQNR].Mean)
 		}
 		if l.Local != nil {
 			alone, share = number(l.Local.Full.Summary[metric.SQNR].Mean), fmt.Sprintf("%.1f %%", 100*l.Local.Share)

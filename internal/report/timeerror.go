@@ -95,7 +95,7 @@ func wrong(run *result.Run, l *result.LayerResult, much float64) bool {
 		return l.Local.Share > much
 	}
 	sqnr := l.Summary[metric.SQNR].Mean
-	return l.Has() && run.Spec.LocalSamples == 0 && sqnr.OK && sqnr.V < run.Spec.DivergeUnder
+	return l.HasMetrics() && run.Spec.LocalSamples == 0 && sqnr.OK && sqnr.V < run.Spec.DivergeUnder
 }
 
 // timeAndError draws the short list.

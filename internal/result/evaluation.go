@@ -4,7 +4,7 @@ import (
 	"time"
 
 	"quantcheck/internal/coco"
-	"quantcheck/internal/machine"
+	"quantcheck/internal/hostinfo"
 	"quantcheck/internal/metric"
 	"quantcheck/internal/variant"
 )
@@ -34,7 +34,7 @@ type Evaluation struct {
 	Spec        EvalSpec      `json:"spec"`
 	Tool        string        `json:"tool"`
 	ONNXRuntime string        `json:"onnxruntime"`
-	Machine     machine.Info  `json:"machine"`
+	Machine     hostinfo.Info `json:"machine"`
 	Model       Model         `json:"model"`
 	Task        Task          `json:"task"`
 	Data        string        `json:"data"`    // in words

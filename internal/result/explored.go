@@ -3,7 +3,7 @@ package result
 import (
 	"time"
 
-	"quantcheck/internal/machine"
+	"quantcheck/internal/hostinfo"
 	"quantcheck/internal/metric"
 	"quantcheck/internal/variant"
 )
@@ -18,7 +18,7 @@ type Explored struct {
 	Tool        string        `json:"tool"`
 	ONNXRuntime string        `json:"onnxruntime"`
 	Wheel       string        `json:"wheel,omitempty"` // version of onnxruntime-qnn, where the emulator took part
-	Machine     machine.Info  `json:"machine"`
+	Machine     hostinfo.Info `json:"machine"`
 	Model       Model         `json:"model"`
 	Task        Task          `json:"task"`
 	Data        string        `json:"data"`    // in words

@@ -7,7 +7,7 @@ import (
 
 	"quantcheck/internal/dataset"
 	"quantcheck/internal/floatjson"
-	"quantcheck/internal/machine"
+	"quantcheck/internal/hostinfo"
 	"quantcheck/internal/metric"
 	"quantcheck/internal/quant"
 	"quantcheck/internal/variant"
@@ -15,21 +15,21 @@ import (
 
 // Run is one check: a float model and its variants on the same samples.
 type Run struct {
-	ID          int64        `json:"id,omitempty"` // in the workspace's database
-	Command     string       `json:"command"`
-	Name        string       `json:"name"`
-	Started     time.Time    `json:"started"`
-	Seconds     float64      `json:"seconds"`
-	Spec        Spec         `json:"spec"`
-	Tool        string       `json:"tool"`        // version of quantcheck
-	ONNXRuntime string       `json:"onnxruntime"` // version of the library
-	Machine     machine.Info `json:"machine"`
-	Model       Model        `json:"model"`
-	Samples     []Sample     `json:"samples"`
-	Calibration []Sample     `json:"calibration"` // none if no variant needed it
-	Layers      []Layer      `json:"layers"`      // every float tensor that a node makes, in graph order, and its kin of other types
-	Variants    []Variant    `json:"variants"`
-	Warnings    []string     `json:"warnings"`
+	ID          int64         `json:"id,omitempty"` // in the workspace's database
+	Command     string        `json:"command"`
+	Name        string        `json:"name"`
+	Started     time.Time     `json:"started"`
+	Seconds     float64       `json:"seconds"`
+	Spec        Spec          `json:"spec"`
+	Tool        string        `json:"tool"`        // version of quantcheck
+	ONNXRuntime string        `json:"onnxruntime"` // version of the library
+	Machine     hostinfo.Info `json:"machine"`
+	Model       Model         `json:"model"`
+	Samples     []Sample      `json:"samples"`
+	Calibration []Sample      `json:"calibration"` // none if no variant needed it
+	Layers      []Layer       `json:"layers"`      // every float tensor that a node makes, in graph order, and its kin of other types
+	Variants    []Variant     `json:"variants"`
+	Warnings    []string      `json:"warnings"`
 }
 
 // Spec is what was asked for: all that the command line and the files beside the model said.
@@ -119,8 +119,8 @@ type Variant struct {
 	Diverges int               `json:"diverges"` // index of the first layer under the threshold, −1 if none is
 	Failed   []string          `json:"failed,omitempty"`
 
-	// Birth says what the first diverging layer's error is; "" if none diverges or local errors were not measured.
-	Birth Birth `json:"birth,omitempty"`
+	// Origin says whether the first diverging layer introduces its error; "" if none diverges or local errors were not measured.
+	Origin ErrorOrigin `json:"birth,omitempty"`
 	// InputChecks compare what the first operators get from the variant with the samples.
 	InputChecks []InputCheck `json:"input_checks,omitempty"`
 	// Whole is, for each output layer, what quantizing only the weights or only the activations of the whole model costs.
@@ -134,11 +134,11 @@ type Variant struct {
 	Container *Container `json:"container,omitempty"`
 	// Emulator says what emulated the variant; nil for a simulation on the CPU.
 	Emulator *Emulator `json:"emulator,omitempty"`
-	// Twin is the number of the variant that simulates on the CPU what this one emulates, or of the recipe that a DLC is held
+	// Counterpart is the number of the variant that simulates on the CPU what this one emulates, or of the recipe that a DLC is held
 	// against, −1 if there is none.
-	Twin int `json:"twin"`
-	// Parts is the first layer where a value is more than one step of its encoding away from the twin's, −1 if none is.
-	Parts int `json:"parts"`
+	Counterpart int `json:"twin"`
+	// FirstMismatchLayer is the first layer where a value is more than one step of its encoding away from the counterpart's, −1 if none is.
+	FirstMismatchLayer int `json:"parts"`
 }
 
 // Emulator is what a variant was emulated with.
@@ -167,12 +167,12 @@ type Added struct {
 	Of     string `json:"of,omitempty"` // the layer or input that it is a copy of
 }
 
-// Twin compares a layer's emulation with its simulation.
-type Twin struct {
+// EmulationError compares a layer's emulation with its simulation.
+type EmulationError struct {
 	Part
-	// Apart is the share of the values that are more than one step of the encoding away, over all samples; no value
+	// FractionOverOneStep is the share of the values that are more than one step of the encoding away, over all samples; no value
 	// without an encoding.
-	Apart metric.Value `json:"apart"`
+	FractionOverOneStep metric.Value `json:"apart"`
 }
 
 // Histogram counts the values of a layer on one sample in equal bins, in the float model and in the variant.
@@ -185,14 +185,14 @@ type Histogram struct {
 	Clipped metric.Value `json:"clipped"`
 }
 
-// Birth says where an error comes from.
-type Birth string
+// ErrorOrigin says where an error comes from.
+type ErrorOrigin string
 
-// An error is born in the layer that shows it, was inherited from earlier ones, or stands in the input already.
+// The first diverging layer introduces the error, or propagates that of earlier layers, or the input differs already.
 const (
-	BornHere     Birth = "born here"
-	Inherited    Birth = "inherited"
-	InputDiffers Birth = "input differs"
+	Introduced   ErrorOrigin = "born here"
+	Propagated   ErrorOrigin = "inherited"
+	InputDiffers ErrorOrigin = "input differs"
 )
 
 // InputCheck compares a graph input, as the variant's first operator gets it, with the sample.
@@ -250,11 +250,11 @@ type LayerResult struct {
 	// Local is nil if it was not measured; LocalReason says why if it was asked for.
 	Local       *Local `json:"local,omitempty"`
 	LocalReason string `json:"local_reason,omitempty"`
-	// Twin is the layer in the emulation against the simulation, LocalTwin the same with the layer computed alone, both
-	// from the same values; nil where there is no twin.
-	Twin      *Twin `json:"twin,omitempty"`
-	LocalTwin *Twin `json:"local_twin,omitempty"`
-	OnCPU     bool  `json:"on_cpu,omitempty"` // the HTP refused its operator
+	// EmulationError is the layer in the emulation against the simulation, IsolatedEmulationError the same with the layer computed alone, both
+	// from the same values; nil where there is no counterpart.
+	EmulationError         *EmulationError `json:"twin,omitempty"`
+	IsolatedEmulationError *EmulationError `json:"local_twin,omitempty"`
+	OnCPU                  bool            `json:"on_cpu,omitempty"` // the HTP refused its operator
 	// Cycles are the operator's part of the time on the DSP, estimated; nil if there is no estimate or no operator of its name in
 	// it. Of an operator that makes several layers the first has them.
 	Cycles *float64 `json:"cycles,omitempty"`
@@ -280,8 +280,8 @@ func (s Summary) MarshalJSON() ([]byte, error) {
 	return floatjson.Marshal(m)
 }
 
-// Has says whether the layer has numbers.
-func (l *LayerResult) Has() bool { return l.Status == Compared || l.Status == NotQuantized }
+// HasMetrics says whether the layer has numbers.
+func (l *LayerResult) HasMetrics() bool { return l.Status == Compared || l.Status == NotQuantized }
 
 // Differs says whether the variant's first operator gets something else than the sample: less than the given SQNR, or
 // the sample with its channels in reverse order.

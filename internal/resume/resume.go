@@ -20,7 +20,7 @@ import (
 	"strings"
 	"time"
 
-	"quantcheck/internal/file"
+	"quantcheck/internal/atomicfile"
 )
 
 // Version is the version of the format, of the container and of all that Coders write into it. Another version is not read.
@@ -145,7 +145,7 @@ func (f File) Save(s State) error {
 		return fmt.Errorf("the state has %d bytes, too many to be kept", len(s.Data))
 	}
 	head := encode(f.key, s)
-	err := file.Write(f.Path(), func(w *os.File) error {
+	err := atomicfile.Write(f.Path(), func(w *os.File) error {
 		if _, err := w.Write(head); err != nil {
 			return err
 		}

@@ -14,6 +14,7 @@ import (
 	"quantcheck/internal/dataset"
 	"quantcheck/internal/decode"
 	"quantcheck/internal/eval"
+	"quantcheck/internal/labels"
 	"quantcheck/internal/model"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/paths"
@@ -24,7 +25,6 @@ import (
 	"quantcheck/internal/runner/ort"
 	"quantcheck/internal/session"
 	"quantcheck/internal/tensor"
-	"quantcheck/internal/truth"
 	"quantcheck/internal/usage"
 	"quantcheck/internal/variant"
 )
@@ -135,12 +135,12 @@ type EvaluationPlanner interface {
 
 // TruthSet is a data set of any task.
 type TruthSet struct {
-	Images     []truth.Image
+	Images     []labels.Image
 	sources    []dataset.Source // of the images, as a model's samples
 	Text       string           // what it is, in words
-	detections *truth.Detections
-	pairs      *truth.Pairs
-	classes    *truth.Classes
+	detections *labels.Detections
+	pairs      *labels.Pairs
+	classes    *labels.Classes
 }
 
 // OpenTruth reads the data set of a task, at most spec.Limit pictures of it.
@@ -149,7 +149,7 @@ func OpenTruth(spec result.EvalSpec) (*TruthSet, error) {
 	var err error
 	switch spec.Task {
 	case result.Detection:
-		if s.detections, err = truth.ReadDetections(spec.Data, spec.Images); err != nil {
+		if s.detections, err = labels.ReadDetections(spec.Data, spec.Images); err != nil {
 			return nil, err
 		}
 		s.Images = s.detections.Images
@@ -159,13 +159,13 @@ func OpenTruth(spec result.EvalSpec) (*TruthSet, error) {
 		if spec.Task == result.Depth {
 			endings = append(endings, ".npy")
 		}
-		if s.pairs, err = truth.ReadPairs(spec.Data, spec.Images, endings...); err != nil {
+		if s.pairs, err = labels.ReadPairs(spec.Data, spec.Images, endings...); err != nil {
 			return nil, err
 		}
 		s.Images = s.pairs.Images
 		s.Text = fmt.Sprintf("%s for each", map[result.Task]string{result.Segmentation: "a mask", result.Depth: "a depth map"}[spec.Task])
 	case result.Classification:
-		if s.classes, err = truth.ReadClasses(spec.Data, spec.Images); err != nil {
+		if s.classes, err = labels.ReadClasses(spec.Data, spec.Images); err != nil {
 			return nil, err
 		}
 		s.Images = s.classes.Images
@@ -178,7 +178,7 @@ func OpenTruth(spec result.EvalSpec) (*TruthSet, error) {
 		s.sources = found.Sources
 		for i, source := range found.Sources {
 			first := slices.Min(slices.Collect(maps.Keys(source.Files)))
-			s.Images = append(s.Images, truth.Image{Name: source.Name, Path: source.Files[first], ID: int64(i + 1)})
+			s.Images = append(s.Images, labels.Image{Name: source.Name, Path: source.Files[first], ID: int64(i + 1)})
 		}
 		s.Text = "without truth"
 	default:
@@ -307,7 +307,7 @@ func (e *Evaluation) openVariant(ctx context.Context, v *session.Variant, layers
 	for n, k := range layers {
 		l := &v.Result.Layers[k]
 		switch {
-		case l.Has():
+		case l.HasMetrics():
 			taps[n] = v.Tap(b.Float.Layers[k], l)
 		case x != nil && b.Float.Incomparable(b.Float.Layers[k]) != "": // integers are no layer to compare, but an output
 			if _, made := x.Producer[b.Float.Layers[k].Name]; made {

@@ -1,5 +1,5 @@
 // Package search finds the least set of changes that brings a score to a target, and the front of score against price. It
-// knows nothing of networks: a Landscape scores sets of changes, which are numbers.
+// knows nothing of networks: an Objective scores sets of changes, which are numbers.
 //
 //  1. Climb walks a ranking: how many of its first changes reach the target, by growing steps and bisection.
 //     Blocks adds whole blocks of changes, where scores take long.
@@ -20,7 +20,7 @@ import (
 	"strings"
 )
 
-// ErrBudget is what a Landscape returns when there is no time for another answer. The steps then end with the best so far.
+// ErrBudget is what an Objective returns when there is no time for another answer. The steps then end with the best so far.
 var ErrBudget = errors.New("the budget is spent")
 
 // Set is a set of changes, ascending and each once.
@@ -62,8 +62,8 @@ type Score struct {
 	Partial bool
 }
 
-// Landscape says what sets are worth. An error of ErrBudget ends a search with what it has.
-type Landscape interface {
+// Objective says what sets are worth. An error of ErrBudget ends a search with what it has.
+type Objective interface {
 	// Score scores a set. Of a set that is going to miss the floor by far it may give up and return a partial score.
 	Score(ctx context.Context, set Set, floor float64) (Score, error)
 }
@@ -90,7 +90,7 @@ type Point struct {
 
 // Search remembers what was scored on one landscape. It is not for several goroutines.
 type Search struct {
-	landscape Landscape
+	landscape Objective
 	changes   []Change
 	target    float64
 	known     map[string]int // into points
@@ -98,7 +98,7 @@ type Search struct {
 }
 
 // New begins a search for a score of at least target, over the changes 0 to len(changes)−1.
-func New(l Landscape, changes []Change, target float64) *Search {
+func New(l Objective, changes []Change, target float64) *Search {
 	return &Search{landscape: l, changes: changes, target: target, known: map[string]int{}}
 }
 

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"quantcheck/internal/dataset"
-	"quantcheck/internal/machine"
+	"quantcheck/internal/hostinfo"
 	"quantcheck/internal/model"
 	"quantcheck/internal/result"
 	"quantcheck/internal/runner/ort"
@@ -17,7 +17,7 @@ import (
 func begin(ctx context.Context, command string, r ort.Engine, spec result.Spec, started time.Time) (*result.Run, *model.Float, dataset.Loader, error) {
 	run := &result.Run{
 		Command: command, Name: spec.Name, Started: started.UTC().Truncate(time.Millisecond), Spec: spec,
-		Tool: machine.Version, ONNXRuntime: r.About().Version, Machine: machine.Describe(), Warnings: []string{},
+		Tool: hostinfo.Version, ONNXRuntime: r.About().Version, Machine: hostinfo.Describe(), Warnings: []string{},
 		Samples: []result.Sample{}, Calibration: []result.Sample{},
 	}
 	ref, err := model.Open(ctx, r, spec)

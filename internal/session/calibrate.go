@@ -43,7 +43,9 @@ func (b *Session) Calibrate(ctx context.Context, set *dataset.Set, loader datase
 
 	empty := func() *calib.Statistics {
 		stats := calib.NewStatistics(slices.ContainsFunc(b.Specs(), calib.NeedsHistogram))
-		stats.Behind = func(name string) (func(float64) float64, bool) { return calib.Behind(b.Float.Model, index, name) }
+		stats.ActivationAfter = func(name string) (func(float64) float64, bool) {
+			return calib.ActivationAfter(b.Float.Model, index, name)
+		}
 		return stats
 	}
 	state := &calibration{b: b, empty: empty, total: len(set.Sources), warnings: len(b.Run.Warnings), skipped: len(b.Skipped)}

@@ -35,13 +35,13 @@ func (cpu) Open(_ context.Context, b *Session, v *Variant, groups [][]string, en
 // either.
 func (cpu) Isolate(_ context.Context, b *Session, v *Variant, segments, groups [][]string) (*Isolated, error) {
 	apart := b.Isolator(v)
-	islands := apart.Islands(true)
-	l := &Isolated{Of: map[string][]Island{}, Skipped: islands.Skipped, Outputs: map[string]int{}}
+	islands := apart.Isolate(true)
+	l := &Isolated{Of: map[string][]IsolatedTensor{}, Skipped: islands.Skipped, Outputs: map[string]int{}}
 	var taps []string
 	for _, one := range islands.Layers {
 		for part, tap := range []string{one.Full, one.Weights, one.Acts} {
 			if tap != "" {
-				l.Of[one.Layer] = append(l.Of[one.Layer], Island{tap, part})
+				l.Of[one.Layer] = append(l.Of[one.Layer], IsolatedTensor{tap, part})
 				taps = append(taps, tap)
 			}
 		}
@@ -51,7 +51,7 @@ func (cpu) Isolate(_ context.Context, b *Session, v *Variant, segments, groups [
 		if err != nil {
 			return nil, fmt.Errorf("layers alone: %w", err)
 		}
-		l.Islands = r
+		l.Layers = r
 	}
 	var outputs []string
 	for k, layer := range v.Result.Layers {

@@ -108,7 +108,7 @@ func (fromDLC) Build(b *Session, v *Variant, _ *calib.Statistics) error {
 	case variant.DLC:
 		b.describeEmulated(rv, r)
 	case variant.Device:
-		rv.Twin = counterpart(b.Specs(), v.Spec, g)
+		rv.Counterpart = counterpart(b.Specs(), v.Spec, g)
 	default:
 		if n := r.folder.Samples(); n != b.Samples {
 			b.Run.Warnings = append(b.Run.Warnings, fmt.Sprintf("%s: %s has results for %d samples, %d are compared", v.Spec.Name, v.Spec.Dir, n, b.Samples))
@@ -164,7 +164,7 @@ func (b *Session) tapsOf(v *Variant, layers [][]string, entrances bool) [][]alig
 	held := v.Contained.Held
 	taps := map[string]align.Tap{} // by layer
 	for k, l := range v.Result.Layers {
-		if layer := b.Float.Layers[k]; l.Has() {
+		if layer := b.Float.Layers[k]; l.HasMetrics() {
 			taps[layer.Name] = align.Tap{Name: layer.Name, Tensor: held.Graph.Tensor(l.Tap), Layout: held.Pairs[layer.Name].Layout, Shape: b.Float.Types[layer.Name].Shape}
 		}
 	}

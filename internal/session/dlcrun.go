@@ -13,8 +13,8 @@ import (
 	"quantcheck/internal/qnn"
 	"quantcheck/internal/result"
 	"quantcheck/internal/runner"
-	"quantcheck/internal/runner/container"
-	emu "quantcheck/internal/runner/dlc"
+	dlcrunner "quantcheck/internal/runner/dlc"
+	"quantcheck/internal/runner/qnnworker"
 	"quantcheck/internal/variant"
 )
 
@@ -24,7 +24,7 @@ func (c *DLCVariant) runnable(path string) error {
 	case c.File.Major == 0:
 		return fmt.Errorf("%s is a listing of a DLC; the DLC itself is needed to run it", path)
 	case c.File.Major < 4:
-		return fmt.Errorf("%s: %w", path, emu.ErrOldVersion)
+		return fmt.Errorf("%s: %w", path, qnnworker.ErrOldVersion)
 	case len(c.File.Graphs) != 1:
 		return fmt.Errorf("%s holds %d graphs; one can be compared", path, len(c.File.Graphs))
 	}
@@ -127,7 +127,7 @@ func layoutsOf(texts []string) (map[string]align.Layout, error) {
 // that it is held against.
 func (b *Session) describeEmulated(rv *result.Variant, c *DLCVariant) {
 	rv.Emulator = &result.Emulator{Wheel: qnn.Version, SoC: b.Emulator.SoC, Arch: b.Emulator.Arch}
-	rv.Twin = recipeOf(b.Specs(), c.Held.Graph)
+	rv.Counterpart = recipeOf(b.Specs(), c.Held.Graph)
 	if caches := c.File.Caches(); len(caches) > 0 {
 		b.Run.Warnings = append(b.Run.Warnings, fmt.Sprintf("%s: %d cache records, prepared for particular chips, are ignored; the graph itself is run", rv.Spec.Name, len(caches)))
 	}
@@ -191,11 +191,11 @@ type dlcHere struct{}
 
 // Open implements Opener.
 func (dlcHere) Open(ctx context.Context, b *Session, v *Variant, groups [][]string, entrances bool) (runner.Runner, error) {
-	engine := emu.Engine{Kit: b.Emulator.Kit, SoC: b.Emulator.SoC, AnyVersion: b.Spec.AnyVersion}
-	o := container.Options{Inputs: v.Contained.Inputs, Groups: b.tapsOf(v, groups, entrances), PassBytes: b.emulatedBytes()}
-	r, err := container.New(ctx, engine, v.Spec.File, o)
+	engine := qnnworker.Engine{Kit: b.Emulator.Kit, SoC: b.Emulator.SoC, AnyVersion: b.Spec.AnyVersion}
+	o := dlcrunner.Options{Inputs: v.Contained.Inputs, Groups: b.tapsOf(v, groups, entrances), PassBytes: b.emulatedBytes()}
+	r, err := dlcrunner.New(ctx, engine, v.Spec.File, o)
 	if err != nil {
-		return nil, emu.Opening(ctx, err)
+		return nil, qnnworker.Opening(ctx, err)
 	}
 	v.Result.Emulator.Passes = r.Passes()
 	for _, note := range r.Notes() {

@@ -25,7 +25,7 @@ func (emulator) Open(ctx context.Context, b *Session, v *Variant, groups [][]str
 	size := map[string]int64{}
 	var outputs []string
 	for k, l := range rv.Layers {
-		if !l.Has() {
+		if !l.HasMetrics() {
 			continue
 		}
 		if n, err := tensor.Count(b.Float.Layers[k].Shape); err == nil {
@@ -44,7 +44,7 @@ func (emulator) Open(ctx context.Context, b *Session, v *Variant, groups [][]str
 	rv.Emulator.Passes = r.Passes()
 	onCPU := r.OnCPU()
 	for k := range rv.Layers {
-		if l := &rv.Layers[k]; l.Has() && slices.Contains(onCPU, l.Tap) {
+		if l := &rv.Layers[k]; l.HasMetrics() && slices.Contains(onCPU, l.Tap) {
 			l.OnCPU = true
 			rv.Emulator.OnCPU = append(rv.Emulator.OnCPU, b.Float.Layers[k].Name)
 		}
@@ -103,8 +103,8 @@ func some(names []string) string {
 // Isolate implements Isolating. The graph of the layers alone takes the float values of all of them at once, so layers beyond the memory
 // bound are left out, and it is said which.
 func (emulator) Isolate(ctx context.Context, b *Session, v *Variant, segments, _ [][]string) (*Isolated, error) {
-	islands := b.Isolator(v).Islands(false)
-	l := &Isolated{Of: map[string][]Island{}, Skipped: islands.Skipped, Outputs: map[string]int{}}
+	islands := b.Isolator(v).Isolate(false)
+	l := &Isolated{Of: map[string][]IsolatedTensor{}, Skipped: islands.Skipped, Outputs: map[string]int{}}
 	size := map[string]int64{}
 	for k := range v.Result.Layers {
 		if n, err := tensor.Count(b.Float.Layers[k].Shape); err == nil {
@@ -117,7 +117,7 @@ func (emulator) Isolate(ctx context.Context, b *Session, v *Variant, segments, _
 			l.Skipped[one.Layer] = "all layers before it fill the memory bound of the emulator's graph of layers alone; a larger --memory takes it in"
 			continue
 		}
-		l.Of[one.Layer] = []Island{{one.Full, PartFull}}
+		l.Of[one.Layer] = []IsolatedTensor{{one.Full, PartFull}}
 	}
 	var r *htp.Runner
 	var err error
@@ -139,10 +139,10 @@ func (emulator) Isolate(ctx context.Context, b *Session, v *Variant, segments, _
 		for layer := range l.Of {
 			l.Skipped[layer] = "the graph of all layers alone does not run on the emulator"
 		}
-		l.Of = map[string][]Island{}
+		l.Of = map[string][]IsolatedTensor{}
 		return l, nil
 	}
-	l.Islands = r
+	l.Layers = r
 	return l, nil
 }
 
@@ -163,7 +163,7 @@ func (b *Session) leaveOut(l *Isolated, err error) bool {
 		}
 		named := false
 		for layer := range l.Of {
-			if qdq.InIsland(one.Node, layer) {
+			if qdq.InIsolated(one.Node, layer) {
 				drop(layer)
 				named = true
 			}

@@ -14,7 +14,7 @@ import (
 
 	"quantcheck/internal/dataset"
 	"quantcheck/internal/floatjson"
-	"quantcheck/internal/machine"
+	"quantcheck/internal/hostinfo"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/paths"
 	"quantcheck/internal/qnn"
@@ -33,7 +33,7 @@ type identity struct {
 	Config  any // how outputs are read and scored
 	Program []string
 	ORT     string
-	Machine machine.Info
+	Machine hostinfo.Info
 	QNN     []string // Qualcomm's libraries; nil: they take no part
 	Files   []hashed
 	Samples [][]string // names and files of the samples of each set, in their order
@@ -45,7 +45,7 @@ type hashed struct{ Path, SHA256 string }
 
 // Identify gives the hash of a run's identity. Files beyond those of samples and variants are named by more.
 func (b *Session) Identify(command string, spec, config any, more []string, sets ...*dataset.Set) (key [sha256.Size]byte, err error) {
-	id := identity{Command: command, Spec: spec, Config: config, ORT: b.ORT.About().Version, Machine: machine.Describe(), Program: program()}
+	id := identity{Command: command, Spec: spec, Config: config, ORT: b.ORT.About().Version, Machine: hostinfo.Describe(), Program: program()}
 	files := append([]string{b.Spec.Model}, more...)
 	files = append(files, b.Float.External...)
 	for _, v := range b.Specs() {
@@ -94,8 +94,8 @@ func (b *Session) Identify(command string, spec, config any, more []string, sets
 
 // program says which build of the program this is; one that was not built from a clean source is told apart by its file.
 func program() []string {
-	list := []string{machine.Version, machine.Describe().Revision}
-	if !machine.Clean() {
+	list := []string{hostinfo.Version, hostinfo.Describe().Revision}
+	if !hostinfo.Clean() {
 		if path, err := os.Executable(); err == nil {
 			list = append(list, stamp(path))
 		}

@@ -8,9 +8,9 @@ import (
 // Isolated measures, for one variant, the error that each layer makes alone, and that of the whole model with only its
 // weights or only its activations quantized.
 type Isolated struct {
-	// Islands computes the layers alone from the float model's tensors: it is a runner.Stepped or a runner.Fed. nil: there are none.
-	Islands runner.Runner
-	Of      map[string][]Island // layer → its tensors in the islands' graph
+	// Layers computes the layers alone from the float model's tensors: it is a runner.Stepped or a runner.Fed. nil: there are none.
+	Layers  runner.Runner
+	Of      map[string][]IsolatedTensor // layer → its tensors in the islands' graph
 	Skipped map[string]string
 
 	WeightsOnly, ActsOnly runner.Runner // nil if they cannot be built
@@ -19,15 +19,15 @@ type Isolated struct {
 
 // notAlone is the local part of a variant whose engine does not compute layers alone.
 func notAlone(layers []result.Layer, why string) *Isolated {
-	l := &Isolated{Of: map[string][]Island{}, Skipped: map[string]string{}, Outputs: map[string]int{}}
+	l := &Isolated{Of: map[string][]IsolatedTensor{}, Skipped: map[string]string{}, Outputs: map[string]int{}}
 	for _, layer := range layers {
 		l.Skipped[layer.Name] = why
 	}
 	return l
 }
 
-// Island is one tensor of a layer that was computed alone.
-type Island struct {
+// IsolatedTensor is one tensor of a layer that was computed alone.
+type IsolatedTensor struct {
 	Tap  string
 	Part int
 }
@@ -57,7 +57,7 @@ func (l *Isolated) close() {
 	if l == nil {
 		return
 	}
-	for _, r := range []runner.Runner{l.Islands, l.WeightsOnly, l.ActsOnly} {
+	for _, r := range []runner.Runner{l.Layers, l.WeightsOnly, l.ActsOnly} {
 		if r != nil {
 			r.Close()
 		}

@@ -118,7 +118,7 @@ func (e emulatedAs) Build(b *Session, v *Variant, stats *calib.Statistics) error
 		return err
 	}
 	v.Result.Emulator = &result.Emulator{Wheel: qnn.Version, SoC: b.Emulator.SoC, Arch: b.Emulator.Arch}
-	v.Result.Twin = slices.IndexFunc(b.Specs(), func(o variant.Spec) bool {
+	v.Result.Counterpart = slices.IndexFunc(b.Specs(), func(o variant.Spec) bool {
 		cpu := !Emulated(o)
 		o.Engine, o.Name = v.Spec.Engine, v.Spec.Name
 		return cpu && o.Equal(v.Spec)

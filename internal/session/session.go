@@ -143,7 +143,7 @@ func (b *Session) Build(ctx context.Context, calibrating *dataset.Set, loader da
 }
 
 func newVariant(v variant.Spec, layers int) result.Variant {
-	return result.Variant{Spec: v, Inputs: map[string]result.Coding{}, Params: []result.Param{}, Layers: make([]result.LayerResult, layers), Twin: -1, Parts: -1}
+	return result.Variant{Spec: v, Inputs: map[string]result.Coding{}, Params: []result.Param{}, Layers: make([]result.LayerResult, layers), Counterpart: -1, FirstMismatchLayer: -1}
 }
 
 // OpenVariant opens what gives a variant's tensors, by the names of Variant.Tap: a group for each segment.
@@ -189,7 +189,7 @@ func (b *Session) isolate(ctx context.Context, v *Variant, segments, groups [][]
 func (b *Session) compile(ctx context.Context) error {
 	var wanted []string
 	for k, l := range b.Float.Layers {
-		if b.Float.Incomparable(l) == "" && (b.Spec.SaveTensors || slices.ContainsFunc(b.Run.Variants, func(v result.Variant) bool { return v.Layers[k].Has() })) {
+		if b.Float.Incomparable(l) == "" && (b.Spec.SaveTensors || slices.ContainsFunc(b.Run.Variants, func(v result.Variant) bool { return v.Layers[k].HasMetrics() })) {
 			wanted = append(wanted, l.Name)
 		}
 	}
@@ -222,7 +222,7 @@ func (b *Session) compile(ctx context.Context) error {
 func (b *Session) inStep(v *Variant, segments [][]string) [][]string {
 	tapOf := map[string]string{}
 	for k := range v.Result.Layers {
-		if l := &v.Result.Layers[k]; l.Has() {
+		if l := &v.Result.Layers[k]; l.HasMetrics() {
 			tapOf[b.Float.Layers[k].Name] = v.Tap(b.Float.Layers[k], l)
 		}
 	}

@@ -94,12 +94,12 @@ func (b *Session) take(v *Variant, m built) {
 }
 
 // Isolator takes a variant apart.
-func (b *Session) Isolator(v *Variant) *qdq.Surgeon {
+func (b *Session) Isolator(v *Variant) *qdq.Isolator {
 	var layers []qdq.LayerTap
 	for k, l := range v.Result.Layers {
 		if l.Status == result.Compared {
 			layers = append(layers, qdq.LayerTap{Layer: b.Float.Layers[k].Name, Tap: l.Tap})
 		}
 	}
-	return qdq.NewSurgeon(v.Model, layers, v.floats, b.Float.Types)
+	return qdq.NewIsolator(v.Model, layers, v.floats, b.Float.Types)
 }

@@ -14,8 +14,8 @@ import (
 	"sync"
 	"time"
 
+	"quantcheck/internal/atomicfile"
 	"quantcheck/internal/device"
-	"quantcheck/internal/file"
 	"quantcheck/internal/snpe"
 )
 
@@ -331,7 +331,7 @@ func (s *start) take(ctx context.Context, name string, size int64, content io.Re
 		return fmt.Errorf("%w: %s came twice", device.ErrDamaged, within)
 	}
 	s.moved(size)
-	return file.PutUnsynced(local, func(f *os.File) error {
+	return atomicfile.PutUnsynced(local, func(f *os.File) error {
 		_, err := io.Copy(f, content)
 		return err
 	})

@@ -22,7 +22,7 @@ func onDevice() (*result.Run, *result.Benchmark) {
 	run := invent(9, 40, 2)
 	device := run.Variants[0]
 	device.Spec = variant.Spec{Name: "device", Kind: variant.Device, File: "m.dlc", Target: "ssh://root@board" + hostile}
-	device.Twin, device.Parts, device.Emulator = -1, 4, nil
+	device.Counterpart, device.FirstMismatchLayer, device.Emulator = -1, 4, nil
 	run.Variants = append(run.Variants, device)
 	done := run.Started.Add(30 * time.Second)
 	b := &result.Benchmark{

@@ -77,32 +77,32 @@ type layers struct {
 }
 
 type variant struct {
-	Name        string                   `json:"name"`
-	Text        string                   `json:"text"`
-	Verdict     string                   `json:"verdict"`
-	Sources     string                   `json:"sources"`
-	Notes       []string                 `json:"notes"`
-	Tips        []string                 `json:"tips"`
-	Diverges    int                      `json:"diverges"`
-	Birth       string                   `json:"birth"`
-	Counts      map[result.Status]int    `json:"counts"`
-	Status      []result.Status          `json:"status"`
-	Reason      map[int]string           `json:"reason"`
-	Encoding    []*encoding              `json:"encoding"`
-	Accumulated map[string]spread        `json:"accumulated"`
-	Local       map[string]spread        `json:"local"`
-	Weights     map[string][]num         `json:"weights"`
-	Activations map[string][]num         `json:"activations"`
-	Share       []num                    `json:"share"`
-	Samples     [][]num                  `json:"samples" ts:"(Num[] | null)[]"` // SQNR of each sample, by layer
-	Histogram   map[int]result.Histogram `json:"histogram"`
-	Whole       []whole                  `json:"whole"`
-	Against     string                   `json:"against"` // the variant's twin: the same encodings, computed otherwise; "": none
-	Twin        map[string]spread        `json:"twin"`    // against it, by layer
-	LocalTwin   map[string]spread        `json:"local twin"`
-	Apart       []num                    `json:"apart"` // share of values more than a step apart; empty without a twin
-	OnCPU       []int                    `json:"onCPU"`
-	Operators   []report.Operator        `json:"operators"`
+	Name              string                   `json:"name"`
+	Text              string                   `json:"text"`
+	Verdict           string                   `json:"verdict"`
+	Sources           string                   `json:"sources"`
+	Notes             []string                 `json:"notes"`
+	Tips              []string                 `json:"tips"`
+	Diverges          int                      `json:"diverges"`
+	Origin            string                   `json:"birth"`
+	Counts            map[result.Status]int    `json:"counts"`
+	Status            []result.Status          `json:"status"`
+	Reason            map[int]string           `json:"reason"`
+	Encoding          []*encoding              `json:"encoding"`
+	Accumulated       map[string]spread        `json:"accumulated"`
+	Local             map[string]spread        `json:"local"`
+	Weights           map[string][]num         `json:"weights"`
+	Activations       map[string][]num         `json:"activations"`
+	Share             []num                    `json:"share"`
+	Samples           [][]num                  `json:"samples" ts:"(Num[] | null)[]"` // SQNR of each sample, by layer
+	Histogram         map[int]result.Histogram `json:"histogram"`
+	Whole             []whole                  `json:"whole"`
+	Against           string                   `json:"against"` // the variant's twin: the same encodings, computed otherwise; "": none
+	Emulation         map[string]spread        `json:"twin"`    // against it, by layer
+	IsolatedEmulation map[string]spread        `json:"local twin"`
+	Apart             []num                    `json:"apart"` // share of values more than a step apart; empty without a twin
+	OnCPU             []int                    `json:"onCPU"`
+	Operators         []report.Operator        `json:"operators"`
 }
 
 type encoding struct {
@@ -186,7 +186,7 @@ func describe(r *result.Run) run {
 	for i := range r.Variants {
 		d.Variants = append(d.Variants, describeVariant(r, &r.Variants[i]))
 		for k := range r.Variants[i].Layers {
-			if l := &r.Variants[i].Layers[k]; l.Has() {
+			if l := &r.Variants[i].Layers[k]; l.HasMetrics() {
 				if s := l.Summary[metric.SQNR].Worst; s >= 0 && s < len(r.Samples) { // −1: it has no value
 					worst[s]++
 				}
@@ -217,12 +217,12 @@ func describeVariant(r *result.Run, v *result.Variant) variant {
 	d := variant{
 		Name: v.Spec.Name, Text: report.Describe(v.Spec), Verdict: report.Verdict(r, v), Sources: report.Sources(r, v),
 		Notes: list(slices.Concat(report.Container(r, v), report.Emulation(r, v), report.InputNotes(r, v))), Tips: append([]string{}, report.Tips(r, v)...),
-		Diverges: v.Diverges, Birth: string(v.Birth), Counts: v.Counts, Reason: map[int]string{}, Histogram: map[int]result.Histogram{},
+		Diverges: v.Diverges, Origin: string(v.Origin), Counts: v.Counts, Reason: map[int]string{}, Histogram: map[int]result.Histogram{},
 		Accumulated: map[string]spread{}, Local: map[string]spread{}, Weights: map[string][]num{}, Activations: map[string][]num{}, Whole: []whole{},
-		Twin: map[string]spread{}, LocalTwin: map[string]spread{}, Apart: []num{}, OnCPU: []int{}, Operators: append([]report.Operator{}, report.Operators(r, v)...),
+		Emulation: map[string]spread{}, IsolatedEmulation: map[string]spread{}, Apart: []num{}, OnCPU: []int{}, Operators: append([]report.Operator{}, report.Operators(r, v)...),
 	}
-	if v.Twin >= 0 && v.Twin < len(r.Variants) && &r.Variants[v.Twin] != v {
-		d.Against = r.Variants[v.Twin].Spec.Name
+	if v.Counterpart >= 0 && v.Counterpart < len(r.Variants) && &r.Variants[v.Counterpart] != v {
+		d.Against = r.Variants[v.Counterpart].Spec.Name
 	}
 	measured := false
 	for k := range v.Layers {
@@ -257,24 +257,24 @@ func describeVariant(r *result.Run, v *result.Variant) variant {
 		if l.OnCPU {
 			d.OnCPU = append(d.OnCPU, k)
 		}
-		if v.Twin >= 0 {
+		if v.Counterpart >= 0 {
 			apart := num{}
-			if l.Twin != nil {
-				apart = num(l.Twin.Apart)
+			if l.EmulationError != nil {
+				apart = num(l.EmulationError.FractionOverOneStep)
 			}
 			d.Apart = append(d.Apart, apart)
 		}
 	}
 	for _, m := range metric.All {
 		d.Accumulated[m.Key] = column(v, m.ID, func(l *result.LayerResult) *result.Summary {
-			if l.Has() {
+			if l.HasMetrics() {
 				return &l.Summary
 			}
 			return nil
 		})
-		if v.Twin >= 0 {
-			d.Twin[m.Key] = column(v, m.ID, func(l *result.LayerResult) *result.Summary { return twinOf(l.Twin) })
-			d.LocalTwin[m.Key] = column(v, m.ID, func(l *result.LayerResult) *result.Summary { return twinOf(l.LocalTwin) })
+		if v.Counterpart >= 0 {
+			d.Emulation[m.Key] = column(v, m.ID, func(l *result.LayerResult) *result.Summary { return twinOf(l.EmulationError) })
+			d.IsolatedEmulation[m.Key] = column(v, m.ID, func(l *result.LayerResult) *result.Summary { return twinOf(l.IsolatedEmulationError) })
 		}
 		if !measured {
 			continue
@@ -305,7 +305,7 @@ func of(l *result.Local, part func(*result.Local) *result.Part) *result.Summary 
 	return nil
 }
 
-func twinOf(t *result.Twin) *result.Summary {
+func twinOf(t *result.EmulationError) *result.Summary {
 	if t == nil {
 		return nil
 	}

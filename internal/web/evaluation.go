@@ -196,7 +196,7 @@ func meanSQNR(v *result.Variant, local bool) (mean num, ok bool) {
 		switch {
 		case local && l.Local != nil:
 			s = &l.Local.Full.Summary
-		case !local && l.Has():
+		case !local && l.HasMetrics():
 			s = &l.Summary
 		default:
 			continue

@@ -17,7 +17,7 @@ import (
 	"fmt"
 
 	"quantcheck/internal/floatjson"
-	"quantcheck/internal/machine"
+	"quantcheck/internal/hostinfo"
 	"quantcheck/internal/result"
 )
 
@@ -54,7 +54,7 @@ func Build(c Content) ([]byte, error) {
 	if err != nil {
 		return nil, ErrNotBuilt
 	}
-	p := Page{Tool: "quantcheck " + machine.Version, Problems: append([]string{}, c.Problems...), Metrics: metrics()}
+	p := Page{Tool: "quantcheck " + hostinfo.Version, Problems: append([]string{}, c.Problems...), Metrics: metrics()}
 	for _, fill := range parts {
 		fill(&p, c)
 	}

@@ -54,9 +54,9 @@ func invent(id int64, layers, variants int) *result.Run {
 	}
 	for i := range variants {
 		v := result.Variant{Spec: variant.Spec{Name: fmt.Sprintf("w8a8-%d", i), Kind: variant.Recipe, WeightBits: 8, ActBits: 8, PerChannel: true, Calibrator: variant.TF, BiasBits: 32},
-			Diverges: 7, Birth: result.BornHere, Twin: -1, Parts: -1, Counts: map[result.Status]int{}, Inputs: map[string]result.Coding{}, Params: []result.Param{}}
+			Diverges: 7, Origin: result.Introduced, Counterpart: -1, FirstMismatchLayer: -1, Counts: map[result.Status]int{}, Inputs: map[string]result.Coding{}, Params: []result.Param{}}
 		if i == 1 {
-			v.Spec.Engine, v.Twin, v.Parts, v.Emulator = variant.HTP, 0, 3, &result.Emulator{Wheel: "2.7.0", SoC: 66, Arch: 73, Passes: 1, Taps: "outputs bit-identical with and without taps"}
+			v.Spec.Engine, v.Counterpart, v.FirstMismatchLayer, v.Emulator = variant.HTP, 0, 3, &result.Emulator{Wheel: "2.7.0", SoC: 66, Arch: 73, Passes: 1, Taps: "outputs bit-identical with and without taps"}
 		}
 		values := func() *metric.Values {
 			x := &metric.Values{}
@@ -84,8 +84,8 @@ func invent(id int64, layers, variants int) *result.Run {
 				if v.Emulator != nil {
 					whole := result.Part{Samples: []*metric.Values{values(), values(), values()}}
 					whole.Summary = metric.Summarize(whole.Samples)
-					l.Twin = &result.Twin{Part: whole, Apart: metric.Defined(rng.Float64())}
-					l.LocalTwin = &result.Twin{Part: *part(), Apart: metric.Defined(0)}
+					l.EmulationError = &result.EmulationError{Part: whole, FractionOverOneStep: metric.Defined(rng.Float64())}
+					l.IsolatedEmulationError = &result.EmulationError{Part: *part(), FractionOverOneStep: metric.Defined(0)}
 				}
 				if k%4 == 0 {
 					l.Local.Weights, l.Local.Acts = part(), part()
@@ -191,11 +191,11 @@ func TestThePageShowsWhatTheDatabaseHolds(t *testing.T) {
 		cells := row.([]any)
 		l := stored.Variants[0].Layers[k]
 		want := "–"
-		if l.Has() {
+		if l.HasMetrics() {
 			want = fmt.Sprintf("%.3g", l.Summary[metric.SQNR].Mean.V)
 		}
 		got := fmt.Sprint(cells[3])
-		if l.Has() {
+		if l.HasMetrics() {
 			var shown float64
 			if _, err := fmt.Sscan(got, &shown); err != nil || math.Abs(shown-l.Summary[metric.SQNR].Mean.V) > 1e-3*math.Abs(shown) {
 				t.Errorf("layer %d: %s, want about %s", k, got, want)

@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 
-	"quantcheck/internal/file"
+	"quantcheck/internal/atomicfile"
 	"quantcheck/internal/lock"
 	"quantcheck/internal/variant"
 )
@@ -55,7 +55,7 @@ func (f Folder) ClaimResults(ctx context.Context, who Claimant) (*Claim, error) 
 
 func (f Folder) claim(ctx context.Context, who Claimant, paths []string) (*Claim, error) {
 	c := &Claim{folder: f, made: missing(string(f))}
-	if err := file.MakeFolder(string(f)); err != nil { // a power cut does not lose it with what will be in it
+	if err := atomicfile.MakeFolder(string(f)); err != nil { // a power cut does not lose it with what will be in it
 		return nil, err
 	}
 	slices.Sort(paths) // the same order in every process, so that two never wait for each other

@@ -117,7 +117,7 @@ func TestManyOpenADatabaseAtOnce(t *testing.T) {
 				if err := s.Add(t.Context(), &result.Run{Command: "check", Name: strconv.Itoa(k)}); err != nil {
 					t.Errorf("old %v: %v", old, err)
 				}
-				if err := s.Remember(t.Context(), "key", "score", []byte("1")); err != nil {
+				if err := s.Put(t.Context(), "key", "score", []byte("1")); err != nil {
 					t.Errorf("old %v: %v", old, err)
 				}
 			})

@@ -98,15 +98,15 @@ func soundLinks(run *result.Run, d *damage) {
 	}
 	for i := range run.Variants {
 		v := &run.Variants[i]
-		for what, n := range map[string]*int{"diverges at": &v.Diverges, "parts at": &v.Parts} {
+		for what, n := range map[string]*int{"diverges at": &v.Diverges, "parts at": &v.FirstMismatchLayer} {
 			if outside(*n, len(run.Layers)) {
 				d.add("variants", fmt.Errorf("%s %s layer %d", v.Spec.Name, what, *n))
 				*n = -1
 			}
 		}
-		if outside(v.Twin, len(run.Variants)) || v.Twin == i {
-			d.add("variants", fmt.Errorf("%s has the twin %d", v.Spec.Name, v.Twin))
-			v.Twin = -1
+		if outside(v.Counterpart, len(run.Variants)) || v.Counterpart == i {
+			d.add("variants", fmt.Errorf("%s has the twin %d", v.Spec.Name, v.Counterpart))
+			v.Counterpart = -1
 		}
 		for k := range v.Layers {
 			if v.Layers[k].Status == "" {
@@ -115,13 +115,13 @@ func soundLinks(run *result.Run, d *damage) {
 				v.Counts[result.NotComparable]++
 			}
 		}
-		if k := v.Diverges; k >= 0 && !v.Layers[k].Has() {
+		if k := v.Diverges; k >= 0 && !v.Layers[k].HasMetrics() {
 			d.add("variants", fmt.Errorf("%s diverges at layer %d, which has no numbers", v.Spec.Name, k))
 			v.Diverges = -1
 		}
-		if k := v.Parts; k >= 0 && v.Layers[k].Twin == nil {
+		if k := v.FirstMismatchLayer; k >= 0 && v.Layers[k].EmulationError == nil {
 			d.add("variants", fmt.Errorf("%s parts from its twin at layer %d, which has none", v.Spec.Name, k))
-			v.Parts = -1
+			v.FirstMismatchLayer = -1
 		}
 	}
 }

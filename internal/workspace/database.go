@@ -15,7 +15,7 @@ import (
 
 	_ "modernc.org/sqlite" // database/sql finds the driver by its name
 
-	"quantcheck/internal/file"
+	"quantcheck/internal/atomicfile"
 	"quantcheck/internal/floatjson"
 	"quantcheck/internal/metric"
 	"quantcheck/internal/quant"
@@ -35,7 +35,7 @@ var ErrNewer = errors.New("the database was written by a newer version of quantc
 // OpenStore opens a workspace's database and makes it if it is not there. What ended runs left in the workspace is removed.
 func OpenStore(ctx context.Context, f Folder) (*Store, error) {
 	path := f.Database()
-	if err := file.Touch(path); err != nil {
+	if err := atomicfile.Touch(path); err != nil {
 		return nil, err
 	}
 	for _, dir := range f.Folders() {
@@ -62,7 +62,7 @@ func address(path string) string {
 }
 
 func open(ctx context.Context, path string) (*Store, error) {
-	dsn := address(path) + "?_pragma=busy_timeout(" + strconv.FormatInt(patience.Milliseconds(), 10) + ")&_pragma=foreign_keys(1)&_txlock=immediate&_pragma=synchronous(" + file.SQLite + ")"
+	dsn := address(path) + "?_pragma=busy_timeout(" + strconv.FormatInt(patience.Milliseconds(), 10) + ")&_pragma=foreign_keys(1)&_txlock=immediate&_pragma=synchronous(" + atomicfile.SQLite + ")"
 	db, err := sql.Open("sqlite", dsn)
 	if err != nil {
 		return nil, err
@@ -284,8 +284,8 @@ func (w *writer) flush() {
 func (w *writer) variant(run int64, i int, v *result.Variant, layers []result.Layer) {
 	diverges := sql.NullInt64{Int64: int64(v.Diverges), Valid: v.Diverges >= 0}
 	w.insert("variants", "run, number, name, spec, diverges, failed, birth, inputs, emulator, twin, parts, container, time", run, i, v.Spec.Name, w.json(v.Spec), diverges,
-		w.json(append([]string{}, v.Failed...)), string(v.Birth), w.json(append([]result.InputCheck{}, v.InputChecks...)),
-		w.optional(v.Emulator, v.Emulator != nil), sql.NullInt64{Int64: int64(v.Twin), Valid: v.Twin >= 0}, sql.NullInt64{Int64: int64(v.Parts), Valid: v.Parts >= 0}, w.optional(v.Container, v.Container != nil), w.optional(v.Time, v.Time != nil))
+		w.json(append([]string{}, v.Failed...)), string(v.Origin), w.json(append([]result.InputCheck{}, v.InputChecks...)),
+		w.optional(v.Emulator, v.Emulator != nil), sql.NullInt64{Int64: int64(v.Counterpart), Valid: v.Counterpart >= 0}, sql.NullInt64{Int64: int64(v.FirstMismatchLayer), Valid: v.FirstMismatchLayer >= 0}, w.optional(v.Container, v.Container != nil), w.optional(v.Time, v.Time != nil))
 	encoding := func(kind, tensor string, channel, axis int, e quant.Encoding) {
 		w.insert("encodings", "run, variant, kind, tensor, channel, axis, bits, symmetric, min, max, scale, offset",
 			run, i, kind, tensor, channel, axis, e.Bits, e.Symmetric, e.Min, e.Max, e.Scale, e.Offset)
@@ -308,11 +308,11 @@ func (w *writer) variant(run int64, i int, v *result.Variant, layers []result.La
 			share = sql.NullFloat64{Float64: l.Local.Share, Valid: true}
 		}
 		w.insert("layer_results", "run, variant, layer, status, reason, tap, share, local_reason, histogram, on_cpu, apart, local_apart, rule, cycles",
-			run, i, k, string(l.Status), l.Reason, l.Tap, share, l.LocalReason, w.optional(l.Histogram, l.Histogram != nil), l.OnCPU, apart(l.Twin), apart(l.LocalTwin), l.Rule, l.Cycles)
+			run, i, k, string(l.Status), l.Reason, l.Tap, share, l.LocalReason, w.optional(l.Histogram, l.Histogram != nil), l.OnCPU, apart(l.EmulationError), apart(l.IsolatedEmulationError), l.Rule, l.Cycles)
 		if l.Encoding != nil {
 			encoding("activation", layers[k].Name, -1, -1, *l.Encoding)
 		}
-		if l.Has() {
+		if l.HasMetrics() {
 			w.values(run, i, k, scopeAccumulated, l.Summary, l.Samples)
 		}
 		if l.Local != nil {
@@ -320,7 +320,7 @@ func (w *writer) variant(run int64, i int, v *result.Variant, layers []result.La
 			w.part(run, i, k, scopeLocalWeights, l.Local.Weights)
 			w.part(run, i, k, scopeLocalActs, l.Local.Acts)
 		}
-		for scope, t := range map[string]*result.Twin{scopeTwin: l.Twin, scopeLocalTwin: l.LocalTwin} {
+		for scope, t := range map[string]*result.EmulationError{scopeTwin: l.EmulationError, scopeLocalTwin: l.IsolatedEmulationError} {
 			if t != nil {
 				w.part(run, i, k, scope, &t.Part)
 			}
@@ -358,11 +358,11 @@ func (w *writer) values(run int64, variant, layer int, scope string, summary res
 	}
 }
 
-func apart(t *result.Twin) sql.NullFloat64 {
+func apart(t *result.EmulationError) sql.NullFloat64 {
 	if t == nil {
 		return sql.NullFloat64{}
 	}
-	return null(t.Apart)
+	return null(t.FractionOverOneStep)
 }
 
 func null(v metric.Value) sql.NullFloat64 {

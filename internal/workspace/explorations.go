@@ -49,8 +49,8 @@ func (s *Store) Explorations(ctx context.Context) (list []*result.Explored, prob
 	return list, problems, nil
 }
 
-// Recall gives what an exploration found out under a key; ok is false if it did not.
-func (s *Store) Recall(ctx context.Context, key string) (value []byte, ok bool, err error) {
+// Get gives what an exploration found out under a key; ok is false if it did not.
+func (s *Store) Get(ctx context.Context, key string) (value []byte, ok bool, err error) {
 	var text string
 	err = s.db.QueryRowContext(ctx, "SELECT value FROM trials WHERE key = ?", key).Scan(&text)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -62,8 +62,8 @@ func (s *Store) Recall(ctx context.Context, key string) (value []byte, ok bool, 
 	return []byte(text), true, nil
 }
 
-// Remember keeps what an exploration found out; it is in the file when this returns. What was there is replaced.
-func (s *Store) Remember(ctx context.Context, key, kind string, value []byte) error {
+// Put keeps what an exploration found out; it is in the file when this returns. What was there is replaced.
+func (s *Store) Put(ctx context.Context, key, kind string, value []byte) error {
 	_, err := s.db.ExecContext(ctx, "INSERT INTO trials (key, kind, made, value) VALUES (?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET kind = excluded.kind, made = excluded.made, value = excluded.value",
 		key, kind, time.Now().UTC().Format("2006-01-02T15:04:05.000Z"), string(value))
 	if err != nil {

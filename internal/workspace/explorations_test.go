@@ -14,11 +14,11 @@ func TestExplorationsAndTrialsAreKept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, ok, err := s.Recall(t.Context(), "k"); ok || err != nil {
+	if _, ok, err := s.Get(t.Context(), "k"); ok || err != nil {
 		t.Errorf("something was recalled of nothing: %v", err)
 	}
 	for _, value := range []string{`{"a":1}`, `{"a":2}`} {
-		if err := s.Remember(t.Context(), "k", "score", []byte(value)); err != nil {
+		if err := s.Put(t.Context(), "k", "score", []byte(value)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -32,7 +32,7 @@ func TestExplorationsAndTrialsAreKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer again.Close()
-	if v, ok, err := again.Recall(t.Context(), "k"); !ok || err != nil || string(v) != `{"a":2}` {
+	if v, ok, err := again.Get(t.Context(), "k"); !ok || err != nil || string(v) != `{"a":2}` {
 		t.Errorf("%s %v %v", v, ok, err)
 	}
 	if list, _, err := again.Explorations(t.Context()); err != nil || len(list) != 1 || list[0].Points[0].Title != "p" || list[0].ID != 1 {

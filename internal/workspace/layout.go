@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"quantcheck/internal/file"
+	"quantcheck/internal/atomicfile"
 	"quantcheck/internal/floatjson"
 	"quantcheck/internal/variant"
 )
@@ -76,11 +76,11 @@ func ModelName(asked, path string) string {
 }
 
 // WriteFile writes a file as package file does: whole or not at all, and so that a power cut does not take it away again.
-func WriteFile(path string, data []byte) error { return file.WriteBytes(path, data) }
+func WriteFile(path string, data []byte) error { return atomicfile.WriteBytes(path, data) }
 
 // WriteFrom is WriteFile for content that is read.
 func WriteFrom(path string, r io.Reader) error {
-	return file.Write(path, func(f *os.File) error {
+	return atomicfile.Write(path, func(f *os.File) error {
 		_, err := io.Copy(f, r)
 		return err
 	})

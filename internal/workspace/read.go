@@ -119,13 +119,13 @@ func (s *Store) readVariants(ctx context.Context, run *result.Run, _ *damage) er
 		var diverges, twin, parts sql.NullInt64
 		var emulator, container, time sql.NullString
 		var place int
-		if err := scan(&place, &spec, &diverges, &failed, &v.Birth, &inputs, &emulator, &twin, &parts, &container, &time); err != nil {
+		if err := scan(&place, &spec, &diverges, &failed, &v.Origin, &inputs, &emulator, &twin, &parts, &container, &time); err != nil {
 			return err
 		}
 		if place != len(run.Variants) {
 			return fmt.Errorf("%w: variant %d comes after %d", errOrder, place, len(run.Variants))
 		}
-		v.Diverges, v.Twin, v.Parts = number(diverges), number(twin), number(parts)
+		v.Diverges, v.Counterpart, v.FirstMismatchLayer = number(diverges), number(twin), number(parts)
 		if emulator.Valid {
 			if err := json.Unmarshal([]byte(emulator.String), &v.Emulator); err != nil {
 				return err
@@ -190,7 +190,7 @@ func (s *Store) readResults(ctx context.Context, run *result.Run, d *damage) err
 		if err != nil {
 			return err
 		}
-		if r.Has() {
+		if r.HasMetrics() {
 			r.Summary = noSummary()
 		}
 		if histogram.Valid {
@@ -202,10 +202,10 @@ func (s *Store) readResults(ctx context.Context, run *result.Run, d *damage) err
 			r.Local = &result.Local{Full: result.Part{Summary: noSummary()}, Share: share.Float64}
 		}
 		if apart.Valid {
-			r.Twin = &result.Twin{Part: result.Part{Summary: noSummary()}, Apart: value(apart)}
+			r.EmulationError = &result.EmulationError{Part: result.Part{Summary: noSummary()}, FractionOverOneStep: value(apart)}
 		}
 		if localApart.Valid {
-			r.LocalTwin = &result.Twin{Part: result.Part{Summary: noSummary()}, Apart: value(localApart)}
+			r.IsolatedEmulationError = &result.EmulationError{Part: result.Part{Summary: noSummary()}, FractionOverOneStep: value(localApart)}
 		}
 		if err := r.Sound(); err != nil {
 			return fmt.Errorf("layer %d of variant %d: %w", number, variant, err)
@@ -250,10 +250,10 @@ func place(run *result.Run, variant, number int, scope string) (summary *result.
 		}
 		return &w.ActsOnly, nil, nil
 	}
-	for s, t := range map[string]**result.Twin{scopeTwin: &l.Twin, scopeLocalTwin: &l.LocalTwin} {
+	for s, t := range map[string]**result.EmulationError{scopeTwin: &l.EmulationError, scopeLocalTwin: &l.IsolatedEmulationError} {
 		if scope == s {
 			if *t == nil { // half precision has no steps to be apart
-				*t = &result.Twin{Part: result.Part{Summary: noSummary()}}
+				*t = &result.EmulationError{Part: result.Part{Summary: noSummary()}}
 			}
 			return &(*t).Summary, &(*t).Samples, nil
 		}

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"quantcheck/internal/file"
+	"quantcheck/internal/atomicfile"
 	"quantcheck/internal/floatjson"
 )
 
@@ -29,7 +29,7 @@ func (f Folder) elsewhere() string { return filepath.Join(string(f), "elsewhere"
 func (s *Stage) Redirect(to Folder) (lost []string, err error) {
 	place := func(path string) string { return redirected(path, s.folder, to) }
 	s.drafts.Redirect(place)
-	var copies file.Batch
+	var copies atomicfile.Batch
 	defer copies.Discard()
 	for _, o := range s.tensors {
 		from := o.staged
@@ -64,7 +64,7 @@ func (s *Stage) Redirect(to Folder) (lost []string, err error) {
 }
 
 // copyTree adds the files of a folder to a batch, for another folder.
-func copyTree(b *file.Batch, to, from string) error {
+func copyTree(b *atomicfile.Batch, to, from string) error {
 	return filepath.WalkDir(from, func(path string, e fs.DirEntry, err error) error {
 		if err != nil || !e.Type().IsRegular() {
 			return err
@@ -78,7 +78,7 @@ func copyTree(b *file.Batch, to, from string) error {
 }
 
 // copyTo adds a copy of a file to a batch.
-func copyTo(b *file.Batch, to, from string) error {
+func copyTo(b *atomicfile.Batch, to, from string) error {
 	in, err := os.Open(from)
 	if err != nil {
 		return err

@@ -12,8 +12,8 @@ import (
 	"strconv"
 	"strings"
 
+	"quantcheck/internal/atomicfile"
 	"quantcheck/internal/encodings"
-	"quantcheck/internal/file"
 	"quantcheck/internal/floatjson"
 	"quantcheck/internal/result"
 	"quantcheck/internal/scratch"
@@ -27,12 +27,12 @@ type Stage struct {
 
 	folder  Folder
 	spec    result.Spec
-	dir     string     // temporary, "" until something is written
-	drafts  file.Batch // files that go to places of their own
-	tensors []*outputs // folders that go to their places as a whole
-	shown   []string   // paths, in the order in which they were staged
-	single  []string   // those of them that are files
-	lost    []string   // paths whose content is gone, because they could not be put into their places
+	dir     string           // temporary, "" until something is written
+	drafts  atomicfile.Batch // files that go to places of their own
+	tensors []*outputs       // folders that go to their places as a whole
+	shown   []string         // paths, in the order in which they were staged
+	single  []string         // those of them that are files
+	lost    []string         // paths whose content is gone, because they could not be put into their places
 }
 
 // outputs are the saved tensors of one model.
@@ -50,7 +50,7 @@ func (s *Stage) open() error {
 	if s.dir != "" {
 		return nil
 	}
-	if err := file.MakeFolder(string(s.folder)); err != nil {
+	if err := atomicfile.MakeFolder(string(s.folder)); err != nil {
 		return err
 	}
 	var err error
@@ -64,7 +64,7 @@ func (s *Stage) write(path string, data []byte) error {
 		return err
 	}
 	s.shown, s.single = append(s.shown, path), append(s.single, path)
-	return s.drafts.WriteIn(s.dir, path, file.Bytes(data))
+	return s.drafts.WriteIn(s.dir, path, atomicfile.Bytes(data))
 }
 
 // outputs gives the staged tensors of a model.
@@ -95,7 +95,7 @@ func (s *Stage) Tensor(variant string, layer result.Layer, values []float32, sha
 	}
 	o.shapes[layer.Clean] = slices.Clone(shape)
 	name := fileName(layer.Clean) + ".raw"
-	if err := file.PutUnsynced(filepath.Join(o.staged, name), file.Bytes(raw)); err != nil {
+	if err := atomicfile.PutUnsynced(filepath.Join(o.staged, name), atomicfile.Bytes(raw)); err != nil {
 		return fmt.Errorf("save %s: %w", filepath.Join(o.final(), name), err)
 	}
 	return nil
@@ -163,12 +163,12 @@ func (s *Stage) Commit() ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := s.drafts.WriteIn(s.dir, filepath.Join(o.model, "config.json"), file.Bytes(config)); err != nil {
+		if err := s.drafts.WriteIn(s.dir, filepath.Join(o.model, "config.json"), atomicfile.Bytes(config)); err != nil {
 			return nil, err
 		}
 	}
 	for _, o := range s.tensors {
-		if err := file.ReplaceFolder(o.staged, o.final()); err != nil {
+		if err := atomicfile.ReplaceFolder(o.staged, o.final()); err != nil {
 			return nil, err
 		}
 	}

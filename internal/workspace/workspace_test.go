@@ -118,8 +118,8 @@ func TestAWorkspaceOfAnEarlierVersionIsBroughtUpToDate(t *testing.T) {
 	part.Samples[0][metric.SQNR] = metric.Defined(12)
 	part.Summary = metric.Summarize(part.Samples)
 	run.Variants = []result.Variant{{
-		Twin: -1, Parts: 0, Diverges: -1, Emulator: &result.Emulator{Wheel: "2.7.0", SoC: 66, OnCPU: []string{"l"}},
-		Layers: []result.LayerResult{{Status: result.Compared, OnCPU: true, Twin: &result.Twin{Part: part, Apart: metric.Defined(0.25)}}},
+		Counterpart: -1, FirstMismatchLayer: 0, Diverges: -1, Emulator: &result.Emulator{Wheel: "2.7.0", SoC: 66, OnCPU: []string{"l"}},
+		Layers: []result.LayerResult{{Status: result.Compared, OnCPU: true, EmulationError: &result.EmulationError{Part: part, FractionOverOneStep: metric.Defined(0.25)}}},
 	}}
 	if err := s.Add(t.Context(), run); err != nil {
 		t.Fatal(err)
@@ -132,9 +132,9 @@ func TestAWorkspaceOfAnEarlierVersionIsBroughtUpToDate(t *testing.T) {
 		t.Fatal(err)
 	}
 	v := got.Variants[0]
-	if v.Twin != -1 || v.Parts != 0 || v.Emulator == nil || v.Emulator.SoC != 66 || !v.Layers[0].OnCPU || v.Layers[0].Twin == nil ||
-		v.Layers[0].Twin.Apart.V != 0.25 || v.Layers[0].Twin.Summary[metric.SQNR].Mean.V != 12 || v.Layers[0].LocalTwin != nil {
-		t.Errorf("%+v %+v", v, v.Layers[0].Twin)
+	if v.Counterpart != -1 || v.FirstMismatchLayer != 0 || v.Emulator == nil || v.Emulator.SoC != 66 || !v.Layers[0].OnCPU || v.Layers[0].EmulationError == nil ||
+		v.Layers[0].EmulationError.FractionOverOneStep.V != 0.25 || v.Layers[0].EmulationError.Summary[metric.SQNR].Mean.V != 12 || v.Layers[0].IsolatedEmulationError != nil {
+		t.Errorf("%+v %+v", v, v.Layers[0].EmulationError)
 	}
 }
 

@@ -280,7 +280,7 @@ export interface Explored {
   tool: string
   onnxruntime: string
   wheel?: string // version of onnxruntime-qnn, where the emulator took part
-  machine: MachineInfo
+  machine: HostinfoInfo
   model: Model
   task: Task
   data: string // in words
@@ -319,6 +319,17 @@ export interface Histogram {
   clipped: Num
 }
 
+/** Info is what a result records of where it was made. */
+export interface HostinfoInfo {
+  os: string
+  arch: string
+  cpu: string
+  features: string[] // instruction sets that decide how int8 and float products are computed
+  cores: number
+  go: string
+  revision?: string // of the program's source, "" if it was built outside of it
+}
+
 /** Kind says what a layer is. */
 export type HtpcostKind = 'operator' | 'input' | 'output' | 'idle'
 
@@ -347,17 +358,6 @@ export interface Layers {
   shape: number[][]
   inputs: number[][]
   outputs: number[]
-}
-
-/** Info is what a result records of where it was made. */
-export interface MachineInfo {
-  os: string
-  arch: string
-  cpu: string
-  features: string[] // instruction sets that decide how int8 and float products are computed
-  cores: number
-  go: string
-  revision?: string // of the program's source, "" if it was built outside of it
 }
 
 export interface MetricInfo {

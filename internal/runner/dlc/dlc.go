@@ -1,100 +1,272 @@
-// Package dlc runs a user's own DLC, as a converter wrote it, on Qualcomm's HTP emulator, with any of its tensors exposed.
+// Package dlc runs a DLC on the HTP emulator in step with the float model that it came from.
 //
-//  1. New reads the file (internal/dlc), starts a worker process, and lets Qualcomm's composer build the graph there
-//     (internal/qnn/compose). The composer spells names in its own way; every tensor gets the file's name beside it.
-//  2. What the composer says of the encodings is held against what our reader says; where they disagree a note says so.
-//  3. Runner.Run puts bytes into the shared memory and gives what comes out, in the tensors' own types.
-//
-// Estimate asks the compiler what it expects of the graph's speed, without running it.
+//  1. New opens the DLC in a worker, with the tensors exposed that stand for layers; what does not fit the memory bound at
+//     once is exposed by further workers.
+//  2. Start puts a sample into the DLC's inputs, in their order of axes, type and encoding, and begins to compute.
+//  3. Next gives a segment's tensors, as real numbers in the layers' order of axes.
 package dlc
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
-	"strings"
+	"slices"
 
+	"quantcheck/internal/align"
 	"quantcheck/internal/dlc"
-	"quantcheck/internal/qnn"
+	"quantcheck/internal/runner"
+	"quantcheck/internal/runner/qnnworker"
+	"quantcheck/internal/tensor"
 )
 
-// DefaultSoC is QCS8550, the RVC4's chip, as the libraries number it.
-const DefaultSoC = 66
-
-// Engine says what emulates what.
-type Engine struct {
-	Kit qnn.Kit `json:"-"`
-	SoC int     `json:"soc_model"` // 0: DefaultSoC
-	// AnyVersion takes libraries of another version than the one that was tried, which may crash the worker. They have to
-	// compute a known network first.
-	AnyVersion bool `json:"any_version,omitempty"`
-}
-
-func (e Engine) soc() int {
-	if e.SoC == 0 {
-		return DefaultSoC
-	}
-	return e.SoC
-}
-
-// Options says what a runner exposes.
+// Options says what a runner takes and yields.
 type Options struct {
-	All bool // every tensor that an operator makes
-	// Expose names tensors, as the file or as the composer spells them; an output may be among them.
-	Expose  []string
-	Scratch string // where the worker's folder is made; "": where the system has such
+	Inputs    []align.Tap   // the DLC's inputs, by the names of the float model's
+	Groups    [][]align.Tap // what it yields, a group per segment
+	PassBytes int64         // how many bytes may be exposed at once; 0: no bound
 }
 
-// Tensor is a tensor as the composer reports it. Its Name is the composer's.
-type Tensor struct {
-	dlc.Tensor
-	Own string // its name in the file; "" for what the composer adds: parameters of nodes, and helpers
+// Runner runs a DLC. There may be one inference at a time.
+type Runner struct {
+	engine qnnworker.Engine
+	path   string
+	o      Options
+	passes []*pass
+	passOf []int // segment → pass, −1 if it has no taps
 }
 
-// Called is the name by which people know the tensor: the file's, else the composer's.
-func (t Tensor) Called() string {
-	if t.Own != "" {
-		return t.Own
-	}
-	return t.Name
+// pass is the whole graph with some of its tensors exposed.
+type pass struct {
+	*qnnworker.Runner
+	called map[string]string // the file's name → the composer's
+	absent map[string]bool   // tensors that cannot be exposed
+	last   map[string][]byte // of the last inference, by the composer's names
 }
 
-// ErrNotDLC means that a file is no DLC or a damaged one.
-var ErrNotDLC = errors.New("this is no DLC that can be run")
-
-// ErrOldVersion means a DLC of SNPE 1.x, which Qualcomm's own composer does not take.
-var ErrOldVersion = errors.New("a DLC of SNPE 1.x cannot be run on the emulator; convert the model again with SNPE 2 or QAIRT (info and diff read this file too, and dumps of a board can be compared)")
-
-// UnknownTensorError names tensors that were to be exposed and cannot be.
-type UnknownTensorError struct{ Names []string }
-
-func (e *UnknownTensorError) Error() string {
-	return fmt.Sprintf("no operator of the DLC makes a tensor %s", quoted(e.Names))
-}
-
-// InputError means that the inputs that were given are not those of the graph.
-type InputError struct{ Missing, Unknown []string }
-
-func (e *InputError) Error() string {
-	var parts []string
-	if len(e.Missing) > 0 {
-		parts = append(parts, "no input was given for "+quoted(e.Missing))
-	}
-	if len(e.Unknown) > 0 {
-		parts = append(parts, "the graph has no input "+quoted(e.Unknown))
-	}
-	return strings.Join(parts, "; ")
-}
-
-// quoted lists names for people.
-func quoted(names []string) string {
-	const most = 5
-	var list []string
-	for i, n := range names {
-		if i == most {
-			list = append(list, fmt.Sprintf("and %d more", len(names)-i))
-			break
+// New opens a DLC; its workers end with ctx. The errors are those of qnnworker.New. A tensor that cannot be exposed is no error but
+// a problem of its taps.
+func New(ctx context.Context, e qnnworker.Engine, path string, o Options) (*Runner, error) {
+	r := &Runner{engine: e, path: path, o: o}
+	var names []string
+	held := int64(0)
+	flush := func() error {
+		p, err := r.open(ctx, names)
+		if err == nil {
+			r.passes = append(r.passes, p)
 		}
-		list = append(list, fmt.Sprintf("%q", n))
+		names, held = nil, 0
+		return err
 	}
-	return strings.Join(list, ", ")
+	for _, group := range o.Groups {
+		size := int64(0)
+		for _, t := range group {
+			size += max(t.Tensor.Bytes(), 0)
+		}
+		if o.PassBytes > 0 && size > 0 && held > 0 && held+size > o.PassBytes {
+			if err := flush(); err != nil {
+				r.Close()
+				return nil, err
+			}
+		}
+		r.passOf = append(r.passOf, len(r.passes))
+		for _, t := range group {
+			if t.Tensor.Location != dlc.Input {
+				names = append(names, t.Tensor.Name)
+			}
+		}
+		held += size
+	}
+	if err := flush(); err != nil {
+		r.Close()
+		return nil, err
+	}
+	return r, nil
+}
+
+// open starts a worker that exposes some tensors.
+func (r *Runner) open(ctx context.Context, names []string) (*pass, error) {
+	slices.Sort(names)
+	names = slices.Compact(names)
+	p := &pass{called: map[string]string{}, absent: map[string]bool{}}
+	var err error
+	p.Runner, err = qnnworker.New(ctx, r.engine, r.path, qnnworker.Options{Expose: names})
+	var unknown *qnnworker.UnknownTensorError
+	if errors.As(err, &unknown) {
+		for _, name := range unknown.Names {
+			p.absent[name] = true
+		}
+		names = slices.DeleteFunc(slices.Clone(names), func(name string) bool { return p.absent[name] })
+		p.Runner, err = qnnworker.New(ctx, r.engine, r.path, qnnworker.Options{Expose: names})
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range p.Outputs() {
+		p.called[t.Called()] = t.Name
+	}
+	return p, nil
+}
+
+// Passes is how often one inference runs the graph.
+func (r *Runner) Passes() int { return len(r.passes) }
+
+// Notes are what the libraries and our reader disagree on or did not understand.
+func (r *Runner) Notes() []string { return r.passes[0].Notes() }
+
+// Segments implements runner.Runner.
+func (r *Runner) Segments() [][]string {
+	names := make([][]string, len(r.o.Groups))
+	for k, group := range r.o.Groups {
+		for _, t := range group {
+			names[k] = append(names[k], t.Name)
+		}
+	}
+	return names
+}
+
+// Close ends the workers. No inference may be under way.
+func (r *Runner) Close() {
+	for _, p := range r.passes {
+		p.Close()
+	}
+}
+
+// encode puts a sample into the form of the DLC's inputs.
+func (r *Runner) encode(sample map[string]tensor.Tensor) (map[string][]byte, error) {
+	inputs := map[string][]byte{}
+	for _, in := range r.o.Inputs {
+		x, ok := sample[in.Name]
+		if !ok {
+			return nil, fmt.Errorf("the sample has no input %q", in.Name)
+		}
+		raw, err := qnnworker.Encode(in.Tensor, in.Layout.Do(x))
+		if err != nil {
+			return nil, fmt.Errorf("%w: input %q: %w", runner.ErrSample, in.Name, err)
+		}
+		inputs[in.Tensor.Name] = raw
+	}
+	return inputs, nil
+}
+
+// Start begins an inference; the emulator computes at once, beside whatever the caller does next.
+func (r *Runner) Start(s runner.Sample) runner.Inference {
+	f := &inference{r: r, running: -1, made: make([]bool, len(r.passes))}
+	if f.inputs, f.err = r.encode(s.Inputs); f.err == nil {
+		f.start(0)
+	}
+	return f
+}
+
+type inference struct {
+	r       *Runner
+	inputs  map[string][]byte
+	err     error
+	next    int // segment
+	running int // pass that computes or has computed, −1: none
+	done    chan error
+	made    []bool // passes whose result is there
+}
+
+func (f *inference) start(k int) {
+	f.running, f.done = k, make(chan error, 1)
+	p, inputs, done := f.r.passes[k], f.inputs, f.done
+	go func() {
+		var err error
+		p.last, err = p.Run(context.Background(), inputs) // the worker ends with the runner's context
+		done <- err
+	}()
+}
+
+// wait waits for the pass under way, if there is one.
+func (f *inference) wait() error {
+	if f.done == nil {
+		return nil
+	}
+	err := <-f.done
+	f.done = nil
+	return err
+}
+
+// Close implements runner.Inference.
+func (f *inference) Close() { _ = f.wait() }
+
+// Next implements runner.Inference.
+func (f *inference) Next(ctx context.Context) (*runner.Batch, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if f.err != nil {
+		return nil, f.err
+	}
+	k := f.next
+	f.next++
+	group := f.r.o.Groups[k]
+	if len(group) == 0 {
+		return runner.NewBatch(nil, nil), nil
+	}
+	which := f.r.passOf[k]
+	if f.running != which {
+		_ = f.wait() // of a pass whose result is not needed any more
+		f.start(which)
+	}
+	if !f.made[which] {
+		if f.err = f.wait(); f.err != nil {
+			return nil, f.err
+		}
+		f.made[which] = true
+	}
+	var taps []runner.Tap
+	for _, t := range group {
+		tap := runner.Tap{Name: t.Name}
+		var err error
+		if tap.Tensor, err = f.read(f.r.passes[which], t); err != nil {
+			tap.Problem = err.Error()
+		}
+		taps = append(taps, tap)
+	}
+	return runner.NewBatch(taps, nil), nil
+}
+
+func (f *inference) read(p *pass, t align.Tap) (tensor.Tensor, error) {
+	raw, ok := p.last[p.called[t.Tensor.Name]]
+	if t.Tensor.Location == dlc.Input {
+		raw, ok = f.inputs[t.Tensor.Name]
+	}
+	if !ok || p.absent[t.Tensor.Name] {
+		return tensor.Tensor{}, fmt.Errorf("the composer of the libraries makes no tensor of the DLC's %s", t.Tensor.Name)
+	}
+	count, err := tensor.Count(t.Shape)
+	if err != nil || int64(count) != t.Tensor.Elements() {
+		return tensor.Tensor{}, fmt.Errorf("the DLC has the shape %v, the float model %v", t.Tensor.Shape, t.Shape)
+	}
+	x, err := qnnworker.Decode(t.Tensor, raw)
+	if err != nil {
+		return tensor.Tensor{}, err
+	}
+	return t.Layout.Undo(x, t.Shape), nil
+}
+
+// SameWithoutTaps implements runner.Untapped, for all outputs of the graph.
+func (r *Runner) SameWithoutTaps(ctx context.Context, s runner.Sample) (same, outputs int, err error) {
+	inputs, err := r.encode(s.Inputs)
+	if err != nil {
+		return 0, 0, err
+	}
+	bare, err := qnnworker.New(ctx, r.engine, r.path, qnnworker.Options{})
+	if err != nil {
+		return 0, 0, err
+	}
+	defer bare.Close()
+	out, err := bare.Run(ctx, inputs)
+	if err != nil {
+		return 0, 0, err
+	}
+	for name, b := range out {
+		outputs++
+		if bytes.Equal(b, r.passes[0].last[name]) {
+			same++
+		}
+	}
+	return same, outputs, nil
 }

@@ -1,341 +1,209 @@
 package dlc
 
 import (
-	"bytes"
-	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
-	"io/fs"
+	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
+	"quantcheck/internal/align"
 	"quantcheck/internal/dlc"
 	"quantcheck/internal/fixture"
-	"quantcheck/internal/qnn"
-	"quantcheck/internal/qnn/compose"
 	"quantcheck/internal/runner"
-	"quantcheck/internal/runner/htp"
-	"quantcheck/internal/runner/worker"
+	"quantcheck/internal/runner/qnnworker"
+	"quantcheck/internal/runner/runnertest"
+	"quantcheck/internal/tensor"
 )
 
 func TestMain(m *testing.M) {
-	switch {
-	case IsWorker():
-		os.Exit(Work())
-	case htp.IsWorker():
-		os.Exit(htp.Work())
+	if qnnworker.IsWorker() {
+		os.Exit(qnnworker.Work())
 	}
 	os.Exit(m.Run())
 }
 
-const pose = "pose_landmark_lite_quantized.dlc"
-
-func engine(t testing.TB) Engine {
+// zoo is a DLC with its layers in three groups, of which the first holds the input too, and a sample.
+func zoo(t *testing.T) (path string, o Options, sample map[string]tensor.Tensor) {
 	t.Helper()
-	return Engine{Kit: fixture.Emulator(t)}
-}
-
-func start(t testing.TB, path string, o Options) *Runner {
-	t.Helper()
-	r, err := New(t.Context(), engine(t), path, o)
+	path = fixture.Path(t, "qnn", "zoo_w8a8_per_tensor.dlc")
+	f, err := dlc.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(r.Close)
-	return r
-}
-
-// sample is the fixtures' input.
-func sample(r *Runner) map[string][]byte {
-	in := map[string][]byte{}
-	for _, x := range r.Inputs() {
-		b := make([]byte, x.Bytes())
-		for i := range b {
-			b[i] = byte(37*i + 11*(i>>8))
+	t.Cleanup(func() { f.Close() })
+	g := &f.Graphs[0]
+	tap := func(name string, x *dlc.Tensor) align.Tap {
+		shape := make([]int64, len(x.Shape))
+		for i, d := range x.Shape {
+			shape[i] = int64(d)
 		}
-		in[x.Called()] = b
+		return align.Tap{Name: name, Tensor: x, Shape: shape}
 	}
-	return in
+	o.Groups = make([][]align.Tap, 4) // the last one is empty
+	in := g.At(dlc.Input)[0]
+	o.Inputs = []align.Tap{tap("image", in)}
+	o.Groups[0] = []align.Tap{tap("in", in)}
+	for i, n := range g.Nodes {
+		o.Groups[3*i/len(g.Nodes)] = append(o.Groups[3*i/len(g.Nodes)], tap("layer "+n.Outputs[0], g.Tensor(n.Outputs[0])))
+	}
+	r := rand.New(rand.NewPCG(1, 1))
+	x := tensor.Floats(make([]float32, in.Elements()), o.Inputs[0].Shape...)
+	for i := range x.F32 {
+		x.F32[i] = float32(r.NormFloat64())
+	}
+	return path, o, map[string]tensor.Tensor{"image": x}
 }
 
-func run(t testing.TB, r *Runner) map[string][]byte {
+func values(t *testing.T, r *Runner, sample map[string]tensor.Tensor) map[string][]float32 {
 	t.Helper()
-	out, err := r.Run(t.Context(), sample(r))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out
-}
-
-// written puts bytes into a file of the test's own.
-func written(t testing.TB, data []byte) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "model.dlc")
-	if err := os.WriteFile(path, data, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
-func readFixture(t testing.TB, elem ...string) []byte {
-	t.Helper()
-	data, err := os.ReadFile(fixture.Path(t, elem...))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return data
-}
-
-func TestEveryTensorComesThroughTheWorker(t *testing.T) {
-	var want struct {
-		Outputs map[string]struct{ SHA256 string }
-	}
-	if err := json.Unmarshal(readFixture(t, "qnn", "pose_landmark_lite_run.json"), &want); err != nil {
-		t.Fatal(err)
-	}
-	r := start(t, fixture.Path(t, "dlc", pose), Options{All: true})
-	if len(r.Tensors()) != 614 || len(r.Nodes()) != 187 || len(r.Outputs()) != 187 || len(r.Notes()) != 0 || r.Core() != [3]int{2, 40, 0} || r.Name() != "pose_landmark_lite" {
-		t.Errorf("%d tensors, %d nodes, %d outputs, notes %v, core %v", len(r.Tensors()), len(r.Nodes()), len(r.Outputs()), r.Notes(), r.Core())
-	}
-	for range 2 { // the second inference is as good as the first
-		out := run(t, r)
-		if len(out) != len(want.Outputs) {
-			t.Errorf("%d outputs", len(out))
-		}
-		for name, w := range want.Outputs {
-			if sum := sha256.Sum256(out[name]); hex.EncodeToString(sum[:8]) != w.SHA256 {
-				t.Errorf("%s: sha256 %x, want %s", name, sum[:8], w.SHA256)
-			}
-		}
-	}
-	if in := r.Inputs(); len(in) != 1 || in[0].Called() != "input_1" || !slices.Equal(in[0].Shape, []int{1, 256, 3, 256}) {
-		t.Errorf("inputs %+v", in)
-	}
-}
-
-func TestNamedTensorsAreExposedAndNothingElseChanges(t *testing.T) {
-	path := fixture.Path(t, "dlc", pose)
-	bare := start(t, path, Options{})
-	tapped := start(t, path, Options{Expose: []string{"Conv2D__14:0.nhwc", "Conv__290_0", "Identity"}})
-	without, with := run(t, bare), run(t, tapped)
-	if len(without) != 5 || len(with) != 7 {
-		t.Errorf("%d and %d outputs", len(without), len(with))
-	}
-	for name, b := range without {
-		if !bytes.Equal(b, with[name]) {
-			t.Errorf("%s differs with taps", name)
-		}
-	}
-	_, err := New(t.Context(), engine(t), path, Options{Expose: []string{"Identity", "Conv2D/filter:0", "nothing"}})
-	var unknown *UnknownTensorError
-	if !errors.As(err, &unknown) || !slices.Equal(unknown.Names, []string{"Conv2D/filter:0", "nothing"}) {
-		t.Errorf("%v", err)
-	}
-}
-
-func TestEveryTensorOfTheFileIsFoundUnderItsName(t *testing.T) {
-	for _, elem := range [][]string{{"dlc", pose}, {"dlc", "joiner-epoch-4-avg-1.fix.dlc"}, {"qnn", "zoo_w8a8_per_tensor.dlc"}, {"qnn", "yolox_nano_w8a16_per_channel.dlc"}} {
-		f, err := dlc.Open(fixture.Path(t, elem...))
+	f := r.Start(runner.Sample{Inputs: sample})
+	defer f.Close()
+	got := map[string][]float32{}
+	for range r.o.Groups {
+		b, err := f.Next(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer f.Close()
-		r := start(t, fixture.Path(t, elem...), Options{})
-		found := map[string]bool{}
-		for _, x := range r.Tensors() {
-			if x.Own != "" && compose.Reported(x.Own) != x.Name {
-				t.Errorf("%s: %s is called %s", elem[1], x.Name, x.Own)
+		for _, tap := range b.Taps {
+			if tap.Problem != "" {
+				t.Errorf("%s: %s", tap.Name, tap.Problem)
 			}
-			found[x.Own] = true
+			got[tap.Name] = tap.Tensor.F32
 		}
-		for _, x := range f.Graphs[0].Tensors {
-			if !found[x.Name] {
-				t.Errorf("%s: %s was not found", elem[1], x.Name)
-			}
-		}
-		if len(r.Notes()) > 0 {
-			t.Errorf("%s: %v", elem[1], r.Notes())
-		}
+		b.Release()
 	}
+	return got
 }
 
-func TestNamesThatTheComposerSpellsAlikeAreKeptApart(t *testing.T) {
-	const sub, add = "/sub/Sub_output_0_QuantizeLinear", "/add/Add_output_0_QuantizeLinear"
-	data := readFixture(t, "qnn", "zoo_w8a8_per_tensor.dlc")
-	plain := run(t, start(t, written(t, data), Options{Expose: []string{sub, add}}))
-	alike := ":" + add[1:] // of the same length
-	r := start(t, written(t, bytes.ReplaceAll(data, []byte(sub), []byte(alike))), Options{Expose: []string{alike, add}})
-	out := run(t, r)
-	names := map[string]string{}
-	for _, x := range r.Outputs() {
-		names[x.Own] = x.Name
-	}
-	if names[add] == names[alike] || !bytes.Equal(out[names[add]], plain[compose.Reported(add)]) || !bytes.Equal(out[names[alike]], plain[compose.Reported(sub)]) {
-		t.Errorf("%v", names)
-	}
-	if len(r.Notes()) > 0 {
-		t.Errorf("%v", r.Notes())
-	}
-}
-
-func TestAnEncodingOnWhichTheTwoDisagreeIsSaid(t *testing.T) {
-	e := func(scale float32) *dlc.Encoding {
-		return &dlc.Encoding{Bits: 8, Axis: -1, Scale: []float32{scale}, Offset: []int32{-3}}
-	}
-	file := &dlc.Graph{Nodes: []dlc.Node{{Name: "n", Outputs: []string{"a:0", "b:0", "c:0"}}}, Tensors: []dlc.Tensor{{Name: "a:0", Encoding: e(1)}, {Name: "b:0", Encoding: e(2)}, {Name: "c:0"}}}
-	d := &compose.Description{Nodes: []dlc.Node{{Name: "n", Outputs: []string{"a_0", "b_0", "c_0"}}}, Tensors: []dlc.Tensor{{Name: "a_0", Encoding: e(1)}, {Name: "b_0", Encoding: e(3)}, {Name: "c_0", Encoding: e(4)}, {Name: "n_perm"}}}
-	var tensors []Tensor
-	for i, name := range own(file, d) {
-		tensors = append(tensors, Tensor{d.Tensors[i], name})
-	}
-	got := disagreements(file, tensors)
-	want := []string{
-		"the encoding of b:0: Qualcomm's composer reports 8 bits, scale 3, offset -3, the file was read as 8 bits, scale 2, offset -3",
-		"the encoding of c:0: Qualcomm's composer reports 8 bits, scale 4, offset -3, the file was read as none",
-	}
-	if !slices.Equal(got, want) {
-		t.Errorf("%q", got)
-	}
-}
-
-func TestWhatIsNoDLCIsSaid(t *testing.T) {
-	e := engine(t)
-	for name, row := range map[string]struct {
-		path string
-		want error
-	}{
-		"missing":   {filepath.Join(t.TempDir(), "nothing.dlc"), fs.ErrNotExist},
-		"a folder":  {t.TempDir(), ErrNotDLC},
-		"empty":     {written(t, nil), ErrNotDLC},
-		"junk":      {written(t, bytes.Repeat([]byte("junk"), 5000)), ErrNotDLC},
-		"version 2": {fixture.Path(t, "dlc", "monitoring_model-0b9f8060.dlc"), ErrOldVersion},
-		"version 3": {fixture.Path(t, "dlc", "test_abs_q.dlc"), ErrOldVersion},
-	} {
-		_, err := New(t.Context(), e, row.path, Options{})
-		if !errors.Is(err, row.want) || strings.Count(err.Error(), row.path) != 1 {
-			t.Errorf("%s: %v", name, err)
+func TestPassesGiveTheSameAsOne(t *testing.T) {
+	e := qnnworker.Engine{Kit: fixture.Emulator(t)}
+	path, o, sample := zoo(t)
+	var all []map[string][]float32
+	for bound, passes := range map[int64]int{0: 1, 1: 3} {
+		o.PassBytes = bound
+		r, err := New(t.Context(), e, path, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		if r.Passes() != passes || len(r.Notes()) > 0 {
+			t.Errorf("%d passes, notes %v", r.Passes(), r.Notes())
+		}
+		all = append(all, values(t, r, sample), values(t, r, sample)) // the second inference is as good as the first
+		if same, outputs, err := r.SameWithoutTaps(t.Context(), runner.Sample{Inputs: sample}); err != nil || same != outputs || outputs == 0 {
+			t.Errorf("%d of %d outputs: %v", same, outputs, err)
 		}
 	}
-	data := readFixture(t, "dlc", pose)
-	for _, cut := range []int{1, 30, 4096, len(data) / 2, len(data) - 4096, len(data) - 22, len(data) - 1} {
-		if _, err := New(t.Context(), e, written(t, data[:cut]), Options{}); !errors.Is(err, ErrNotDLC) {
-			t.Errorf("cut to %d bytes: %v", cut, err)
-		}
-	}
-	_, err := New(t.Context(), Engine{Kit: qnn.Kit{Dir: t.TempDir()}}, fixture.Path(t, "dlc", pose), Options{})
-	if !errors.Is(err, qnn.ErrUnavailable) {
-		t.Errorf("no libraries: %v", err)
-	}
-}
-
-func TestInputsThatDoNotFitAreRefusedBeforeAnythingRuns(t *testing.T) {
-	r := start(t, fixture.Path(t, "qnn", "zoo_w8a8_per_tensor.dlc"), Options{})
-	good := sample(r)
-	name := r.Inputs()[0].Called()
-	r.session.Kill() // would be seen if anything ran
-	var size *compose.SizeError
-	if _, err := r.Run(t.Context(), map[string][]byte{name: good[name][1:]}); !errors.As(err, &size) || size.Tensor != name || size.Want != size.Got+1 {
-		t.Errorf("%v", err)
-	}
-	var input *InputError
-	if _, err := r.Run(t.Context(), map[string][]byte{"other": good[name]}); !errors.As(err, &input) || !slices.Equal(input.Missing, []string{name}) || !slices.Equal(input.Unknown, []string{"other"}) {
-		t.Errorf("%v", err)
-	}
-	if _, err := r.Run(t.Context(), good); err != nil {
-		t.Errorf("after the refusals: %v", err)
-	}
-}
-
-func TestAWorkerThatDiesIsStartedAnewOnce(t *testing.T) {
-	r := start(t, fixture.Path(t, "qnn", "zoo_w8a8_per_tensor.dlc"), Options{All: true})
-	before := map[string][]byte{}
-	for name, b := range run(t, r) {
-		before[name] = slices.Clone(b)
-	}
-	r.session.Kill()
-	for name, b := range run(t, r) {
-		if !bytes.Equal(b, before[name]) {
-			t.Fatalf("%s differs after the restart", name)
-		}
-	}
-	// One that dies on the way every time costs the sample, and says so.
-	stop := make(chan struct{})
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			select {
-			case <-stop:
-				return
-			case <-time.After(time.Millisecond):
-				r.session.Kill()
+	for _, other := range all[1:] {
+		for name, v := range all[0] {
+			if !slices.Equal(v, other[name]) {
+				t.Errorf("%s differs", name)
 			}
 		}
-	}()
-	_, err := r.Run(t.Context(), sample(r))
-	close(stop)
-	<-done
-	var died *worker.DiedError
-	if !errors.Is(err, runner.ErrSample) || !errors.As(err, &died) {
+	}
+	if in := all[0]["in"]; len(in) != 3*32*32 { // what was put in, read back
+		t.Errorf("%d values", len(in))
+	}
+}
+
+// A tensor that the composer does not make costs its tap only; an order of axes is undone.
+func TestTapsThatCannotBeReadSayWhy(t *testing.T) {
+	e := qnnworker.Engine{Kit: fixture.Emulator(t)}
+	path, o, sample := zoo(t)
+	plain := o
+	ghost := o.Groups[0][1]
+	ghost.Name, ghost.Tensor = "ghost", &dlc.Tensor{Name: "nothing of this name", Shape: ghost.Tensor.Shape, DType: ghost.Tensor.DType}
+	shape := o.Groups[0][1].Tensor.Shape
+	moved := align.Tap{Name: "moved", Tensor: o.Groups[0][1].Tensor, Layout: align.Layout{0, 2, 3, 1}, Shape: []int64{int64(shape[0]), int64(shape[3]), int64(shape[1]), int64(shape[2])}}
+	short := moved
+	short.Name, short.Shape = "short", []int64{1, 2, 3}
+	o.Groups = [][]align.Tap{append(slices.Clone(o.Groups[0]), ghost, moved, short)}
+	r, err := New(t.Context(), e, path, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	f := r.Start(runner.Sample{Inputs: sample})
+	defer f.Close()
+	b, err := f.Next(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	taps := map[string]runner.Tap{}
+	for _, tap := range b.Taps {
+		taps[tap.Name] = tap
+	}
+	if p := taps["ghost"].Problem; !strings.Contains(p, "nothing of this name") {
+		t.Errorf("%q", p)
+	}
+	if p := taps["short"].Problem; !strings.Contains(p, "the float model [1 2 3]") {
+		t.Errorf("%q", p)
+	}
+	first, undone := taps[plain.Groups[0][1].Name], taps["moved"]
+	if back := (align.Layout{0, 2, 3, 1}).Do(undone.Tensor); !slices.Equal(back.F32, first.Tensor.F32) || slices.Equal(undone.Tensor.F32, first.Tensor.F32) {
+		t.Error("the order of axes is not undone")
+	}
+}
+
+// A model whose input lies channels last gives the same as one whose input lies as the DLC's.
+func TestInputsArePutInInTheDLCsOrder(t *testing.T) {
+	e := qnnworker.Engine{Kit: fixture.Emulator(t)}
+	path, o, sample := zoo(t)
+	plain, err := New(t.Context(), e, path, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer plain.Close()
+	order := align.Layout{0, 3, 1, 2} // of the DLC's axes, against [1,32,32,3]
+	in := o.Inputs[0]
+	last := order.Undo(sample["image"], []int64{1, 32, 32, 3})
+	in.Layout, in.Shape = order, last.Shape
+	o.Inputs = []align.Tap{in}
+	moved, err := New(t.Context(), e, path, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer moved.Close()
+	want := values(t, plain, sample)
+	for name, got := range values(t, moved, map[string]tensor.Tensor{"image": last}) {
+		if !slices.Equal(got, want[name]) {
+			t.Errorf("%s differs", name)
+		}
+	}
+}
+
+func TestASampleThatDoesNotFitCostsItself(t *testing.T) {
+	e := qnnworker.Engine{Kit: fixture.Emulator(t)}
+	path, o, sample := zoo(t)
+	r, err := New(t.Context(), e, path, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	f := r.Start(runner.Sample{Inputs: map[string]tensor.Tensor{"image": tensor.Floats(make([]float32, 5), 5)}})
+	if _, err := f.Next(t.Context()); !errors.Is(err, runner.ErrSample) {
 		t.Errorf("%v", err)
 	}
-	if _, err := r.Run(t.Context(), sample(r)); err != nil {
-		t.Errorf("after two deaths: %v", err)
+	f.Close()
+	if got := values(t, r, sample); len(got) == 0 {
+		t.Error("nothing")
 	}
 }
 
-func TestCancellingEndsWhateverIsUnderWay(t *testing.T) {
-	e, path := engine(t), fixture.Path(t, "qnn", "yolox_nano_w8a16_per_channel.dlc")
-	late := func(what string, err error, since time.Time) {
-		t.Helper()
-		if took := time.Since(since); !errors.Is(err, context.Canceled) || took > time.Second {
-			t.Errorf("%s: %v after %v", what, err, took)
+func TestADLCsRunnerConforms(t *testing.T) {
+	e := qnnworker.Engine{Kit: fixture.Emulator(t)}
+	path, o, sample := zoo(t)
+	other := tensor.Floats(slices.Clone(sample["image"].F32), sample["image"].Shape...)
+	slices.Reverse(other.F32)
+	for _, bound := range []int64{0, 1} { // all is exposed at once, or in passes
+		o.PassBytes = bound
+		r, err := New(t.Context(), e, path, o)
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	canceled := make(chan time.Time, 1)
-	soon := func(cancel func()) func() { return func() { canceled <- time.Now(); cancel() } }
-	time.AfterFunc(150*time.Millisecond, soon(cancel))
-	_, err := New(ctx, e, path, Options{All: true})
-	late("while it opens", err, <-canceled)
-
-	r := start(t, path, Options{})
-	in := sample(r)
-	ctx, cancel = context.WithCancel(t.Context())
-	time.AfterFunc(150*time.Millisecond, soon(cancel))
-	_, err = r.Run(ctx, in)
-	late("while it runs", err, <-canceled)
-	if _, err := r.Run(ctx, in); !errors.Is(err, context.Canceled) {
-		t.Errorf("a context that has ended: %v", err)
-	}
-	if _, err := r.Run(t.Context(), in); err != nil {
-		t.Errorf("the runner is not good for another inference: %v", err)
-	}
-}
-
-func TestNothingIsLeftBehind(t *testing.T) {
-	scratch := t.TempDir()
-	r := start(t, fixture.Path(t, "qnn", "zoo_w8a8_per_tensor.dlc"), Options{Scratch: scratch})
-	run(t, r)
-	r.Close()
-	if left, _ := filepath.Glob(filepath.Join(scratch, "*")); len(left) != 0 {
-		t.Errorf("left: %v", left)
-	}
-}
-
-// BenchmarkPose is one picture with all layers.
-func BenchmarkPose(b *testing.B) {
-	r := start(b, fixture.Path(b, "dlc", pose), Options{All: true})
-	in := sample(r)
-	for b.Loop() {
-		if _, err := r.Run(b.Context(), in); err != nil {
-			b.Fatal(err)
-		}
+		runnertest.Conform(t, r, runner.Sample{Inputs: sample}, runner.Sample{Inputs: map[string]tensor.Tensor{"image": other}})
+		r.Close()
 	}
 }

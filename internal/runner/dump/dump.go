@@ -21,7 +21,7 @@ import (
 	"quantcheck/internal/align"
 	"quantcheck/internal/dlc"
 	"quantcheck/internal/runner"
-	emulated "quantcheck/internal/runner/dlc"
+	"quantcheck/internal/runner/qnnworker"
 	"quantcheck/internal/tensor"
 )
 
@@ -237,9 +237,9 @@ func (f *inference) read(t align.Tap) (tensor.Tensor, error) {
 // Values reads a tensor's values, as float32 of the DLC's order of axes: from float32, or from the DLC's own type with its
 // encoding, real = scale · (q + offset). The length says which; for 4-byte types that are quantized it is float32.
 func Values(t *dlc.Tensor, count int, data []byte) (tensor.Tensor, error) {
-	_, known := emulated.Stored(t.DType)
+	_, known := qnnworker.Stored(t.DType)
 	if !known || len(data) == 4*count && (t.DType.Quantized() || t.DType.Bits() != 32) {
 		return tensor.FromLittleEndian(tensor.Float32, []int64{int64(count)}, data)
 	}
-	return emulated.Decode(t, data)
+	return qnnworker.Decode(t, data)
 }

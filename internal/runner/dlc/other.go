@@ -1,9 +1,0 @@
-//go:build !linux
-
-package dlc
-
-// IsWorker says whether this process was started to be a worker: never on this system.
-func IsWorker() bool { return false }
-
-// Work is not there on this system.
-func Work() int { return 1 }
