@@ -2,29 +2,21 @@ package cli
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	"quantcheck/internal/benchmark"
-	"quantcheck/internal/device"
 	"quantcheck/internal/device/dial"
-	"quantcheck/internal/device/monitor"
-	"quantcheck/internal/device/reconnect"
 	"quantcheck/internal/report"
 	"quantcheck/internal/result"
 	"quantcheck/internal/snpe"
-	"quantcheck/internal/snpedevice"
 	"quantcheck/internal/variant"
-	"quantcheck/internal/web"
 	"quantcheck/internal/workspace"
-	"quantcheck/internal/yamltext"
 )
 
 type benchmarkCmd struct {
@@ -74,89 +66,6 @@ func (benchmarkCmd) Help() string {
 	return `Measures a DLC on a device, over SSH, over ADB or on the board itself: every layer against the float model and against the emulator, throughput, cycles per layer, in the seed tool's folders and files. Steps that are done are not run again; what is made on the device is removed.
 
     quantcheck benchmark --dlc M.dlc --onnx O.onnx --images DIR --device ssh://root@192.168.1.5`
-}
-
-// benchModel is a model of --file.
-type benchModel struct {
-	DLC         string   `yaml:"dlc"`
-	ONNX        string   `yaml:"onnx"`
-	Name        string   `yaml:"name"`
-	Image       string   `yaml:"image"`
-	Images      string   `yaml:"images"`
-	Data        string   `yaml:"data"`
-	Calib       string   `yaml:"calib"`
-	ModelConfig string   `yaml:"model-config"`
-	Variants    []string `yaml:"variants"`
-}
-
-// readModels reads a YAML file of models.
-func readModels(path string) (models []benchModel, err error) {
-	data, err := yamltext.ReadFile(path)
-	if err != nil {
-		return nil, usageError{err}
-	}
-	var list struct {
-		Models []benchModel `yaml:"models"`
-	}
-	if err := yamltext.Unmarshal(data, &list, true); err != nil {
-		return nil, usagef("%s: %w", path, err)
-	}
-	if len(list.Models) == 0 {
-		return nil, usagef("%s names no models: it holds a list 'models', each with dlc and onnx", path)
-	}
-	for i := range list.Models {
-		m := &list.Models[i]
-		for _, p := range []*string{&m.DLC, &m.ONNX, &m.Image, &m.Images, &m.Data, &m.Calib, &m.ModelConfig} {
-			if *p != "" && !filepath.IsAbs(*p) {
-				*p = filepath.Join(filepath.Dir(path), *p)
-			}
-		}
-		for j, v := range m.Variants { // a file's path in them, too
-			if name, file, ok := strings.Cut(v, "="); ok && !filepath.IsAbs(file) {
-				m.Variants[j] = name + "=" + filepath.Join(filepath.Dir(path), file)
-			}
-		}
-	}
-	return list.Models, nil
-}
-
-// models are those that are to be measured.
-func (c *benchmarkCmd) models() ([]benchModel, error) {
-	own := benchModel{DLC: c.DLC, ONNX: c.ONNX, Name: c.Name, Image: c.Image, Images: c.Images, Data: c.Data, Calib: c.Calib, ModelConfig: c.Input.ModelConfig, Variants: c.Variant}
-	if c.File == "" {
-		if c.DLC == "" {
-			return nil, usagef("which model? --dlc M.dlc --onnx O.onnx, or several with --file models.yaml")
-		}
-		return []benchModel{own}, nil
-	}
-	if c.DLC != "" || c.ONNX != "" || c.Name != "" {
-		return nil, usagef("--file names the models: --dlc, --onnx and --name go without it")
-	}
-	list, err := readModels(c.File)
-	if err != nil {
-		return nil, err
-	}
-	named := map[string]bool{}
-	for i := range list {
-		m := &list[i]
-		for _, p := range []struct{ to, from *string }{{&m.Image, &own.Image}, {&m.Images, &own.Images}, {&m.Data, &own.Data}, {&m.Calib, &own.Calib}, {&m.ModelConfig, &own.ModelConfig}} {
-			if *p.to == "" {
-				*p.to = *p.from
-			}
-		}
-		if m.Variants == nil {
-			m.Variants = own.Variants
-		}
-		if m.DLC == "" {
-			return nil, usagef("%s: model %d has no dlc", c.File, i+1)
-		}
-		name := workspace.ModelName(m.Name, m.DLC)
-		if named[name] {
-			return nil, usagef("%s: two models are called %s; give them names", c.File, name)
-		}
-		named[name] = true
-	}
-	return list, nil
 }
 
 func (c *benchmarkCmd) places() places {
@@ -385,15 +294,10 @@ func (c *benchmarkCmd) one(con *console, m benchModel, spec benchmark.Spec) erro
 		return c.unfinished(con, keep, found, run, err)
 	}
 	progress.Phase("writing", 1)
-	unstored := keep.store(func(to workspace.Folder) (err error) {
+	return keep.end(progress, nil, func(to workspace.Folder) (err error) {
 		files, err = c.write(con, keep, to, found, run)
 		return err
-	})
-	if con.interrupted(unstored) {
-		return unstored
-	}
-	progress.clear()
-	return errors.Join(unstored, c.draw(con, found, run, append(files, saved...)))
+	}, func() error { return c.draw(con, found, run, append(files, saved...)) })
 }
 
 func (c *benchmarkCmd) draw(con *console, found *result.Benchmark, run *result.Run, files []string) error {
@@ -430,158 +334,4 @@ func (c *benchmarkCmd) unfinished(con *console, keep *storing, found *result.Ben
 		con.say("%s; the page shows them: %s", kept, keep.folder.Report())
 	}
 	return &keptError{err, kept}
-}
-
-// reach says how the device is connected to, waited for and watched.
-func (c *benchmarkCmd) reach(con *console, bench *benchmark.Bench) {
-	bench.Say = func(text string) {
-		_ = con.stderr.ClearLine() // Where progress is drawn.
-		con.say("%s", text)
-	}
-	var open *reconnect.Device
-	bench.Open = func(context.Context) (device.Device, error) {
-		d, err := c.Connect.open(con)
-		if err != nil {
-			return nil, err
-		}
-		open = d
-		return d, nil
-	}
-	told := false
-	bench.Patience = snpedevice.Options{Idle: c.Tools.Timeout}
-	if !c.NoWait {
-		bench.Patience.Wait = func(held *device.LockedError) bool {
-			if !told {
-				bench.Say(held.Error() + "; waiting. If nobody works there any more: quantcheck device unlock " + c.Connect.Device)
-			}
-			told = true
-			return true
-		}
-	}
-	const attempts = 3
-	bench.Patience.Again = func(ctx context.Context, what string, f func(context.Context) error) error {
-		return open.Retry(ctx, what, attempts, func(n reconnect.Notice) { bench.Say(n.String()) }, f)
-	}
-	if c.Tools.Interval > 0 {
-		bench.Watch = func(ctx context.Context, d device.Device, see func(result.Condition)) error {
-			return monitor.Watch(ctx, d, c.Tools.Interval, func(s monitor.Sample) { see(condition(s)) })
-		}
-	}
-}
-
-// condition is a sample in the results' terms.
-func condition(s monitor.Sample) result.Condition {
-	var c result.Condition
-	if s.MemTotal != nil && s.MemAvailable != nil {
-		used := float64(*s.MemTotal-*s.MemAvailable) / (1 << 20)
-		c.Memory = &used
-	}
-	for _, t := range s.Temps {
-		if c.Hot == nil || t.Celsius > *c.Hot {
-			c.Hot = &t.Celsius
-		}
-	}
-	for _, p := range s.Power { // the first: a board's sum, or its only sensor
-		c.Power = &p.Watts
-		break
-	}
-	part := func(percent *float64) *float64 {
-		if percent == nil {
-			return nil
-		}
-		v := *percent / 100
-		return &v
-	}
-	c.CPU, c.DSP = part(s.CPU), part(s.DSP)
-	return c
-}
-
-// hostTool runs a program of this machine.
-func hostTool(ctx context.Context, dir string, args []string) ([]byte, error) {
-	path, err := exec.LookPath(args[0])
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", args[0], device.ErrToolMissing)
-	}
-	cmd := exec.CommandContext(ctx, path, args[1:]...)
-	cmd.Dir = dir
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		return out, fmt.Errorf("%s: %w; it said: %s", args[0], err, report.Printable(string(out[max(len(out)-500, 0):])))
-	}
-	return out, nil
-}
-
-// keep stores a comparison when it is made.
-func (c *benchmarkCmd) keep(con *console, folder workspace.Folder, stage *workspace.Stage, run *result.Run) ([]string, error) {
-	db, err := workspace.OpenStore(con.ctx, folder)
-	if err != nil {
-		return nil, err
-	}
-	defer db.Close()
-	files, err := addRun(con, db, folder, stage, run)
-	if err != nil {
-		return nil, err
-	}
-	for i := range run.Variants {
-		v := &run.Variants[i]
-		if v.Spec.Kind != variant.Device {
-			continue
-		}
-		text := report.Similarities(run, v)
-		for _, path := range []string{folder.Results(filepath.Join("similarities", run.Name+".csv")), filepath.Join(folder.ModelDLC(run.Name), "similarity.csv")} {
-			if err := workspace.WriteFile(path, text); err != nil {
-				return nil, err
-			}
-			files = append(files, path)
-		}
-	}
-	return files, nil
-}
-
-// write writes what is made of all steps, and the page. The steps themselves are in the workspace already.
-func (c *benchmarkCmd) write(con *console, keep *storing, folder workspace.Folder, b *result.Benchmark, run *result.Run) ([]string, error) {
-	files := []string{folder.Benchmark(b.Name)}
-	if folder != keep.folder {
-		if err := workspace.WriteJSON(folder.Benchmark(b.Name), b); err != nil {
-			return nil, err
-		}
-	}
-	if b.Cycles != nil {
-		path := folder.Results(filepath.Join("speeds", b.Name+".csv"))
-		if err := workspace.WriteFile(path, report.Speeds(b)); err != nil {
-			return nil, err
-		}
-		files = append(files, path)
-	}
-	db, err := workspace.OpenStore(con.ctx, folder)
-	if err != nil {
-		return nil, err
-	}
-	defer db.Close()
-	if run != nil {
-		err = writeRunPage(con, folder, db, run)
-	} else {
-		_, err = writePage(con, folder, db, folder.Report())
-	}
-	switch {
-	case errors.Is(err, web.ErrNotBuilt):
-		con.say("%v", err)
-		return files, nil
-	case err != nil:
-		return files, &drawnError{err, folder}
-	}
-	return append([]string{folder.Report()}, files...), nil
-}
-
-// writeRunPage draws one run, with what the workspace shows beside it.
-func writeRunPage(con *console, folder workspace.Folder, db *workspace.Store, run *result.Run) error {
-	content, err := besideRuns(con, folder, db)
-	if err != nil {
-		return err
-	}
-	html, err := pageOf(run, content)()
-	if err != nil {
-		return err
-	}
-	return workspace.WriteFile(folder.Report(), html)
 }

@@ -294,7 +294,7 @@ func (c *checkCmd) Run(con *console) error {
 	}
 	progress.Phase("writing", 1)
 	var files []string
-	unstored := (&storing{con: con, folder: folder}).store(func(to workspace.Folder) (err error) {
+	err = (&storing{con: con, folder: folder}).end(progress, keep, func(to workspace.Folder) (err error) {
 		if to != folder {
 			lost, err := stage.Redirect(to)
 			if err != nil {
@@ -304,22 +304,15 @@ func (c *checkCmd) Run(con *console) error {
 		}
 		files, err = store(con, to, stage, run)
 		return err
-	})
-	if con.interrupted(unstored) {
-		return unstored
-	}
-	progress.clear()
-	removed := error(nil)
-	if safe(unstored) {
-		removed = keep.Remove()
-	}
-	if c.JSON {
-		err = report.JSON(con.stdout.Data(), run)
-	} else {
+	}, func() error {
+		if c.JSON {
+			return report.JSON(con.stdout.Data(), run)
+		}
 		report.Terminal(con.stdout, run)
 		listFiles(con.stdout, "results", files)
-	}
-	if err = errors.Join(unstored, removed, err); err != nil {
+		return nil
+	})
+	if err != nil {
 		return err
 	}
 	for _, v := range run.Variants {

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -155,25 +154,18 @@ func (c *evalCmd) Run(con *console) error {
 		e.Models[i].FPS = measuredFPS(folder, e.Models[i].File)
 	}
 	var files []string
-	unstored := keep.store(func(to workspace.Folder) (err error) {
+	err = keep.end(progress, unfinished, func(to workspace.Folder) (err error) {
 		files, err = storeEvaluation(con, folder, to, e)
 		return err
-	})
-	if con.interrupted(unstored) {
-		return unstored
-	}
-	progress.clear()
-	removed := error(nil)
-	if safe(unstored) {
-		removed = unfinished.Remove()
-	}
-	if c.JSON {
-		err = report.JSON(con.stdout.Data(), e)
-	} else {
+	}, func() error {
+		if c.JSON {
+			return report.JSON(con.stdout.Data(), e)
+		}
 		report.Evaluation(con.stdout, e)
 		listFiles(con.stdout, "results", files)
-	}
-	if err = errors.Join(unstored, removed, err); err != nil {
+		return nil
+	})
+	if err != nil {
 		return err
 	}
 	return c.gate(con, e)

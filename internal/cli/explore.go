@@ -170,20 +170,17 @@ func (c *exploreCmd) Run(con *console) error {
 	}
 	x.Warnings = append(append(x.Warnings, c.Input.notes...), problems...)
 	files := x.Files
-	unstored := keep.store(func(to workspace.Folder) error {
+	err = keep.end(progress, nil, func(to workspace.Folder) error {
 		x.Files = slices.Clone(files) // of a workspace that failed nothing is listed
 		return c.write(con, to, x)
-	})
-	if con.interrupted(unstored) {
-		return unstored
-	}
-	progress.clear()
-	if c.JSON {
-		err = report.JSON(con.stdout.Data(), x.Explored)
-	} else {
+	}, func() error {
+		if c.JSON {
+			return report.JSON(con.stdout.Data(), x.Explored)
+		}
 		report.Explored(con.stdout, x.Explored)
-	}
-	if err = errors.Join(unstored, err); err == nil && !x.Reached {
+		return nil
+	})
+	if err == nil && !x.Reached {
 		con.say("%s: %s", x.Verdict, strings.Join(x.Limits, "; "))
 		return errNo
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 
+	"quantcheck/internal/session"
 	"quantcheck/internal/workspace"
 )
 
@@ -179,4 +180,19 @@ func (con *console) begin(folder workspace.Folder, noWait bool, names []string, 
 // notComputed is the error of a workspace that was tried and failed.
 func notComputed(err error) error {
 	return fmt.Errorf("the results could not be stored, so that nothing was computed: %w", err)
+}
+
+// end stores what a command found out and prints it: also what could not be stored. kept, where there is one, is the state of the run, which
+// is not needed any more.
+func (s *storing) end(progress *progress, kept *session.Keeping, store func(to workspace.Folder) error, draw func() error) error {
+	unstored := s.store(store)
+	if s.con.interrupted(unstored) {
+		return unstored
+	}
+	progress.clear()
+	removed := error(nil)
+	if safe(unstored) {
+		removed = kept.Remove()
+	}
+	return errors.Join(unstored, removed, draw())
 }

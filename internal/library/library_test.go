@@ -45,7 +45,7 @@ func pinned(t *testing.T) (dir string, pins []Pin) {
 		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		sum, err := Sum(path)
+		sum, err := atomicfile.SHA256(path)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -226,7 +226,7 @@ func wheelOf(t *testing.T) Wheel {
 	dir := t.TempDir()
 	w := Wheel{Project: "planted", Version: "1.0", File: "planted-1.0-py3-none-any.whl", Python: "3.12", ABI: "cp312", Platform: "any", Elsewhere: "Elsewhere."}
 	packed(t, filepath.Join(dir, w.File), "planted/__init__.py", "planted-1.0.dist-info/METADATA", "planted-1.0.dist-info/WHEEL", "planted-1.0.dist-info/RECORD")
-	sum, err := Sum(filepath.Join(dir, w.File))
+	sum, err := atomicfile.SHA256(filepath.Join(dir, w.File))
 	if err != nil {
 		t.Fatal(err)
 	}

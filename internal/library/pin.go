@@ -1,11 +1,8 @@
 package library
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 
@@ -60,7 +57,7 @@ func Pinned(dir string, pins []Pin) error {
 		s := stampOf(info) // before it is hashed: a change meanwhile shows the next time
 		s.SHA256 = p.SHA256
 		if known[p.Name] != s {
-			sum, err := Sum(path)
+			sum, err := atomicfile.SHA256(path)
 			if err != nil {
 				return err
 			}
@@ -86,18 +83,4 @@ func readGuarded(path string) ([]byte, error) {
 		return nil, err
 	}
 	return os.ReadFile(path)
-}
-
-// Sum is the SHA-256 of a file, in hexadecimal.
-func Sum(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
 }

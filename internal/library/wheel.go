@@ -57,7 +57,7 @@ func (w Wheel) Fetch(ctx context.Context, dir string, log io.Writer) (string, er
 		return "", fmt.Errorf("pip could not fetch %s %s (%w); what it said stands above. %s", w.Project, w.Version, err, w.Elsewhere)
 	}
 	path := filepath.Join(dir, w.File)
-	sum, err := Sum(path)
+	sum, err := atomicfile.SHA256(path)
 	if err != nil {
 		return "", err
 	}

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -481,61 +479,3 @@ func TestNoPassChangesARandomGraph(t *testing.T) {
 type reporter func(string, ...any)
 
 func (r reporter) Errorf(format string, args ...any) { r(format, args...) }
-
-func TestUnknownPassesAreAnsweredWithTheNearest(t *testing.T) {
-	if _, err := rewrite.Find("fold-batchnrom"); err == nil || !strings.Contains(err.Error(), "did you mean fold-batchnorm?") {
-		t.Errorf("%v", err)
-	}
-}
-
-func TestThePageOfDocsIsThePasses(t *testing.T) {
-	page, err := os.ReadFile(filepath.Join(fixture.Root(), "docs", "passes.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(page) != rewrite.Markdown() {
-		t.Error("docs/passes.md is not what the passes say: run make docs")
-	}
-}
-
-func TestAllFixtureModelsGoThroughAllPasses(t *testing.T) {
-	r := fixture.Runtime(t)
-	for path, expected := range map[string]string{
-		"models/yolox_nano.onnx": "", "models/version-RFB-320.onnx": "", "models/squeezenet_tensor_input.onnx": "", "models/fns-candy_tensor.onnx": "", "qnn/zoo.onnx": "",
-		"models/onnx_light/light_resnet50.onnx":   "models/onnx_light/light_resnet50_output_0.pb",
-		"models/onnx_light/light_shufflenet.onnx": "models/onnx_light/light_shufflenet_output_0.pb",
-		"models/onnx_light/light_squeezenet.onnx": "models/onnx_light/light_squeezenet_output_0.pb",
-	} {
-		m, err := onnx.Load(fixture.Path(t, filepath.FromSlash(path)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if m, _, err = onnx.FixInputs(m, nil); err != nil {
-			t.Fatal(err)
-		}
-		before := outputs(t, r, m)
-		for i := range rewrite.All {
-			if p := &rewrite.All[i]; !p.Off {
-				m, _ = apply(t, p, m)
-			}
-		}
-		after := outputs(t, r, m)
-		near(t, before, after, 2e-4)
-		if expected == "" {
-			continue
-		}
-		data, err := os.ReadFile(fixture.Path(t, filepath.FromSlash(expected)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		p := &onnxpb.TensorProto{}
-		if err := proto.Unmarshal(data, p); err != nil {
-			t.Fatal(err)
-		}
-		want, err := m.Tensor(p)
-		if err != nil {
-			t.Fatal(err)
-		}
-		near(t, map[string][]float32{m.Outputs()[0]: want.F32}, after, 1e-4)
-	}
-}

@@ -2,9 +2,7 @@ package session
 
 import (
 	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -12,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"quantcheck/internal/atomicfile"
 	"quantcheck/internal/dataset"
 	"quantcheck/internal/floatjson"
 	"quantcheck/internal/hostinfo"
@@ -137,7 +136,7 @@ func hashAll(files []string) ([]hashed, error) {
 	g.SetLimit(max(workpool.Workers(), 2))
 	for i, path := range files {
 		g.Go(func() error {
-			sum, err := hashFile(path)
+			sum, err := atomicfile.SHA256(path)
 			if err != nil {
 				sum = "not read: " + err.Error()
 			}
@@ -146,19 +145,6 @@ func hashAll(files []string) ([]hashed, error) {
 		})
 	}
 	return list, g.Wait()
-}
-
-func hashFile(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
 // Identifying is a request without what is looked at when all is computed, and with paths that hold in every working folder.

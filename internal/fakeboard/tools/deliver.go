@@ -6,12 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 
+	"quantcheck/internal/atomicfile"
 	"quantcheck/internal/fakeboard/control"
 )
 
@@ -19,7 +19,7 @@ import (
 func (r *netRunning) key() (string, error) {
 	h := sha256.New()
 	spec := r.spec
-	dlc, err := sumOf(spec.Container)
+	dlc, err := atomicfile.SHA256(spec.Container)
 	if err != nil {
 		return "", err
 	}
@@ -34,7 +34,7 @@ func (r *netRunning) key() (string, error) {
 	}
 	for _, line := range planted.Inferences {
 		for _, item := range line.Items {
-			sum, err := sumOf(item.Path)
+			sum, err := atomicfile.SHA256(item.Path)
 			if err != nil {
 				return "", err
 			}
@@ -43,20 +43,6 @@ func (r *netRunning) key() (string, error) {
 		fmt.Fprintln(h)
 	}
 	return hex.EncodeToString(h.Sum(nil)[:16]), nil
-}
-
-// sumOf is the sha256 of a file.
-func sumOf(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
 // deliver puts results into the output folder, one after the other, and shows the faults of files.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"quantcheck/internal/atomicfile"
 	"quantcheck/internal/dlc"
 	"quantcheck/internal/htpcost"
 	"quantcheck/internal/runner/qnnworker"
@@ -35,7 +36,7 @@ func (c *call) remember(path string) (model, error) {
 	if !info.Mode().IsRegular() {
 		return model{}, fmt.Errorf("%s: %w", path, qnnworker.ErrNotDLC)
 	}
-	sum, err := sumOf(path)
+	sum, err := atomicfile.SHA256(path)
 	if err != nil {
 		return model{}, err
 	}

@@ -33,7 +33,7 @@ type Runner struct {
 	path   string
 	o      Options
 	passes []*pass
-	passOf []int // segment → pass, −1 if it has no taps
+	passOf []int // segment → pass
 }
 
 // pass is the whole graph with some of its tensors exposed.
@@ -48,38 +48,31 @@ type pass struct {
 // a problem of its taps.
 func New(ctx context.Context, e qnnworker.Engine, path string, o Options) (*Runner, error) {
 	r := &Runner{engine: e, path: path, o: o}
-	var names []string
-	held := int64(0)
-	flush := func() error {
-		p, err := r.open(ctx, names)
-		if err == nil {
-			r.passes = append(r.passes, p)
-		}
-		names, held = nil, 0
-		return err
-	}
-	for _, group := range o.Groups {
-		size := int64(0)
+	sizes := make([]int64, len(o.Groups))
+	for k, group := range o.Groups {
 		for _, t := range group {
-			size += max(t.Tensor.Bytes(), 0)
+			sizes[k] += max(t.Tensor.Bytes(), 0)
 		}
-		if o.PassBytes > 0 && size > 0 && held > 0 && held+size > o.PassBytes {
-			if err := flush(); err != nil {
-				r.Close()
-				return nil, err
-			}
+	}
+	r.passOf = runner.Passes(sizes, o.PassBytes)
+	exposed := make([][]string, 1, len(o.Groups)+1) // per pass
+	for k, group := range o.Groups {
+		if len(exposed) <= r.passOf[k] {
+			exposed = append(exposed, nil)
 		}
-		r.passOf = append(r.passOf, len(r.passes))
 		for _, t := range group {
 			if t.Tensor.Location != dlc.Input {
-				names = append(names, t.Tensor.Name)
+				exposed[r.passOf[k]] = append(exposed[r.passOf[k]], t.Tensor.Name)
 			}
 		}
-		held += size
 	}
-	if err := flush(); err != nil {
-		r.Close()
-		return nil, err
+	for _, names := range exposed {
+		p, err := r.open(ctx, names)
+		if err != nil {
+			r.Close()
+			return nil, err
+		}
+		r.passes = append(r.passes, p)
 	}
 	return r, nil
 }
@@ -151,45 +144,28 @@ func (r *Runner) encode(sample map[string]tensor.Tensor) (map[string][]byte, err
 
 // Start begins an inference; the emulator computes at once, beside whatever the caller does next.
 func (r *Runner) Start(s runner.Sample) runner.Inference {
-	f := &inference{r: r, running: -1, made: make([]bool, len(r.passes))}
+	f := &inference{r: r}
+	f.schedule = runner.NewSchedule(r.passOf, func(k int) (err error) {
+		p := r.passes[k]
+		p.last, err = p.Run(context.Background(), f.inputs) // the worker ends with the runner's context
+		return err
+	})
 	if f.inputs, f.err = r.encode(s.Inputs); f.err == nil {
-		f.start(0)
+		f.schedule.Begin(0)
 	}
 	return f
 }
 
 type inference struct {
-	r       *Runner
-	inputs  map[string][]byte
-	err     error
-	next    int // segment
-	running int // pass that computes or has computed, −1: none
-	done    chan error
-	made    []bool // passes whose result is there
-}
-
-func (f *inference) start(k int) {
-	f.running, f.done = k, make(chan error, 1)
-	p, inputs, done := f.r.passes[k], f.inputs, f.done
-	go func() {
-		var err error
-		p.last, err = p.Run(context.Background(), inputs) // the worker ends with the runner's context
-		done <- err
-	}()
-}
-
-// wait waits for the pass under way, if there is one.
-func (f *inference) wait() error {
-	if f.done == nil {
-		return nil
-	}
-	err := <-f.done
-	f.done = nil
-	return err
+	r        *Runner
+	inputs   map[string][]byte
+	err      error
+	next     int // segment
+	schedule *runner.Schedule
 }
 
 // Close implements runner.Inference.
-func (f *inference) Close() { _ = f.wait() }
+func (f *inference) Close() { _ = f.schedule.Wait() }
 
 // Next implements runner.Inference.
 func (f *inference) Next(ctx context.Context) (*runner.Batch, error) {
@@ -205,16 +181,9 @@ func (f *inference) Next(ctx context.Context) (*runner.Batch, error) {
 	if len(group) == 0 {
 		return runner.NewBatch(nil, nil), nil
 	}
-	which := f.r.passOf[k]
-	if f.running != which {
-		_ = f.wait() // of a pass whose result is not needed any more
-		f.start(which)
-	}
-	if !f.made[which] {
-		if f.err = f.wait(); f.err != nil {
-			return nil, f.err
-		}
-		f.made[which] = true
+	var which int
+	if which, f.err = f.schedule.Pass(k); f.err != nil {
+		return nil, f.err
 	}
 	var taps []runner.Tap
 	for _, t := range group {

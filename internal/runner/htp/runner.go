@@ -55,15 +55,30 @@ func New(ctx context.Context, e Engine, m *onnx.Model, o Options) (*Runner, erro
 		r.arena = runner.NewArena(1 << 28)
 	}
 	m = Named(raised(m))
-	var taps []string
-	held := int64(0)
-	flush := func() error {
+	sizes := make([]int64, len(o.Groups))
+	for k, group := range o.Groups {
+		for _, tap := range group {
+			if o.Bytes != nil {
+				sizes[k] += o.Bytes(tap)
+			}
+		}
+	}
+	r.passOf = runner.Passes(sizes, o.PassBytes)
+	var exposed [][]string // per pass; only the first can have none, and is then the only one
+	for k, group := range o.Groups {
+		if len(exposed) <= r.passOf[k] {
+			exposed = append(exposed, nil)
+		}
+		exposed[r.passOf[k]] = append(exposed[r.passOf[k]], group...)
+	}
+	for _, taps := range exposed {
 		if len(taps) == 0 {
-			return nil
+			continue
 		}
 		p, err := e.open(ctx, m, taps)
 		if err != nil {
-			return err
+			r.Close()
+			return nil, err
 		}
 		r.passes = append(r.passes, p)
 		nodes := map[string]bool{}
@@ -71,29 +86,6 @@ func New(ctx context.Context, e Engine, m *onnx.Model, o Options) (*Runner, erro
 			nodes[n] = true
 		}
 		r.cpu = append(r.cpu, onCPU(m, taps, nodes)...)
-		taps, held = nil, 0
-		return nil
-	}
-	for _, group := range o.Groups {
-		bytes := int64(0)
-		for _, tap := range group {
-			if o.Bytes != nil {
-				bytes += o.Bytes(tap)
-			}
-		}
-		if o.PassBytes > 0 && held > 0 && held+bytes > o.PassBytes {
-			if err := flush(); err != nil {
-				r.Close()
-				return nil, err
-			}
-		}
-		r.passOf = append(r.passOf, len(r.passes))
-		taps = append(taps, group...)
-		held += bytes
-	}
-	if err := flush(); err != nil {
-		r.Close()
-		return nil, err
 	}
 	return r, nil
 }
@@ -168,20 +160,18 @@ func (r *Runner) Inputs() []string {
 
 // Begin implements runner.Fed. There may be one inference at a time.
 func (r *Runner) Begin() runner.FedInference {
-	f := &Inference{r: r, fed: map[string]bool{}, running: -1}
-	f.used = make([]bool, len(r.passes))
-	return f
+	return &Inference{r: r, fed: map[string]bool{}, schedule: runner.NewSchedule(r.passOf, func(k int) error {
+		return r.passes[k].Run(context.Background()) // the worker ends with the runner's context
+	})}
 }
 
 // Inference is a runner.FedInference on the emulator.
 type Inference struct {
-	r       *Runner
-	fed     map[string]bool
-	err     error
-	next    int // segment
-	running int // pass that computes or has computed, −1: none
-	done    chan error
-	used    []bool // passes whose result is there
+	r        *Runner
+	fed      map[string]bool
+	err      error
+	next     int // segment
+	schedule *runner.Schedule
 }
 
 // Feed implements runner.FedInference: it writes an input into the shared memory, on its grid if it has one.
@@ -228,14 +218,8 @@ func (f *Inference) Go() {
 		}
 	}
 	if f.err == nil && len(f.r.passes) > 0 {
-		f.start(0)
+		f.schedule.Begin(0)
 	}
-}
-
-func (f *Inference) start(k int) {
-	f.running, f.done = k, make(chan error, 1)
-	p, done := f.r.passes[k], f.done
-	go func() { done <- p.Run(context.Background()) }() // the worker ends with the runner's context
 }
 
 // Next implements runner.Inference.
@@ -251,17 +235,9 @@ func (f *Inference) Next(ctx context.Context) (*runner.Batch, error) {
 	if len(f.r.groups[k]) == 0 {
 		return runner.NewBatch(nil, nil), nil
 	}
-	which := f.r.passOf[k]
-	if f.running != which {
-		_ = f.wait() // of a pass whose result is not needed any more
-		f.start(which)
-	}
-	if !f.used[which] {
-		if err := f.wait(); err != nil {
-			f.err = err
-			return nil, err
-		}
-		f.used[which] = true
+	which, err := f.schedule.Pass(k)
+	if err != nil {
+		return nil, err
 	}
 	p := f.r.passes[which]
 	var taps []runner.Tap
@@ -281,18 +257,8 @@ func (f *Inference) Next(ctx context.Context) (*runner.Batch, error) {
 	}), nil
 }
 
-// wait waits for the pass under way, if there is one.
-func (f *Inference) wait() error {
-	if f.done == nil {
-		return nil
-	}
-	err := <-f.done
-	f.done = nil
-	return err
-}
-
 // Close implements runner.Inference.
-func (f *Inference) Close() { _ = f.wait() }
+func (f *Inference) Close() { _ = f.schedule.Wait() }
 
 // read dequantizes a tap into lent memory.
 func (p *pass) read(tap string, arena *runner.Arena) (tensor.Tensor, error) {

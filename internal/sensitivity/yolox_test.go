@@ -1,0 +1,64 @@
+package sensitivity_test
+
+import (
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"quantcheck/internal/dataset"
+	"quantcheck/internal/fixture"
+	"quantcheck/internal/onnx"
+	"quantcheck/internal/sensitivity"
+	"quantcheck/internal/tensor"
+)
+
+// pictures reads fixture pictures as a model takes them.
+func pictures(t *testing.T, m *onnx.Model, d dataset.Description, n int) []map[string]tensor.Tensor {
+	t.Helper()
+	m, _, err := onnx.FixInputs(m, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := m.Inputs()[0]
+	_, shape, _ := onnx.TypeOf(in)
+	l := dataset.Loader{Inputs: []dataset.Input{{Name: in.GetName(), DType: tensor.Float32, Shape: shape}}, Description: d, Cache: dataset.NewCache(1 << 20)}
+	files, err := filepath.Glob(filepath.Join(fixture.Path(t, "coco", "val"), "*.jpg"))
+	if err != nil || len(files) < n {
+		t.Fatalf("%d pictures, %v", len(files), err)
+	}
+	slices.Sort(files)
+	var samples []map[string]tensor.Tensor
+	for _, f := range files[:n] {
+		s, err := l.Load(dataset.Source{Name: f, Files: map[string]string{in.GetName(): f}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		samples = append(samples, s.Inputs)
+	}
+	return samples
+}
+
+func yolox(t *testing.T, n int) *bench {
+	t.Helper()
+	m, err := onnx.Load(fixture.Path(t, "models", "yolox_nano.onnx"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := dataset.Default()
+	d.InputColor, d.Resize, d.PadValue, d.PadPosition = "bgr", "letterbox", 114, "bottom-right"
+	return prepare(t, m, pictures(t, m, d, n))
+}
+
+func TestYoloxIsWhatTheWholeModelGives(t *testing.T) {
+	t.Parallel()
+	b := yolox(t, 1)
+	all := sensitivity.Activations(b.p)
+	var some []sensitivity.Candidate
+	for i := 0; i < len(all); i += 37 {
+		some = append(some, all[i])
+	}
+	for i, r := range b.examine(t, b.options(some)).List {
+		one := b.alone(t, some[i].Name, nil)
+		compare(t, some[i].Name, r, b.oracle(t, one.Model, one.Taps, b.m.Outputs()))
+	}
+}
