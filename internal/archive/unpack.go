@@ -163,7 +163,8 @@ func (a *Archive) Extract(ctx context.Context, dir string) (model string, err er
 		for _, d := range drafts {
 			d.Discard()
 		}
-		_ = os.Remove(dir) // if it is empty
+		_ = os.Remove(dir) // these are removed if they are empty
+		_ = os.Remove(filepath.Dir(dir))
 		return "", fmt.Errorf("%s: %w", a.Path, err)
 	}
 	return model, nil

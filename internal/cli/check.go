@@ -39,6 +39,7 @@ type inputFlags struct {
 	InputShape  []string `sep:"none" placeholder:"[NAME=]1,3,H,W" help:"Shape for an input with dynamic dimensions; repeatable."`
 
 	notes []string // what an NN archive did not say
+	read  string   // the file that the description was read from; "": none
 }
 
 // modelName is the name that a model, or an NN archive of one, gets in the workspace.
@@ -94,6 +95,7 @@ func (f *inputFlags) description(model string) (dataset.Description, error) {
 			return d, usageError{err}
 		}
 	}
+	f.read = file
 	if len(f.InputShape) > 0 {
 		d.InputShape = nil
 	}

@@ -62,7 +62,7 @@ func (c *evalCmd) spec() (result.EvalSpec, eval.Config, error) {
 	}
 	config, err := eval.ReadConfig(input.Eval)
 	if err != nil {
-		return fail(usageError{err})
+		return fail(usageError{fmt.Errorf("%s: %w", c.Input.read, err)})
 	}
 	memory, err := c.Engine.memoryMiB()
 	if err != nil {

@@ -2,6 +2,7 @@ package labels
 
 import (
 	"encoding/csv"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -102,7 +103,10 @@ func ReadClasses(data, images string) (*Classes, error) {
 		return nil, fmt.Errorf("%s holds no folders of classes; a CSV of file,label is the other way", data)
 	}
 	c := &Classes{}
-	classes, ordered := number(names)
+	classes, ordered, err := number(names)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", data, err)
+	}
 	c.Names = ordered
 	for _, name := range names {
 		pictures, err := listPictures(filepath.Join(data, name))
@@ -120,16 +124,29 @@ func ReadClasses(data, images string) (*Classes, error) {
 	return c, nil
 }
 
-// number gives each name its class.
-func number(names []string) (classes map[string]int, ordered []string) {
+// mostClass bounds the numbers of classes.
+const mostClass = 1 << 20
+
+// number gives each name its class. Names that are all whole numbers are the classes themselves; it is an error if one of these is out of
+// range, since the others would not be numbered by their order then.
+func number(names []string) (classes map[string]int, ordered []string, err error) {
 	classes = map[string]int{}
 	sorted := slices.Compact(slices.Sorted(slices.Values(names)))
-	numeric := true
-	most := 0
+	numeric, most, unusable := true, 0, ""
 	for _, n := range sorted {
 		v, err := strconv.Atoi(n)
-		numeric = numeric && err == nil && v >= 0 && v < 1<<20
+		if err != nil && !errors.Is(err, strconv.ErrRange) {
+			numeric = false
+			break
+		}
+		if err != nil || v < 0 || v >= mostClass {
+			unusable = n
+			continue
+		}
 		most = max(most, v)
+	}
+	if numeric && unusable != "" {
+		return nil, nil, fmt.Errorf("the class %s is not within 0..%d", unusable, mostClass-1)
 	}
 	if numeric {
 		for k := range most + 1 {
@@ -138,12 +155,12 @@ func number(names []string) (classes map[string]int, ordered []string) {
 		for _, n := range sorted {
 			classes[n], _ = strconv.Atoi(n)
 		}
-		return classes, ordered
+		return classes, ordered, nil
 	}
 	for k, n := range sorted {
 		classes[n] = k
 	}
-	return classes, sorted
+	return classes, sorted, nil
 }
 
 func readClassCSV(path, images string) (*Classes, error) {
@@ -184,7 +201,10 @@ func readClassCSV(path, images string) (*Classes, error) {
 	if len(files) == 0 {
 		return nil, fmt.Errorf("%s names no picture that is there (looked for in %s)", path, images)
 	}
-	classes, ordered := number(labels)
+	classes, ordered, err := number(labels)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
 	c.Names = ordered
 	for i, name := range files {
 		c.Images = append(c.Images, Image{Name: name, Path: filepath.Join(images, name), ID: int64(i + 1), Class: classes[labels[i]]})
