@@ -167,9 +167,13 @@ func (c *benchmarkCmd) steps() ([]result.Step, error) {
 // check is the comparison's spec.
 func (c *benchmarkCmd) check(m benchModel, steps []result.Step) (result.Spec, error) {
 	name := workspace.ModelName(m.Name, m.DLC)
+	chip, err := c.HTP.chip()
+	if err != nil {
+		return result.Spec{}, err
+	}
 	spec := result.Spec{
 		Model: m.ONNX, Images: m.Images, Calib: m.Calib, Limit: c.Limit, Variants: m.Variants, Out: c.Out, Name: name, Threads: c.Engine.threads(),
-		SaveTensors: c.SaveTensors, LocalSamples: c.LocalSamples, DivergeUnder: c.DivergeUnder, SoC: c.HTP.SocModel, HTPArch: c.HTP.HtpArch,
+		SaveTensors: c.SaveTensors, LocalSamples: c.LocalSamples, DivergeUnder: c.DivergeUnder, SoC: chip.Number, HTPArch: chip.Arch,
 		HTPFallback: c.HTP.HtpFallback, DLCLayouts: c.HTP.DlcLayout, AnyVersion: c.HTP.AnyVersion,
 	}
 	pictures := slices.Contains(steps, result.StepLayers) || slices.Contains(steps, result.StepCycles) && m.Data == ""

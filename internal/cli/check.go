@@ -134,15 +134,27 @@ func inputShapes(flags []string, model string) (map[string][]int64, error) {
 
 // htpFlags say what the emulator behaves as.
 type htpFlags struct {
-	SocModel    int      `default:"66" placeholder:"66" help:"The SoC, as Qualcomm's libraries number it (66: QCS8550, the RVC4's)."`
-	HtpArch     int      `default:"73" placeholder:"73" help:"The HTP's architecture (73)."`
+	Soc         string   `aliases:"soc-model" default:"rvc4" placeholder:"rvc4" help:"The chip, by name or by Qualcomm's number (rvc4, which is qcs8550)."`
+	HtpArch     int      `placeholder:"73" help:"The HTP's architecture (the chip's)."`
 	DlcLayout   []string `sep:"none" placeholder:"INPUT=0,2,3,1" help:"Which axis of the model's input each axis of a DLC's input is, where it cannot be derived; repeatable."`
 	AnyVersion  bool     `help:"For DLC files, take other versions of Qualcomm's libraries than the one that was tried, if they compute a known small network as it does."`
 	HtpFallback bool     `help:"Run operators that the HTP refuses on the CPU, and mark the layers that did."`
 }
 
 // rvc4 is the emulator of commands without these flags.
-var rvc4 = &htpFlags{SocModel: htp.DefaultSoC, HtpArch: htp.DefaultArch}
+var rvc4 = &htpFlags{Soc: "rvc4"}
+
+// chip is the chip that the emulator behaves as.
+func (h *htpFlags) chip() (qnn.SoC, error) {
+	chip, err := qnn.ParseSoC(h.Soc)
+	if err != nil {
+		return chip, usagef("--soc: %w", err)
+	}
+	if h.HtpArch != 0 {
+		chip.Arch = h.HtpArch
+	}
+	return chip, nil
+}
 
 // engines are the CPU's ONNX Runtime and, when a variant asks for it, the emulator.
 func (h *htpFlags) engines(r ort.Engine) session.Engines {
@@ -151,8 +163,12 @@ func (h *htpFlags) engines(r ort.Engine) session.Engines {
 		if err != nil {
 			return htp.Engine{}, err
 		}
+		chip, err := h.chip()
+		if err != nil {
+			return htp.Engine{}, err
+		}
 		library, err := filepath.Abs(r.About().Path)
-		return htp.Engine{Kit: kit, Library: library, SoC: h.SocModel, Arch: h.HtpArch, Fallback: h.HtpFallback}, err
+		return htp.Engine{Kit: kit, Library: library, SoC: chip.Number, Arch: chip.Arch, Fallback: h.HtpFallback}, err
 	}}
 }
 
@@ -191,6 +207,10 @@ func (c *checkCmd) spec() (result.Spec, error) {
 	if err != nil {
 		return result.Spec{}, err
 	}
+	chip, err := c.HTP.chip()
+	if err != nil {
+		return result.Spec{}, err
+	}
 	if c.Limit < 0 {
 		return result.Spec{}, usagef("--limit %d: a number of samples is not negative", c.Limit)
 	}
@@ -204,7 +224,7 @@ func (c *checkCmd) spec() (result.Spec, error) {
 		Model: c.Model, Images: c.Images, Calib: c.Calib, Limit: c.Limit, Variants: c.Variant, Out: c.Out,
 		Name: modelName(c.Name, c.Model), Input: input, Threads: c.Engine.threads(), MemoryMiB: memory, MemoryOf: c.Engine.memoryOf(),
 		SaveTensors: c.SaveTensors, SaveModel: c.SaveModel, Encodings: c.Encodings, LocalSamples: c.LocalSamples, DivergeUnder: c.DivergeUnder, Bare: c.Bare,
-		SoC: c.HTP.SocModel, HTPArch: c.HTP.HtpArch, HTPFallback: c.HTP.HtpFallback, Estimate: c.Estimate,
+		SoC: chip.Number, HTPArch: chip.Arch, HTPFallback: c.HTP.HtpFallback, Estimate: c.Estimate,
 		DLCLayouts: c.HTP.DlcLayout, AnyVersion: c.HTP.AnyVersion,
 	}
 	for _, text := range c.FailUnder {

@@ -68,6 +68,10 @@ func (c *evalCmd) spec() (result.EvalSpec, eval.Config, error) {
 	if err != nil {
 		return fail(err)
 	}
+	chip, err := c.HTP.chip()
+	if err != nil {
+		return fail(err)
+	}
 	if c.Task != "" {
 		config.Task = result.Task(c.Task)
 	}
@@ -96,7 +100,7 @@ func (c *evalCmd) spec() (result.EvalSpec, eval.Config, error) {
 	return result.EvalSpec{
 		Spec: result.Spec{
 			Model: c.Model, Images: c.Images, Calib: c.Calib, Limit: c.Limit, Variants: c.Variant, Out: c.Out, Name: modelName(c.Name, c.Model), Input: input,
-			Threads: c.Engine.threads(), MemoryMiB: memory, MemoryOf: c.Engine.memoryOf(), SoC: c.HTP.SocModel, HTPArch: c.HTP.HtpArch, HTPFallback: c.HTP.HtpFallback,
+			Threads: c.Engine.threads(), MemoryMiB: memory, MemoryOf: c.Engine.memoryOf(), SoC: chip.Number, HTPArch: chip.Arch, HTPFallback: c.HTP.HtpFallback,
 		},
 		Task: config.Task, Data: c.Data, Decoder: config.Decoder, Confidence: config.Decode.Confidence, NMSIoU: config.Decode.IoU, MaxDet: config.Decode.Most, Agnostic: config.Decode.Agnostic,
 		Strict: c.Strict,

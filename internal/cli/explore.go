@@ -35,7 +35,6 @@ type exploreCmd struct {
 	Target   string        `default:"99%" placeholder:"99%" help:"Share of the float model's score that has to be reached (99%)."`
 	Budget   time.Duration `default:"5m" placeholder:"5m" help:"When it is spent, the best so far is given; the same command goes on from there (5m)."`
 	Engine   string        `enum:"auto,cpu,htp" default:"auto" placeholder:"cpu|htp" help:"What has the last word: the simulation, or the emulator of the DSP (htp where it is installed)."`
-	Soc      string        `default:"${soc}" placeholder:"${soc}" help:"The chip of the estimates, as for estimate (${default})."`
 	Optimize bool          `help:"Rewrite the model first, as optimize does with --also split-gates on the pictures of the search, and explore that one."`
 	Apply    bool          `help:"Write the recommended model: QDQ ONNX, encodings in all formats, DLC, and the commands that take them."`
 	Out      string        `default:"." placeholder:"DIR" help:"Workspace that the results go to, and that an interrupted exploration goes on from (the working folder)."`
@@ -80,7 +79,7 @@ func (c *exploreCmd) spec() (result.ExploreSpec, eval.Config, error) {
 	spec, config, err := e.spec()
 	c.Input.notes = e.Input.notes
 	return result.ExploreSpec{
-		EvalSpec: spec, Target: target, Seconds: c.Budget.Seconds(), Chip: c.Soc, Fixed: c.Variant != "", Apply: c.Apply,
+		EvalSpec: spec, Target: target, Seconds: c.Budget.Seconds(), Chip: c.HTP.Soc, Fixed: c.Variant != "", Apply: c.Apply,
 	}, config, err
 }
 

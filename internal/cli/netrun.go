@@ -31,7 +31,7 @@ type netRunCmd struct {
 	Refused refusedFlags `embed:"" group:"Not possible here:"`
 
 	Only       string `placeholder:"LAYER,..." help:"Write these layers or tensors besides the outputs."`
-	Soc        string `default:"qcs8550" placeholder:"qcs8550" help:"The chip whose DSP is emulated, by name or by Qualcomm's number (qcs8550, the RVC4's)."`
+	Soc        string `default:"rvc4" placeholder:"rvc4" help:"The chip whose DSP is emulated, by name or by Qualcomm's number (rvc4, which is qcs8550)."`
 	AnyVersion bool   `help:"Take other versions of Qualcomm's libraries than the one that was tried, if they compute a known small network as it does."`
 	JSON       bool   `name:"json" help:"Print tensors, types, encodings, times as JSON instead of snpe-net-run's lines."`
 }
@@ -238,10 +238,11 @@ func (c *netRunCmd) spec() (netrun.Spec, error) {
 		Container: c.Container, InputList: c.InputList, OutputDir: c.OutputDir, Debug: c.Debug, AnyVersion: c.AnyVersion,
 		Outputs: names(c.SetOutputTensors), Only: names(c.Only),
 	}
-	var err error
-	if s.SoC, err = qnn.ParseSoC(c.Soc); err != nil {
+	chip, err := qnn.ParseSoC(c.Soc)
+	if err != nil {
 		return s, usagef("--soc: %w", err)
 	}
+	s.SoC = chip.Number
 	s.Input, s.Output, err = c.types()
 	return s, err
 }

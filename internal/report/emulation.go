@@ -20,7 +20,11 @@ func Emulation(run *result.Run, v *result.Variant) []string {
 		return nil
 	}
 	asIs := v.Spec.Kind == variant.DLC
-	text := fmt.Sprintf("Emulated with the DSP's own arithmetic (onnxruntime-qnn %s, SoC model %d, HTP architecture %d)", e.Wheel, e.SoC, e.Arch)
+	chip := fmt.Sprintf("SoC model %d", e.SoC)
+	if e.Arch != 0 {
+		chip += fmt.Sprintf(", HTP architecture %d", e.Arch)
+	}
+	text := fmt.Sprintf("Emulated with the DSP's own arithmetic (onnxruntime-qnn %s, %s)", e.Wheel, chip)
 	if asIs {
 		text = fmt.Sprintf("The DLC as it is, emulated with the DSP's own arithmetic (onnxruntime-qnn %s, SoC model %d)", e.Wheel, e.SoC)
 	}

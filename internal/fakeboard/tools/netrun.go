@@ -108,7 +108,7 @@ func (r *netRunning) read() error {
 	if err != nil {
 		return err
 	}
-	r.spec = netrun.Spec{Container: r.given.get("container"), InputList: path, OutputDir: r.out, Debug: r.given.has("debug"), SoC: soc}
+	r.spec = netrun.Spec{Container: r.given.get("container"), InputList: path, OutputDir: r.out, Debug: r.given.has("debug"), SoC: soc.Number}
 	for name := range strings.SplitSeq(r.given.get("set_output_tensors"), ",") {
 		if name = strings.TrimSpace(name); name != "" {
 			r.spec.Outputs = append(r.spec.Outputs, name)

@@ -31,20 +31,20 @@ const (
 	DefaultArch = 73
 )
 
-// Engine says what emulates what. The zero values of SoC and Arch are the defaults.
+// Engine says what emulates what.
 type Engine struct {
 	Kit      qnn.Kit `json:"-"`
 	Library  string  `json:"-"` // ONNX Runtime
 	SoC      int     `json:"soc_model"`
-	Arch     int     `json:"htp_arch"`
+	Arch     int     `json:"htp_arch"` // 0: that of the SoC
 	Fallback bool    `json:"fallback"` // operators that the HTP refuses run on the CPU
 }
 
-// options are the provider's. The SoC model decides the architecture; an other one is asked for by name. Without a SoC
+// options are the provider's. The SoC model decides the architecture; another one is asked for by its number. Without a SoC
 // model the emulator would behave as version 68.
 func (e Engine) options() map[string]string {
 	o := map[string]string{"backend_path": e.Kit.HTP(), "soc_model": strconv.Itoa(e.SoC)}
-	if e.Arch != DefaultArch || e.SoC != DefaultSoC {
+	if e.Arch != 0 && (e.Arch != DefaultArch || e.SoC != DefaultSoC) {
 		o["htp_arch"] = strconv.Itoa(e.Arch)
 	}
 	return o
