@@ -43,6 +43,7 @@ var floors = []floor{
 	{"use cases", "one for each command", []string{
 		"benchmark", "compare", "estimate", "explore", "lint", "netrun", "optimize", "quantize", "rawfiles", "score", "seedfiles",
 	}},
+	{"publishing", "what was found out, put into a workspace with its page", []string{"publish"}},
 	{"program", "commands, flags, exit status", []string{"cli"}},
 }
 
@@ -57,7 +58,7 @@ var only = map[string]struct {
 	reason string
 }{
 	"device/dial": {[]string{"cli"}, "use cases are given an open device: passwords and prompts are the program's"},
-	"web":         {[]string{"cli"}, "use cases return data; who stores it makes the page"},
+	"web":         {[]string{"publish", "cli"}, "use cases return data; who stores it makes the page"},
 	"snpedevice":  {[]string{"benchmark", "cli"}, "SNPE's tools on a device are run by benchmark alone"},
 	"abi":         {[]string{"qnn/compose"}, "structs by value between Go and C are needed there alone"},
 }

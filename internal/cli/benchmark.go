@@ -12,6 +12,7 @@ import (
 
 	"quantcheck/internal/benchmark"
 	"quantcheck/internal/device/dial"
+	"quantcheck/internal/publish"
 	"quantcheck/internal/report"
 	"quantcheck/internal/result"
 	"quantcheck/internal/snpe"
@@ -283,7 +284,7 @@ func (c *benchmarkCmd) one(con *console, m benchModel, spec benchmark.Spec) erro
 				}
 				run.Warnings = append(run.Warnings, lostFiles(lost)...)
 			}
-			saved, err = c.keep(con, to, stage, run)
+			saved, err = publish.Compared(con.ctx, to, stage, run)
 			return err
 		})
 		var unstored *unstoredError
@@ -299,7 +300,9 @@ func (c *benchmarkCmd) one(con *console, m benchModel, spec benchmark.Spec) erro
 	}
 	progress.Phase("writing", 1)
 	return keep.end(progress, nil, func(to workspace.Folder) (err error) {
-		files, err = c.write(con, keep, to, found, run)
+		var notes []string
+		files, notes, err = publish.Benchmark(con.ctx, folder, to, found, run)
+		con.notes(notes)
 		return err
 	}, func() error { return c.draw(con, found, run, append(files, saved...)) })
 }
@@ -329,7 +332,9 @@ func (c *benchmarkCmd) unfinished(con *console, keep *storing, found *result.Ben
 	if con.ctx.Err() == nil {
 		var files []string
 		unstored := keep.store(func(to workspace.Folder) (err error) {
-			files, err = c.write(con, keep, to, found, run)
+			var notes []string
+			files, notes, err = publish.Benchmark(con.ctx, keep.folder, to, found, run)
+			con.notes(notes)
 			return err
 		})
 		if unstored != nil {

@@ -12,17 +12,16 @@ import (
 	"strings"
 
 	"quantcheck/internal/archive"
-	"quantcheck/internal/atomicfile"
 	"quantcheck/internal/compare"
 	"quantcheck/internal/dataset"
 	"quantcheck/internal/metric"
+	"quantcheck/internal/publish"
 	"quantcheck/internal/qnn"
 	"quantcheck/internal/report"
 	"quantcheck/internal/result"
 	"quantcheck/internal/runner/htp"
 	"quantcheck/internal/runner/ort"
 	"quantcheck/internal/session"
-	"quantcheck/internal/web"
 	"quantcheck/internal/workspace"
 )
 
@@ -324,7 +323,7 @@ func (c *checkCmd) Run(con *console) error {
 			}
 			run.Warnings = append(run.Warnings, lostFiles(lost)...)
 		}
-		files, err = store(con, to, stage, run)
+		files, err = publish.Check(con.ctx, to, stage, run)
 		return err
 	}, func() error {
 		if c.JSON {
@@ -399,67 +398,4 @@ func checkOut(dir string) error {
 		return usagef("--out %s is a file, not a folder", dir)
 	}
 	return nil
-}
-
-// store writes the results and gives the paths of what it wrote, the page first.
-func store(con *console, folder workspace.Folder, stage *workspace.Stage, run *result.Run) ([]string, error) {
-	db, err := workspace.OpenStore(con.ctx, folder)
-	if err != nil {
-		return nil, err
-	}
-	defer db.Close()
-	content, err := besideRuns(con, folder, db)
-	if err != nil {
-		return nil, err
-	}
-	for _, v := range run.Variants {
-		if v.Estimated != nil {
-			snapshot := *v.Estimated // its number is set meanwhile
-			content.Estimates = append(content.Estimates, &snapshot)
-		}
-	}
-	page := pageOf(run, content) // drawn while the database is written
-	files, err := addRun(con, db, folder, stage, run)
-	if err != nil {
-		return nil, err
-	}
-	html, err := page()
-	switch {
-	case errors.Is(err, web.ErrNotBuilt):
-		run.Warnings = append(run.Warnings, err.Error())
-	case err != nil:
-		return files, &drawnError{err, folder}
-	default:
-		if err := workspace.WriteFile(folder.Report(), html); err != nil {
-			return files, &drawnError{err, folder}
-		}
-		files = append([]string{folder.Report()}, files...)
-	}
-	return files, nil
-}
-
-// addRun puts a run into the database, once the disk has the files that belong to it.
-func addRun(con *console, db *workspace.Store, folder workspace.Folder, stage *workspace.Stage, run *result.Run) ([]string, error) {
-	files := []string{folder.Database()}
-	var tables atomicfile.Batch
-	defer tables.Discard()
-	for i := range run.Variants {
-		v := &run.Variants[i]
-		path := folder.Similarities(run.Name, v.Spec.Name)
-		if err := tables.WriteBytes(path, report.Similarities(run, v)); err != nil {
-			return nil, err
-		}
-		files = append(files, path)
-	}
-	if err := tables.Commit(); err != nil {
-		return nil, err
-	}
-	saved, err := stage.Commit()
-	if err != nil {
-		return nil, err
-	}
-	if err := db.Add(con.ctx, run); err != nil {
-		return nil, err
-	}
-	return append(files, saved...), nil
 }

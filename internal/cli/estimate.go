@@ -17,11 +17,11 @@ import (
 	"quantcheck/internal/estimate"
 	"quantcheck/internal/htpcost"
 	"quantcheck/internal/inspect"
+	"quantcheck/internal/publish"
 	"quantcheck/internal/report"
 	"quantcheck/internal/result"
 	"quantcheck/internal/usage"
 	"quantcheck/internal/variant"
-	"quantcheck/internal/web"
 	"quantcheck/internal/workspace"
 )
 
@@ -312,33 +312,12 @@ func (c *estimateCmd) write(con *console, list []*result.Estimated) ([]string, e
 	var stored []string
 	folder := workspace.Folder(c.Out)
 	err := (&storing{con: con, folder: folder}).store(func(to workspace.Folder) (err error) {
-		stored, err = storeEstimates(con, to, list)
+		var notes []string
+		stored, notes, err = publish.Estimates(con.ctx, to, list)
+		con.notes(notes)
 		return err
 	})
 	return append(files, stored...), err
-}
-
-// storeEstimates puts estimates into a workspace, all of them or none.
-func storeEstimates(con *console, folder workspace.Folder, list []*result.Estimated) ([]string, error) {
-	db, err := workspace.OpenStore(con.ctx, folder)
-	if err != nil {
-		return nil, err
-	}
-	defer db.Close()
-	if err := db.AddEstimate(con.ctx, list...); err != nil {
-		return nil, err
-	}
-	files := []string{folder.Database()}
-	_, err = writePage(con, folder, db, folder.Report())
-	switch {
-	case errors.Is(err, web.ErrNotBuilt):
-		con.say("%v", err)
-	case err != nil:
-		return files, &drawnError{err, folder}
-	default:
-		files = append([]string{folder.Report()}, files...)
-	}
-	return files, nil
 }
 
 // gate holds the estimates against the threshold.

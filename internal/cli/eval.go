@@ -3,17 +3,16 @@ package cli
 import (
 	"fmt"
 	"math"
-	"os"
 	"path/filepath"
 	"strings"
 
 	"quantcheck/internal/archive"
 	"quantcheck/internal/eval"
 	"quantcheck/internal/metric"
+	"quantcheck/internal/publish"
 	"quantcheck/internal/report"
 	"quantcheck/internal/result"
 	"quantcheck/internal/score"
-	"quantcheck/internal/snpe"
 	"quantcheck/internal/workspace"
 )
 
@@ -155,11 +154,11 @@ func (c *evalCmd) Run(con *console) error {
 	}
 	e.Warnings = append(e.Warnings, c.Input.notes...)
 	for i := range e.Models {
-		e.Models[i].FPS = measuredFPS(folder, e.Models[i].File)
+		e.Models[i].FPS = publish.MeasuredFPS(folder, e.Models[i].File)
 	}
 	var files []string
 	err = keep.end(progress, unfinished, func(to workspace.Folder) (err error) {
-		files, err = storeEvaluation(con, folder, to, e)
+		files, err = publish.Evaluation(con.ctx, folder, to, e)
 		return err
 	}, func() error {
 		if c.JSON {
@@ -277,16 +276,4 @@ func (m maskFiles) Mask(model int, picture string, png []byte) (string, error) {
 	}
 	full, err := filepath.Abs(path)
 	return full, err
-}
-
-// measuredFPS is what a throughput.txt of the model in the workspace says.
-func measuredFPS(folder workspace.Folder, name string) metric.Value {
-	text, err := os.ReadFile(filepath.Join(folder.ModelDLC(name), "throughput.txt"))
-	if err != nil {
-		return metric.Value{}
-	}
-	if v, ok := snpe.Throughput(text); ok {
-		return metric.Defined(v)
-	}
-	return metric.Value{}
 }

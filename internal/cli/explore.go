@@ -1,8 +1,6 @@
 package cli
 
 import (
-	"errors"
-	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -12,14 +10,12 @@ import (
 	"time"
 
 	"quantcheck/internal/atomicfile"
-	"quantcheck/internal/encodings"
 	"quantcheck/internal/eval"
 	"quantcheck/internal/explore"
-	"quantcheck/internal/onnx"
+	"quantcheck/internal/publish"
 	"quantcheck/internal/report"
 	"quantcheck/internal/result"
 	"quantcheck/internal/variant"
-	"quantcheck/internal/web"
 	"quantcheck/internal/workspace"
 )
 
@@ -104,17 +100,12 @@ func (c *exploreCmd) places() places {
 	}
 	folder, name := workspace.Folder(c.Out), workspace.ModelName(c.Name, c.Model)
 	if c.Apply {
-		p.models = append(p.models, place{"--apply", exploredFile(folder, name, exploredName, ".onnx")})
+		p.models = append(p.models, place{"--apply", publish.ExploredFile(folder, name, publish.ExploredName, ".onnx")})
 	}
 	if c.Optimize {
-		p.models = append(p.models, place{"--optimize", exploredFile(folder, name, optimizedName, ".onnx")})
+		p.models = append(p.models, place{"--optimize", publish.ExploredFile(folder, name, publish.OptimizedName, ".onnx")})
 	}
 	return p
-}
-
-// exploredFile is a file of a model that is written, with this ending.
-func exploredFile(folder workspace.Folder, name, what, ending string) string {
-	return filepath.Join(folder.ModelONNX(name, what), name+"-"+what+ending)
 }
 
 func (c *exploreCmd) Run(con *console) error {
@@ -146,7 +137,7 @@ func (c *exploreCmd) Run(con *console) error {
 		}
 	}
 	if c.Optimize {
-		spec.Rewritten = exploredFile(folder, spec.Name, optimizedName, ".onnx")
+		spec.Rewritten = publish.ExploredFile(folder, spec.Name, publish.OptimizedName, ".onnx")
 		if err := atomicfile.MakeFolder(filepath.Dir(spec.Rewritten)); err != nil {
 			return err
 		}
@@ -171,7 +162,7 @@ func (c *exploreCmd) Run(con *console) error {
 	files := x.Files
 	err = keep.end(progress, nil, func(to workspace.Folder) error {
 		x.Files = slices.Clone(files) // of a workspace that failed nothing is listed
-		return c.write(con, to, x)
+		return publish.Exploration(con.ctx, to, x)
 	}, func() error {
 		if c.JSON {
 			return report.JSON(con.stdout.Data(), x.Explored)
@@ -188,7 +179,7 @@ func (c *exploreCmd) Run(con *console) error {
 
 // begin claims the exploration's names and tries its workspace.
 func (c *exploreCmd) begin(con *console, folder workspace.Folder, spec result.ExploreSpec) (*workspace.Claim, error) {
-	names := []string{spec.Name, spec.Name + "-" + exploredName, spec.Name + "-" + optimizedName}
+	names := []string{spec.Name, spec.Name + "-" + publish.ExploredName, spec.Name + "-" + publish.OptimizedName}
 	var files []string
 	if c.Apply {
 		files = append(files, filepath.Join(folder.ModelONNX(names[1], ""), "x.onnx"), filepath.Join(folder.ModelDLC(names[1]), "x.dlc"))
@@ -206,12 +197,6 @@ func (c *exploreCmd) begin(con *console, folder workspace.Folder, spec result.Ex
 	return con.begin(folder, c.Wait.NoWait, names, files...)
 }
 
-// Endings of the names of what an exploration writes.
-const (
-	exploredName  = "explored"
-	optimizedName = "optimized"
-)
-
 // measuredCycles are the cycles of a benchmark of the recipe in the workspace, models_dlc/<model>-<recipe>/ or models_dlc/<model>/;
 // 0 if there is none.
 func measuredCycles(folder workspace.Folder, spec result.ExploreSpec) (cycles float64, problems []string) {
@@ -228,82 +213,4 @@ func measuredCycles(folder workspace.Folder, spec result.ExploreSpec) (cycles fl
 		}
 	}
 	return 0, problems
-}
-
-// write stores the exploration, and writes what was asked for and the page.
-func (c *exploreCmd) write(con *console, folder workspace.Folder, x *explore.Result) error {
-	db, err := workspace.OpenStore(con.ctx, folder)
-	if err != nil {
-		return err
-	}
-	defer db.Close()
-	if fix := x.Fix(); fix != nil {
-		if err := c.apply(folder, x, fix); err != nil {
-			return err
-		}
-	}
-	x.Files = append(x.Files, folder.Database())
-	if err := db.AddExploration(con.ctx, x.Explored); err != nil {
-		return err
-	}
-	content, err := writePage(con, folder, db, folder.Report())
-	switch {
-	case errors.Is(err, web.ErrNotBuilt):
-		x.Warnings = append(x.Warnings, err.Error())
-	case err != nil:
-		return &drawnError{err, folder}
-	default:
-		x.Files = append([]string{folder.Report()}, x.Files...)
-	}
-	x.Warnings = append(x.Warnings, content.Problems...)
-	return nil
-}
-
-// apply writes the recommended model in every form, and says how each is used.
-func (c *exploreCmd) apply(folder workspace.Folder, x *explore.Result, fix *explore.Fix) error {
-	path := func(ending string) string { return exploredFile(folder, x.Name, exploredName, ending) }
-	var b atomicfile.Batch
-	defer b.Discard()
-	if err := onnx.SaveTo(&b, fix.Model, path(".onnx")); err != nil {
-		return err
-	}
-	x.Files = append(x.Files, path(".onnx"))
-	for _, version := range encodings.Versions {
-		data, err := encodings.Write(version, fix.Layers, fix.Variant)
-		if err != nil {
-			return err
-		}
-		name := path("-encodings-" + version + ".json")
-		if err := b.WriteBytes(name, data); err != nil {
-			return err
-		}
-		x.Files = append(x.Files, name)
-	}
-	if fix.DLC != nil {
-		name := filepath.Join(folder.ModelDLC(x.Name+"-"+exploredName), x.Name+"-"+exploredName+".dlc")
-		if err := b.WriteBytes(name, fix.DLC); err != nil {
-			return err
-		}
-		x.Files = append(x.Files, name)
-	} else {
-		x.Warnings = append(x.Warnings, "no DLC was written: "+fix.Problem)
-	}
-	x.Commands = commands(x.Explored, path)
-	return b.Commit()
-}
-
-// commands are those of SNPE and QAIRT that take the files.
-func commands(x *result.Explored, path func(string) string) []string {
-	best := x.Points[x.Best].Recipe
-	quant := fmt.Sprintf("snpe-dlc-quant --input_dlc %[1]s.dlc --input_list LIST.txt --output_dlc %[1]s-quant.dlc --override_params --weights_bitwidth %[2]d --act_bitwidth %[3]d --bias_bitwidth %[4]d",
-		x.Name, best.WeightBits, best.ActBits, best.BiasBits)
-	if best.PerChannel {
-		quant += " --use_per_channel_quantization"
-	}
-	overrides := path("-encodings-0.6.1.json")
-	return []string{
-		fmt.Sprintf("snpe-onnx-to-dlc -i %s --quantization_overrides %s -o %s.dlc", x.Spec.Model, overrides, x.Name),
-		quant,
-		fmt.Sprintf("qairt-converter --input_network %s --quantization_overrides %s --output_path %s.dlc", x.Spec.Model, path("-encodings-1.0.0.json"), x.Name),
-	}
 }

@@ -16,3 +16,10 @@ func listFiles(w io.Writer, title string, files []string) {
 		fmt.Fprintf(w, "%-12s %s\n", title, report.Printable(f))
 	}
 }
+
+// notes says what is no error.
+func (con *console) notes(list []string) {
+	for _, text := range list {
+		con.say("%s", text)
+	}
+}

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 
+	"quantcheck/internal/publish"
 	"quantcheck/internal/workspace"
 )
 
@@ -30,7 +31,7 @@ func importResults(con *console, folder, from workspace.Folder) error {
 	defer claimed.Release()
 	var done *workspace.Imported
 	if err := con.results(folder, func() (err error) {
-		done, err = bringIn(con, folder, from)
+		done, err = publish.BringIn(con.ctx, folder, from)
 		return err
 	}); err != nil {
 		return err
@@ -42,26 +43,4 @@ func importResults(con *console, folder, from workspace.Folder) error {
 	_, err = fmt.Fprintf(con.stdout, "brought into %s: %s, %s, %s, %s%s; %s is not needed any more\n", string(folder),
 		several(done.Runs, "run"), several(done.Evaluations, "evaluation"), several(done.Estimates, "estimate"), several(done.Explorations, "exploration"), known, string(from))
 	return err
-}
-
-// bringIn copies rows and files, and makes the tables of the evaluations anew.
-func bringIn(con *console, folder, from workspace.Folder) (*workspace.Imported, error) {
-	db, err := workspace.OpenStore(con.ctx, folder)
-	if err != nil {
-		return nil, err
-	}
-	defer db.Close()
-	done, err := db.Import(con.ctx, folder, from)
-	if err != nil {
-		return nil, err
-	}
-	list, _, err := db.Evaluations(con.ctx)
-	if err == nil && len(list) > 0 {
-		setFPS(folder, list)
-		_, _, err = writeStatistics(folder, list)
-	}
-	if err != nil {
-		return nil, &drawnError{err, folder}
-	}
-	return done, nil
 }

@@ -5,6 +5,7 @@ import (
 
 	"quantcheck/internal/align"
 	"quantcheck/internal/inspect"
+	"quantcheck/internal/publish"
 	"quantcheck/internal/report"
 	"quantcheck/internal/result"
 	"quantcheck/internal/workspace"
@@ -39,7 +40,7 @@ func (c *layersCmd) Run(con *console) error {
 			problems = append(problems, err.Error())
 			continue
 		}
-		problems = append(problems, damageOf(run)...)
+		problems = append(problems, publish.Damage(run)...)
 		runs = append(runs, run)
 	}
 	models, damaged, err := db.Models(con.ctx)

@@ -12,6 +12,7 @@ import (
 	"quantcheck/internal/hostinfo"
 	"quantcheck/internal/inspect"
 	"quantcheck/internal/lint"
+	"quantcheck/internal/publish"
 	"quantcheck/internal/report"
 	"quantcheck/internal/result"
 	"quantcheck/internal/workspace"
@@ -127,7 +128,7 @@ func (c *lintCmd) look(con *console, subject string) ([]lint.Finding, []string, 
 	}
 	findings, notes, err := lint.Run(con.ctx, rvc4.engines(r), spec)
 	if spec.Run != nil { // what the database lacks was not looked at
-		notes = append(damageOf(spec.Run), notes...)
+		notes = append(publish.Damage(spec.Run), notes...)
 	}
 	return findings, notes, err
 }

@@ -5,8 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 
+	"quantcheck/internal/paths"
+	"quantcheck/internal/publish"
 	"quantcheck/internal/session"
 	"quantcheck/internal/workspace"
 )
@@ -42,23 +43,10 @@ type unstoredError struct {
 
 func (e *unstoredError) Error() string {
 	return fmt.Sprintf("the results could not be stored in %s: %v\nThey are kept in %s. When the workspace can be written again, this command brings them in:\n    quantcheck report %s --import %s",
-		e.folder, e.cause, e.refuge, shellPath(string(e.folder)), shellPath(string(e.refuge)))
+		e.folder, e.cause, e.refuge, paths.ForShell(string(e.folder)), paths.ForShell(string(e.refuge)))
 }
 
 func (e *unstoredError) Unwrap() error { return e.cause }
-
-// drawnError is a failure after the results were stored, of something that is made of them.
-type drawnError struct {
-	cause  error
-	folder workspace.Folder
-}
-
-func (e *drawnError) Error() string {
-	return fmt.Sprintf("the results are stored in %s, but the page or a table could not be written: %v\nWhen it can be, this command writes it:\n    quantcheck report %s",
-		e.folder.Database(), e.cause, shellPath(string(e.folder)))
-}
-
-func (e *drawnError) Unwrap() error { return e.cause }
 
 // store puts the results into the workspace, or into the refuge if the workspace fails: put is called with the folder that they go to. Unless err is an
 // interruption, the caller prints the results all the same, and ends with err then.
@@ -66,7 +54,7 @@ func (k *storing) store(put func(to workspace.Folder) error) error {
 	err := k.cause
 	if k.refuge == "" {
 		err = k.con.results(k.folder, func() error { return put(k.folder) })
-		var drawn *drawnError
+		var drawn *publish.DrawnError
 		if err == nil || k.con.interrupted(err) || errors.As(err, &drawn) {
 			return err
 		}
@@ -77,7 +65,7 @@ func (k *storing) store(put func(to workspace.Folder) error) error {
 		return e
 	}
 	e = put(refuge)
-	var drawn *drawnError
+	var drawn *publish.DrawnError
 	if e == nil || errors.As(e, &drawn) {
 		return &unstoredError{err, k.folder, refuge}
 	}
@@ -92,17 +80,8 @@ func (k *storing) store(put func(to workspace.Folder) error) error {
 // safe says whether the results lie somewhere after store.
 func safe(err error) bool {
 	var unstored *unstoredError
-	var drawn *drawnError
+	var drawn *publish.DrawnError
 	return err == nil || errors.As(err, &unstored) || errors.As(err, &drawn)
-}
-
-// shellPath is a path as a shell takes it.
-func shellPath(path string) string {
-	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./+-"
-	if path != "" && strings.Trim(path, plain) == "" && !strings.HasPrefix(path, "-") {
-		return path
-	}
-	return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
 }
 
 // ledger remembers an exploration's trials in the workspace, and in the refuge once the workspace fails.

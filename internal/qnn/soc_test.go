@@ -7,7 +7,7 @@ import (
 
 func TestParseSoC(t *testing.T) {
 	for text, want := range map[string]SoC{
-		"rvc4": {"rvc4", 66, 73}, "qcs8550": {"qcs8550", 66, 73}, " QCS8550 ": {"qcs8550", 66, 73}, "66": {"rvc4", 66, 73}, "sm8650": {"sm8650", 57, 75}, "77": {"qcs9100", 77, 73},
+		"rvc4": {"rvc4", 66, 73}, "qcs8550": {"qcs8550", 66, 73}, "QCS8550": {"qcs8550", 66, 73}, "66": {"rvc4", 66, 73}, "sm8650": {"sm8650", 57, 75}, "77": {"qcs9100", 77, 73},
 		"82": {"qcs8300", 82, 0}, "123": {"123", 123, 0},
 	} {
 		if got, err := ParseSoC(text); err != nil || got != want {

@@ -1,24 +1,23 @@
-package cli
+package publish
 
 import (
-	"errors"
+	"context"
 	"path/filepath"
 
 	"quantcheck/internal/report"
 	"quantcheck/internal/result"
 	"quantcheck/internal/variant"
-	"quantcheck/internal/web"
 	"quantcheck/internal/workspace"
 )
 
-// keep stores a comparison when it is made.
-func (c *benchmarkCmd) keep(con *console, folder workspace.Folder, stage *workspace.Stage, run *result.Run) ([]string, error) {
-	db, err := workspace.OpenStore(con.ctx, folder)
+// Compared stores the comparison of a benchmark when it is made; the page follows with Benchmark.
+func Compared(ctx context.Context, folder workspace.Folder, stage *workspace.Stage, run *result.Run) ([]string, error) {
+	db, err := workspace.OpenStore(ctx, folder)
 	if err != nil {
 		return nil, err
 	}
 	defer db.Close()
-	files, err := addRun(con, db, folder, stage, run)
+	files, err := addRun(ctx, db, folder, stage, run)
 	if err != nil {
 		return nil, err
 	}
@@ -38,44 +37,37 @@ func (c *benchmarkCmd) keep(con *console, folder workspace.Folder, stage *worksp
 	return files, nil
 }
 
-// write writes what is made of all steps, and the page. The steps themselves are in the workspace already.
-func (c *benchmarkCmd) write(con *console, keep *storing, folder workspace.Folder, b *result.Benchmark, run *result.Run) ([]string, error) {
-	files := []string{folder.Benchmark(b.Name)}
-	if folder != keep.folder {
+// Benchmark writes what is made of all steps, and the page. The steps themselves are in their own workspace already.
+func Benchmark(ctx context.Context, own, folder workspace.Folder, b *result.Benchmark, run *result.Run) (files, notes []string, err error) {
+	files = []string{folder.Benchmark(b.Name)}
+	if folder != own {
 		if err := workspace.WriteJSON(folder.Benchmark(b.Name), b); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	if b.Cycles != nil {
 		path := folder.Results(filepath.Join("speeds", b.Name+".csv"))
 		if err := workspace.WriteFile(path, report.Speeds(b)); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		files = append(files, path)
 	}
-	db, err := workspace.OpenStore(con.ctx, folder)
+	db, err := workspace.OpenStore(ctx, folder)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer db.Close()
 	if run != nil {
-		err = writeRunPage(con, folder, db, run)
+		err = writeRunPage(ctx, folder, db, run)
 	} else {
-		_, err = writePage(con, folder, db, folder.Report())
+		_, err = Page(ctx, folder, db, folder.Report())
 	}
-	switch {
-	case errors.Is(err, web.ErrNotBuilt):
-		con.say("%v", err)
-		return files, nil
-	case err != nil:
-		return files, &drawnError{err, folder}
-	}
-	return append([]string{folder.Report()}, files...), nil
+	return withPage(folder, files, err)
 }
 
 // writeRunPage draws one run, with what the workspace shows beside it.
-func writeRunPage(con *console, folder workspace.Folder, db *workspace.Store, run *result.Run) error {
-	content, err := besideRuns(con, folder, db)
+func writeRunPage(ctx context.Context, folder workspace.Folder, db *workspace.Store, run *result.Run) error {
+	content, err := beside(ctx, folder, db)
 	if err != nil {
 		return err
 	}
