@@ -24,7 +24,6 @@ import (
 	"quantcheck/internal/result"
 	"quantcheck/internal/runner/htp"
 	"quantcheck/internal/score"
-	"quantcheck/internal/search"
 	"quantcheck/internal/session"
 	"quantcheck/internal/usage"
 	"quantcheck/internal/variant"
@@ -43,7 +42,7 @@ import (
 // What is found is kept in the ledger as it comes; the budget ends a search with the best so far.
 func Run(ctx context.Context, engines session.Engines, spec result.ExploreSpec, config eval.Config, ledger Cache, progress progress.Reporter) (*Result, error) {
 	started := time.Now()
-	x := &explorer{engines: engines, spec: spec, config: config, progress: progress, started: started, policy: usual}
+	x := &explorer{engines: engines, spec: spec, config: config, started: started, searcher: searcher{policy: usual, progress: progress}}
 	if err := x.open(ctx, ledger); err != nil {
 		return nil, err
 	}
@@ -69,32 +68,22 @@ func (e *Result) Fix() *Fix { return e.fix }
 
 // explorer is one exploration under way.
 type explorer struct {
-	engines  session.Engines
-	spec     result.ExploreSpec
-	config   eval.Config
-	progress progress.Reporter
-	started  time.Time
-	policy   policy
-	budget   budget
+	engines session.Engines
+	spec    result.ExploreSpec
+	config  eval.Config
+	started time.Time
 
-	set    *score.TruthSet
-	stage  *stage
-	trials *trials
-	pricer *candidatePricer
-	found  *result.Explored
-	asked  variant.Spec    // the recipe
-	recipe variant.Spec    // that the search starts from
-	groups [][]string      // of quantizers
-	sqnr   []metric.Value  // of each quantizer alone
-	known  []search.Change // of each quantizer; nil: not asked for yet
-	byHarm []int
-	// simulated is the least set that the search in the simulation found.
-	simulated search.Set
-	points    []search.Point // that the engine that has the last word scored
-	phase     time.Time      // when the present one began
-	original  string         // the model before it was rewritten first; "": it was not
-	early     []string       // warnings from before there was a result
-	fix       *Fix
+	set      *score.TruthSet
+	stage    *stage
+	trials   *trials
+	pricer   *candidatePricer
+	found    *result.Explored
+	asked    variant.Spec // the recipe
+	original string       // the model before it was rewritten first; "": it was not
+	early    []string     // warnings from before there was a result
+	fix      *Fix
+
+	searcher
 }
 
 // open reads everything and says what is wrong with the request before long work begins.
@@ -144,12 +133,15 @@ func (x *explorer) open(ctx context.Context, ledger Cache) error {
 		versions = append(versions, qnn.Version)
 	}
 	x.groups = x.stage.b.Float.Placement.Groups()
+	x.elements, x.inHead = x.stage.elements(x.groups), headOf(x.stage.b.Float.Base, x.groups)
+	x.engine, x.target, x.higher = x.spec.Engine, x.spec.Target, x.stage.higher
 	x.trials, err = newTrials(x.stage, ledger, x.spec, versions...)
 	if err != nil {
 		x.stage.close()
 		return err
 	}
 	x.pricer.trials = x.trials
+	x.scores, x.prices, x.warn = x.trials, x.pricer, x.warning
 	x.describe(engineErr == nil)
 	x.trials.failed = x.couldNotRun
 	return nil
@@ -186,7 +178,7 @@ func (x *explorer) explore(ctx context.Context) error {
 	var refused *htp.RefusedError
 	if errors.As(err, &refused) && x.spec.Auto {
 		x.warn("the simulation has the last word, since the emulator does not take the model: %v", err)
-		x.spec.Engine, x.found.Spec.Engine = variant.CPU, variant.CPU
+		x.spec.Engine, x.found.Spec.Engine, x.engine = variant.CPU, variant.CPU, variant.CPU
 		base, err = x.trials.onAll(ctx, x.of(x.asked, nil))
 	}
 	if err != nil {
@@ -311,18 +303,6 @@ func (x *explorer) unsearchable() string {
 	return fmt.Sprintf("the float model gives the same outputs on all %d pictures: there is nothing to tell candidates apart by", len(shots))
 }
 
-// of is a candidate: a recipe with choices.
-func (x *explorer) of(recipe variant.Spec, choices variant.Choices) candidate {
-	recipe.Choices = choices
-	return candidate{spec: recipe}
-}
-
-// searchShare is how much of float's score a candidate keeps on the pictures of the search, wherever it was scored besides: what was
-// held out takes no part in any choice.
-func (x *explorer) searchShare(t *trial) metric.Value {
-	return pair{t.Float.Search, t.Scored.Search}.share(x.stage.higher)
-}
-
 // addPoint scores a candidate on all pictures with the engine that has the last word, prices it whole, and keeps it. One that cannot
 // be run is no point.
 func (x *explorer) addPoint(ctx context.Context, title string, recipe variant.Spec, choices variant.Choices) error {
@@ -369,7 +349,8 @@ func (x *explorer) addPoint(ctx context.Context, title string, recipe variant.Sp
 	return nil
 }
 
-func (x *explorer) warn(format string, args ...any) {
+// warning is a warning of the result.
+func (x *explorer) warning(format string, args ...any) {
 	x.found.Warnings = append(x.found.Warnings, fmt.Sprintf(format, args...))
 }
 

@@ -31,6 +31,8 @@ type priced struct {
 	Refused   int                    `json:"refused,omitempty"`
 }
 
+func (p *candidatePricer) estimates() bool { return p.estimator != nil }
+
 func (p *candidatePricer) price(ctx context.Context, c candidate) (*priced, error) {
 	c.spec.Engine = variant.HTP
 	about := "bit-operations"

@@ -9,16 +9,14 @@ import (
 	"time"
 
 	"quantcheck/internal/metric"
-	"quantcheck/internal/onnx"
 	"quantcheck/internal/runner/htp"
 	"quantcheck/internal/search"
-	"quantcheck/internal/tensor"
 	"quantcheck/internal/variant"
 )
 
 // landscape scores sets of changes on one engine.
 type objective struct {
-	x       *explorer
+	x       *searcher
 	engine  variant.Engine
 	reserve time.Duration
 	// minSQNR is the SQNR of the outputs, in dB, under which a candidate is rejected even if its score reaches the target. No value: it is
@@ -28,14 +26,14 @@ type objective struct {
 
 // aims gives the SQNR that candidates of an engine have to keep, and the share of float's score that its search aims at: a little
 // more than the target, if all activations at 16 bits have that.
-func (x *explorer) aims(ctx context.Context, e variant.Engine) (minSQNR metric.Value, aim float64, err error) {
+func (x *searcher) aims(ctx context.Context, e variant.Engine) (minSQNR metric.Value, aim float64, err error) {
 	wide := x.recipe
 	wide.ActBits = 16
-	try := x.trials.onSearch
-	if e == x.spec.Engine { // it is a point of the front, too
-		try = func(ctx context.Context, c candidate, _ float64) (*trial, error) { return x.trials.onAll(ctx, c) }
+	try := x.scores.onSearch
+	if e == x.engine { // it is a point of the front, too
+		try = func(ctx context.Context, c candidate, _ float64) (*trial, error) { return x.scores.onAll(ctx, c) }
 	}
-	aim = x.spec.Target
+	aim = x.target
 	t, err := try(ctx, x.of(wide, nil).on(e), 0)
 	if err != nil {
 		return minSQNR, aim, err
@@ -54,7 +52,7 @@ func (l *objective) Score(ctx context.Context, set search.Set, floor float64) (s
 	if l.x.budget.spent(l.reserve) {
 		return search.Score{}, search.ErrBudget
 	}
-	t, err := l.x.trials.onSearch(ctx, l.x.of(l.x.recipe, l.x.choices(set)).on(l.engine), floor)
+	t, err := l.x.scores.onSearch(ctx, l.x.of(l.x.recipe, l.x.choices(set)).on(l.engine), floor)
 	var refused *htp.RefusedError
 	if errors.As(err, &refused) { // half precision, where the HTP has none
 		return search.Score{Partial: true}, nil
@@ -69,7 +67,7 @@ func (l *objective) Score(ctx context.Context, set search.Set, floor float64) (s
 }
 
 // kinds are what may be changed of a quantizer: change k·groups + i is kind k of group i. The first is 16 bits.
-func (x *explorer) kinds() []variant.Choice {
+func (x *searcher) kinds() []variant.Choice {
 	list := []variant.Choice{{Bits: 16}}
 	for _, c := range []variant.Choice{
 		{Calibrator: variant.Percentile, Percentile: 99.9}, {Calibrator: variant.Percentile, Percentile: 99.99}, {Calibrator: variant.Enhanced},
@@ -84,7 +82,7 @@ func (x *explorer) kinds() []variant.Choice {
 }
 
 // choices are what a set of changes means.
-func (x *explorer) choices(set search.Set) variant.Choices {
+func (x *searcher) choices(set search.Set) variant.Choices {
 	if len(set) == 0 {
 		return nil
 	}
@@ -103,7 +101,7 @@ func (x *explorer) choices(set search.Set) variant.Choices {
 }
 
 // alternatives are the other kinds of a change: another calibrator costs nothing, half precision may cost less.
-func (x *explorer) alternatives(change int) [][]int {
+func (x *searcher) alternatives(change int) [][]int {
 	var list [][]int
 	for k := 1; k < len(x.kinds()) && change < len(x.groups); k++ {
 		list = append(list, []int{k*len(x.groups) + change})
@@ -112,7 +110,7 @@ func (x *explorer) alternatives(change int) [][]int {
 }
 
 // search looks for the least set on the CPU, and corrects it on the emulator where that has the last word.
-func (x *explorer) search(ctx context.Context) error {
+func (x *searcher) search(ctx context.Context) error {
 	changes, byHarm, err := x.changes(ctx)
 	if err != nil {
 		return err
@@ -128,7 +126,7 @@ func (x *explorer) search(ctx context.Context) error {
 		return err
 	}
 	x.simulated = set
-	if x.spec.Engine == variant.CPU {
+	if x.engine == variant.CPU {
 		x.points = cpu.Points()
 		return nil
 	}
@@ -137,7 +135,7 @@ func (x *explorer) search(ctx context.Context) error {
 
 // least climbs the rankings, and prunes and exchanges what the cheapest of them reaches. Later rankings are followed
 // as far as they are cheaper than what is found. The budget ends it.
-func (x *explorer) least(ctx context.Context, s *search.Search, changes []search.Change, rankings [][]int) (search.Set, error) {
+func (x *searcher) least(ctx context.Context, s *search.Search, changes []search.Change, rankings [][]int) (search.Set, error) {
 	var best search.Set
 	found := false
 	price := func(set search.Set) (sum float64) {
@@ -186,22 +184,16 @@ func (x *explorer) least(ctx context.Context, s *search.Search, changes []search
 
 // changes are what is known of each quantizer before the search, and their order by the harm that each does alone. The most
 // harmful are priced in the whole model; of the others the price is thought to grow with the size of the tensors.
-func (x *explorer) changes(ctx context.Context) (list []search.Change, byHarm []int, err error) {
+func (x *searcher) changes(ctx context.Context) (list []search.Change, byHarm []int, err error) {
 	if x.known != nil {
 		return x.known, x.byHarm, nil
 	}
-	for i, g := range x.groups {
+	for i := range x.groups {
 		c := search.Change{Price: 1}
 		if v := x.sqnr[i]; v.OK {
 			c.Gain = math.Pow(10, -v.V/10)
 		}
-		for _, name := range g {
-			if t, ok := x.stage.b.Float.Types[name]; ok {
-				if n, err := tensor.Count(t.Shape); err == nil {
-					c.Price += float64(n)
-				}
-			}
-		}
+		c.Price += x.elements[i]
 		list = append(list, c)
 		byHarm = append(byHarm, i)
 	}
@@ -225,15 +217,15 @@ func (x *explorer) changes(ctx context.Context) (list []search.Change, byHarm []
 }
 
 // halfPrice is what half precision of one of the most harmful quantizers costs; no value for the others.
-func (x *explorer) halfPrice(ctx context.Context, group, kind int, byHarm []int) metric.Value {
-	if x.pricer.estimator == nil || slices.Index(byHarm, group) >= x.policy.mostHalfPrices {
+func (x *searcher) halfPrice(ctx context.Context, group, kind int, byHarm []int) metric.Value {
+	if !x.prices.estimates() || slices.Index(byHarm, group) >= x.policy.mostHalfPrices {
 		return metric.Value{}
 	}
-	base, err := x.pricer.price(ctx, x.of(x.recipe, nil))
+	base, err := x.prices.price(ctx, x.of(x.recipe, nil))
 	if err != nil {
 		return metric.Value{}
 	}
-	p, err := x.pricer.price(ctx, x.of(x.recipe, x.choices(search.Set{kind*len(x.groups) + group})))
+	p, err := x.prices.price(ctx, x.of(x.recipe, x.choices(search.Set{kind*len(x.groups) + group})))
 	if err != nil || p.Refused > base.Refused {
 		return metric.Value{}
 	}
@@ -241,11 +233,11 @@ func (x *explorer) halfPrice(ctx context.Context, group, kind int, byHarm []int)
 }
 
 // priceSingles replaces thought prices by those of the compiler's estimate, within its share of the budget.
-func (x *explorer) priceSingles(ctx context.Context, list []search.Change, byHarm []int) error {
-	if x.pricer.estimator == nil {
+func (x *searcher) priceSingles(ctx context.Context, list []search.Change, byHarm []int) error {
+	if !x.prices.estimates() {
 		return nil
 	}
-	base, err := x.pricer.price(ctx, x.of(x.recipe, nil))
+	base, err := x.prices.price(ctx, x.of(x.recipe, nil))
 	if err != nil || !base.Price.OK {
 		return ctx.Err() // without a price nothing is dearer than its size; the points say why there is none
 	}
@@ -257,7 +249,7 @@ func (x *explorer) priceSingles(ctx context.Context, list []search.Change, byHar
 		if over() {
 			break
 		}
-		p, err := x.pricer.price(ctx, x.of(x.recipe, x.choices(search.Set{i})))
+		p, err := x.prices.price(ctx, x.of(x.recipe, x.choices(search.Set{i})))
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -289,33 +281,9 @@ func byWorth(changes []search.Change, groups int) []int {
 	return order
 }
 
-// head says of every quantizer whether it belongs to the output head: no operator with weights follows it.
-func (x *explorer) head() []bool {
-	index := onnx.NewIndex(x.stage.b.Float.Base)
-	weighted := map[string]bool{"Conv": true, "ConvTranspose": true, "Gemm": true, "MatMul": true}
-	follows := make(map[string]bool) // tensor → a weighted operator follows
-	for i := len(index.Nodes) - 1; i >= 0; i-- {
-		n := index.Nodes[i]
-		leads := weighted[n.GetOpType()]
-		for _, out := range n.GetOutput() {
-			leads = leads || follows[out]
-		}
-		if leads {
-			for _, in := range n.GetInput() {
-				follows[in] = true
-			}
-		}
-	}
-	list := make([]bool, len(x.groups))
-	for i, g := range x.groups {
-		list[i] = !follows[g[0]]
-	}
-	return list
-}
-
 // headFirst puts the output head before the rest of a ranking.
-func (x *explorer) headFirst(ranking []int) []int {
-	head := x.head()
+func (x *searcher) headFirst(ranking []int) []int {
+	head := x.inHead
 	order := slices.Clone(ranking)
 	slices.SortStableFunc(order, func(a, b int) int {
 		switch {
@@ -330,14 +298,14 @@ func (x *explorer) headFirst(ranking []int) []int {
 }
 
 // timed begins a phase that takes what is left of the budget at most: its steps are seconds.
-func (x *explorer) timed(title string, reserve time.Duration) {
+func (x *searcher) timed(title string, reserve time.Duration) {
 	x.phase = time.Now()
 	x.progress.Phase(title, max(int(x.budget.left(reserve).Seconds()), 1))
 }
 
 // reserve is what a search leaves for the steps behind it.
-func (x *explorer) reserve(e variant.Engine) time.Duration {
-	if e == variant.CPU && x.spec.Engine == variant.HTP {
+func (x *searcher) reserve(e variant.Engine) time.Duration {
+	if e == variant.CPU && x.engine == variant.HTP {
 		return x.budget.share(x.policy.shares.correcting)
 	}
 	return x.budget.share(x.policy.shares.front)
@@ -345,14 +313,14 @@ func (x *explorer) reserve(e variant.Engine) time.Duration {
 
 // correct goes on from what the simulation takes for enough: the emulator's own sensitivities of the layers where it parts from
 // the simulation rank what is added to it, and the emulator scores.
-func (x *explorer) correct(ctx context.Context, set search.Set, changes []search.Change, byHarm []int) error {
+func (x *searcher) correct(ctx context.Context, set search.Set, changes []search.Change, byHarm []int) error {
 	base, err := x.emulatedAlone(ctx, x.partings())
 	if err != nil {
 		return err
 	}
 	corrected := slices.Clone(changes)
 	for i := range corrected {
-		if v := x.found.Layers[i%len(x.groups)].Emulated; v.OK && base.OK { // what is more than with all others alone
+		if v := x.quantizers[i%len(x.groups)].Emulated; v.OK && base.OK { // what is more than with all others alone
 			corrected[i].Gain = max(corrected[i].Gain, math.Pow(10, -v.V/10)-math.Pow(10, -base.V/10))
 		}
 	}
@@ -372,9 +340,9 @@ func (x *explorer) correct(ctx context.Context, set search.Set, changes []search
 
 // leastEmulated adds blocks to what the simulation takes for enough: the next few by harm, the output head, and more by harm. Then
 // it drops what is not needed and exchanges the dearest changes, as far as the budget goes.
-func (x *explorer) leastEmulated(ctx context.Context, s *search.Search, set search.Set, order []int) error {
+func (x *searcher) leastEmulated(ctx context.Context, s *search.Search, set search.Set, order []int) error {
 	var head, rest []int
-	isHead := x.head()
+	isHead := x.inHead
 	for _, i := range order {
 		switch {
 		case set.Has(i):
@@ -410,31 +378,31 @@ func (x *explorer) leastEmulated(ctx context.Context, s *search.Search, set sear
 }
 
 // partings are the quantizers of the output head, and those whose layers the emulator computes most unlike the simulation.
-func (x *explorer) partings() []int {
+func (x *searcher) partings() []int {
 	var list []int
-	for i, in := range x.head() {
+	for i, in := range x.inHead {
 		if in {
 			list = append(list, i)
 		}
 	}
 	var rest []int
-	for i, l := range x.found.Layers {
+	for i, l := range x.quantizers {
 		if l.Apart.OK && !math.IsInf(l.Apart.V, 1) && !slices.Contains(list, i) {
 			rest = append(rest, i)
 		}
 	}
-	slices.SortStableFunc(rest, func(a, b int) int { return cmp.Compare(x.found.Layers[a].Apart.V, x.found.Layers[b].Apart.V) })
+	slices.SortStableFunc(rest, func(a, b int) int { return cmp.Compare(x.quantizers[a].Apart.V, x.quantizers[b].Apart.V) })
 	return append(list, rest[:min(len(rest), x.policy.mostExamined)]...)
 }
 
 // emulatedAlone measures on the emulator what each of some quantizers does to the outputs when only it has 8 bits and all
 // others 16. base is what the outputs keep with all at 16.
-func (x *explorer) emulatedAlone(ctx context.Context, list []int) (base metric.Value, err error) {
+func (x *searcher) emulatedAlone(ctx context.Context, list []int) (base metric.Value, err error) {
 	over := x.budget.upTo(x.policy.shares.examining)
 	wide := x.recipe
 	wide.ActBits = 16
 	pictures := x.policy.errorPictures
-	t, err := x.trials.apartOn(ctx, x.of(wide, nil).on(variant.HTP), pictures)
+	t, err := x.scores.apartOn(ctx, x.of(wide, nil).on(variant.HTP), pictures)
 	if err != nil {
 		return base, err
 	}
@@ -446,11 +414,11 @@ func (x *explorer) emulatedAlone(ctx context.Context, list []int) (base metric.V
 			break
 		}
 		c := x.of(wide, variant.Choices{x.groups[i][0]: {Bits: x.recipe.ActBits}}).on(variant.HTP)
-		t, err := x.trials.apartOn(ctx, c, pictures)
+		t, err := x.scores.apartOn(ctx, c, pictures)
 		if err != nil {
 			return base, err
 		}
-		x.found.Layers[i].Emulated = t.Scored.SQNR
+		x.quantizers[i].Emulated = t.Scored.SQNR
 		x.progress.Step(n + 1)
 	}
 	return base, nil

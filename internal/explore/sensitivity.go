@@ -181,6 +181,7 @@ func (x *explorer) layers(ctx context.Context, recipe variant.Spec, weights map[
 		}
 		x.found.Layers = append(x.found.Layers, l)
 	}
+	x.quantizers = x.found.Layers
 	return nil
 }
 

@@ -26,6 +26,7 @@ import (
 	"quantcheck/internal/runner/worker"
 	"quantcheck/internal/score"
 	"quantcheck/internal/session"
+	"quantcheck/internal/tensor"
 	"quantcheck/internal/usage"
 	"quantcheck/internal/variant"
 )
@@ -369,4 +370,19 @@ func ofCandidate(err error) error {
 		return &candidateError{err}
 	}
 	return err
+}
+
+// elements counts the elements of the tensors of each group.
+func (s *stage) elements(groups [][]string) []float64 {
+	sums := make([]float64, len(groups))
+	for i, g := range groups {
+		for _, name := range g {
+			if t, ok := s.b.Float.Types[name]; ok {
+				if n, err := tensor.Count(t.Shape); err == nil {
+					sums[i] += float64(n)
+				}
+			}
+		}
+	}
+	return sums
 }

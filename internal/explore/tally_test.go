@@ -50,7 +50,7 @@ func TestTheJackknifesErrorIsThatOfAMean(t *testing.T) {
 func TestWhatIsHeldOutTakesNoPartInAChoice(t *testing.T) {
 	t.Parallel()
 	v := metric.Defined
-	x := &explorer{policy: usual, stage: &stage{higher: true, policy: usual}}
+	x := &explorer{searcher: searcher{policy: usual, higher: true}, stage: &stage{higher: true, policy: usual}}
 	float := result.Scored{Search: v(0.5)}
 	whole := &trial{Whole: true, Float: float, Scored: result.Scored{Search: v(0.48), Share: v(0.7), SQNR: v(20)}}
 	search := &trial{Float: float, Scored: result.Scored{Search: v(0.48), Share: v(0.96), SQNR: v(20)}}
