@@ -71,7 +71,14 @@ func run(rounds, pictures int) error {
 		"--images", filepath.Join(fixtures, "coco", "val"), "--limit", strconv.Itoa(pictures), "--model-config", filepath.Join("examples", "yolox_nano.yaml"),
 		"--variant", "w8a8", "--out", dir, "--threads", "2",
 	}
-	bare := append(slices.Clone(whole), "--bare")
+	inferences, err := build(dir, "inferences")
+	if err != nil {
+		return err
+	}
+	bare := []string{
+		inferences, "-model", whole[2], "-images", filepath.Join(fixtures, "coco", "val"), "-limit", strconv.Itoa(pictures),
+		"-model-config", filepath.Join("examples", "yolox_nano.yaml"), "-variant", "w8a8",
+	}
 	var ratios, wholes, bares []float64
 	peak := int64(0)
 	for range rounds {
@@ -102,6 +109,16 @@ func run(rounds, pictures int) error {
 		return err
 	}
 	return peers(fixtures, dir, pictures)
+}
+
+// build makes a program of this folder.
+func build(dir, name string) (string, error) {
+	path := filepath.Join(dir, name)
+	out, err := exec.Command("go", "build", "-o", path, "./bench/"+name).CombinedOutput() //nolint:noctx // a benchmark runs to its end
+	if err != nil {
+		return "", fmt.Errorf("%w: %s", err, out)
+	}
+	return path, nil
 }
 
 // emulator holds the numbers and the time of emulated layers against Python over the same libraries.

@@ -194,7 +194,6 @@ type checkCmd struct {
 	Estimate     *bool     `negatable:"" help:"Estimate the time of every variant on the DSP, layer by layer, beside the error (of variants with @htp, and of dumps where the emulator is there)."`
 	JSON         bool      `name:"json" help:"Print the whole result as JSON instead of the summary."`
 	Keep         keepFlags `embed:""`
-	Bare         bool      `hidden:"" help:"Make the inferences only, for benchmarks."`
 }
 
 func (c *checkCmd) spec() (result.Spec, error) {
@@ -222,7 +221,7 @@ func (c *checkCmd) spec() (result.Spec, error) {
 	s := result.Spec{
 		Model: c.Model, Images: c.Images, Calib: c.Calib, Limit: c.Limit, Variants: c.Variant, Out: c.Out,
 		Name: modelName(c.Name, c.Model), Input: input, Threads: c.Engine.threads(), MemoryMiB: memory, MemoryOf: c.Engine.memoryOf(),
-		SaveTensors: c.SaveTensors, SaveModel: c.SaveModel, Encodings: c.Encodings, LocalSamples: c.LocalSamples, DivergeUnder: c.DivergeUnder, Bare: c.Bare,
+		SaveTensors: c.SaveTensors, SaveModel: c.SaveModel, Encodings: c.Encodings, LocalSamples: c.LocalSamples, DivergeUnder: c.DivergeUnder,
 		SoC: chip.Number, HTPArch: chip.Arch, HTPFallback: c.HTP.HtpFallback, Estimate: c.Estimate,
 		DLCLayouts: c.HTP.DlcLayout, AnyVersion: c.HTP.AnyVersion,
 	}
@@ -309,10 +308,6 @@ func (c *checkCmd) Run(con *console) error {
 	if err != nil {
 		return err
 	}
-	if spec.Bare {
-		_, err := fmt.Fprintf(con.stdout, "%.3f s\n", run.Seconds)
-		return err
-	}
 	progress.Phase("writing", 1)
 	var files []string
 	err = (&storing{con: con, folder: folder}).end(progress, keep, func(to workspace.Folder) (err error) {
@@ -347,10 +342,10 @@ func (c *checkCmd) Run(con *console) error {
 	return err
 }
 
-// begin claims the run's names and tries its workspace and its files; a bare run stores nothing.
+// begin claims the run's names and tries its workspace and its files.
 func (c *checkCmd) begin(con *console, folder workspace.Folder, spec result.Spec) (*workspace.Claim, error) {
 	names, err := runNames(spec.Name, spec.Variants)
-	if err != nil || spec.Bare {
+	if err != nil {
 		return nil, err
 	}
 	return con.begin(folder, c.Wait.NoWait, names, stagedFiles(folder, spec, names)...)

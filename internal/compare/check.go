@@ -73,7 +73,7 @@ func Run(ctx context.Context, engines session.Engines, spec result.Spec, progres
 	if err := planOutput(b, out); err != nil {
 		return nil, err
 	}
-	if keep != nil && !spec.Bare && engines.Device == nil {
+	if keep != nil && engines.Device == nil {
 		key, err := b.Identify(run.Command, session.Identifying(spec), nil, nil, b.Compared, calibrating)
 		if err != nil {
 			return nil, err

@@ -230,7 +230,7 @@ func (c *comparison) sample(ctx context.Context, source int, s *dataset.Sample) 
 			f.of.inARow = 0
 		}
 	}
-	if number == 0 && !c.b.Spec.Bare {
+	if number == 0 {
 		if err := c.checkTaps(ctx, sample); err != nil {
 			return err
 		}
@@ -280,9 +280,6 @@ func release(list []held) {
 
 func (c *comparison) measure(sample, layer int, ref tensor.Tensor, got []held) {
 	defer release(got)
-	if c.b.Spec.Bare {
-		return
-	}
 	for _, h := range got {
 		values, err := measure(ref, h.tensor, h.of.steps[layer])
 		if h.problem != "" {

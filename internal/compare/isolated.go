@@ -111,9 +111,6 @@ func (r *isolatedRun) step(ctx context.Context, segment int, batch *runner.Batch
 		}
 	}
 	for _, v := range r.variants {
-		if r.c.b.Spec.Bare {
-			break
-		}
 		for name, float := range floats {
 			for _, one := range v.of.Alone.Of[name] {
 				if got, ok := v.values[one.Tap]; ok {
@@ -215,7 +212,7 @@ func (c *comparison) whole(ctx context.Context, number int, s runner.Sample, flo
 				}
 				for _, tap := range batch.Taps {
 					layer := v.Alone.Outputs[tap.Name]
-					if float, ok := floats[c.b.Run.Layers[layer].Name]; ok && !c.b.Spec.Bare {
+					if float, ok := floats[c.b.Run.Layers[layer].Name]; ok {
 						if values, err := measure(float, tap.Tensor, v.steps[layer]); err == nil {
 							v.wholes[layer][part][number] = &values
 						}

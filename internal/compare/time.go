@@ -24,7 +24,7 @@ import (
 // asked for, else those that are emulated, and DLC files where the libraries are there. What cannot be estimated is a warning.
 func addTimes(ctx context.Context, b *session.Session, engines session.Engines, calibrating *dataset.Set) error {
 	asked := b.Spec.Estimate != nil && *b.Spec.Estimate
-	if b.Spec.Bare || b.Spec.Estimate != nil && !asked {
+	if b.Spec.Estimate != nil && !asked {
 		return nil
 	}
 	soc, err := htpcost.Find("")

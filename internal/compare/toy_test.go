@@ -27,15 +27,20 @@ import (
 // toy is an engine of its own: it computes y = relu(x)·relu(x) in Go, with the encodings of the variant. All that check needs to know of it
 // is the line of init.
 type toy struct {
-	v      *session.Variant
-	layers []result.Layer
-	groups [][]string
+	x, relu, product result.Coding     // the encodings of the input and of the layers
+	layerOf          map[string]string // by tap
+	groups           [][]string
 }
 
 func init() { session.Register(variant.Recipe, "toy", session.FromRecipe{}, toy{}) }
 
 func (toy) Open(_ context.Context, b *session.Session, v *session.Variant, groups [][]string, _ bool) (runner.Runner, error) {
-	return toy{v, b.Float.Layers, groups}, nil
+	layers := v.Result.Layers // they are filled while samples run
+	r := toy{v.Result.Inputs["x"], *layers[0].Encoding, *layers[1].Encoding, map[string]string{}, groups}
+	for k := range layers {
+		r.layerOf[layers[k].Tap] = b.Float.Layers[k].Name
+	}
+	return r, nil
 }
 
 func (r toy) Segments() [][]string { return r.groups }
@@ -43,17 +48,17 @@ func (r toy) Close()               {}
 
 func (r toy) Start(s runner.Sample) runner.Inference {
 	made := map[string][]float32{} // by layer
-	x := rounded(s.Inputs["x"].F32, r.v.Result.Inputs["x"])
+	x := rounded(s.Inputs["x"].F32, r.x)
 	relu := slices.Clone(x)
 	for i, v := range relu {
 		relu[i] = max(v, 0)
 	}
-	y := rounded(relu, *r.v.Result.Layers[0].Encoding)
+	y := rounded(relu, r.relu)
 	made["r"] = slices.Clone(y)
 	for i, v := range y {
 		y[i] = v * v
 	}
-	made["y"] = rounded(y, *r.v.Result.Layers[1].Encoding)
+	made["y"] = rounded(y, r.product)
 	return &toyInference{toy: r, made: made, shape: s.Inputs["x"].Shape}
 }
 
@@ -75,10 +80,8 @@ type toyInference struct {
 
 func (f *toyInference) Next(context.Context) (*runner.Batch, error) {
 	var taps []runner.Tap
-	for k, l := range f.v.Result.Layers {
-		if slices.Contains(f.groups[f.next], l.Tap) {
-			taps = append(taps, runner.Tap{Name: l.Tap, Tensor: tensor.Floats(f.made[f.layers[k].Name], f.shape...)})
-		}
+	for _, tap := range f.groups[f.next] {
+		taps = append(taps, runner.Tap{Name: tap, Tensor: tensor.Floats(f.made[f.layerOf[tap]], f.shape...)})
 	}
 	f.next++
 	return runner.NewBatch(taps, nil), nil

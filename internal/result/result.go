@@ -59,9 +59,6 @@ type Spec struct {
 	FailUnder    []Threshold         `json:"fail_under,omitempty"`
 	// Estimate has the HTP compiler estimate the time of every variant, or of none; nil: of those that are emulated.
 	Estimate *bool `json:"estimate,omitempty"`
-	// Bare makes the inferences of a check and nothing else: no metrics, no results. It is what `make bench` measures
-	// the whole command against.
-	Bare bool `json:"-"`
 }
 
 // Threshold is a gate: an output layer whose metric falls short of it fails the check.

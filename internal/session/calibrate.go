@@ -68,7 +68,7 @@ func (b *Session) Calibrate(ctx context.Context, set *dataset.Set, loader datase
 			return nil
 		}
 		for name := range wanted {
-			if t, ok := s.Inputs[name]; ok && !b.Spec.Bare {
+			if t, ok := s.Inputs[name]; ok {
 				stats.Observe(name, t)
 			}
 		}
@@ -80,10 +80,8 @@ func (b *Session) Calibrate(ctx context.Context, set *dataset.Set, loader datase
 			if err != nil {
 				return fmt.Errorf("sample %s: %w", s.Name, err)
 			}
-			if !b.Spec.Bare || n == 1 { // a bare run needs some encodings, whichever
-				observe(pool, stats, batch, wanted)
-				pairs.observe(pool, stats, batch)
-			}
+			observe(pool, stats, batch, wanted)
+			pairs.observe(pool, stats, batch)
 			batch.Release()
 		}
 		b.Run.Calibration = append(b.Run.Calibration, model.DescribeSample(s))
@@ -125,7 +123,7 @@ func (b *Session) skip(s dataset.Source, err error) {
 }
 
 // EachSample reads the samples, one ahead of the one in use, and calls use for each with the number of samples done
-// after it. Samples that cannot be read are noted, and use is called with nil. A bare run uses the first sample for all.
+// after it. Samples that cannot be read are noted, and use is called with nil.
 func (b *Session) EachSample(ctx context.Context, set *dataset.Set, loader dataset.Loader, use func(done int, s *dataset.Sample) error) error {
 	type loaded struct {
 		sample *dataset.Sample
@@ -139,15 +137,8 @@ func (b *Session) EachSample(ctx context.Context, set *dataset.Set, loader datas
 	defer cancel()
 	reader.Go(func() {
 		defer close(ahead)
-		var first *dataset.Sample
 		for _, source := range set.Sources {
-			s, err := first, error(nil)
-			if s == nil {
-				s, err = loader.Load(source)
-			}
-			if b.Spec.Bare {
-				first = s
-			}
+			s, err := loader.Load(source)
 			select {
 			case ahead <- loaded{s, err}:
 			case <-ctx.Done():

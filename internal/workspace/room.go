@@ -64,11 +64,8 @@ type Plan struct {
 	Variants int
 }
 
-// Plan finds out whether there is room for what the spec asks to be saved, and for page, tables and database. A bare run saves nothing.
+// Plan finds out whether there is room for what the spec asks to be saved, and for page, tables and database.
 func (s *Stage) Plan(p Plan) error {
-	if s.spec.Bare {
-		return nil
-	}
 	var tensors, models int64
 	if s.spec.SaveTensors {
 		for _, l := range p.Layers {

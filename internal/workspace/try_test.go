@@ -79,9 +79,6 @@ func TestAPlanCountsWhatIsAskedFor(t *testing.T) {
 	if err := s.Plan(huge); err == nil || !strings.Contains(err.Error(), "tensors 281") || !strings.Contains(err.Error(), "models 1.13e+03 TB") {
 		t.Error(err)
 	}
-	if err := NewStage(Folder(t.TempDir()), result.Spec{Bare: true, SaveTensors: true}).Plan(huge); err != nil {
-		t.Errorf("a bare run: %v", err)
-	}
 }
 
 func TestEveryTableIsImportedOrNamedHere(t *testing.T) {
