@@ -33,24 +33,26 @@ type Isolating interface {
 	Isolate(ctx context.Context, b *Session, v *Variant, segments, groups [][]string) (*Isolated, error)
 }
 
-type sort struct {
+// kindOn names what is registered: a kind of variant on an engine.
+type kindOn struct {
 	kind   variant.Kind
 	engine variant.Engine
 }
 
+// maker is how such variants are made.
 type maker struct {
 	builder Builder
 	opener  Opener
 }
 
 // makers are what the program knows to run.
-var makers = map[sort]maker{}
+var makers = map[kindOn]maker{}
 
 // Register says how variants of a kind are made for an engine. Its name is then one that may stand behind @ in a variant. It is called
 // while the program starts.
 func Register(k variant.Kind, e variant.Engine, b Builder, o Opener) {
 	variant.AddEngine(e)
-	makers[sort{k, e}] = maker{b, o}
+	makers[kindOn{k, e}] = maker{b, o}
 }
 
 func init() {
@@ -67,7 +69,7 @@ func init() {
 
 // makerOf finds how a variant is made.
 func makerOf(v variant.Spec) (maker, error) {
-	m, ok := makers[sort{v.Kind, v.Engine}]
+	m, ok := makers[kindOn{v.Kind, v.Engine}]
 	if !ok {
 		return m, usage.Mark(fmt.Errorf("variant %s: the engine %s does not run variants of the kind %s", v.Name, v.Engine, v.Kind))
 	}

@@ -24,6 +24,9 @@ func Open(_ context.Context, o Options) (*Engine, error) {
 // Close does nothing.
 func (*Engine) Close() {}
 
+// PID is 0: there is no worker.
+func (*Engine) PID() int { return 0 }
+
 // Left is 0: nothing is shared.
 func Left() int64 { return 0 }
 
