@@ -28,7 +28,7 @@ import (
 type estimateCmd struct {
 	Model    string        `arg:"" help:"A model (.onnx, float or QDQ), a DLC (.dlc), or an earlier estimate: its .json, or a workspace (its last one, or DIR#ID)."`
 	Variant  []string      `sep:"none" placeholder:"SPEC" help:"Which form of a float model: w8a8, w8a16, fp16 and so on, as for check, or NAME=file.onnx; repeatable, side by side (w8a8)."`
-	Images   string        `placeholder:"PATH" help:"Samples that calibrate (seeded random input: the ranges hardly change the time)."`
+	Calib    string        `aliases:"images" placeholder:"PATH" help:"Samples that calibrate (seeded random input: the ranges hardly change the time)."`
 	Limit    int           `placeholder:"N" help:"Take the first N samples."`
 	Soc      string        `default:"${soc}" placeholder:"${soc}" help:"The chip: ${socs} (${default})."`
 	By       string        `enum:"layer,op,prefix" default:"layer" placeholder:"layer|op|prefix" help:"What the table's rows are (layer)."`
@@ -51,7 +51,7 @@ func (estimateCmd) Help() string {
 
 func (c *estimateCmd) places() places {
 	return places{
-		model: place{"MODEL", c.Model}, samples: []place{{"--images", c.Images}},
+		model: place{"MODEL", c.Model}, samples: []place{{"--calib", c.Calib}},
 		reads: append(variantFiles(c.Variant), place{"MODEL", c.Model}, place{"--against", c.Against}, place{"--model-config", c.Input.ModelConfig}),
 		files: []place{{"--trace", c.Trace}}, folders: []place{{"--out", c.Out}},
 	}
@@ -142,7 +142,7 @@ func (c *estimateCmd) subject(con *console, memory int) ([]*result.Estimated, er
 // estimate asks the compiler.
 func (c *estimateCmd) estimate(con *console, model string, variants []string, memory int, advise bool) ([]*result.Estimated, error) {
 	spec := estimate.Spec{
-		Model: model, Variants: variants, Images: c.Images, Limit: c.Limit, SoC: c.Soc, Name: workspace.ModelName(c.Name, model), MemoryMiB: memory, Advise: advise, Input: dataset.Default(),
+		Model: model, Variants: variants, Images: c.Calib, Limit: c.Limit, SoC: c.Soc, Name: workspace.ModelName(c.Name, model), MemoryMiB: memory, Advise: advise, Input: dataset.Default(),
 	}
 	var err error
 	if !inspect.IsDLC(model) {

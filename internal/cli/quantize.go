@@ -18,7 +18,7 @@ import (
 
 type quantizeCmd struct {
 	Model   string `arg:"" help:"The float model, an .onnx file."`
-	Images  string `required:"" placeholder:"PATH" help:"Samples that calibrate: a picture, a folder, a text file that names them, .npy or .raw files, an SNPE input list."`
+	Calib   string `aliases:"images" required:"" placeholder:"PATH" help:"Samples that calibrate: a picture, a folder, a text file that names them, .npy or .raw files, an SNPE input list."`
 	Limit   int    `placeholder:"N" help:"Take the first N samples."`
 	Variant string `default:"w8a8" placeholder:"SPEC" help:"The recipe, as for check (w8a8)."`
 
@@ -39,7 +39,7 @@ func (quantizeCmd) Help() string {
 
 func (c *quantizeCmd) places() places {
 	return places{
-		model: place{"MODEL", c.Model}, samples: []place{{"--images", c.Images}}, reads: append(variantFiles([]string{c.Variant}), place{"--model-config", c.Input.ModelConfig}),
+		model: place{"MODEL", c.Model}, samples: []place{{"--calib", c.Calib}}, reads: append(variantFiles([]string{c.Variant}), place{"--model-config", c.Input.ModelConfig}),
 		models: []place{{"-o", c.Output}}, files: []place{{"--encodings", c.Encodings}, {"--dlc", c.Dlc}}, overwrite: c.Overwrite,
 	}
 }
@@ -71,7 +71,7 @@ func (c *quantizeCmd) Run(con *console) error {
 		return err
 	}
 	spec := result.Spec{
-		Model: c.Model, Images: c.Images, Limit: c.Limit, Variants: []string{c.Variant}, Name: workspace.ModelName("", c.Model), Input: input,
+		Model: c.Model, Images: c.Calib, Limit: c.Limit, Variants: []string{c.Variant}, Name: workspace.ModelName("", c.Model), Input: input,
 		Threads: c.Engine.threads(), MemoryMiB: memory, MemoryOf: c.Engine.memoryOf(),
 	}
 	progress := newProgress(con.stderr)

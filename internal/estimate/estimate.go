@@ -45,7 +45,7 @@ type Spec struct {
 }
 
 // seededNote is said where nobody gave samples.
-const seededNote = "the ranges are from seeded random input; they hardly change the time. Give --images for those of the model's own"
+const seededNote = "the ranges are from seeded random input; they hardly change the time. Give --calib for those of the model's own"
 
 // Run asks the HTP compiler's cost model about every variant of a model. Nothing is run on a device, and nothing is
 // a measurement.
