@@ -74,7 +74,7 @@ func Run(ctx context.Context, engines session.Engines, spec result.Spec, progres
 		return nil, err
 	}
 	if keep != nil && engines.Device == nil {
-		key, err := b.Identify(run.Command, session.Identifying(spec), nil, nil, b.Compared, calibrating)
+		key, err := session.Identify(b, run.Command, session.Identifying(spec), nil, nil, b.Compared, calibrating)
 		if err != nil {
 			return nil, err
 		}

@@ -27,8 +27,6 @@ type comparison struct {
 
 	before int    // warnings that are older than the comparison
 	done   extent // what is whole: a sample that was begun and interrupted does not count
-
-	mu sync.Mutex // of the variants' problems
 }
 
 // compared is a variant, and what is measured of it.
@@ -39,7 +37,8 @@ type compared struct {
 	twin   *compared        // the variant that simulates the same; nil: none
 	inARow int              // samples that it could not be run on, up to the last one
 
-	values   [][]*metric.Values                // per layer and sample
+	values   [][]*metric.Values // per layer and sample
+	mu       sync.Mutex
 	problems [][]problem                       // per layer: why samples have no value
 	alone    [][session.Parts][]*metric.Values // per layer, part and sample: computed alone
 	wholes   [][session.Parts][]*metric.Values // the same of the whole model with a part quantized
@@ -97,11 +96,20 @@ func All(ctx context.Context, b *session.Session, set *dataset.Set, loader datas
 	if len(b.Run.Samples) == 0 {
 		return fmt.Errorf("none of the %d samples could be read; the first: %s", len(set.Sources), b.Skipped[0])
 	}
-	c.explain()
-	c.concludeLocal()
-	c.concludeInputs()
-	c.concludeEmulated()
+	c.conclude()
 	return nil
+}
+
+// conclude turns what was measured into the variants' results.
+func (c *comparison) conclude() {
+	samples := len(c.b.Run.Samples)
+	local := min(c.b.Spec.LocalSamples, samples)
+	for _, v := range c.variants {
+		v.explain(samples)
+		v.concludeLocal(c.b.Run.Layers, local)
+		v.concludeInputs(c.b.Run.Model.Inputs)
+		v.concludeEmulated(samples, local)
+	}
 }
 
 // add makes places for what is measured of a variant on so many samples.
@@ -286,7 +294,7 @@ func (c *comparison) measure(sample, layer int, ref tensor.Tensor, got []held) {
 			err = errors.New(h.problem)
 		}
 		if err != nil {
-			c.problem(h.of, layer, sample, err.Error())
+			h.of.problem(layer, sample, err.Error())
 		} else {
 			h.of.values[layer][sample] = &values
 			if sample == 0 {
@@ -329,9 +337,9 @@ func measure(ref, got tensor.Tensor, step float64) (metric.Values, error) {
 	return pair.Values(step), nil
 }
 
-func (c *comparison) problem(v *compared, layer, sample int, reason string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+func (v *compared) problem(layer, sample int, reason string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
 	v.problems[layer] = append(v.problems[layer], problem{sample, reason})
 }
 
@@ -345,28 +353,25 @@ func countReasons(list []problem) map[string]int {
 
 // explain turns what went wrong with single tensors into the layers' reasons: a layer without any value is not
 // comparable.
-func (c *comparison) explain() {
-	total := len(c.b.Run.Samples)
-	for _, v := range c.variants {
-		for k, reasons := range v.problems {
-			l := &v.Result.Layers[k]
-			if l.HasMetrics() {
-				l.Samples = v.values[k][:total]
+func (v *compared) explain(total int) {
+	for k, reasons := range v.problems {
+		l := &v.Result.Layers[k]
+		if l.HasMetrics() {
+			l.Samples = v.values[k][:total]
+		}
+		count, first, most := 0, "", 0
+		for reason, n := range countReasons(reasons) {
+			count += n
+			if n > most || n == most && reason < first {
+				first, most = reason, n
 			}
-			count, first, most := 0, "", 0
-			for reason, n := range countReasons(reasons) {
-				count += n
-				if n > most || n == most && reason < first {
-					first, most = reason, n
-				}
-			}
-			switch count {
-			case 0:
-			case total:
-				l.Status, l.Reason, l.Samples = result.NotComparable, first, nil
-			default:
-				l.Reason = fmt.Sprintf("%d of %d samples have no value: %s", count, total, first)
-			}
+		}
+		switch count {
+		case 0:
+		case total:
+			l.Status, l.Reason, l.Samples = result.NotComparable, first, nil
+		default:
+			l.Reason = fmt.Sprintf("%d of %d samples have no value: %s", count, total, first)
 		}
 	}
 }

@@ -71,7 +71,7 @@ func (c *comparison) without(v *compared, sample, segment int, reason string) {
 	for _, group := range c.b.Reference.Segments()[segment:] {
 		for _, name := range group {
 			if layer := c.index[name]; v.Result.Layers[layer].HasMetrics() {
-				c.problem(v, layer, sample, reason)
+				v.problem(layer, sample, reason)
 			}
 		}
 	}
@@ -106,19 +106,17 @@ func (c *comparison) checkTaps(ctx context.Context, s runner.Sample) error {
 }
 
 // concludeEmulated says of each emulated variant where it parts from its simulation.
-func (c *comparison) concludeEmulated() {
-	for _, one := range c.variants {
-		if one.twin == nil {
-			continue
-		}
-		v := one.Result
-		for k := range v.Layers {
-			l := &v.Layers[k]
-			l.EmulationError = one.againstTwin[k].conclude(len(c.b.Run.Samples))
-			l.IsolatedEmulationError = one.aloneAgainstTwin[k].conclude(min(c.b.Spec.LocalSamples, len(c.b.Run.Samples)))
-			if v.FirstMismatchLayer < 0 && l.EmulationError != nil && l.EmulationError.FractionOverOneStep.OK && l.EmulationError.FractionOverOneStep.V > 0 {
-				v.FirstMismatchLayer = k
-			}
+func (one *compared) concludeEmulated(samples, local int) {
+	if one.twin == nil {
+		return
+	}
+	v := one.Result
+	for k := range v.Layers {
+		l := &v.Layers[k]
+		l.EmulationError = one.againstTwin[k].conclude(samples)
+		l.IsolatedEmulationError = one.aloneAgainstTwin[k].conclude(local)
+		if v.FirstMismatchLayer < 0 && l.EmulationError != nil && l.EmulationError.FractionOverOneStep.OK && l.EmulationError.FractionOverOneStep.V > 0 {
+			v.FirstMismatchLayer = k
 		}
 	}
 }

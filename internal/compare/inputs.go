@@ -3,6 +3,7 @@ package compare
 import (
 	"slices"
 
+	"quantcheck/internal/dataset"
 	"quantcheck/internal/metric"
 	"quantcheck/internal/model"
 	"quantcheck/internal/result"
@@ -34,22 +35,20 @@ func (c *comparison) checkInput(number int, v *compared, input string, sample, g
 }
 
 // concludeInputs turns the values into the result.
-func (c *comparison) concludeInputs() {
-	for _, one := range c.variants {
-		v := one.Result
-		for _, in := range c.b.Run.Model.Inputs {
-			list, ok := one.checks[in.Name]
-			if !ok {
-				continue
-			}
-			var as, swapped []*metric.Values
-			for _, one := range list {
-				as, swapped = append(as, one.as), append(swapped, one.swapped)
-			}
-			v.InputChecks = append(v.InputChecks, result.InputCheck{
-				Input: in.Name, SQNR: metric.Summarize(as)[metric.SQNR].Mean, Swapped: metric.Summarize(swapped)[metric.SQNR].Mean,
-			})
+func (one *compared) concludeInputs(inputs []dataset.Input) {
+	v := one.Result
+	for _, in := range inputs {
+		list, ok := one.checks[in.Name]
+		if !ok {
+			continue
 		}
+		var as, swapped []*metric.Values
+		for _, one := range list {
+			as, swapped = append(as, one.as), append(swapped, one.swapped)
+		}
+		v.InputChecks = append(v.InputChecks, result.InputCheck{
+			Input: in.Name, SQNR: metric.Summarize(as)[metric.SQNR].Mean, Swapped: metric.Summarize(swapped)[metric.SQNR].Mean,
+		})
 	}
 }
 

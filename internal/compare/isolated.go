@@ -228,51 +228,48 @@ func (c *comparison) whole(ctx context.Context, number int, s runner.Sample, flo
 
 // concludeLocal turns the values into the result: summaries, shares, and where the first diverging layer's error comes
 // from.
-func (c *comparison) concludeLocal() {
-	n := min(c.b.Spec.LocalSamples, len(c.b.Run.Samples))
-	for _, one := range c.variants {
-		if n == 0 || one.Alone == nil {
+func (one *compared) concludeLocal(layers []result.Layer, n int) {
+	if n == 0 || one.Alone == nil {
+		return
+	}
+	v := one.Result
+	total := 0.0
+	for k := range v.Layers {
+		layer := &v.Layers[k]
+		if layer.Status != result.Compared {
 			continue
 		}
-		v := one.Result
-		total := 0.0
-		for k := range v.Layers {
-			layer := &v.Layers[k]
-			if layer.Status != result.Compared {
-				continue
+		name := layers[k].Name
+		values := one.alone[k]
+		full := part(values[session.PartFull], n)
+		if full == nil {
+			layer.LocalReason = one.Alone.Skipped[name]
+			if layer.LocalReason == "" {
+				layer.LocalReason = "no value"
 			}
-			name := c.b.Run.Layers[k].Name
-			values := one.alone[k]
-			full := part(values[session.PartFull], n)
-			if full == nil {
-				layer.LocalReason = one.Alone.Skipped[name]
-				if layer.LocalReason == "" {
-					layer.LocalReason = "no value"
-				}
-				continue
-			}
-			layer.Local = &result.Local{Full: *full, Weights: part(values[session.PartWeights], n), Acts: part(values[session.PartActs], n), Share: noise(full.Summary)}
-			total += layer.Local.Share
+			continue
 		}
-		for k := range v.Layers {
-			if layer := &v.Layers[k]; layer.Local != nil && total > 0 {
-				layer.Local.Share /= total
-			}
+		layer.Local = &result.Local{Full: *full, Weights: part(values[session.PartWeights], n), Acts: part(values[session.PartActs], n), Share: noise(full.Summary)}
+		total += layer.Local.Share
+	}
+	for k := range v.Layers {
+		if layer := &v.Layers[k]; layer.Local != nil && total > 0 {
+			layer.Local.Share /= total
 		}
-		for k := range v.Layers {
-			w, a := part(one.wholes[k][session.PartWeights], n), part(one.wholes[k][session.PartActs], n)
-			if w == nil && a == nil {
-				continue
-			}
-			whole := result.Whole{Layer: k}
-			if w != nil {
-				whole.WeightsOnly = w.Summary
-			}
-			if a != nil {
-				whole.ActsOnly = a.Summary
-			}
-			v.Whole = append(v.Whole, whole)
+	}
+	for k := range v.Layers {
+		w, a := part(one.wholes[k][session.PartWeights], n), part(one.wholes[k][session.PartActs], n)
+		if w == nil && a == nil {
+			continue
 		}
+		whole := result.Whole{Layer: k}
+		if w != nil {
+			whole.WeightsOnly = w.Summary
+		}
+		if a != nil {
+			whole.ActsOnly = a.Summary
+		}
+		v.Whole = append(v.Whole, whole)
 	}
 }
 

@@ -85,9 +85,7 @@ func FuzzComparisonStates(f *testing.F) {
 		if again.code(r); r.Close() != nil {
 			t.Fatalf("what was read and written is not read: %v", r.Err())
 		}
-		c.explain()
-		c.concludeInputs()
-		c.concludeEmulated()
+		c.conclude()
 	})
 }
 

@@ -85,7 +85,7 @@ func Run(ctx context.Context, engines session.Engines, spec result.EvalSpec, con
 		id := spec
 		id.Spec = session.Identifying(spec.Spec)
 		truth, files := set.identity()
-		key, err := b.Identify(b.Run.Command, id, []any{config, truth}, files, set.Samples(), calibrating)
+		key, err := session.Identify(b, b.Run.Command, id, []any{config, truth}, files, set.Samples(), calibrating)
 		if err != nil {
 			return nil, err
 		}

@@ -35,7 +35,7 @@ func (b *Session) Calibrate(ctx context.Context, set *dataset.Set, loader datase
 			}
 		}
 	}
-	r, err := ort.New(b.ORT, b.Float.Model, ort.Options{Taps: taps, SegmentBytes: b.segmentBytes(), Types: b.Float.Types, Arena: b.Arena})
+	r, err := ort.New(b.ORT, b.Float.Model, ort.Options{Taps: taps, SegmentBytes: b.memory().segment(), Types: b.Float.Types, Arena: b.Arena})
 	if err != nil {
 		return nil, err
 	}

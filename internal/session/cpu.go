@@ -74,7 +74,7 @@ func (cpu) Isolate(_ context.Context, b *Session, v *Variant, segments, groups [
 				follow[k] = append(follow[k], name)
 			}
 		}
-		r, err := b.wholeRunner(m, outputs, follow)
+		r, err := wholeRunner(b, m, outputs, follow)
 		if err != nil {
 			l.close()
 			return nil, err
@@ -89,7 +89,7 @@ func (cpu) Isolate(_ context.Context, b *Session, v *Variant, segments, groups [
 }
 
 // wholeRunner runs a stripped variant for its outputs.
-func (b *Session) wholeRunner(m *onnx.Model, outputs []string, follow [][]string) (runner.Runner, error) {
+func wholeRunner(b *Session, m *onnx.Model, outputs []string, follow [][]string) (runner.Runner, error) {
 	x := onnx.NewIndex(m)
 	taps := slices.DeleteFunc(slices.Clone(outputs), func(name string) bool { _, ok := x.Producer[name]; return !ok })
 	r, err := ort.New(b.ORT, m, ort.Options{Taps: taps, Follow: follow, Arena: b.Arena})

@@ -58,7 +58,7 @@ func (b *Session) OpenContained(v variant.Spec) (*DLCVariant, error) {
 		return fail(fmt.Errorf("%s has no tensor that belongs to this model: is it another model's?", v.File))
 	}
 	if runs(v) {
-		if c.Inputs, err = b.entries(c); err != nil {
+		if c.Inputs, err = entries(b, c); err != nil {
 			return fail(err)
 		}
 	}
@@ -106,7 +106,7 @@ func (fromDLC) Build(b *Session, v *Variant, _ *calib.Statistics) error {
 	rv.Container = describeContainer(r)
 	switch v.Spec.Kind {
 	case variant.DLC:
-		b.describeEmulated(rv, r)
+		describeEmulated(b, rv, r)
 	case variant.Device:
 		rv.Counterpart = counterpart(b.Specs(), v.Spec, g)
 	default:

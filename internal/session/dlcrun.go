@@ -33,7 +33,7 @@ func (c *DLCVariant) runnable(path string) error {
 
 // entries finds for each input of a DLC what is put into it: an input of the float model, in which order of axes. Orders
 // that people give win over those that are derived.
-func (b *Session) entries(c *DLCVariant) ([]align.Tap, error) {
+func entries(b *Session, c *DLCVariant) ([]align.Tap, error) {
 	asked, err := layoutsOf(b.Spec.DLCLayouts)
 	if err != nil {
 		return nil, err
@@ -125,7 +125,7 @@ func layoutsOf(texts []string) (map[string]align.Layout, error) {
 
 // describeEmulated says of a DLC that is run here with what that is done, and which variant of the same check is the recipe
 // that it is held against.
-func (b *Session) describeEmulated(rv *result.Variant, c *DLCVariant) {
+func describeEmulated(b *Session, rv *result.Variant, c *DLCVariant) {
 	rv.Emulator = &result.Emulator{Wheel: qnn.Version, SoC: b.Emulator.SoC, Arch: b.Emulator.Arch}
 	rv.Counterpart = recipeOf(b.Specs(), c.Held.Graph)
 	if caches := c.File.Caches(); len(caches) > 0 {
@@ -192,7 +192,7 @@ type dlcHere struct{}
 // Open implements Opener.
 func (dlcHere) Open(ctx context.Context, b *Session, v *Variant, groups [][]string, entrances bool) (runner.Runner, error) {
 	engine := qnnworker.Engine{Kit: b.Emulator.Kit, SoC: b.Emulator.SoC, AnyVersion: b.Spec.AnyVersion}
-	o := dlcrunner.Options{Inputs: v.Contained.Inputs, Groups: b.tapsOf(v, groups, entrances), PassBytes: b.emulatedBytes()}
+	o := dlcrunner.Options{Inputs: v.Contained.Inputs, Groups: b.tapsOf(v, groups, entrances), PassBytes: b.memory().exposed()}
 	r, err := dlcrunner.New(ctx, engine, v.Spec.File, o)
 	if err != nil {
 		return nil, qnnworker.Opening(ctx, err)

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"quantcheck/internal/qdq"
+	"quantcheck/internal/result"
 	"quantcheck/internal/runner"
 	"quantcheck/internal/runner/htp"
 	"quantcheck/internal/tensor"
@@ -36,7 +37,7 @@ func (emulator) Open(ctx context.Context, b *Session, v *Variant, groups [][]str
 		}
 	}
 	r, err := htp.New(ctx, b.Emulator, v.Model, htp.Options{
-		Groups: groups, PassBytes: b.emulatedBytes(), Bytes: func(tap string) int64 { return size[tap] }, Arena: b.Arena, Outputs: outputs,
+		Groups: groups, PassBytes: b.memory().exposed(), Bytes: func(tap string) int64 { return size[tap] }, Arena: b.Arena, Outputs: outputs,
 	})
 	if err != nil {
 		return nil, err
@@ -53,41 +54,6 @@ func (emulator) Open(ctx context.Context, b *Session, v *Variant, groups [][]str
 		b.Run.Warnings = append(b.Run.Warnings, fmt.Sprintf("%s: the HTP refuses the operators of %d layers, which ran on the CPU: %s", v.Spec.Name, len(rv.Emulator.OnCPU), some(rv.Emulator.OnCPU)))
 	}
 	return r, nil
-}
-
-// emulatedBytes is what the tensors that one emulator exposes may take: a part of the bound for each of them.
-func (b *Session) emulatedBytes() int64 {
-	return int64(b.Spec.MemoryMiB) << 20 / int64(2*(1+len(b.Variants)))
-}
-
-// What a process of the emulator is thought to take beside the tensors that it exposes: for the libraries, and of the model's constants a
-// multiple, since they are unpacked, copied and packed for the DSP. A process with yolox_nano (3.7 MB) takes 232 MB at most, exposed
-// tensors included.
-const (
-	emulatorBytes   = 128 << 20
-	emulatorWeights = 4
-)
-
-// emulators is what all processes of the emulator are thought to take: two for each variant where layers are computed alone, too.
-func (b *Session) emulators() int64 {
-	each, weights := int64(1), int64(0)
-	if b.Spec.LocalSamples > 0 {
-		each = 2
-	}
-	if b.Float != nil && b.Float.Base != nil {
-		for _, t := range b.Float.Base.Graph().GetInitializer() {
-			if n, err := tensor.Count(t.GetDims()); err == nil {
-				weights += 4 * int64(n)
-			}
-		}
-	}
-	sum := int64(0)
-	for _, v := range b.Variants {
-		if Emulated(v.Spec) {
-			sum += each * (emulatorBytes + emulatorWeights*weights + b.emulatedBytes())
-		}
-	}
-	return sum
 }
 
 // some names the first few.
@@ -113,7 +79,7 @@ func (emulator) Isolate(ctx context.Context, b *Session, v *Variant, segments, _
 	}
 	held := int64(0)
 	for _, one := range islands.Layers {
-		if held += size[one.Layer]; held > b.emulatedBytes() {
+		if held += size[one.Layer]; held > b.memory().exposed() {
 			l.Skipped[one.Layer] = "all layers before it fill the memory bound of the emulator's graph of layers alone; a larger --memory takes it in"
 			continue
 		}
@@ -129,7 +95,7 @@ func (emulator) Isolate(ctx context.Context, b *Session, v *Variant, segments, _
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		if !b.leaveOut(l, err) {
+		if !l.leaveOut(b.Float.Layers, err) {
 			break
 		}
 	}
@@ -149,7 +115,7 @@ func (emulator) Isolate(ctx context.Context, b *Session, v *Variant, segments, _
 // leaveOut takes the layers out that the HTP refuses when they are computed alone; it is false if there are none. ONNX
 // Runtime may have given an operator another name (a Transpose that it moved before the quantizer): then all layers of
 // that type are left out.
-func (b *Session) leaveOut(l *Isolated, err error) bool {
+func (l *Isolated) leaveOut(layers []result.Layer, err error) bool {
 	var refused *htp.RefusedError
 	if !errors.As(err, &refused) {
 		return false
@@ -168,7 +134,7 @@ func (b *Session) leaveOut(l *Isolated, err error) bool {
 				named = true
 			}
 		}
-		for _, layer := range b.Float.Layers {
+		for _, layer := range layers {
 			if _, there := l.Of[layer.Name]; there && !named && layer.Op == one.Op {
 				drop(layer.Name)
 			}

@@ -43,7 +43,7 @@ type identity struct {
 type hashed struct{ Path, SHA256 string }
 
 // Identify gives the hash of a run's identity. Files beyond those of samples and variants are named by more.
-func (b *Session) Identify(command string, spec, config any, more []string, sets ...*dataset.Set) (key [sha256.Size]byte, err error) {
+func Identify(b *Session, command string, spec, config any, more []string, sets ...*dataset.Set) (key [sha256.Size]byte, err error) {
 	id := identity{Command: command, Spec: spec, Config: config, ORT: b.ORT.About().Version, Machine: hostinfo.Describe(), Program: program()}
 	files := append([]string{b.Spec.Model}, more...)
 	files = append(files, b.Float.External...)

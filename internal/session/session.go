@@ -75,23 +75,6 @@ func (b *Session) Close() {
 	}
 }
 
-// ownBytes is the part of the bound that is this process's and ONNX Runtime's: what emulators are thought to take is left to them, but
-// for a quarter.
-func (b *Session) ownBytes() int64 {
-	bound := int64(b.Spec.MemoryMiB) << 20
-	return max(bound-b.emulators(), bound/4)
-}
-
-// segmentBytes is what the taps of one segment may take, so that the segments of the float model and of all variants
-// that are held at once, and what they carry along, stay within the bound.
-func (b *Session) segmentBytes() int64 {
-	share := b.ownBytes() / int64(10*(1+len(b.Variants)))
-	return min(max(share, 1<<20), 24<<20)
-}
-
-// WaitingBytes bounds what waits to be measured.
-func (b *Session) WaitingBytes() int64 { return min(b.ownBytes()/16, 64<<20) }
-
 // Prepare makes the variants and compiles everything.
 func (b *Session) Prepare(ctx context.Context, calibrating *dataset.Set, loader dataset.Loader) error {
 	if err := b.Build(ctx, calibrating, loader); err != nil {
@@ -102,7 +85,7 @@ func (b *Session) Prepare(ctx context.Context, calibrating *dataset.Set, loader 
 
 // Build calibrates, builds the variants, and matches their tensors with the layers.
 func (b *Session) Build(ctx context.Context, calibrating *dataset.Set, loader dataset.Loader) error {
-	b.Arena = b.ORT.NewArena(min(b.ownBytes()/8, 160<<20))
+	b.Arena = b.ORT.NewArena(min(b.memory().own()/8, 160<<20))
 	for _, v := range b.Variants { // what is wrong with the files that they name is said before the calibration runs
 		m, err := makerOf(v.Spec)
 		if err == nil {
@@ -194,7 +177,7 @@ func (b *Session) compile(ctx context.Context) error {
 		}
 	}
 	var err error
-	b.Reference, err = ort.New(b.ORT, b.Float.Model, ort.Options{Taps: wanted, SegmentBytes: b.segmentBytes(), Types: b.Float.Types, Arena: b.Arena})
+	b.Reference, err = ort.New(b.ORT, b.Float.Model, ort.Options{Taps: wanted, SegmentBytes: b.memory().segment(), Types: b.Float.Types, Arena: b.Arena})
 	if err != nil {
 		return err
 	}

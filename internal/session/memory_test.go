@@ -23,11 +23,11 @@ func TestEmulatorsAreCountedAgainstTheBoundOnMemory(t *testing.T) {
 		{512, 4, []variant.Spec{htp, htp}, 128}, // a quarter stays
 	} {
 		b := &Session{Variants: Of(row.variants), Spec: result.Spec{MemoryMiB: row.mib, LocalSamples: row.local}}
-		if got := b.ownBytes() >> 20; got != row.want {
+		if got := b.memory().own() >> 20; got != row.want {
 			t.Errorf("%d MiB with %v (%d alone): %d MiB, want %d", row.mib, Of(row.variants), row.local, got, row.want)
 		}
-		if b.WaitingBytes() > b.ownBytes()/16 || b.segmentBytes()*10*int64(1+len(Of(row.variants))) > max(b.ownBytes(), 10*int64(1+len(Of(row.variants)))<<20) {
-			t.Errorf("%d MiB: %d wait, a segment has %d", row.mib, b.WaitingBytes(), b.segmentBytes())
+		if b.WaitingBytes() > b.memory().own()/16 || b.memory().segment()*10*int64(1+len(Of(row.variants))) > max(b.memory().own(), 10*int64(1+len(Of(row.variants)))<<20) {
+			t.Errorf("%d MiB: %d wait, a segment has %d", row.mib, b.WaitingBytes(), b.memory().segment())
 		}
 	}
 }
