@@ -87,7 +87,7 @@ func Run(ctx context.Context, engines session.Engines, spec result.Spec, progres
 	}
 	b.Keeper.Done()
 	Summarize(run)
-	originate(run)
+	findOrigins(run)
 	run.Started, run.Seconds = b.Keeper.Since(run.Started), b.Keeper.Spent(started).Seconds()
 	return run, nil
 }

@@ -32,10 +32,10 @@ type comparison struct {
 // compared is a variant, and what is measured of it.
 type compared struct {
 	*session.Variant
-	users  map[string][]int // tap → layers that are compared with it
-	steps  []float64        // per layer: a step of the encoding, 0 if there is none
-	twin   *compared        // the variant that simulates the same; nil: none
-	inARow int              // samples that it could not be run on, up to the last one
+	users       map[string][]int // tap → layers that are compared with it
+	steps       []float64        // per layer: a step of the encoding, 0 if there is none
+	counterpart *compared        // the variant that simulates the same; nil: none
+	inARow      int              // samples that it could not be run on, up to the last one
 
 	values   [][]*metric.Values // per layer and sample
 	mu       sync.Mutex
@@ -44,7 +44,7 @@ type compared struct {
 	wholes   [][session.Parts][]*metric.Values // the same of the whole model with a part quantized
 	checks   map[string][]checked              // per input
 	// Per layer: the emulation against the simulation, in the model and alone.
-	againstTwin, aloneAgainstTwin []against
+	emulation, isolatedEmulation []against
 }
 
 // problem is why a sample has no value for a layer.
@@ -87,7 +87,7 @@ func All(ctx context.Context, b *session.Session, set *dataset.Set, loader datas
 	for _, v := range b.Variants {
 		c.add(v, len(set.Sources))
 	}
-	c.pairTwins()
+	c.findCounterparts()
 	c.before = len(b.Run.Warnings)
 	c.settle(0)
 	if err := c.all(ctx, set, loader); err != nil {
@@ -118,7 +118,7 @@ func (c *comparison) add(sv *session.Variant, samples int) {
 	v := &compared{
 		Variant: sv, users: map[string][]int{}, steps: make([]float64, layers), values: make([][]*metric.Values, layers), problems: make([][]problem, layers),
 		alone: parts(layers, locally), wholes: parts(layers, locally), checks: map[string][]checked{},
-		againstTwin: newAgainst(layers, samples), aloneAgainstTwin: newAgainst(layers, locally),
+		emulation: newAgainst(layers, samples), isolatedEmulation: newAgainst(layers, locally),
 	}
 	for k := range sv.Result.Layers {
 		v.values[k] = make([]*metric.Values, samples)
@@ -135,11 +135,11 @@ func (c *comparison) add(sv *session.Variant, samples int) {
 	c.variants, c.of[sv] = append(c.variants, v), v
 }
 
-// pairTwins finds for each variant the one that it is held against.
-func (c *comparison) pairTwins() {
+// findCounterparts finds for each variant the one that it is held against.
+func (c *comparison) findCounterparts() {
 	for _, v := range c.variants {
 		if v.Result.Counterpart >= 0 {
-			v.twin = c.variants[v.Result.Counterpart]
+			v.counterpart = c.variants[v.Result.Counterpart]
 		}
 	}
 }
@@ -303,8 +303,8 @@ func (c *comparison) measure(sample, layer int, ref tensor.Tensor, got []held) {
 			}
 		}
 		for _, o := range got {
-			if o.of == h.of.twin {
-				h.of.againstTwin[layer].put(sample, h.tensor, o.tensor, h.of.steps[layer])
+			if o.of == h.of.counterpart {
+				h.of.emulation[layer].put(sample, h.tensor, o.tensor, h.of.steps[layer])
 			}
 		}
 	}

@@ -107,14 +107,14 @@ func (c *comparison) checkTaps(ctx context.Context, s runner.Sample) error {
 
 // concludeEmulated says of each emulated variant where it parts from its simulation.
 func (one *compared) concludeEmulated(samples, local int) {
-	if one.twin == nil {
+	if one.counterpart == nil {
 		return
 	}
 	v := one.Result
 	for k := range v.Layers {
 		l := &v.Layers[k]
-		l.EmulationError = one.againstTwin[k].conclude(samples)
-		l.IsolatedEmulationError = one.aloneAgainstTwin[k].conclude(local)
+		l.EmulationError = one.emulation[k].conclude(samples)
+		l.IsolatedEmulationError = one.isolatedEmulation[k].conclude(local)
 		if v.FirstMismatchLayer < 0 && l.EmulationError != nil && l.EmulationError.FractionOverOneStep.OK && l.EmulationError.FractionOverOneStep.V > 0 {
 			v.FirstMismatchLayer = k
 		}

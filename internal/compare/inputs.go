@@ -52,15 +52,15 @@ func (one *compared) concludeInputs(inputs []dataset.Input) {
 	}
 }
 
-// originate says of every variant where its first diverging layer's error comes from.
-func originate(run *result.Run) {
+// findOrigins says of every variant where its first diverging layer's error comes from.
+func findOrigins(run *result.Run) {
 	for i := range run.Variants {
 		v := &run.Variants[i]
 		switch {
 		case slices.ContainsFunc(v.InputChecks, func(c result.InputCheck) bool { return c.Differs(run.Spec.DivergeUnder) }):
 			v.Origin = result.InputDiffers
 		case v.Diverges >= 0:
-			v.Origin = birth(&v.Layers[v.Diverges], run.Spec.LocalSamples)
+			v.Origin = originOf(&v.Layers[v.Diverges], run.Spec.LocalSamples)
 		}
 	}
 }

@@ -118,8 +118,8 @@ func (r *isolatedRun) step(ctx context.Context, segment int, batch *runner.Batch
 				}
 			}
 		}
-		if twin := r.of[v.of.twin]; twin != nil {
-			r.measureTwins(v, twin, floats)
+		if simulated := r.of[v.of.counterpart]; simulated != nil {
+			r.measureEmulation(v, simulated, floats)
 		}
 	}
 	for _, v := range r.variants { // what nobody takes any more must not be held
@@ -160,8 +160,8 @@ func (v *isolatedVariant) full(name string) (tensor.Tensor, bool) {
 	return tensor.Tensor{}, false
 }
 
-// measureTwins compares the layers that were emulated alone with those that were simulated alone.
-func (r *isolatedRun) measureTwins(emulated, simulated *isolatedVariant, floats map[string]tensor.Tensor) {
+// measureEmulation compares the layers that were emulated alone with those that were simulated alone.
+func (r *isolatedRun) measureEmulation(emulated, simulated *isolatedVariant, floats map[string]tensor.Tensor) {
 	for name := range floats {
 		a, ok := emulated.full(name)
 		b, also := simulated.full(name)
@@ -177,7 +177,7 @@ func (r *isolatedRun) measureTwins(emulated, simulated *isolatedVariant, floats 
 			for _, b := range batches {
 				defer b.Release()
 			}
-			of.aloneAgainstTwin[layer].put(r.sample, a, b, of.steps[layer])
+			of.isolatedEmulation[layer].put(r.sample, a, b, of.steps[layer])
 		})
 	}
 }
@@ -292,8 +292,8 @@ func noise(s result.Summary) float64 {
 	return math.Pow(10, -max(sqnr.V, 0)/10)
 }
 
-// birth says where a layer's error comes from: it is born there if the layer makes at least half of its noise alone.
-func birth(l *result.LayerResult, samples int) result.ErrorOrigin {
+// originOf says where the error of a layer comes from: the layer introduces it if it makes at least half of its noise alone.
+func originOf(l *result.LayerResult, samples int) result.ErrorOrigin {
 	if l.Local == nil {
 		return ""
 	}

@@ -139,7 +139,7 @@ func (v *compared) fresh() {
 			clear(v.alone[k][p])
 			clear(v.wholes[k][p])
 		}
-		for _, a := range []*against{&v.againstTwin[k], &v.aloneAgainstTwin[k]} {
+		for _, a := range []*against{&v.emulation[k], &v.isolatedEmulation[k]} {
 			clear(a.values)
 			clear(a.apart)
 			clear(a.count)
@@ -214,7 +214,7 @@ func (one *compared) code(x *resume.Coder, n int) {
 			codeValues(x, one.alone[k][p], n)
 			codeValues(x, one.wholes[k][p], n)
 		}
-		for _, a := range []*against{&one.againstTwin[k], &one.aloneAgainstTwin[k]} {
+		for _, a := range []*against{&one.emulation[k], &one.isolatedEmulation[k]} {
 			if v.Counterpart >= 0 {
 				codeValues(x, a.values, n)
 				resume.Each(x, a.apart[:min(n, len(a.apart))], x.Int)

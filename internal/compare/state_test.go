@@ -33,7 +33,7 @@ func blank() *comparison {
 		v.Result = &run.Variants[i]
 		c.add(v, stateSamples)
 	}
-	c.pairTwins()
+	c.findCounterparts()
 	c.settle(0)
 	return c
 }
@@ -50,7 +50,7 @@ func begun() *comparison {
 			checks := c.variants[i].checks
 			checks["x"] = append(checks["x"], checked{n, value(1), nil})
 		}
-		c.variants[1].againstTwin[0].values[n] = value(3)
+		c.variants[1].emulation[0].values[n] = value(3)
 	}
 	run.Warnings = append(run.Warnings, "a warning")
 	run.Variants[0].Layers[0].Histogram = &result.Histogram{Min: -1, Max: 1, Float: []int{1, 2}, Variant: []int{2, 1}}
