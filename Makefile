@@ -52,9 +52,9 @@ soak-workspace: $(ORT) $(PAGE)
 	go test -json -count=1 -timeout 30m ./internal/cli \
 		-run '^(TestKilledRuns|TestSignals|TestManyRunsShareAWorkspace|TestWhatACommandWroteSurvivesAPowerCut|TestPowerCutsAtAnyMoment|TestDisksThatFillUp|TestLittleMemory)$$' | go run ./tools/testsum
 
-# The race detector needs cgo and a C compiler.
+# The race detector needs cgo and a C compiler. Without the setting a program with several goroutines ends a second late.
 race: $(ORT) $(PAGE)
-	CGO_ENABLED=1 go test -race -json -timeout 60m ./... | go run ./tools/testsum
+	CGO_ENABLED=1 GORACE=atexit_sleep_ms=0 go test -race -json -timeout 60m ./... | go run ./tools/testsum
 
 # Limits of time that hold on a machine with nothing else to do.
 timing: $(ORT) $(PAGE)

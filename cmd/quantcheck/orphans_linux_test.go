@@ -58,7 +58,7 @@ func TestWorkersEndWithAKilledProgram(t *testing.T) {
 			check := func(limit int) *exec.Cmd {
 				c := exec.CommandContext(t.Context(), os.Args[0], "check", s.model, "--images", s.images, "--calib", filepath.Join(s.images, "0.png"), "--variant", variant,
 					"--limit", strconv.Itoa(limit), "--out", s.out, "--threads", "1", "--ort-lib", s.library)
-				c.Env = append(os.Environ(), asProgram+"=1", "TMPDIR="+s.tmp)
+				c.Env = append(os.Environ(), asProgram+"=1", "TMPDIR="+s.tmp, "GORACE=atexit_sleep_ms=0") // the race detector waits a second at the end, else
 				c.Stderr = os.Stderr
 				return c
 			}
