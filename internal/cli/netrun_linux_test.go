@@ -18,7 +18,7 @@ func TestNetRunOnAFullDisk(t *testing.T) {
 		t.Skipf("SKIPPED FOR WANT OF A FULL DISK: %v", err)
 	}
 	defer func() {
-		if err := syscall.Unmount(dir, 0); err != nil {
+		if err := fixture.Unmount(dir); err != nil {
 			t.Error(err)
 		}
 	}()

@@ -10,9 +10,8 @@ import (
 	"strings"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"quantcheck/internal/atomicfile/powercut"
+	"quantcheck/internal/fixture"
 )
 
 // onALoopDevice runs the commands in an ext4 file system whose image is copied the moment that a command has returned, as a power
@@ -60,7 +59,7 @@ func onALoopDevice(t *testing.T) {
 		if now := runsIn(seen); now != runsIn(out) {
 			t.Errorf("%s: the database has %d runs, before the power cut %d", row.name, now, runsIn(out))
 		}
-		if err := unix.Unmount(seen, 0); err != nil {
+		if err := fixture.Unmount(seen); err != nil {
 			t.Fatal(err)
 		}
 	}

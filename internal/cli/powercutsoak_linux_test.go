@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"quantcheck/internal/fixture"
 )
 
 // TestPowerCutsAtAnyMoment cuts the power at random moments: the program is stopped, and the image of the ext4 file system that it works in is copied.
@@ -87,7 +87,7 @@ func TestPowerCutsAtAnyMoment(t *testing.T) {
 			fail("%d results after the same command, %d before", now, there)
 		}
 		stored = live
-		if err := unix.Unmount(seen, 0); err != nil {
+		if err := fixture.Unmount(seen); err != nil {
 			t.Fatal(err)
 		}
 		if t.Failed() {
