@@ -198,6 +198,31 @@ func holding(t *testing.T, out, name string) *exec.Cmd {
 	}
 }
 
+// heard is a stream that tells when a word has come.
+type heard struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+	word string
+	said chan struct{} // closed then
+}
+
+func (h *heard) Write(p []byte) (int, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	before := strings.Contains(h.text.String(), h.word)
+	h.text.Write(p)
+	if !before && strings.Contains(h.text.String(), h.word) {
+		close(h.said)
+	}
+	return len(p), nil
+}
+
+func (h *heard) String() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.text.String()
+}
+
 func TestASecondRunUnderANameWaitsOrSaysWhoHasIt(t *testing.T) {
 	out := t.TempDir()
 	holder := holding(t, out, "one")
@@ -223,14 +248,17 @@ func TestASecondRunUnderANameWaitsOrSaysWhoHasIt(t *testing.T) {
 	}
 
 	ctx, cancel := context.WithCancel(t.Context())
-	var stdout, stderr bytes.Buffer
+	var stdout bytes.Buffer
+	stderr := &heard{word: "waiting", said: make(chan struct{})}
 	ended := make(chan int, 1)
 	args := []string{"check", model, "--images", images, "--name", "one", "--out", out, "--threads", strconv.Itoa(fixture.Threads)}
-	go func() { ended <- Run(ctx, args, strings.NewReader(""), &stdout, &stderr) }()
+	go func() { ended <- Run(ctx, args, strings.NewReader(""), &stdout, stderr) }()
 	select {
 	case status := <-ended:
 		t.Fatalf("it did not wait: %d", status)
-	case <-time.After(300 * time.Millisecond):
+	case <-stderr.said:
+	case <-time.After(30 * time.Second):
+		t.Fatalf("it does not say that it waits: %q", stderr)
 	}
 	cancel()
 	began := time.Now()
