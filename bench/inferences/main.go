@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 
 	"quantcheck/internal/dataset"
@@ -52,7 +53,7 @@ func run(ctx context.Context, spec result.Spec, config string, samples int) erro
 	if err != nil {
 		return err
 	}
-	library, err := onnxruntime.Find("")
+	library, err := onnxruntime.Find(filepath.Join("bin", onnxruntime.LibraryName())) // which make build puts there
 	if err != nil {
 		return err
 	}

@@ -42,7 +42,7 @@ func main() {
 }
 
 func run(ctx context.Context, w io.Writer) error {
-	library, err := onnxruntime.Find("")
+	library, err := onnxruntime.Find(filepath.Join("bin", onnxruntime.LibraryName())) // which make build puts there
 	if err != nil {
 		return err
 	}
