@@ -8,12 +8,14 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
 	"quantcheck/internal/archive"
 	"quantcheck/internal/compare"
 	"quantcheck/internal/dataset"
+	"quantcheck/internal/htpcost"
 	"quantcheck/internal/metric"
 	"quantcheck/internal/publish"
 	"quantcheck/internal/qnn"
@@ -153,6 +155,20 @@ func (h *htpFlags) chip() (qnn.SoC, error) {
 		chip.Arch = h.HtpArch
 	}
 	return chip, nil
+}
+
+// priced names the chip whose cost model gives prices: the one that is emulated, or the default where the compiler has no cost model of it,
+// which note says.
+func (h *htpFlags) priced() (name, note string, err error) {
+	chip, err := h.chip()
+	if err != nil {
+		return "", "", err
+	}
+	if slices.ContainsFunc(htpcost.SoCs, func(s htpcost.SoC) bool { return s.Name == chip.Name }) {
+		return chip.Name, "", nil
+	}
+	name = htpcost.SoCs[0].Name
+	return name, fmt.Sprintf("the compiler has no cost model of %s: prices are those of %s", chip.Name, name), nil
 }
 
 // engines are the CPU's ONNX Runtime and, when a variant asks for it, the emulator.

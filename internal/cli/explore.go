@@ -73,9 +73,15 @@ func (c *exploreCmd) spec() (result.ExploreSpec, eval.Config, error) {
 		return result.ExploreSpec{}, eval.Config{}, err
 	}
 	spec, config, err := e.spec()
-	c.Input.notes = e.Input.notes
+	if err != nil {
+		return result.ExploreSpec{}, eval.Config{}, err
+	}
+	chip, note, err := c.HTP.priced()
+	if c.Input.notes = e.Input.notes; note != "" {
+		c.Input.notes = append(c.Input.notes, note)
+	}
 	return result.ExploreSpec{
-		EvalSpec: spec, Target: target, Seconds: c.Budget.Seconds(), Chip: c.HTP.Soc, Fixed: c.Variant != "", Apply: c.Apply,
+		EvalSpec: spec, Target: target, Seconds: c.Budget.Seconds(), Chip: chip, Fixed: c.Variant != "", Apply: c.Apply,
 	}, config, err
 }
 

@@ -367,3 +367,24 @@ func TestAModelWithTwoInputsIsScoredAndExplored(t *testing.T) {
 		}
 	}
 }
+
+// The chip that is emulated prices the candidates, too, where the compiler has a cost model of it.
+func TestTheChipOfAnExploration(t *testing.T) {
+	for text, want := range map[string]struct {
+		soc, arch int
+		priced    string
+		notes     int
+	}{
+		"--soc=rvc4": {66, 73, "rvc4", 0}, "--soc-model=66": {66, 73, "rvc4", 0}, "--soc=77": {77, 73, "qcs9100", 0}, "--soc=sa8797": {72, 81, "sa8797", 0},
+		"--soc=sm8650": {57, 75, "rvc4", 1}, "--soc-model=57": {57, 75, "rvc4", 1}, "--soc=123": {123, 0, "rvc4", 1},
+	} {
+		p := parsed(t, "explore", "m.onnx", "--images", t.TempDir(), text)
+		spec, _, err := p.Explore.spec()
+		if err != nil || spec.SoC != want.soc || spec.HTPArch != want.arch || spec.Chip != want.priced || len(p.Explore.Input.notes) != want.notes {
+			t.Errorf("%s: %d, %d, %q, notes %q: %v", text, spec.SoC, spec.HTPArch, spec.Chip, p.Explore.Input.notes, err)
+		}
+	}
+	if status, _, stderr := run(t, "explore", smallModel(t, nil), "--images", pictures(t, 1), "--out", t.TempDir(), "--soc", "bogus"); status != exitUsage || !strings.Contains(stderr, `"bogus"`) {
+		t.Errorf("status %d: %s", status, stderr)
+	}
+}
