@@ -84,7 +84,7 @@ func safe(err error) bool {
 	return err == nil || errors.As(err, &unstored) || errors.As(err, &drawn)
 }
 
-// ledger remembers an exploration's trials in the workspace, and in the refuge once the workspace fails.
+// exploreCache keeps what an exploration found out in the workspace, and in the refuge once the workspace fails.
 type exploreCache struct {
 	keep   *storing
 	db     *workspace.Store

@@ -23,7 +23,6 @@ type comparison struct {
 	pool     *workpool.Pool
 	index    map[string]int // layer name → layer
 	variants []*compared
-	of       map[*session.Variant]*compared
 
 	before int    // warnings that are older than the comparison
 	done   extent // what is whole: a sample that was begun and interrupted does not count
@@ -79,7 +78,7 @@ type held struct {
 // All runs the float model and all variants of a session on the samples, and puts what is measured into the session's run. What
 // was asked to be saved goes to out, which may be nil.
 func All(ctx context.Context, b *session.Session, set *dataset.Set, loader dataset.Loader, out session.Output) error {
-	c := &comparison{b: b, out: out, index: map[string]int{}, of: map[*session.Variant]*compared{}, pool: workpool.New(b.WaitingBytes())}
+	c := &comparison{b: b, out: out, index: map[string]int{}, pool: workpool.New(b.WaitingBytes())}
 	defer c.pool.Close()
 	for k, l := range b.Run.Layers {
 		c.index[l.Name] = k
@@ -132,7 +131,7 @@ func (c *comparison) add(sv *session.Variant, samples int) {
 			v.steps[k] = l.Encoding.Scale
 		}
 	}
-	c.variants, c.of[sv] = append(c.variants, v), v
+	c.variants = append(c.variants, v)
 }
 
 // findCounterparts finds for each variant the one that it is held against.

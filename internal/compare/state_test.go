@@ -19,7 +19,7 @@ func blank() *comparison {
 	run := &result.Run{Layers: make([]result.Layer, 2), Samples: []result.Sample{}}
 	b := &session.Session{Run: run}
 	b.Spec.LocalSamples = 1
-	c := &comparison{b: b, index: map[string]int{}, of: map[*session.Variant]*compared{}}
+	c := &comparison{b: b, index: map[string]int{}}
 	for i := range 2 {
 		v := result.Variant{Counterpart: -1, Layers: []result.LayerResult{{Status: result.Compared}, {Status: result.Compared}}}
 		if i == 1 {

@@ -39,11 +39,11 @@ import (
 //     simulation.
 //  5. The front of score against price is scored on the pictures that were held out.
 //
-// What is found is kept in the ledger as it comes; the budget ends a search with the best so far.
-func Run(ctx context.Context, engines session.Engines, spec result.ExploreSpec, config eval.Config, ledger Cache, progress progress.Reporter) (*Result, error) {
+// What is found is kept in the cache as it comes; the budget ends a search with the best so far.
+func Run(ctx context.Context, engines session.Engines, spec result.ExploreSpec, config eval.Config, cache Cache, progress progress.Reporter) (*Result, error) {
 	started := time.Now()
 	x := &explorer{engines: engines, spec: spec, config: config, started: started, searcher: searcher{policy: usual, progress: progress}}
-	if err := x.open(ctx, ledger); err != nil {
+	if err := x.open(ctx, cache); err != nil {
 		return nil, err
 	}
 	defer x.stage.close()
@@ -87,7 +87,7 @@ type explorer struct {
 }
 
 // open reads everything and says what is wrong with the request before long work begins.
-func (x *explorer) open(ctx context.Context, ledger Cache) error {
+func (x *explorer) open(ctx context.Context, cache Cache) error {
 	variants, err := variant.ParseAll(x.spec.Variants)
 	if err != nil {
 		return usage.Mark(err)
@@ -135,7 +135,7 @@ func (x *explorer) open(ctx context.Context, ledger Cache) error {
 	x.groups = x.stage.b.Float.Placement.Groups()
 	x.elements, x.inHead = x.stage.elements(x.groups), headOf(x.stage.b.Float.Base, x.groups)
 	x.engine, x.target, x.higher = x.spec.Engine, x.spec.Target, x.stage.higher
-	x.trials, err = newTrials(x.stage, ledger, x.spec, versions...)
+	x.trials, err = newTrials(x.stage, cache, x.spec, versions...)
 	if err != nil {
 		x.stage.close()
 		return err

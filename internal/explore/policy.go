@@ -10,7 +10,7 @@ type policy struct {
 	// heldEvery: of the pictures that can be read, each of this number is held out of the search. A third tells the spread of the score
 	// with a few dozen pictures and leaves most to the search.
 	heldEvery int
-	// spreadGroups divides the held-out pictures for the jackknife. Fewer groups give a spread that is chance itself; more cost time.
+	// spreadGroups divides the held-out pictures for the jackknife. With fewer groups the spread itself is known badly; more cost time.
 	spreadGroups int
 	// mostCalibrating is how many pictures of the search calibrate where no samples are given for it: ranges change little beyond it.
 	mostCalibrating int

@@ -43,13 +43,13 @@ type trial struct {
 
 // trials tries candidates and remembers what came out.
 type trials struct {
-	s      *stage
-	ledger Cache  // nil: nothing is kept
-	base   string // of the keys
-	known  map[string]*trial
-	open   []openTally // of candidates whose held-out pictures may follow, latest last
-	tried  int
-	again  int // of them found in the ledger
+	s     *stage
+	cache Cache  // nil: nothing is kept
+	base  string // of the keys
+	known map[string]*trial
+	open  []openTally // of candidates whose held-out pictures may follow, latest last
+	tried int
+	again int // of them found in the cache
 	// failed says, once of each candidate, that it cannot be run.
 	failed func(c candidate, err error)
 	// slowest is how long a candidate took that was scored on all pictures from the first one on.
@@ -61,8 +61,8 @@ type openTally struct {
 	tally *tally
 }
 
-func newTrials(s *stage, ledger Cache, spec result.ExploreSpec, versions ...string) (*trials, error) {
-	t := &trials{s: s, ledger: ledger, known: map[string]*trial{}, failed: func(candidate, error) {}}
+func newTrials(s *stage, cache Cache, spec result.ExploreSpec, versions ...string) (*trials, error) {
+	t := &trials{s: s, cache: cache, known: map[string]*trial{}, failed: func(candidate, error) {}}
 	type identity struct {
 		Model       string
 		Versions    []string
@@ -97,12 +97,12 @@ func (t *trials) key(question string, c candidate, about any) (string, error) {
 	return hex.EncodeToString(sum[:]), nil
 }
 
-// recall reads a value of the ledger.
+// recall reads a value of the cache.
 func (t *trials) recall(ctx context.Context, key string, value any) (bool, error) {
-	if t.ledger == nil {
+	if t.cache == nil {
 		return false, nil
 	}
-	data, ok, err := t.ledger.Get(ctx, key)
+	data, ok, err := t.cache.Get(ctx, key)
 	if err != nil || !ok {
 		return false, err
 	}
@@ -110,14 +110,14 @@ func (t *trials) recall(ctx context.Context, key string, value any) (bool, error
 }
 
 func (t *trials) remember(ctx context.Context, key, kind string, value any) error {
-	if t.ledger == nil {
+	if t.cache == nil {
 		return nil
 	}
 	data, err := floatjson.Marshal(value)
 	if err != nil {
 		return err
 	}
-	return t.ledger.Put(ctx, key, kind, data)
+	return t.cache.Put(ctx, key, kind, data)
 }
 
 // onSearch scores a candidate on the pictures of the search. If it is going to miss the floor (a share of float's score) by far,
@@ -180,7 +180,7 @@ func (t *trials) try(ctx context.Context, c candidate, upto int, floor float64) 
 	return x, t.remember(ctx, own, "score", x)
 }
 
-// fails gives what is known of a candidate that cannot be run, nil if the error is another one. It is not kept in the ledger: with more
+// fails gives what is known of a candidate that cannot be run, nil if the error is another one. It is not kept in the cache: with more
 // memory or time the candidate may run.
 func (t *trials) fails(c candidate, err error) *trial {
 	var failure *candidateError

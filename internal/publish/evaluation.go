@@ -13,8 +13,8 @@ import (
 	"quantcheck/internal/workspace"
 )
 
-// Evaluation writes an evaluation's files into a workspace and gives their paths, the page first. What is known of its models on a device stands
-// in their own workspace.
+// Evaluation writes an evaluation's files into a workspace and gives their paths, the page first. What is known of its models on a device
+// is read from own, the workspace that was asked for; folder may be another one.
 func Evaluation(ctx context.Context, own, folder workspace.Folder, e *result.Evaluation) ([]string, error) {
 	db, err := workspace.OpenStore(ctx, folder)
 	if err != nil {
@@ -70,7 +70,7 @@ func seedInfo(folder workspace.Folder, name string) map[string]any {
 	return info
 }
 
-// SetFPS sets what was measured since.
+// SetFPS sets the frames per second that were measured on a device since an evaluation, from the workspace.
 func SetFPS(folder workspace.Folder, list []*result.Evaluation) {
 	for _, e := range list {
 		for i := range e.Models {
@@ -101,7 +101,7 @@ func Statistics(folder workspace.Folder, list []*result.Evaluation) (files, prob
 	return files, problems, nil
 }
 
-// MeasuredFPS is what a throughput.txt of the model in the workspace says.
+// MeasuredFPS reads the frames per second of a model from its throughput.txt in the workspace; no value if there is none.
 func MeasuredFPS(folder workspace.Folder, name string) metric.Value {
 	text, err := os.ReadFile(filepath.Join(folder.ModelDLC(name), "throughput.txt"))
 	if err != nil {

@@ -56,7 +56,7 @@ func Page(ctx context.Context, folder workspace.Folder, db *workspace.Store, pat
 	return content, workspace.WriteFile(path, page)
 }
 
-// Damage are the warnings of a run that was read about what its database lacks, with the run's name.
+// Damage lists what the database lacks of a run that was read: its warnings of that, with the run's name.
 func Damage(run *result.Run) (list []string) {
 	for _, w := range run.Warnings {
 		if strings.HasPrefix(w, workspace.DamagePrefix) {

@@ -190,8 +190,21 @@ func (b *Session) tapsOf(v *Variant, layers [][]string, entrances bool) [][]alig
 	return groups
 }
 
+// asItIs is an opener's part for a DLC that is run here or on a device: its layers are not computed alone.
+type asItIs struct{}
+
+// Isolate implements Isolating.
+func (asItIs) Isolate(_ context.Context, b *Session, _ *Variant, _, _ [][]string) (*Isolated, error) {
+	return notAlone(b.Float.Layers, "a DLC is run as it is: its layers are not computed alone"), nil
+}
+
 // dlcFolder replays what a DLC computed elsewhere.
 type dlcFolder struct{}
+
+// Isolate implements Isolating.
+func (dlcFolder) Isolate(_ context.Context, b *Session, _ *Variant, _, _ [][]string) (*Isolated, error) {
+	return notAlone(b.Float.Layers, "run elsewhere: its layers are not computed alone"), nil
+}
 
 // Open implements Opener.
 func (dlcFolder) Open(_ context.Context, b *Session, v *Variant, groups [][]string, entrances bool) (runner.Runner, error) {
@@ -199,7 +212,7 @@ func (dlcFolder) Open(_ context.Context, b *Session, v *Variant, groups [][]stri
 }
 
 // dlcDevice replays what a DLC computes on a device, as it arrives.
-type dlcDevice struct{}
+type dlcDevice struct{ asItIs }
 
 // Open implements Opener.
 func (dlcDevice) Open(ctx context.Context, b *Session, v *Variant, groups [][]string, entrances bool) (runner.Runner, error) {

@@ -187,7 +187,7 @@ func actBits(g *dlc.Graph) int {
 }
 
 // dlcHere runs a DLC on the emulator.
-type dlcHere struct{}
+type dlcHere struct{ asItIs }
 
 // Open implements Opener.
 func (dlcHere) Open(ctx context.Context, b *Session, v *Variant, groups [][]string, entrances bool) (runner.Runner, error) {

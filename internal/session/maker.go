@@ -26,10 +26,10 @@ type Opener interface {
 	Open(ctx context.Context, b *Session, v *Variant, groups [][]string, entrances bool) (runner.Runner, error)
 }
 
-// Isolating is an Opener that can compute the layers of a variant alone.
+// Isolating is an Opener that computes the layers of a variant alone, or says why not.
 type Isolating interface {
 	Opener
-	// Isolate opens what computes the layers alone. segments are the float model's, groups those of the variant.
+	// Isolate opens what computes the layers alone; those that it leaves out are in Skipped, with the reason. segments are the float model's, groups those of the variant.
 	Isolate(ctx context.Context, b *Session, v *Variant, segments, groups [][]string) (*Isolated, error)
 }
 

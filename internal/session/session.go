@@ -87,9 +87,9 @@ func (b *Session) Prepare(ctx context.Context, calibrating *dataset.Set, loader 
 func (b *Session) Build(ctx context.Context, calibrating *dataset.Set, loader dataset.Loader) error {
 	b.Arena = b.ORT.NewArena(min(b.memory().own()/8, 160<<20))
 	for _, v := range b.Variants { // what is wrong with the files that they name is said before the calibration runs
-		m, err := makerOf(v.Spec)
-		if err == nil {
-			err = m.builder.Read(ctx, b, v)
+		var err error
+		if v.maker, err = makerOf(v.Spec); err == nil {
+			err = v.maker.builder.Read(ctx, b, v)
 		}
 		if err != nil {
 			return err
@@ -113,11 +113,7 @@ func (b *Session) Build(ctx context.Context, calibrating *dataset.Set, loader da
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		m, err := makerOf(v.Spec)
-		if err != nil {
-			return err
-		}
-		if err := m.builder.Build(b, v, stats); err != nil {
+		if err := v.maker.builder.Build(b, v, stats); err != nil {
 			return fmt.Errorf("variant %s: %w", v.Spec.Name, err)
 		}
 		b.Progress.Step(i + 1)
@@ -131,11 +127,7 @@ func newVariant(v variant.Spec, layers int) result.Variant {
 
 // OpenVariant opens what gives a variant's tensors, by the names of Variant.Tap: a group for each segment.
 func (b *Session) OpenVariant(ctx context.Context, v *Variant, groups [][]string, entrances bool) error {
-	m, err := makerOf(v.Spec)
-	if err != nil {
-		return err
-	}
-	r, err := m.opener.Open(ctx, b, v, groups, entrances)
+	r, err := v.maker.opener.Open(ctx, b, v, groups, entrances)
 	if err != nil {
 		return fmt.Errorf("variant %s: %w", v.Spec.Name, err)
 	}
@@ -144,21 +136,10 @@ func (b *Session) OpenVariant(ctx context.Context, v *Variant, groups [][]string
 }
 
 // isolate opens what computes the layers of a variant alone.
-func (b *Session) isolate(ctx context.Context, v *Variant, segments, groups [][]string) error {
-	m, err := makerOf(v.Spec)
-	if err != nil {
-		return err
-	}
-	opener, ok := m.opener.(Isolating)
+func (b *Session) isolate(ctx context.Context, v *Variant, segments, groups [][]string) (err error) {
+	opener, ok := v.maker.opener.(Isolating)
 	if !ok {
-		why := "its engine does not compute layers alone"
-		switch {
-		case v.Spec.Elsewhere() && !runs(v.Spec):
-			why = "run elsewhere: its layers are not computed alone"
-		case v.Spec.OfDLC():
-			why = "a DLC is run as it is: its layers are not computed alone"
-		}
-		v.Alone = notAlone(b.Float.Layers, why)
+		v.Alone = notAlone(b.Float.Layers, "its engine does not compute layers alone")
 		return nil
 	}
 	if v.Alone, err = opener.Isolate(ctx, b, v, segments, groups); err != nil {

@@ -17,6 +17,7 @@ import (
 // Session.Prepare fill it, Session.Close closes it.
 type Variant struct {
 	Spec   variant.Spec
+	maker  maker           // found when the variant is built
 	Result *result.Variant // in the session's run; nil before the variant is built. What is measured is put into it while samples run
 
 	Model     *onnx.Model                    // nil: a DLC's
