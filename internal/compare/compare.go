@@ -23,6 +23,7 @@ type comparison struct {
 	pool     *workpool.Pool
 	index    map[string]int // layer name → layer
 	variants []*compared
+	judge    *judging
 
 	before int    // warnings that are older than the comparison
 	done   extent // what is whole: a sample that was begun and interrupted does not count
@@ -87,6 +88,10 @@ func All(ctx context.Context, b *session.Session, set *dataset.Set, loader datas
 		c.add(v, len(set.Sources))
 	}
 	c.findCounterparts()
+	var err error
+	if c.judge, err = newJudging(b, len(set.Sources)); err != nil {
+		return err
+	}
 	c.before = len(b.Run.Warnings)
 	c.settle(0)
 	if err := c.all(ctx, set, loader); err != nil {
@@ -103,6 +108,7 @@ func All(ctx context.Context, b *session.Session, set *dataset.Set, loader datas
 func (c *comparison) conclude() {
 	samples := len(c.b.Run.Samples)
 	local := min(c.b.Spec.LocalSamples, samples)
+	c.judge.conclude(samples)
 	for _, v := range c.variants {
 		v.explain(samples)
 		v.concludeLocal(c.b.Run.Layers, local)
@@ -166,7 +172,7 @@ func (c *comparison) sample(ctx context.Context, source int, s *dataset.Sample) 
 	sample := runner.Sample{Number: source, Inputs: s.Inputs}
 	locally := number < c.b.Spec.LocalSamples && c.isolates()
 	var alone *isolatedRun
-	outputs := map[string]tensor.Tensor{}
+	outputs, judged := map[string]tensor.Tensor{}, newOutputs()
 	if locally {
 		alone = c.startLocal(number, s.Inputs)
 		defer alone.close()
@@ -216,7 +222,7 @@ func (c *comparison) sample(ctx context.Context, source int, s *dataset.Sample) 
 			batch.Release()
 		}
 		// What the variants made is measured and given back before the layers are run alone.
-		err = c.pair(number, refBatch, running)
+		err = c.pair(number, refBatch, running, judged)
 		if err == nil && locally {
 			for _, tap := range refBatch.Taps {
 				if c.b.Run.Layers[c.index[tap.Name]].Output {
@@ -237,6 +243,7 @@ func (c *comparison) sample(ctx context.Context, source int, s *dataset.Sample) 
 			f.of.inARow = 0
 		}
 	}
+	c.judge.sample(c.pool, number, judged)
 	if number == 0 {
 		if err := c.checkTaps(ctx, sample); err != nil {
 			return err
@@ -252,7 +259,7 @@ func (c *comparison) sample(ctx context.Context, source int, s *dataset.Sample) 
 }
 
 // pair hands every tensor of the float model's segment, with those of the variants that belong to it, to the workers.
-func (c *comparison) pair(sample int, batch *runner.Batch, running []*underWay) error {
+func (c *comparison) pair(sample int, batch *runner.Batch, running []*underWay, judged *outputs) error {
 	for _, tap := range batch.Taps {
 		layer := c.index[tap.Name]
 		var got []held
@@ -263,6 +270,9 @@ func (c *comparison) pair(sample int, batch *runner.Batch, running []*underWay) 
 				bytes += h.tensor.Bytes()
 				delete(f.waiting, tap.Name)
 			}
+		}
+		if c.b.Run.Layers[layer].Output {
+			judged.keep(layer, tap.Tensor, got)
 		}
 		if c.out != nil && c.b.Spec.SaveTensors && sample == 0 {
 			if err := c.save(layer, tap.Tensor, got); err != nil {

@@ -118,6 +118,7 @@ func (c *comparison) fresh() func() {
 		run.Warnings, c.b.Skipped = run.Warnings[:warnings], c.b.Skipped[:skipped]
 		run.Samples = []result.Sample{}
 		c.done = extent{}
+		c.judge.clear()
 		for _, v := range c.variants {
 			v.fresh()
 		}
@@ -174,6 +175,7 @@ func (c *comparison) code(x *resume.Coder) {
 		}
 		x.Need(d.sources >= n && d.sources <= sources && d.first >= 0 && d.first <= d.sources, "it has other samples")
 	}
+	c.judge.code(x, n)
 	for _, v := range c.variants {
 		if x.Err() != nil {
 			return

@@ -4,11 +4,16 @@ import (
 	"bytes"
 	"testing"
 
+	"quantcheck/internal/decode"
 	"quantcheck/internal/metric"
+	"quantcheck/internal/model"
+	"quantcheck/internal/onnx"
+	"quantcheck/internal/onnx/onnxpb"
 	"quantcheck/internal/result"
 	"quantcheck/internal/resume"
 	"quantcheck/internal/session"
 	"quantcheck/internal/variant"
+	"quantcheck/internal/verdict"
 )
 
 // stateSamples is how many samples the comparison of these tests has.
@@ -34,6 +39,9 @@ func blank() *comparison {
 		c.add(v, stateSamples)
 	}
 	c.findCounterparts()
+	b.Float = &model.Float{Index: onnx.NewIndex(&onnx.Model{Proto: &onnxpb.ModelProto{Graph: &onnxpb.GraphProto{}}})}
+	plan := verdict.New(run.Layers, b.Float.Index, func(string) ([]int64, bool) { return nil, false }, "", decode.Settings{})
+	c.judge = &judging{b: b, plan: plan, variants: []*verdict.Gathered{plan.Gather(stateSamples, nil), plan.Gather(stateSamples, nil)}}
 	c.settle(0)
 	return c
 }

@@ -66,8 +66,8 @@ func TestTerminalTellsTheStory(t *testing.T) {
 	var b strings.Builder
 	Terminal(&b, sample())
 	for _, want := range []string{
-		"w8a8 is good: the output y keeps 33.00 dB of SQNR against float (cosine 0.9998). The first layer under 20 dB is c (Relu, number 2 of 3) with 19.00 dB.",
-		"w8a16 is good: the output y keeps 33.00 dB of SQNR against float (cosine 0.9998); no layer falls under 20 dB.",
+		"w8a8 is good: output y: SQNR 33.00 dB", "The first layer under 20 dB is c (Relu, number 2 of 3): 19.00 dB.",
+		"w8a16 is good: output y: SQNR 33.00 dB", "No layer is under 20 dB.",
 		"2 compared, 1 fused, 0 not quantized, 0 not comparable", "s.png",
 	} {
 		if !strings.Contains(b.String(), want) {

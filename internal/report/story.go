@@ -3,30 +3,14 @@ package report
 import (
 	"cmp"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 
 	"quantcheck/internal/metric"
 	"quantcheck/internal/result"
 	"quantcheck/internal/variant"
+	"quantcheck/internal/verdict"
 )
-
-// grade says in a word how good an output is, by the worse of its mean SQNR and its mean cosine. The borders are those
-// that other tools pass or fail by, 20 dB (Polygraphy) and 10 dB (Hailo), and 30 dB, an error of 3 %; the cosines are
-// those of orthogonal noise of the same power, 1 − 1/(2·10^(dB/10)).
-func grade(s result.Summary) string {
-	cos := s[metric.CosSim].Mean
-	for _, g := range []struct {
-		word      string
-		sqnr, cos float64
-	}{{"good", 30, 0.9995}, {"fair", 20, 0.995}, {"poor", 10, 0.95}} {
-		if s[metric.SQNR].Mean.V >= g.sqnr && (!cos.OK || cos.V >= g.cos) {
-			return g.word
-		}
-	}
-	return "bad"
-}
 
 // worstOutput finds the output layer of least SQNR, −1 if none has a value.
 func worstOutput(run *result.Run, v *result.Variant) int {
@@ -42,32 +26,6 @@ func worstOutput(run *result.Run, v *result.Variant) int {
 	return worst
 }
 
-// Verdict says in a sentence or two what a variant did to the model.
-func Verdict(run *result.Run, v *result.Variant) string {
-	k := worstOutput(run, v)
-	if k < 0 {
-		return fmt.Sprintf("%s cannot be judged: no output could be compared.", v.Spec.Name)
-	}
-	s := v.Layers[k].Summary
-	which := "the output " + Printable(run.Layers[k].Name)
-	if outputs(run) > 1 {
-		which = "the worst output, " + Printable(run.Layers[k].Name) + ","
-	}
-	if math.IsInf(s[metric.SQNR].Mean.V, 1) {
-		return fmt.Sprintf("%s is good: %s equals float on every sample.", v.Spec.Name, strings.TrimSuffix(which, ","))
-	}
-	text := fmt.Sprintf("%s is %s: %s keeps %s dB of SQNR against float", v.Spec.Name, grade(s), which, number(s[metric.SQNR].Mean))
-	if c := s[metric.CosSim].Mean; c.OK {
-		text += fmt.Sprintf(" (cosine %s)", number(c))
-	}
-	if v.Diverges < 0 {
-		return text + fmt.Sprintf("; no layer falls under %g dB.", run.Spec.DivergeUnder)
-	}
-	d := v.Diverges
-	return text + fmt.Sprintf(". The first layer under %g dB is %s (%s, number %d of %d) with %s dB%s.",
-		run.Spec.DivergeUnder, Printable(run.Layers[d].Name), run.Layers[d].Op, d+1, len(run.Layers), number(v.Layers[d].Summary[metric.SQNR].Mean), origin(v))
-}
-
 // origin says in words where the first diverging layer's error comes from.
 func origin(v *result.Variant) string {
 	local := v.Layers[v.Diverges].Local
@@ -75,9 +33,9 @@ func origin(v *result.Variant) string {
 	case v.Origin == result.InputDiffers:
 		return "; the input differs already"
 	case v.Origin == result.Introduced && local != nil:
-		return fmt.Sprintf("; the error is born here: alone it has %s dB", number(local.Full.Summary[metric.SQNR].Mean))
+		return fmt.Sprintf("; this layer introduces the error: computed alone, on float inputs, it has %s dB", number(local.Full.Summary[metric.SQNR].Mean))
 	case v.Origin == result.Propagated && local != nil:
-		return fmt.Sprintf("; the error is inherited: alone it has %s dB", number(local.Full.Summary[metric.SQNR].Mean))
+		return fmt.Sprintf("; earlier layers bring the error: computed alone, on float inputs, it has %s dB", number(local.Full.Summary[metric.SQNR].Mean))
 	}
 	return ""
 }
@@ -95,11 +53,11 @@ func Sources(run *result.Run, v *result.Variant) string {
 		sum += share
 		names = append(names, fmt.Sprintf("%s (%s, %.0f %%)", Short(run.Layers[k].Name, 50), run.Layers[k].Op, 100*share))
 	}
-	text := fmt.Sprintf("Of the noise that the layers make alone, %.0f %% comes from %s.", 100*sum, strings.Join(names, ", "))
+	text := fmt.Sprintf("Of the noise that layers make when computed alone, %.0f %% comes from %s.", 100*sum, strings.Join(names, ", "))
 	k := worstOutput(run, v)
 	for _, w := range v.Whole {
 		if w.Layer == k && w.WeightsOnly[metric.SQNR].Mean.OK && w.ActsOnly[metric.SQNR].Mean.OK {
-			return text + fmt.Sprintf(" With only the weights quantized, %s keeps %s dB, with only the activations %s dB.",
+			return text + fmt.Sprintf(" With only the weights quantized, %s has an SQNR of %s dB, with only the activations %s dB.",
 				Printable(run.Layers[k].Name), number(w.WeightsOnly[metric.SQNR].Mean), number(w.ActsOnly[metric.SQNR].Mean))
 		}
 	}
@@ -134,16 +92,6 @@ func Makers(v *result.Variant, most int) []int {
 	return list[:min(most, len(list))]
 }
 
-func outputs(run *result.Run) int {
-	n := 0
-	for _, l := range run.Layers {
-		if l.Output {
-			n++
-		}
-	}
-	return n
-}
-
 // Worst lists the layers of least mean SQNR, worst first.
 func Worst(v *result.Variant, most int) []int {
 	var list []int
@@ -161,7 +109,7 @@ func Worst(v *result.Variant, most int) []int {
 // Tips says what to try next, most promising first.
 func Tips(run *result.Run, v *result.Variant) []string {
 	k := worstOutput(run, v)
-	if k < 0 || v.Spec.Kind != variant.Recipe || grade(v.Layers[k].Summary) == "good" {
+	if k < 0 || v.Spec.Kind != variant.Recipe || verdict.Of(run, v).Grade == result.Good {
 		return nil
 	}
 	var tips []string

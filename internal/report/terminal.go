@@ -15,6 +15,7 @@ import (
 	"quantcheck/internal/result"
 	"quantcheck/internal/terminal"
 	"quantcheck/internal/variant"
+	"quantcheck/internal/verdict"
 )
 
 const worstShown = 10
@@ -69,24 +70,39 @@ func right(names ...string) []table.ColumnConfig {
 func compareVariants(w io.Writer, run *result.Run) {
 	t := NewTable(w)
 	const estimated = "time, estimated"
-	t.AppendHeader(table.Row{"variant", "worst output", "SQNR dB", "cosine", "first layer under " + strconv.FormatFloat(run.Spec.DivergeUnder, 'g', -1, 64) + " dB", estimated})
+	t.AppendHeader(table.Row{"variant", "verdict", "kept", "worst output", "SQNR dB", "cosine", "first layer under " + strconv.FormatFloat(run.Spec.DivergeUnder, 'g', -1, 64) + " dB", estimated})
 	none := !slices.ContainsFunc(run.Variants, func(v result.Variant) bool { return v.Time != nil })
-	t.SetColumnConfigs(append(right("SQNR dB", "cosine"), table.ColumnConfig{Name: estimated, Align: text.AlignRight, AlignHeader: text.AlignRight, Hidden: none}))
+	t.SetColumnConfigs(append(right("kept", "SQNR dB", "cosine"), table.ColumnConfig{Name: estimated, Align: text.AlignRight, AlignHeader: text.AlignRight, Hidden: none}))
 	for i := range run.Variants {
 		v := &run.Variants[i]
-		row := table.Row{v.Spec.Name, "none", "", "", "none", "–"}
+		d := verdict.Of(run, v)
+		row := table.Row{v.Spec.Name, string(d.Grade), kept(d), "none", "", "", "none", "–"}
 		if v.Time != nil {
-			row[5] = Time(v.Time.Microseconds)
+			row[7] = Time(v.Time.Microseconds)
 		}
 		if k := worstOutput(run, v); k >= 0 {
-			row[1], row[2], row[3] = Short(run.Layers[k].Name, 30), number(v.Layers[k].Summary[metric.SQNR].Mean), number(v.Layers[k].Summary[metric.CosSim].Mean)
+			row[3], row[4], row[5] = Short(run.Layers[k].Name, 30), number(v.Layers[k].Summary[metric.SQNR].Mean), number(v.Layers[k].Summary[metric.CosSim].Mean)
 		}
 		if v.Diverges >= 0 {
-			row[4] = fmt.Sprintf("%d %s", v.Diverges+1, Short(run.Layers[v.Diverges].Name, 50))
+			row[6] = fmt.Sprintf("%d %s", v.Diverges+1, Short(run.Layers[v.Diverges].Name, 50))
 		}
 		t.AppendRow(row)
 	}
 	t.Render()
+}
+
+// kept is the smallest share of decisions that are float's.
+func kept(d *result.Verdict) string {
+	least := metric.Value{}
+	for i := range d.Decisions {
+		if s := d.Decisions[i].Share(); s.OK && (!least.OK || s.V < least.V) {
+			least = s
+		}
+	}
+	if !least.OK {
+		return "–"
+	}
+	return fmt.Sprintf("%.1f %%", 100*least.V)
 }
 
 func worstLayers(w io.Writer, run *result.Run, v *result.Variant) {

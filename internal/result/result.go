@@ -120,6 +120,8 @@ type Variant struct {
 	Origin ErrorOrigin `json:"birth,omitempty"`
 	// InputChecks compare what the first operators get from the variant with the samples.
 	InputChecks []InputCheck `json:"input_checks,omitempty"`
+	// Verdict says what the variant is worth; nil in runs that are older than it.
+	Verdict *Verdict `json:"verdict,omitempty"`
 	// Whole is, for each output layer, what quantizing only the weights or only the activations of the whole model costs.
 	Whole []Whole `json:"whole,omitempty"`
 

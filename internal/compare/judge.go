@@ -1,0 +1,136 @@
+package compare
+
+import (
+	"slices"
+
+	"quantcheck/internal/decode"
+	"quantcheck/internal/eval"
+	"quantcheck/internal/quant"
+	"quantcheck/internal/resume"
+	"quantcheck/internal/session"
+	"quantcheck/internal/tensor"
+	"quantcheck/internal/variant"
+	"quantcheck/internal/verdict"
+	"quantcheck/internal/workpool"
+)
+
+// judging gathers what the verdicts of the variants are made from. variants has the session's order.
+type judging struct {
+	b        *session.Session
+	plan     *verdict.Plan
+	variants []*verdict.Gathered
+}
+
+// newJudging plans how the float model's outputs are read, and makes places for what is measured of them on so many samples. The
+// variants' layers must be matched.
+func newJudging(b *session.Session, samples int) (*judging, error) {
+	config, err := eval.ReadConfig(b.Spec.Input.Eval)
+	if err != nil {
+		return nil, err
+	}
+	// Decisions are those of a user of the boxes, not of a benchmark.
+	s, people := config.Decode, decode.SeedSettings()
+	s.Confidence, s.IoU, s.Most = people.Confidence, people.IoU, people.Most
+	for _, in := range b.Loader.Inputs {
+		if width, height, err := b.Loader.Size(in); err == nil {
+			s.Width, s.Height = width, height
+			break
+		}
+	}
+	j := &judging{b: b}
+	j.plan = verdict.New(b.Run.Layers, b.Float.Index, j.shape, config.Decoder, s)
+	for _, v := range b.Variants {
+		encodings := map[int]*quant.Encoding{}
+		for _, k := range j.plan.Layers() {
+			if e := v.Result.Layers[k].Encoding; e != nil {
+				encodings[k] = e
+			}
+		}
+		j.variants = append(j.variants, j.plan.Gather(samples, encodings))
+	}
+	return j, nil
+}
+
+// shape gives the shape of a tensor of the float model.
+func (j *judging) shape(name string) ([]int64, bool) {
+	if t, ok := j.b.Float.Types[name]; ok && t.Tensor && t.Fixed() {
+		return t.Shape, true
+	}
+	if t := j.b.Float.Index.Initializer[name]; t != nil {
+		return t.GetDims(), true
+	}
+	return nil, false
+}
+
+// outputs are the outputs of one sample, by layer: of the float model and of the variants.
+type outputs struct {
+	shapes map[int][]int64
+	float  map[int][]float32
+	of     map[*session.Variant]map[int][]float32
+	bytes  int
+}
+
+func newOutputs() *outputs {
+	return &outputs{map[int][]int64{}, map[int][]float32{}, map[*session.Variant]map[int][]float32{}, 0}
+}
+
+// keep copies an output out of the runners' memory.
+func (o *outputs) keep(layer int, ref tensor.Tensor, got []held) {
+	x, ok := ref.AsFloat32()
+	if !ok {
+		return
+	}
+	o.float[layer], o.shapes[layer] = slices.Clone(x), ref.Shape
+	o.bytes += 4 * len(x)
+	for _, h := range got {
+		y, ok := h.tensor.AsFloat32()
+		if !ok || h.problem != "" {
+			continue
+		}
+		v := h.of.Variant
+		if o.of[v] == nil {
+			o.of[v] = map[int][]float32{}
+		}
+		o.of[v][layer] = slices.Clone(y)
+		o.bytes += 4 * len(y)
+	}
+}
+
+// sample compares the outputs of a sample beside the next inference.
+func (j *judging) sample(pool *workpool.Pool, number int, o *outputs) {
+	float := j.plan.Outputs(o.float, o.shapes)
+	j.plan.Float(float)
+	for i, v := range j.b.Variants {
+		if values, ok := o.of[v]; ok {
+			pool.Do(o.bytes, func() { j.variants[i].Add(number, float, j.plan.Outputs(values, o.shapes)) })
+		}
+	}
+}
+
+// conclude gives the variants' results their verdicts on so many samples.
+func (j *judging) conclude(samples int) {
+	for i, v := range j.b.Variants {
+		v.Result.Verdict = j.variants[i].Conclude(samples)
+		if v.Spec.Kind != variant.Half {
+			v.Result.Verdict.Coverage = verdict.Cover(j.b.Float.Index, j.b.Run.Layers, v.Result.Layers, j.shape)
+		}
+	}
+}
+
+// clear forgets what was gathered.
+func (j *judging) clear() {
+	j.plan.Clear()
+	for _, g := range j.variants {
+		g.Clear()
+	}
+}
+
+// code writes the first n samples, or reads them back.
+func (j *judging) code(x *resume.Coder, n int) {
+	j.plan.Code(x)
+	for _, g := range j.variants {
+		if x.Err() == nil {
+			g.Code(x, n)
+		}
+	}
+}

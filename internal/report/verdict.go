@@ -1,0 +1,145 @@
+package report
+
+import (
+	"fmt"
+	"math"
+	"strings"
+
+	"quantcheck/internal/metric"
+	"quantcheck/internal/result"
+	"quantcheck/internal/verdict"
+)
+
+// fewQuantized is the share of the model under which a verdict begins with how little has encodings.
+const fewQuantized = 0.9
+
+// Verdict says what a variant did to the model: how much of it is quantized if that is little, whether the outputs mean the same, which part
+// is worst, and the first layer under the threshold.
+func Verdict(run *result.Run, v *result.Variant) string {
+	d := verdict.Of(run, v)
+	var text []string
+	if s := covered(v.Spec.Name, d.Coverage); s != "" {
+		text = append(text, s)
+	}
+	switch {
+	case d.Basis == result.ByNothing:
+		text = append(text, fmt.Sprintf("%s cannot be judged: no output could be compared.", v.Spec.Name))
+	case equal(d):
+		text = append(text, fmt.Sprintf("%s is good: its outputs equal float's on every sample.", v.Spec.Name))
+	default:
+		text = append(text, fmt.Sprintf("%s is %s: %s.", v.Spec.Name, d.Grade, strings.Join(judged(run, d), "; ")))
+	}
+	if s := firstLayer(run, v); s != "" && !equal(d) {
+		text = append(text, s)
+	}
+	return strings.Join(text, " ")
+}
+
+// covered says how little of the model has encodings; "" if it is 90 % or more.
+func covered(name string, c *result.Coverage) string {
+	if c == nil || c.Share() >= fewQuantized {
+		return ""
+	}
+	text := fmt.Sprintf("%s quantizes %d of %d operators", name, c.Operators, c.OperatorsOf)
+	if c.MultiplyAddOf > 0 {
+		text += fmt.Sprintf(" and %.0f %% of the multiply-adds", 100*float64(c.MultiplyAdds)/float64(c.MultiplyAddOf))
+	}
+	return text + ", so it says little of a quantized model."
+}
+
+// equal says whether every part of every output is float's.
+func equal(d *result.Verdict) bool {
+	for _, p := range d.Parts {
+		if p.SQNR.Min.OK && !math.IsInf(p.SQNR.Min.V, 1) {
+			return false
+		}
+	}
+	return len(d.Parts) > 0
+}
+
+// judged lists decisions, and the worst part of an output.
+func judged(run *result.Run, d *result.Verdict) []string {
+	var list []string
+	for i := range d.Decisions {
+		list = append(list, DecisionText(run, &d.Decisions[i]))
+	}
+	p := verdict.Worst(d)
+	if p == nil {
+		return list
+	}
+	part := PartText(run, p) + ": SQNR " + number(p.SQNR.Min) + " dB"
+	if len(run.Samples) > 1 && p.SQNR.Worst >= 0 && p.SQNR.Worst < len(run.Samples) {
+		part += fmt.Sprintf(" on the worst of %d samples, %s (mean %s)", len(run.Samples), Short(run.Samples[p.SQNR.Worst].Name, 30), number(p.SQNR.Mean))
+	}
+	if p.Dead > 0 {
+		part += fmt.Sprintf(", %.0f %% of its values are constant where float's are not", 100*p.Dead)
+	}
+	if p.Steps.OK && p.Steps.V < fewSteps {
+		part += fmt.Sprintf(", its range of %s…%s is %s steps of the output's encoding", short(p.Min), short(p.Max), number(p.Steps))
+	}
+	if p.Clipped.OK && p.Clipped.V > 0.001 {
+		part += fmt.Sprintf(", %.2g %% of its float values lie outside of the output's encoding", 100*p.Clipped.V)
+	}
+	if d.Basis == result.BySignal {
+		part += " (judged by SQNR alone: no output is recognised as boxes, classes, masks or the like)"
+	}
+	return append(list, part)
+}
+
+// fewSteps is how many steps of an encoding a range has at least that is resolved well.
+const fewSteps = 32
+
+func short(v float64) string { return number(metric.Defined(v)) }
+
+// DecisionText says how many decisions of a kind are kept.
+func DecisionText(run *result.Run, d *result.Decision) string {
+	share := 100 * d.Share().V
+	what := map[string]string{
+		"boxes": "of the boxes agree with float's", "top-1": "of the top-1 classes are float's", "neighbours": "of the samples keep their nearest neighbour",
+		"points": "of the key points stay in place", "classes": "mean IoU of the class maps with float's", "mask": "IoU of the masks with float's",
+		"depth": "of the depths are within a factor of 1.25",
+	}[d.Kind]
+	text := fmt.Sprintf("%.3g %% %s", share, what)
+	if d.Kind == "boxes" {
+		var more []string
+		for _, n := range []struct {
+			count int
+			text  string
+		}{{d.Moved, "moved"}, {d.Lost, "lost"}, {d.New, "new"}, {d.Other, "of another class"}} {
+			if n.count > 0 {
+				more = append(more, fmt.Sprintf("%d %s", n.count, n.text))
+			}
+		}
+		text += fmt.Sprintf(" (%d boxes", d.Boxes)
+		if len(more) > 0 {
+			text += ": " + strings.Join(more, ", ")
+		}
+		text += ")"
+	}
+	if d.Worst >= 0 && d.Worst < len(run.Samples) && len(run.Samples) > 1 && d.Kept < d.Of {
+		text += ", fewest on " + Short(run.Samples[d.Worst].Name, 30)
+	}
+	return text
+}
+
+// PartText names a part of an output.
+func PartText(run *result.Run, p *result.OutputPart) string {
+	name := "output " + Short(run.Layers[p.Layer].Name, 40)
+	if p.Channels != nil {
+		name += ", channels " + Short(verdict.Channels(p.Channels), 40)
+	}
+	if p.Source != "" {
+		name += " (from " + Short(p.Source, 40) + ")"
+	}
+	return name
+}
+
+// firstLayer says which layer is the first under the threshold, and whether it introduces the error.
+func firstLayer(run *result.Run, v *result.Variant) string {
+	d := v.Diverges
+	if d < 0 || d >= len(run.Layers) {
+		return fmt.Sprintf("No layer is under %g dB.", run.Spec.DivergeUnder)
+	}
+	return fmt.Sprintf("The first layer under %g dB is %s (%s, number %d of %d): %s dB%s.",
+		run.Spec.DivergeUnder, Printable(run.Layers[d].Name), run.Layers[d].Op, d+1, len(run.Layers), number(v.Layers[d].Summary[metric.SQNR].Mean), origin(v))
+}

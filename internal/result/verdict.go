@@ -1,0 +1,100 @@
+package result
+
+import "quantcheck/internal/metric"
+
+// Grade says in a word how much of the float model's meaning a variant keeps.
+type Grade string
+
+// The grades, best first. Unknown: no output could be compared.
+const (
+	Good    Grade = "good"
+	Fair    Grade = "fair"
+	Poor    Grade = "poor"
+	Bad     Grade = "bad"
+	Unknown Grade = "unknown"
+)
+
+// Basis says what a verdict was drawn from.
+type Basis string
+
+// A verdict comes from decisions where an output is recognised, else from the signal, else from nothing.
+const (
+	ByDecisions Basis = "decisions"
+	BySignal    Basis = "signal"
+	ByNothing   Basis = "nothing"
+)
+
+// Verdict answers in order: how much of the model is quantized, whether its outputs still mean the same, and which part of which
+// output is worst.
+type Verdict struct {
+	Grade     Grade        `json:"grade"`
+	Basis     Basis        `json:"basis"`
+	Coverage  *Coverage    `json:"coverage,omitempty"` // nil: the variant has no encodings to count, as half precision
+	Decisions []Decision   `json:"decisions,omitempty"`
+	Parts     []OutputPart `json:"output_parts,omitempty"` // the worst first
+	Notes     []string     `json:"notes,omitempty"`        // what keeps the verdict from being more than it is
+}
+
+// Coverage is the part of the float model that has encodings.
+type Coverage struct {
+	Operators     int   `json:"operators"`       // whose output has an encoding, or that are fused into one that has
+	OperatorsOf   int   `json:"operators_of"`    // all that compute real numbers from the inputs, those in the bodies of If, Loop and Scan too
+	MultiplyAdds  int64 `json:"multiply_adds"`   // of the operators that have one
+	MultiplyAddOf int64 `json:"multiply_add_of"` // of all; 0: the model has none, or a shape that decides is not known
+}
+
+// Share is the smaller one of the two shares, 0 to 1.
+func (c *Coverage) Share() float64 {
+	share := 1.0
+	if c.OperatorsOf > 0 {
+		share = float64(c.Operators) / float64(c.OperatorsOf)
+	}
+	if c.MultiplyAddOf > 0 {
+		share = min(share, float64(c.MultiplyAdds)/float64(c.MultiplyAddOf))
+	}
+	return share
+}
+
+// Decision is what people do with an output, counted in the float model and in the variant.
+type Decision struct {
+	Kind    string `json:"kind"`   // of verdict.Kinds
+	Layers  []int  `json:"layers"` // output layers that it is read from
+	Reading string `json:"reading,omitempty"`
+	// Kept of Of decisions are the float model's. Boxes count by the square of their scores; how many there are in either model, and what
+	// became of them, is counted beside: in another place, not there any more, not there in float, of another class.
+	Kept  float64 `json:"kept"`
+	Of    float64 `json:"of"`
+	Boxes int     `json:"boxes,omitempty"`
+	Moved int     `json:"moved,omitempty"`
+	Lost  int     `json:"lost,omitempty"`
+	New   int     `json:"new,omitempty"`
+	Other int     `json:"other_class,omitempty"`
+	// Worst is the sample that keeps the smallest part, −1 if all are kept.
+	Worst int `json:"worst"`
+}
+
+// Share is the part of the decisions that is kept, 0 to 1; no value where the float model decides nothing.
+func (d *Decision) Share() metric.Value {
+	if d.Of <= 0 {
+		return metric.Value{}
+	}
+	return metric.Defined(d.Kept / d.Of)
+}
+
+// OutputPart is a part of an output: what one input of the Concats that make it brings, or channels of like range.
+type OutputPart struct {
+	Layer    int    `json:"layer"`
+	Source   string `json:"source,omitempty"`   // the Concat's input; "": the output is not joined
+	Channels []int  `json:"channels,omitempty"` // nil: all
+	Elements int    `json:"elements"`           // per sample
+	// Min and Max are the float range over all samples.
+	Min   float64       `json:"min"`
+	Max   float64       `json:"max"`
+	SQNR  metric.Spread `json:"sqnr"`
+	Cos   metric.Spread `json:"cos"`
+	Steps metric.Value  `json:"steps"` // of the output's encoding over the float range; no value without an encoding
+	// Dead is the share of the elements in channels that are constant where float is not, Clipped the share of the float values that lie
+	// outside of the output's encoding (no value without one).
+	Dead    float64      `json:"dead"`
+	Clipped metric.Value `json:"clipped"`
+}

@@ -1,0 +1,395 @@
+// Package verdict says what a variant is worth: whether its outputs still mean what the float model's do, and which part of which output is
+// worst. It runs nothing: outputs of samples come in, a result.Verdict goes out.
+//
+//  1. New makes a Plan of the float model's outputs: their parts, by the Concats that make them.
+//  2. Plan.Float takes the float model's outputs of a sample; the first one settles how decisions are read (Kinds).
+//  3. Gathered.Add compares a variant's outputs of that sample, beside the inference of the next.
+//  4. Gathered.Conclude divides outputs into parts, counts decisions and gives the grade.
+package verdict
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
+	"sync"
+
+	"quantcheck/internal/decode"
+	"quantcheck/internal/metric"
+	"quantcheck/internal/onnx"
+	"quantcheck/internal/quant"
+	"quantcheck/internal/result"
+	"quantcheck/internal/resume"
+)
+
+// Plan is what is known of the float model's outputs.
+type Plan struct {
+	Decoder  string          // of boxes; "": the one that fits
+	Settings decode.Settings // with the size of the picture in the model's input; without one boxes are not recognised
+
+	outputs []planned
+	settled bool
+	readers []reader
+}
+
+// planned is an output layer.
+type planned struct {
+	layer  int
+	name   string
+	made   string
+	dims   []int64
+	layout *layout
+}
+
+// New plans for the output layers of a float model.
+func New(layers []result.Layer, x *onnx.Index, shapes Shapes, decoder string, settings decode.Settings) *Plan {
+	p := &Plan{Decoder: decoder, Settings: settings}
+	for k, l := range layers {
+		if !l.Output {
+			continue
+		}
+		dims, ok := shapes(l.Name)
+		if n := elements(dims); !ok || n < 1 {
+			dims = nil // its values say how many there are
+		}
+		p.outputs = append(p.outputs, planned{k, l.Name, maker(x, l.Name), dims, layoutOf(x, shapes, l.Name, dims)})
+	}
+	return p
+}
+
+// maker is the operator that gives a tensor its values, over operators that only move them.
+func maker(x *onnx.Index, name string) string {
+	for range 16 {
+		k, made := x.Producer[name]
+		if !made {
+			return ""
+		}
+		n := x.Nodes[k]
+		switch n.GetOpType() {
+		case "Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Cast", "Dropout":
+			name = n.GetInput()[0]
+		default:
+			return n.GetOpType()
+		}
+	}
+	return ""
+}
+
+// Layers lists the layers whose values are wanted.
+func (p *Plan) Layers() []int {
+	var list []int
+	for _, o := range p.outputs {
+		list = append(list, o.layer)
+	}
+	return list
+}
+
+// Outputs puts values of layers into the order of the plan; a layer without values is left out.
+func (p *Plan) Outputs(values map[int][]float32, shapes map[int][]int64) []Output {
+	var list []Output
+	for _, o := range p.outputs {
+		if x, ok := values[o.layer]; ok {
+			list = append(list, Output{o.layer, o.name, shapes[o.layer], o.made, x})
+		}
+	}
+	return list
+}
+
+// Float takes the float model's outputs of a sample before those of the variants.
+func (p *Plan) Float(outs []Output) {
+	if !p.settled {
+		p.settled = true
+		p.settle(outs)
+	}
+}
+
+// Clear forgets how decisions are read.
+func (p *Plan) Clear() { p.settled, p.readers = false, nil }
+
+// Code writes how decisions are read, or reads it back.
+func (p *Plan) Code(x *resume.Coder) {
+	x.Bool(&p.settled)
+	kinds := make([]string, len(p.readers))
+	for i, r := range p.readers {
+		kinds[i] = r.kind()
+	}
+	var readers []reader
+	at := 0
+	resume.Slice(x, &kinds, func(name *string) {
+		x.String(name)
+		var r reader
+		if x.Reading() {
+			k := slices.IndexFunc(Kinds, func(k Kind) bool { return k.Name == *name })
+			if k < 0 {
+				x.Fail("unknown decisions %q", *name)
+				return
+			}
+			r = Kinds[k].blank()
+		} else {
+			r = p.readers[at]
+			at++
+		}
+		r.code(x)
+		readers = append(readers, r)
+	})
+	if x.Reading() {
+		p.readers = readers
+	}
+}
+
+func (b *boxes) code(x *resume.Coder) {
+	data, err := json.Marshal(b)
+	if err != nil {
+		x.Fail("%v", err)
+		return
+	}
+	if x.Blob(&data); x.Reading() && x.Err() == nil {
+		if err := json.Unmarshal(data, b); err != nil {
+			x.Fail("%v", err)
+		}
+		x.Need(len(b.Of) == len(b.Names), "boxes of other outputs")
+	}
+}
+
+func (t *top) code(x *resume.Coder) {
+	t.one.code(x)
+	x.Int(&t.Columns)
+	x.Bool(&t.Log)
+	x.Need(t.Columns > 0, "rows without columns")
+}
+
+// Gathered is what was measured of one variant. Add may be called by several goroutines.
+type Gathered struct {
+	plan      *Plan
+	encodings map[int]*quant.Encoding // of output layers
+	mu        sync.Mutex
+	cells     [][][]cell  // by sample and output
+	decisions [][]*counts // by sample and reader
+}
+
+// Gather makes places for what is measured of a variant on so many samples.
+func (p *Plan) Gather(samples int, encodings map[int]*quant.Encoding) *Gathered {
+	return &Gathered{plan: p, encodings: encodings, cells: make([][][]cell, samples), decisions: make([][]*counts, samples)}
+}
+
+// Add compares the outputs of one sample.
+func (g *Gathered) Add(sample int, float, got []Output) {
+	cells := make([][]cell, len(g.plan.outputs))
+	for i, o := range g.plan.outputs {
+		x, y := (one{o.layer}).find(float), (one{o.layer}).find(got)
+		if x == nil || y == nil || len(x.X) != len(y.X) || len(x.X) == 0 || o.layout.of != nil && len(o.layout.of) != len(x.X) {
+			continue
+		}
+		cells[i] = o.layout.measure(x.X, y.X, g.encodings[o.layer])
+	}
+	decisions := make([]*counts, len(g.plan.readers))
+	for i, r := range g.plan.readers {
+		if c, err := r.compare(float, got); err == nil {
+			decisions[i] = &c
+		}
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.cells[sample], g.decisions[sample] = cells, decisions
+}
+
+// Clear forgets what was measured.
+func (g *Gathered) Clear() {
+	clear(g.cells)
+	clear(g.decisions)
+}
+
+// Code writes the first n samples, or reads them back.
+func (g *Gathered) Code(x *resume.Coder, n int) {
+	for s := range min(n, len(g.cells)) {
+		resume.Slice(x, &g.cells[s], func(list *[]cell) { resume.Slice(x, list, func(c *cell) { c.code(x) }) })
+		x.Need(len(g.cells[s]) == 0 || len(g.cells[s]) == len(g.plan.outputs), "other outputs")
+		for i := range g.cells[s] {
+			if x.Err() == nil {
+				x.Need(g.cells[s][i] == nil || len(g.cells[s][i]) == g.plan.outputs[i].layout.cells(), "other parts of an output")
+			}
+		}
+		resume.Slice(x, &g.decisions[s], func(c **counts) { resume.Optional(x, c, func(c *counts) { c.code(x) }) })
+		x.Need(len(g.decisions[s]) == 0 || len(g.decisions[s]) == len(g.plan.readers), "other decisions")
+	}
+}
+
+func (c *counts) code(x *resume.Coder) {
+	x.Float64(&c.of)
+	x.Float64(&c.kept)
+	for _, n := range []*int{&c.boxes, &c.moved, &c.lost, &c.new, &c.other} {
+		x.Int(n)
+	}
+	resume.Slice(x, &c.keep, x.Float32)
+}
+
+// Conclude judges a variant by what was measured on the first n samples.
+func (g *Gathered) Conclude(n int) *result.Verdict {
+	v := &result.Verdict{Grade: result.Unknown, Basis: result.ByNothing}
+	n = min(n, len(g.cells))
+	for i, o := range g.plan.outputs {
+		samples := make([][]cell, n)
+		for s := range n {
+			if g.cells[s] != nil {
+				samples[s] = g.cells[s][i]
+			}
+		}
+		v.Parts = append(v.Parts, o.layout.parts(o.layer, samples, g.encodings[o.layer])...)
+	}
+	slices.SortStableFunc(v.Parts, worse)
+	for i, r := range g.plan.readers {
+		g.decide(v, r, i, n)
+	}
+	grade(v)
+	return v
+}
+
+// decide sums up what one reader counted.
+func (g *Gathered) decide(v *result.Verdict, r reader, i, n int) {
+	by := make([]*counts, n)
+	for s := range n {
+		if g.decisions[s] != nil {
+			by[s] = g.decisions[s][i]
+		}
+	}
+	if _, ok := r.(*neighbours); ok {
+		rank(by)
+	}
+	d := result.Decision{Kind: r.kind(), Layers: r.layers(), Reading: r.reading(), Worst: -1}
+	least := 1.0
+	for s, c := range by {
+		if c == nil || c.of == 0 {
+			continue
+		}
+		d.Of, d.Kept = d.Of+c.of, d.Kept+c.kept
+		d.Boxes, d.Moved, d.Lost, d.New, d.Other = d.Boxes+c.boxes, d.Moved+c.moved, d.Lost+c.lost, d.New+c.new, d.Other+c.other
+		if share := c.kept / c.of; share < least {
+			least, d.Worst = share, s
+		}
+	}
+	if d.Of == 0 {
+		v.Notes = append(v.Notes, nothing[r.kind()])
+		return
+	}
+	v.Decisions = append(v.Decisions, d)
+}
+
+// nothing says what it means that the float model decides nothing.
+var nothing = map[string]string{
+	"boxes":      "the float model finds no box in these samples: look at the input's description (--input-color, --mean, --scale, --resize), or take other samples",
+	"neighbours": "at least 4 samples are needed to compare nearest neighbours",
+	"mask":       "the float model's mask is empty on these samples: look at the input's description, or take other samples",
+	"depth":      "the float model's depths are not positive",
+	"classes":    "the float model's map has no class",
+	"top-1":      "the float model's scores have no rows",
+	"points":     "the float model gives no points",
+}
+
+// worse sorts parts: those that are dead first, then by the SQNR of their worst sample.
+func worse(a, b result.OutputPart) int {
+	key := func(p result.OutputPart) float64 {
+		if !p.SQNR.Min.OK {
+			return math.Inf(1)
+		}
+		return p.SQNR.Min.V
+	}
+	switch da, db := a.Dead > 0.5, b.Dead > 0.5; {
+	case da != db:
+		return map[bool]int{true: -1, false: 1}[da]
+	case key(a) < key(b):
+		return -1
+	case key(a) > key(b):
+		return 1
+	}
+	return 0
+}
+
+// A grade's border in decisions that are kept, and in the SQNR and cosine of the worst part on its worst sample. The borders of the signal
+// are those that other tools pass or fail by, 20 dB (Polygraphy) and 10 dB (Hailo), and 30 dB, an error of 3 %; the cosines are those of
+// orthogonal noise of the same power, 1 − 1/(2·10^(dB/10)).
+var borders = []struct {
+	grade           result.Grade
+	kept, sqnr, cos float64
+}{{result.Good, 0.98, 30, 0.9995}, {result.Fair, 0.9, 20, 0.995}, {result.Poor, 0.7, 10, 0.95}, {result.Bad, 0, math.Inf(-1), -1}}
+
+// grade gives the word: the worst kind of decision decides; without any, the worst part of an output does.
+func grade(v *result.Verdict) {
+	worst := 0
+	judged := map[int]bool{}
+	for i := range v.Decisions {
+		d := &v.Decisions[i]
+		for _, l := range d.Layers {
+			judged[l] = true
+		}
+		v.Basis = result.ByDecisions
+		k := slices.IndexFunc(borders, func(b struct {
+			grade           result.Grade
+			kept, sqnr, cos float64
+		}) bool {
+			return d.Kept >= b.kept*d.Of
+		})
+		worst = max(worst, k)
+	}
+	for i := range v.Parts {
+		p := &v.Parts[i]
+		if judged[p.Layer] || !p.SQNR.Min.OK {
+			continue
+		}
+		if v.Basis == result.ByNothing {
+			v.Basis = result.BySignal
+		}
+		k := 0
+		for p.Dead > 0.5 && k < len(borders)-1 || p.SQNR.Min.V < borders[k].sqnr || p.Cos.Min.OK && p.Cos.Min.V < borders[k].cos {
+			k++
+		}
+		worst = max(worst, k)
+	}
+	if v.Basis != result.ByNothing {
+		v.Grade = borders[worst].grade
+	}
+}
+
+// Channels writes a list of channels in few characters: 0–3, 7.
+func Channels(list []int) string {
+	text := ""
+	for i := 0; i < len(list); {
+		k := i
+		for k+1 < len(list) && list[k+1] == list[k]+1 {
+			k++
+		}
+		if text != "" {
+			text += ", "
+		}
+		if text += fmt.Sprint(list[i]); k > i {
+			text += fmt.Sprintf("–%d", list[k])
+		}
+		i = k + 1
+	}
+	return text
+}
+
+// Worst is the part that decides, nil if there is none with a signal.
+func Worst(v *result.Verdict) *result.OutputPart {
+	for i := range v.Parts {
+		if v.Parts[i].SQNR.Min.OK {
+			return &v.Parts[i]
+		}
+	}
+	return nil
+}
+
+// Of is the verdict of a variant: the one that was made with it, or, of a run that is older than verdicts, one by the signal of its outputs.
+func Of(run *result.Run, v *result.Variant) *result.Verdict {
+	if v.Verdict != nil {
+		return v.Verdict
+	}
+	old := &result.Verdict{Grade: result.Unknown, Basis: result.ByNothing}
+	for k, l := range run.Layers {
+		if s := &v.Layers[k].Summary; l.Output && v.Layers[k].HasMetrics() && s[metric.SQNR].Mean.OK {
+			old.Parts = append(old.Parts, result.OutputPart{Layer: k, SQNR: s[metric.SQNR], Cos: s[metric.CosSim]})
+		}
+	}
+	slices.SortStableFunc(old.Parts, worse)
+	grade(old)
+	return old
+}
