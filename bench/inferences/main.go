@@ -19,6 +19,7 @@ import (
 	"quantcheck/internal/runner/cpu"
 	"quantcheck/internal/runner/ort"
 	"quantcheck/internal/session"
+	"quantcheck/internal/session/prepare"
 	"quantcheck/internal/tensor"
 	"quantcheck/internal/variant"
 )
@@ -75,7 +76,7 @@ func run(ctx context.Context, spec result.Spec, config string, samples int) erro
 	if err != nil {
 		return err
 	}
-	if err := b.Prepare(ctx, set, b.Loader); err != nil {
+	if err := prepare.All(ctx, b, set, b.Loader); err != nil {
 		return err
 	}
 	if err := calibrating(ctx, b, one.Inputs, samples-1); err != nil {

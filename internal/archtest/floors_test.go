@@ -24,7 +24,7 @@ type floor struct {
 // floors lists every package below internal, the lowest floor first, as docs/architecture.md does.
 var floors = []floor{
 	{"basics", "files, processes, text; they know nothing of models", []string{
-		"abi", "atomicfile", "floatjson", "hostinfo", "lock", "paths", "process", "progress", "resume", "scratch", "sheet", "suggest", "terminal", "usage", "workpool", "yamltext",
+		"abi", "atomicfile", "checkpoint", "floatjson", "hostinfo", "lock", "paths", "process", "progress", "resume", "scratch", "sheet", "suggest", "terminal", "usage", "workpool", "yamltext",
 	}},
 	{"formats", "what is read and written: models, pictures, labels, tool output", []string{
 		"archive", "coco", "htpcost", "dataset", "dlc", "jpeg", "labels", "onnx", "onnx/onnxpb", "snpe", "tensor", "variant",
@@ -39,9 +39,11 @@ var floors = []floor{
 		"runner", "runner/cpu", "runner/dlc", "runner/dump", "runner/htp", "runner/ort", "runner/qnnworker", "runner/worker", "sensitivity",
 	}},
 	{"views", "results stored, drawn and put on the page", []string{"inspect", "report", "web", "workspace"}},
-	{"models", "a float model and its variants, ready to run", []string{"model", "session"}},
+	{"models", "a float model and its variants, ready to run", []string{
+		"model", "session", "session/calibration", "session/cpuvariant", "session/dlcvariant", "session/htpvariant", "session/identity", "session/prepare", "session/qdqvariant",
+	}},
 	{"use cases", "one for each command", []string{
-		"benchmark", "compare", "estimate", "explore", "lint", "netrun", "optimize", "quantize", "rawfiles", "score", "seedfiles",
+		"benchmark", "compare", "compare/cycles", "compare/measure", "estimate", "explore", "lint", "netrun", "optimize", "quantize", "rawfiles", "score", "seedfiles",
 	}},
 	{"publishing", "what was found out, put into a workspace with its page", []string{"publish"}},
 	{"program", "commands, flags, exit status", []string{"cli"}},

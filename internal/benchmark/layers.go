@@ -23,7 +23,6 @@ import (
 	"quantcheck/internal/result"
 	"quantcheck/internal/runner/dump"
 	"quantcheck/internal/runner/qnnworker"
-	"quantcheck/internal/session"
 	"quantcheck/internal/snpe"
 	"quantcheck/internal/snpedevice"
 	"quantcheck/internal/tensor"
@@ -56,7 +55,7 @@ func (b *benchmark) layers(ctx context.Context) error {
 	spec.Variants = append(spec.Variants, fmt.Sprintf("%s=device:%s@%s", onDevice, b.spec.Target, b.spec.DLC))
 	engines := b.Engines
 	var results *snpedevice.Results
-	engines.Device = func(ctx context.Context, work session.DeviceWork) (dump.Source, error) {
+	engines.Device = func(ctx context.Context, work dump.Work) (dump.Source, error) {
 		source, err := b.start(ctx, work)
 		if err == nil {
 			results = source.results
@@ -108,7 +107,7 @@ func (a *arriving) Result(ctx context.Context, number int) (string, func(), erro
 }
 
 // start sends the samples and starts the run.
-func (b *benchmark) start(ctx context.Context, work session.DeviceWork) (*arriving, error) {
+func (b *benchmark) start(ctx context.Context, work dump.Work) (*arriving, error) {
 	sent, err := b.sendSamples(ctx, work, b.spec.Check.Name, floatsOf)
 	if err != nil {
 		return nil, err
@@ -146,7 +145,7 @@ type sentSamples struct {
 }
 
 // sendSamples writes the samples as raw files, data_raw/<name> as the seed has it, and brings them to a folder of that name.
-func (b *benchmark) sendSamples(ctx context.Context, work session.DeviceWork, name string, encode encoder) (*sentSamples, error) {
+func (b *benchmark) sendSamples(ctx context.Context, work dump.Work, name string, encode encoder) (*sentSamples, error) {
 	local := b.folder.RawInputs(name)
 	s := &sentSamples{}
 	var files []device.File

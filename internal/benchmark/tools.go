@@ -21,8 +21,10 @@ import (
 	"quantcheck/internal/progress"
 	"quantcheck/internal/qnn"
 	"quantcheck/internal/result"
+	"quantcheck/internal/runner/dump"
 	"quantcheck/internal/seedfiles"
 	"quantcheck/internal/session"
+	"quantcheck/internal/session/dlcvariant"
 	"quantcheck/internal/snpe"
 	"quantcheck/internal/snpedevice"
 	"quantcheck/internal/usage"
@@ -148,20 +150,20 @@ func (b *benchmark) nativeInputs(ctx context.Context) ([]string, error) {
 }
 
 // entries reads the float model and the DLC for what is put into it.
-func (b *benchmark) entries(ctx context.Context) (session.DeviceWork, func(), error) {
+func (b *benchmark) entries(ctx context.Context) (dump.Work, func(), error) {
 	x, err := session.Open(ctx, "benchmark", b.Engines.ORT, b.spec.Check, nil, progress.Silent{}, b.began)
 	if err != nil {
-		return session.DeviceWork{}, nil, err
+		return dump.Work{}, nil, err
 	}
 	set, err := session.Samples(b.spec.Check.Images, b.spec.Check.Limit, x.Loader)
 	if err != nil {
-		return session.DeviceWork{}, nil, err
+		return dump.Work{}, nil, err
 	}
-	c, err := x.OpenContained(variant.Spec{Name: onDevice, Kind: variant.Device, File: b.spec.DLC})
+	c, err := dlcvariant.Open(x, variant.Spec{Name: onDevice, Kind: variant.Device, File: b.spec.DLC})
 	if err != nil {
-		return session.DeviceWork{}, nil, err
+		return dump.Work{}, nil, err
 	}
-	return session.DeviceWork{Graph: c.Held.Graph, Inputs: c.Inputs, Samples: set, Loader: x.Loader}, func() { c.File.Close() }, nil
+	return dump.Work{Graph: c.Held.Graph, Inputs: c.Inputs, Samples: set, Loader: x.Loader}, func() { c.File.Close() }, nil
 }
 
 // readyInputs brings a folder of raw files, with its inputs_raw.txt, as quantcheck raw and the seed's to_raw write it.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"quantcheck/internal/checkpoint"
 	"quantcheck/internal/device"
 	"quantcheck/internal/device/dial"
 	"quantcheck/internal/hostinfo"
@@ -19,7 +20,6 @@ import (
 	"quantcheck/internal/netrun"
 	"quantcheck/internal/onnxruntime"
 	"quantcheck/internal/qnn"
-	"quantcheck/internal/session"
 	"quantcheck/internal/terminal"
 	"quantcheck/internal/usage"
 )
@@ -143,7 +143,7 @@ func (c *console) status(err error) int {
 		written := "nothing was written"
 		var partly *netrun.PartlyError
 		var kept *keptError
-		var unfinished *session.UnfinishedError
+		var unfinished *checkpoint.UnfinishedError
 		if errors.As(err, &unfinished) {
 			written = goesOn(unfinished)
 		}
@@ -161,7 +161,7 @@ func (c *console) status(err error) int {
 		return exitInterrupted
 	}
 	c.say("%v", err)
-	var unfinished *session.UnfinishedError
+	var unfinished *checkpoint.UnfinishedError
 	if errors.As(err, &unfinished) {
 		c.say("%s", goesOn(unfinished))
 	}

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"time"
 
-	"quantcheck/internal/session"
+	"quantcheck/internal/checkpoint"
 	"quantcheck/internal/workspace"
 )
 
@@ -15,11 +15,11 @@ type keepFlags struct {
 }
 
 // keeping is where the state of a run lies while it is not done.
-func (k *keepFlags) keeping(folder workspace.Folder, p *progress) *session.Keeping {
-	return &session.Keeping{Folder: folder.Unfinished(), Fresh: k.Fresh, Every: k.KeepEvery, Say: p.say}
+func (k *keepFlags) keeping(folder workspace.Folder, p *progress) *checkpoint.Keeping {
+	return &checkpoint.Keeping{Folder: folder.Unfinished(), Fresh: k.Fresh, Every: k.KeepEvery, Say: p.say}
 }
 
 // goesOn says what is kept of a run that ended early.
-func goesOn(e *session.UnfinishedError) string {
+func goesOn(e *checkpoint.UnfinishedError) string {
 	return fmt.Sprintf("%s are kept in %s, and the same command goes on from there (--fresh begins anew)", e.What, e.Path)
 }

@@ -19,11 +19,11 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"quantcheck/internal/checkpoint"
 	"quantcheck/internal/compare"
 	"quantcheck/internal/fixture"
 	"quantcheck/internal/report"
 	"quantcheck/internal/result"
-	"quantcheck/internal/session"
 	"quantcheck/internal/workspace"
 )
 
@@ -97,7 +97,7 @@ func digest(t *testing.T, run *result.Run) string {
 }
 
 // interrupted runs a check that is stopped at one moment after another, and then to its end.
-func interrupted(t *testing.T, args []string, stops []stop) (run *result.Run, said []string, keep *session.Keeping) {
+func interrupted(t *testing.T, args []string, stops []stop) (run *result.Run, said []string, keep *checkpoint.Keeping) {
 	t.Helper()
 	p := parsed(t, append([]string{"check"}, args...)...)
 	spec, err := p.Check.spec()
@@ -112,7 +112,7 @@ func interrupted(t *testing.T, args []string, stops []stop) (run *result.Run, sa
 		if s.phase == "calibrating" {
 			every = 1
 		}
-		keep = &session.Keeping{Folder: filepath.Join(spec.Out, "states"), Every: every, Say: func(text string) { said = append(said, text) }}
+		keep = &checkpoint.Keeping{Folder: filepath.Join(spec.Out, "states"), Every: every, Say: func(text string) { said = append(said, text) }}
 		stage := workspace.NewStage(workspace.Folder(spec.Out), spec)
 		run, err := compare.Run(ctx, p.Check.HTP.engines(r), spec, &stopper{phase: s.phase, at: s.at, cancel: cancel}, stage, keep)
 		if err != nil {
@@ -124,7 +124,7 @@ func interrupted(t *testing.T, args []string, stops []stop) (run *result.Run, sa
 	}
 	for _, s := range stops {
 		_, err := once(s)
-		var kept *session.UnfinishedError
+		var kept *checkpoint.UnfinishedError
 		if !errors.Is(err, context.Canceled) || !errors.As(err, &kept) {
 			t.Fatalf("interrupted at %+v: %v", s, err)
 		}
@@ -275,9 +275,9 @@ func TestAStateOfAnotherRequestIsNotUsed(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		keep := &session.Keeping{Folder: filepath.Join(out, "states"), Fresh: true}
+		keep := &checkpoint.Keeping{Folder: filepath.Join(out, "states"), Fresh: true}
 		_, err = compare.Run(ctx, p.Check.HTP.engines(fixture.Runtime(t)), spec, &stopper{phase: stops[0].phase, at: stops[0].at, cancel: cancel}, nil, keep)
-		var kept *session.UnfinishedError
+		var kept *checkpoint.UnfinishedError
 		if !errors.As(err, &kept) {
 			t.Fatal(err)
 		}

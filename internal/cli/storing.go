@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"os"
 
+	"quantcheck/internal/checkpoint"
 	"quantcheck/internal/paths"
 	"quantcheck/internal/publish"
-	"quantcheck/internal/session"
 	"quantcheck/internal/workspace"
 )
 
@@ -163,7 +163,7 @@ func notComputed(err error) error {
 
 // end stores what a command found out and prints it: also what could not be stored. kept, where there is one, is the state of the run, which
 // is not needed any more.
-func (s *storing) end(progress *progress, kept *session.Keeping, store func(to workspace.Folder) error, draw func() error) error {
+func (s *storing) end(progress *progress, kept *checkpoint.Keeping, store func(to workspace.Folder) error, draw func() error) error {
 	unstored := s.store(store)
 	if s.con.interrupted(unstored) {
 		return unstored

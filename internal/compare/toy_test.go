@@ -20,6 +20,7 @@ import (
 	"quantcheck/internal/result"
 	"quantcheck/internal/runner"
 	"quantcheck/internal/session"
+	"quantcheck/internal/session/qdqvariant"
 	"quantcheck/internal/tensor"
 	"quantcheck/internal/variant"
 )
@@ -32,7 +33,7 @@ type toy struct {
 	groups           [][]string
 }
 
-func init() { session.Register(variant.Recipe, "toy", session.FromRecipe{}, toy{}) }
+func init() { session.Register(variant.Recipe, "toy", qdqvariant.FromRecipe{}, toy{}) }
 
 func (toy) Open(_ context.Context, b *session.Session, v *session.Variant, groups [][]string, _ bool) (runner.Runner, error) {
 	layers := v.Result.Layers // they are filled while samples run

@@ -27,6 +27,7 @@ import (
 	"quantcheck/internal/runner/ort"
 	"quantcheck/internal/runner/qnnworker"
 	"quantcheck/internal/session"
+	"quantcheck/internal/session/prepare"
 	"quantcheck/internal/usage"
 	"quantcheck/internal/variant"
 )
@@ -231,7 +232,7 @@ func (e *Estimator) build(ctx context.Context, m *onnx.Model, variants []variant
 	}
 	b := &session.Session{ORT: e.Ort, Emulator: e.Engine, Float: ref, Spec: result.Spec{MemoryMiB: max(e.Memory, 256)}, Variants: session.Of(recipes), Progress: progress.Silent{}, Run: run}
 	defer b.Close()
-	if err := b.Build(ctx, set, loader); err != nil {
+	if err := prepare.Build(ctx, b, set, loader); err != nil {
 		return nil, err
 	}
 	for k, i := range place {

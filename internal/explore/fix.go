@@ -8,6 +8,7 @@ import (
 	"quantcheck/internal/model"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/result"
+	"quantcheck/internal/session/prepare"
 	"quantcheck/internal/variant"
 )
 
@@ -35,7 +36,7 @@ func (x *explorer) makeFix(ctx context.Context) error {
 	b := s.b.Beside(s.b.Spec, run, spec)
 	defer b.Close()
 	b.Stats = s.stats
-	if err := b.Build(ctx, nil, b.Loader); err != nil {
+	if err := prepare.Build(ctx, b, nil, b.Loader); err != nil {
 		return err
 	}
 	v := &run.Variants[0]

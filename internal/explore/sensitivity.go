@@ -6,7 +6,7 @@ import (
 	"math"
 	"time"
 
-	"quantcheck/internal/compare"
+	"quantcheck/internal/compare/measure"
 	"quantcheck/internal/dataset"
 	"quantcheck/internal/metric"
 	"quantcheck/internal/model"
@@ -15,6 +15,7 @@ import (
 	"quantcheck/internal/result"
 	"quantcheck/internal/runner/ort"
 	"quantcheck/internal/sensitivity"
+	"quantcheck/internal/session/prepare"
 	"quantcheck/internal/tensor"
 	"quantcheck/internal/variant"
 )
@@ -205,12 +206,12 @@ func (x *explorer) errorsOf(ctx context.Context, recipe variant.Spec) (*result.R
 	b := s.b.Beside(spec, run, variants...)
 	b.Samples, b.Stats = len(set.Sources), s.stats
 	defer b.Close()
-	if err := b.Prepare(ctx, nil, s.evaluate.Loader); err != nil {
+	if err := prepare.All(ctx, b, nil, s.evaluate.Loader); err != nil {
 		return nil, err
 	}
-	if err := compare.All(ctx, b, set, s.evaluate.Loader, nil); err != nil {
+	if err := measure.All(ctx, b, set, s.evaluate.Loader, nil); err != nil {
 		return nil, err
 	}
-	compare.Summarize(run)
+	measure.Summarize(run)
 	return run, nil
 }

@@ -26,6 +26,7 @@ import (
 	"quantcheck/internal/runner/worker"
 	"quantcheck/internal/score"
 	"quantcheck/internal/session"
+	"quantcheck/internal/session/calibration"
 	"quantcheck/internal/tensor"
 	"quantcheck/internal/usage"
 	"quantcheck/internal/variant"
@@ -185,7 +186,7 @@ func (s *stage) calibrate(ctx context.Context, spec result.ExploreSpec) error {
 		s.b.Run.Warnings = append(s.b.Run.Warnings, set.Warnings...)
 	}
 	var err error
-	s.stats, err = s.b.Calibrate(ctx, set, s.evaluate.Loader)
+	s.stats, err = calibration.Run(ctx, s.b, set, s.evaluate.Loader)
 	s.tidy()
 	return err
 }

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"quantcheck/internal/compare"
+	"quantcheck/internal/compare/measure"
 	"quantcheck/internal/metric"
 	"quantcheck/internal/result"
 	"quantcheck/internal/variant"
@@ -121,7 +121,7 @@ func TestAGateSaysWhenThreadsMayTurnItAround(t *testing.T) {
 	for value, turns := range map[float64]bool{19.9999: true, 19.991: true, 19.98: false, 3: false} {
 		l := &result.LayerResult{}
 		l.Summary[metric.SQNR].Mean = metric.Defined(value)
-		failed := compare.Gates([]result.Threshold{{Metric: metric.SQNR, Value: 20}}, "y", l)
+		failed := measure.Gates([]result.Threshold{{Metric: metric.SQNR, Value: 20}}, "y", l)
 		if len(failed) != 1 || strings.Contains(failed[0], "threads") != turns {
 			t.Errorf("%g dB: %q", value, failed)
 		}

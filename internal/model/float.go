@@ -193,6 +193,31 @@ func DescribeSample(s *dataset.Sample) result.Sample {
 	return result.Sample{Name: s.Name, Path: paths.Absolute(s.Path), SHA256: s.SHA256}
 }
 
+// Channels is how many encodings the weights have, with one per channel.
+func (ref *Float) Channels() int {
+	n := 0
+	for _, t := range ref.Model.Graph().GetInitializer() {
+		if d := t.GetDims(); len(d) > 1 {
+			n += int(min(max(d[0], d[len(d)-1], 1), 1<<20))
+		}
+	}
+	return n
+}
+
+// UnpackedBytes is what the constants of the variants' base take as single precision.
+func (ref *Float) UnpackedBytes() int64 {
+	if ref.Base == nil {
+		return 0
+	}
+	sum := int64(0)
+	for _, t := range ref.Base.Graph().GetInitializer() {
+		if n, err := tensor.Count(t.GetDims()); err == nil {
+			sum += 4 * int64(n)
+		}
+	}
+	return sum
+}
+
 // Incomparable says why a layer cannot be compared whatever the variant; it is "" if it can.
 func (ref *Float) Incomparable(l result.Layer) string {
 	t, ok := ref.Types[l.Name]

@@ -12,6 +12,7 @@ import (
 	"quantcheck/internal/result"
 	"quantcheck/internal/runner/htp"
 	"quantcheck/internal/session"
+	"quantcheck/internal/session/prepare"
 	"quantcheck/internal/usage"
 	"quantcheck/internal/variant"
 )
@@ -57,7 +58,7 @@ func Run(ctx context.Context, engines session.Engines, spec result.Spec, dlc boo
 		return nil, err
 	}
 	run.Warnings = append(run.Warnings, set.Warnings...)
-	if err := b.Build(ctx, set, b.Loader); err != nil {
+	if err := prepare.Build(ctx, b, set, b.Loader); err != nil {
 		return nil, err
 	}
 	v := &run.Variants[0]

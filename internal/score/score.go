@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"quantcheck/internal/checkpoint"
 	"quantcheck/internal/dataset"
 	"quantcheck/internal/decode"
 	"quantcheck/internal/eval"
@@ -21,9 +22,10 @@ import (
 	"quantcheck/internal/progress"
 	"quantcheck/internal/result"
 	"quantcheck/internal/runner"
-	"quantcheck/internal/runner/htp"
 	"quantcheck/internal/runner/ort"
 	"quantcheck/internal/session"
+	"quantcheck/internal/session/identity"
+	"quantcheck/internal/session/prepare"
 	"quantcheck/internal/tensor"
 	"quantcheck/internal/usage"
 	"quantcheck/internal/variant"
@@ -35,8 +37,8 @@ import (
 //  2. Every picture runs through all models; their outputs are decoded and scored beside the next inferences.
 //
 // What is computed is kept as keep says (nil: it is not), and an interrupted evaluation of the same request goes on. One that ends
-// early and is kept gives an *UnfinishedError.
-func Run(ctx context.Context, engines session.Engines, spec result.EvalSpec, config eval.Config, sink eval.Sink, progress progress.Reporter, keep *session.Keeping) (*result.Evaluation, error) {
+// early and is kept gives a *checkpoint.UnfinishedError.
+func Run(ctx context.Context, engines session.Engines, spec result.EvalSpec, config eval.Config, sink eval.Sink, progress progress.Reporter, keep *checkpoint.Keeping) (*result.Evaluation, error) {
 	started := time.Now()
 	variants, err := variant.ParseAll(spec.Variants)
 	if err != nil {
@@ -49,11 +51,9 @@ func Run(ctx context.Context, engines session.Engines, spec result.EvalSpec, con
 	if err != nil {
 		return nil, usage.Mark(err)
 	}
-	var emulator htp.Engine
-	if slices.ContainsFunc(variants, session.Emulated) {
-		if emulator, err = engines.HTP(); err != nil {
-			return nil, err
-		}
+	emulator, err := engines.Emulator(variants)
+	if err != nil {
+		return nil, err
 	}
 	b, err := session.Open(ctx, "eval", engines.ORT, spec.Spec, variants, progress, started)
 	if err != nil {
@@ -83,13 +83,14 @@ func Run(ctx context.Context, engines session.Engines, spec result.EvalSpec, con
 	}
 	if keep != nil {
 		id := spec
-		id.Spec = session.Identifying(spec.Spec)
+		id.FailUnder, id.DivergeUnder = nil, 0
+		id.Model, id.Out = paths.Absolute(id.Model), paths.Absolute(id.Out)
 		truth, files := set.identity()
-		key, err := session.Identify(b, b.Run.Command, id, []any{config, truth}, files, set.Samples(), calibrating)
+		key, err := identity.Of(b, b.Run.Command, id, []any{config, truth}, files, set.Samples(), calibrating)
 		if err != nil {
 			return nil, err
 		}
-		if b.Keeper, err = session.NewKeeper(keep, key, started); err != nil {
+		if b.Keeper, err = checkpoint.New(keep, key, started); err != nil {
 			return nil, err
 		}
 	}
@@ -119,7 +120,7 @@ func Run(ctx context.Context, engines session.Engines, spec result.EvalSpec, con
 
 // all does the work of an evaluation, once it is known what that is.
 func (e *Evaluation) all(ctx context.Context, calibrating *dataset.Set) error {
-	if err := e.B.Build(ctx, calibrating, e.Loader); err != nil {
+	if err := prepare.Build(ctx, e.B, calibrating, e.Loader); err != nil {
 		return err
 	}
 	if err := e.open(ctx); err != nil {
@@ -321,7 +322,7 @@ func (e *Evaluation) openVariant(ctx context.Context, v *session.Variant, layers
 	}
 	e.taps = append(e.taps, taps)
 	wanted = slices.Compact(slices.Sorted(slices.Values(wanted)))
-	return b.OpenVariant(ctx, v, [][]string{wanted}, false)
+	return v.Open(ctx, b, [][]string{wanted}, false)
 }
 
 // Scoring is a picture whose outputs wait to be scored.
@@ -476,7 +477,7 @@ func (e *Evaluation) describe() *result.Evaluation {
 		v := one.Result
 		m := result.EvalModel{Name: v.Spec.Name, Spec: &v.Spec, File: e.Spec.Name + "-" + v.Spec.Name, Emulator: v.Emulator}
 		switch {
-		case one.Contained != nil:
+		case v.Spec.OfDLC():
 			m.Bytes = model.FileBytes(v.Spec.File)
 		case v.Spec.Kind == variant.Half:
 			m.Bytes = model.WeightBytes(b.Float.Model, nil, 16)

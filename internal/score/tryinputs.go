@@ -12,6 +12,7 @@ import (
 	"quantcheck/internal/progress"
 	"quantcheck/internal/result"
 	"quantcheck/internal/session"
+	"quantcheck/internal/session/prepare"
 	"quantcheck/internal/usage"
 )
 
@@ -83,7 +84,7 @@ func TryInputs(ctx context.Context, engines session.Engines, spec result.EvalSpe
 	if len(loader.Inputs) != 1 {
 		return nil, usage.Mark(fmt.Errorf("the model has %d inputs; data sets of pictures need a model with one", len(loader.Inputs)))
 	}
-	if err := b.Build(ctx, set.Samples(), loader); err != nil {
+	if err := prepare.Build(ctx, b, set.Samples(), loader); err != nil {
 		return nil, err
 	}
 	loader.Cache = nil

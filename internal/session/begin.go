@@ -9,7 +9,6 @@ import (
 	"quantcheck/internal/model"
 	"quantcheck/internal/result"
 	"quantcheck/internal/runner/ort"
-	"quantcheck/internal/usage"
 	"quantcheck/internal/variant"
 )
 
@@ -29,18 +28,6 @@ func begin(ctx context.Context, command string, r ort.Engine, spec result.Spec, 
 	loader := dataset.Loader{Inputs: run.Model.Inputs, Description: spec.Input, Cache: dataset.NewCache(min(int64(spec.MemoryMiB)<<20/32, 64<<20)), Pictures: dataset.BudgetOf(spec.MemoryMiB)}
 	run.Model.Layout = loader.Layout()
 	return run, ref, loader, nil
-}
-
-// Samples finds the samples of a path, at most limit of them (0: all), and holds them against the model's inputs.
-func Samples(path string, limit int, loader dataset.Loader) (*dataset.Set, error) {
-	set, err := dataset.Find(path, limit)
-	if err != nil {
-		return nil, usage.Mark(err)
-	}
-	if err := loader.Check(set); err != nil {
-		return nil, usage.Mark(err)
-	}
-	return set, nil
 }
 
 // Emulated says whether a variant runs on the emulator.

@@ -1,11 +1,8 @@
 package session
 
 import (
-	"context"
+	"slices"
 
-	"quantcheck/internal/align"
-	"quantcheck/internal/dataset"
-	"quantcheck/internal/dlc"
 	"quantcheck/internal/result"
 	"quantcheck/internal/runner/dump"
 	"quantcheck/internal/runner/htp"
@@ -28,19 +25,13 @@ type Engines struct {
 	// HTP looks for the emulator; it is asked when a variant wants it.
 	HTP func() (htp.Engine, error)
 	// Device runs variants on a device; nil: there is none.
-	Device DeviceRunner
+	Device dump.Device
 }
 
-// DeviceRunner starts a DLC on a device on all samples, and gives its results as they arrive. They are taken in the order of
-// the samples; the run ends with ctx.
-type DeviceRunner func(ctx context.Context, work DeviceWork) (dump.Source, error)
-
-// DeviceWork is what a device is asked to run.
-type DeviceWork struct {
-	Variant variant.Spec
-	Graph   *dlc.Graph
-	Inputs  []align.Tap // the DLC's inputs, by the names of the float model's
-	Taps    []align.Tap // the tensors that are wanted
-	Samples *dataset.Set
-	Loader  dataset.Loader
+// Emulator looks for the emulator if one of the variants runs on it; if none does, it gives the zero value.
+func (e Engines) Emulator(variants []variant.Spec) (htp.Engine, error) {
+	if !slices.ContainsFunc(variants, Emulated) {
+		return htp.Engine{}, nil
+	}
+	return e.HTP()
 }

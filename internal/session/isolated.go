@@ -17,8 +17,8 @@ type Isolated struct {
 	Outputs               map[string]int
 }
 
-// notAlone is the local part of a variant whose engine does not compute layers alone.
-func notAlone(layers []result.Layer, why string) *Isolated {
+// NotAlone is the local part of a variant whose engine does not compute layers alone.
+func NotAlone(layers []result.Layer, why string) *Isolated {
 	l := &Isolated{Of: map[string][]IsolatedTensor{}, Skipped: map[string]string{}, Outputs: map[string]int{}}
 	for _, layer := range layers {
 		l.Skipped[layer.Name] = why
@@ -40,8 +40,8 @@ const (
 	Parts
 )
 
-// follow divides the tensors of the islands as the float model's segments are.
-func (l *Isolated) follow(segments [][]string) [][]string {
+// Follow divides the tensors of the islands as the float model's segments are.
+func (l *Isolated) Follow(segments [][]string) [][]string {
 	groups := make([][]string, len(segments))
 	for k, group := range segments {
 		for _, layer := range group {
@@ -53,7 +53,8 @@ func (l *Isolated) follow(segments [][]string) [][]string {
 	return groups
 }
 
-func (l *Isolated) close() {
+// Close frees the runners; a nil Isolated has none.
+func (l *Isolated) Close() {
 	if l == nil {
 		return
 	}

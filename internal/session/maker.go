@@ -55,23 +55,12 @@ func Register(k variant.Kind, e variant.Engine, b Builder, o Opener) {
 	makers[kindOn{k, e}] = maker{b, o}
 }
 
-func init() {
-	Register(variant.Recipe, variant.CPU, FromRecipe{}, cpu{})
-	Register(variant.Half, variant.CPU, fromHalf{}, cpu{})
-	Register(variant.File, variant.CPU, fromFile{}, cpu{})
-	Register(variant.Recipe, variant.HTP, emulatedAs{FromRecipe{}}, emulator{})
-	Register(variant.Half, variant.HTP, emulatedAs{asFloat{}}, emulator{})
-	Register(variant.File, variant.HTP, emulatedAs{fromFile{}}, emulator{})
-	Register(variant.DLC, variant.HTP, fromDLC{}, dlcHere{})
-	Register(variant.Dumps, variant.CPU, fromDLC{}, dlcFolder{})
-	Register(variant.Device, variant.CPU, fromDLC{}, dlcDevice{})
-}
-
-// makerOf finds how a variant is made.
-func makerOf(v variant.Spec) (maker, error) {
-	m, ok := makers[kindOn{v.Kind, v.Engine}]
+// find says how the variant is made, and keeps it.
+func (v *Variant) find() error {
+	m, ok := makers[kindOn{v.Spec.Kind, v.Spec.Engine}]
 	if !ok {
-		return m, usage.Mark(fmt.Errorf("variant %s: the engine %s does not run variants of the kind %s", v.Name, v.Engine, v.Kind))
+		return usage.Mark(fmt.Errorf("variant %s: the engine %s does not run variants of the kind %s", v.Spec.Name, v.Spec.Engine, v.Spec.Kind))
 	}
-	return m, nil
+	v.maker = m
+	return nil
 }

@@ -23,11 +23,11 @@ func TestEmulatorsAreCountedAgainstTheBoundOnMemory(t *testing.T) {
 		{512, 4, []variant.Spec{htp, htp}, 128}, // a quarter stays
 	} {
 		b := &Session{Variants: Of(row.variants), Spec: result.Spec{MemoryMiB: row.mib, LocalSamples: row.local}}
-		if got := b.memory().own() >> 20; got != row.want {
+		if got := b.Memory().Own() >> 20; got != row.want {
 			t.Errorf("%d MiB with %v (%d alone): %d MiB, want %d", row.mib, Of(row.variants), row.local, got, row.want)
 		}
-		if b.WaitingBytes() > b.memory().own()/16 || b.memory().segment()*10*int64(1+len(Of(row.variants))) > max(b.memory().own(), 10*int64(1+len(Of(row.variants)))<<20) {
-			t.Errorf("%d MiB: %d wait, a segment has %d", row.mib, b.WaitingBytes(), b.memory().segment())
+		if b.WaitingBytes() > b.Memory().Own()/16 || b.Memory().Segment()*10*int64(1+len(Of(row.variants))) > max(b.Memory().Own(), 10*int64(1+len(Of(row.variants)))<<20) {
+			t.Errorf("%d MiB: %d wait, a segment has %d", row.mib, b.WaitingBytes(), b.Memory().Segment())
 		}
 	}
 }

@@ -1,29 +1,28 @@
 package session
 
 import (
-	"slices"
-	"strings"
+	"context"
+	"fmt"
+	"io"
 
-	"quantcheck/internal/align"
+	"quantcheck/internal/calib"
 	"quantcheck/internal/onnx"
-	"quantcheck/internal/onnx/onnxpb"
-	"quantcheck/internal/qdq"
 	"quantcheck/internal/result"
 	"quantcheck/internal/runner"
 	"quantcheck/internal/variant"
 )
 
-// Variant is one variant of a session: what it is made from, what is said of it, and what gives its tensors. Session.Build and
-// Session.Prepare fill it, Session.Close closes it.
+// Variant is one variant of a session: what it is made from, what is said of it, and what gives its tensors. Read, Build, Open and Isolate
+// fill it, in this order; Session.Close closes it.
 type Variant struct {
 	Spec   variant.Spec
-	maker  maker           // found when the variant is built
+	maker  maker           // found by Read
 	Result *result.Variant // in the session's run; nil before the variant is built. What is measured is put into it while samples run
 
-	Model     *onnx.Model                    // nil: a DLC's
-	Contained *DLCVariant                    // nil: it is no DLC's
-	floats    map[string]*onnxpb.TensorProto // float originals of the model's constants
-	written   bool                           // the model was made here, so that it can be handed over
+	Model   *onnx.Model // nil: a DLC's
+	Written bool        // the model was made here, so that it can be handed over
+	// Source is what the Builder of its kind leaves for the Opener; an io.Closer is closed with the variant.
+	Source any
 
 	Runner    runner.Runner     // gives the tensors of Tap
 	Entrances map[string]string // tensor of Runner that the first operator gets → graph input
@@ -48,59 +47,60 @@ func (b *Session) Specs() []variant.Spec {
 	return list
 }
 
+// Read finds how the variant is made, and reads what it names.
+func (v *Variant) Read(ctx context.Context, b *Session) error {
+	if err := v.find(); err != nil {
+		return err
+	}
+	return v.maker.builder.Read(ctx, b, v)
+}
+
+// Build makes the variant's model and matches its tensors with the layers. stats is nil if no variant needs a calibration.
+func (v *Variant) Build(b *Session, stats *calib.Statistics) error {
+	if err := v.maker.builder.Build(b, v, stats); err != nil {
+		return fmt.Errorf("variant %s: %w", v.Spec.Name, err)
+	}
+	return nil
+}
+
+// Open opens what gives the variant's tensors, by the names of Tap: a group for each segment.
+func (v *Variant) Open(ctx context.Context, b *Session, groups [][]string, entrances bool) error {
+	r, err := v.maker.opener.Open(ctx, b, v, groups, entrances)
+	if err != nil {
+		return fmt.Errorf("variant %s: %w", v.Spec.Name, err)
+	}
+	v.Runner = r
+	return nil
+}
+
+// Isolate opens what computes the variant's layers alone.
+func (v *Variant) Isolate(ctx context.Context, b *Session, segments, groups [][]string) (err error) {
+	opener, ok := v.maker.opener.(Isolating)
+	if !ok {
+		v.Alone = NotAlone(b.Float.Layers, "its engine does not compute layers alone")
+		return nil
+	}
+	if v.Alone, err = opener.Isolate(ctx, b, v, segments, groups); err != nil {
+		return fmt.Errorf("variant %s: %w", v.Spec.Name, err)
+	}
+	return nil
+}
+
 func (v *Variant) close() {
 	if v.Runner != nil {
 		v.Runner.Close()
 	}
-	if v.Contained != nil {
-		v.Contained.File.Close()
+	if c, ok := v.Source.(io.Closer); ok {
+		_ = c.Close() // it was only read
 	}
-	v.Alone.close()
+	v.Alone.Close()
 }
 
 // Tap is the name under which the variant's runner gives a layer: the variant's own tensor, or, since two layers can be one tensor of a
 // DLC in different orders, the layer's.
 func (v *Variant) Tap(layer result.Layer, of *result.LayerResult) string {
-	if v.Contained != nil {
+	if v.Spec.OfDLC() {
 		return layer.Name
 	}
 	return of.Tap
-}
-
-// built is what a Builder says of a model.
-type built struct {
-	model  *onnx.Model
-	floats map[string]*onnxpb.TensorProto
-	params []qdq.ParamEncoding
-	match  func(layer string) align.Match
-}
-
-// take makes a variant of a model that was built: its constants' encodings and its layers' matches.
-func (b *Session) take(v *Variant, m built) {
-	v.Model, v.floats = m.model, m.floats
-	rv := v.Result
-	for _, p := range m.params {
-		rv.Params = append(rv.Params, result.Param{Tensor: p.Tensor, Axis: p.Axis, Encodings: p.Encodings})
-	}
-	slices.SortStableFunc(rv.Params, func(a, b result.Param) int { return strings.Compare(a.Tensor, b.Tensor) })
-	rv.Params = slices.CompactFunc(rv.Params, func(a, b result.Param) bool { return a.Tensor == b.Tensor }) // one of two uses stands for both
-	for k, l := range b.Float.Layers {
-		if reason := b.Float.Incomparable(l); reason != "" {
-			rv.Layers[k] = result.LayerResult{Status: result.NotComparable, Reason: reason}
-			continue
-		}
-		m := m.match(l.Name)
-		rv.Layers[k] = result.LayerResult{Status: m.Status, Reason: m.Reason, Tap: m.Tap, Encoding: m.Encoding}
-	}
-}
-
-// Isolator takes a variant apart.
-func (b *Session) Isolator(v *Variant) *qdq.Isolator {
-	var layers []qdq.LayerTap
-	for k, l := range v.Result.Layers {
-		if l.Status == result.Compared {
-			layers = append(layers, qdq.LayerTap{Layer: b.Float.Layers[k].Name, Tap: l.Tap})
-		}
-	}
-	return qdq.NewIsolator(v.Model, layers, v.floats, b.Float.Types)
 }

@@ -21,6 +21,7 @@ import (
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/onnx/onnxpb"
 	"quantcheck/internal/qnn"
+	"quantcheck/internal/result"
 
 	"google.golang.org/protobuf/proto"
 )
@@ -38,6 +39,11 @@ type Engine struct {
 	SoC      int     `json:"soc_model"`
 	Arch     int     `json:"htp_arch"` // 0: that of the SoC
 	Fallback bool    `json:"fallback"` // operators that the HTP refuses run on the CPU
+}
+
+// Describe is what a result says of the engine.
+func (e Engine) Describe() *result.Emulator {
+	return &result.Emulator{Wheel: qnn.Version, SoC: e.SoC, Arch: e.Arch}
 }
 
 // options are the provider's. The SoC model decides the architecture; another one is asked for by its number. Without a SoC

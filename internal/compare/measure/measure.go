@@ -1,4 +1,10 @@
-package compare
+// Package measure runs a session's float model and its variants side by side on the same samples, and measures tensors that belong
+// together.
+//
+//  1. All runs sample after sample, segment by segment; workers measure the pairs of a segment while the next one is computed.
+//  2. What was measured is kept by sample, and can be written as a state and read back between two samples.
+//  3. Summarize derives what depends on all samples.
+package measure
 
 import (
 	"context"

@@ -1,4 +1,4 @@
-package compare
+package measure
 
 import (
 	"context"
@@ -106,17 +106,17 @@ func (c *comparison) checkTaps(ctx context.Context, s runner.Sample) error {
 }
 
 // concludeEmulated says of each emulated variant where it parts from its simulation.
-func (one *compared) concludeEmulated(samples, local int) {
-	if one.counterpart == nil {
+func (v *compared) concludeEmulated(samples, local int) {
+	if v.counterpart == nil {
 		return
 	}
-	v := one.Result
-	for k := range v.Layers {
-		l := &v.Layers[k]
-		l.EmulationError = one.emulation[k].conclude(samples)
-		l.IsolatedEmulationError = one.isolatedEmulation[k].conclude(local)
-		if v.FirstMismatchLayer < 0 && l.EmulationError != nil && l.EmulationError.FractionOverOneStep.OK && l.EmulationError.FractionOverOneStep.V > 0 {
-			v.FirstMismatchLayer = k
+	rv := v.Result
+	for k := range rv.Layers {
+		l := &rv.Layers[k]
+		l.EmulationError = v.emulation[k].conclude(samples)
+		l.IsolatedEmulationError = v.isolatedEmulation[k].conclude(local)
+		if rv.FirstMismatchLayer < 0 && l.EmulationError != nil && l.EmulationError.FractionOverOneStep.OK && l.EmulationError.FractionOverOneStep.V > 0 {
+			rv.FirstMismatchLayer = k
 		}
 	}
 }

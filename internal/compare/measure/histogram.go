@@ -1,4 +1,4 @@
-package compare
+package measure
 
 import (
 	"quantcheck/internal/metric"

@@ -1,4 +1,4 @@
-package compare
+package measure
 
 import (
 	"context"
@@ -194,36 +194,36 @@ func (c *comparison) code(x *resume.Coder) {
 }
 
 // code is one variant on the first n samples.
-func (one *compared) code(x *resume.Coder, n int) {
-	v := one.Result
-	if v.Emulator != nil {
-		x.String(&v.Emulator.Taps)
+func (v *compared) code(x *resume.Coder, n int) {
+	rv := v.Result
+	if rv.Emulator != nil {
+		x.String(&rv.Emulator.Taps)
 	}
-	one.codeChecks(x, n)
-	for k := range v.Layers {
+	v.codeChecks(x, n)
+	for k := range rv.Layers {
 		if x.Err() != nil {
 			return
 		}
-		there := v.Layers[k].HasMetrics() // else nothing is gathered
+		there := rv.Layers[k].HasMetrics() // else nothing is gathered
 		x.Bool(&there)
-		x.Need(there == v.Layers[k].HasMetrics(), "it has other layers")
+		x.Need(there == rv.Layers[k].HasMetrics(), "it has other layers")
 		if !there {
 			continue
 		}
-		resume.Optional(x, &v.Layers[k].Histogram, func(h *result.Histogram) { codeHistogram(x, h) })
-		codeValues(x, one.values[k], n)
+		resume.Optional(x, &rv.Layers[k].Histogram, func(h *result.Histogram) { codeHistogram(x, h) })
+		codeValues(x, v.values[k], n)
 		for p := range session.Parts {
-			codeValues(x, one.alone[k][p], n)
-			codeValues(x, one.wholes[k][p], n)
+			codeValues(x, v.alone[k][p], n)
+			codeValues(x, v.wholes[k][p], n)
 		}
-		for _, a := range []*against{&one.emulation[k], &one.isolatedEmulation[k]} {
-			if v.Counterpart >= 0 {
+		for _, a := range []*against{&v.emulation[k], &v.isolatedEmulation[k]} {
+			if rv.Counterpart >= 0 {
 				codeValues(x, a.values, n)
 				resume.Each(x, a.apart[:min(n, len(a.apart))], x.Int)
 				resume.Each(x, a.count[:min(n, len(a.count))], x.Int)
 			}
 		}
-		problems := one.problems[k]
+		problems := v.problems[k]
 		if !x.Reading() {
 			problems = slices.DeleteFunc(slices.Clone(problems), func(p problem) bool { return p.sample >= n })
 		}
@@ -233,16 +233,16 @@ func (one *compared) code(x *resume.Coder, n int) {
 			x.Need(p.sample >= 0 && p.sample < n, "a problem of a sample that is not there")
 		})
 		if x.Reading() {
-			one.problems[k] = problems
+			v.problems[k] = problems
 		}
 	}
 }
 
-func (one *compared) codeChecks(x *resume.Coder, n int) {
-	inputs := slices.Sorted(maps.Keys(one.checks))
+func (v *compared) codeChecks(x *resume.Coder, n int) {
+	inputs := slices.Sorted(maps.Keys(v.checks))
 	resume.Slice(x, &inputs, func(name *string) {
 		x.String(name)
-		list := one.checks[*name]
+		list := v.checks[*name]
 		if !x.Reading() {
 			list = slices.DeleteFunc(slices.Clone(list), func(c checked) bool { return c.sample >= n })
 		}
@@ -254,7 +254,7 @@ func (one *compared) codeChecks(x *resume.Coder, n int) {
 			}
 		})
 		if x.Reading() {
-			one.checks[*name] = list
+			v.checks[*name] = list
 		}
 	})
 }

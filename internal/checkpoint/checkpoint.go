@@ -1,4 +1,9 @@
-package session
+// Package checkpoint keeps what a long run has computed, so that an interrupted run of the same request goes on from there.
+//
+//  1. New looks for the state of a request, which is known by its hash.
+//  2. Keeper.Put encodes a part of the state, Keeper.WriteIfOld writes it beside the run, Keeper.Restore reads it back.
+//  3. Keeper.End writes the last state of a run that ends early; Keeping.Remove deletes the state of a run that is done.
+package checkpoint
 
 import (
 	"errors"
@@ -43,17 +48,17 @@ func (e *UnfinishedError) Unwrap() error { return e.Err }
 
 const (
 	keepEvery = time.Minute
-	// rememberEvery is how often the state of a calibration is encoded in memory: of a sample that was observed in part nothing can be
+	// RememberEvery is how often the state of a calibration is encoded in memory: of a sample that was observed in part nothing can be
 	// taken back, so that an interrupt keeps the last state between two samples.
-	rememberEvery = 5 * time.Second
+	RememberEvery = 5 * time.Second
 	// What keeping costs is bounded: the time between two states is at least so many times what it takes to encode one, for which
 	// inference waits, and to write one, beside the inference.
 	encodingShare, writingShare = 200, 20
 )
 
-// keeper keeps the state of one run. It has two parts: of the calibration, and of the work that follows it. A nil keeper keeps
+// Keeper keeps the state of one run. It has two parts: of the calibration, and of the work that follows it. A nil Keeper keeps
 // nothing. Its methods are called from one goroutine at a time.
-type keeper struct {
+type Keeper struct {
 	To      *Keeping
 	every   time.Duration
 	began   time.Time     // of this process
@@ -62,7 +67,7 @@ type keeper struct {
 	Saved   time.Time     // when the state that was found was written; zero: none was
 	stopped bool          // it was written by a run that ended in order
 
-	calibration, Work []byte // as they are now; nil: none
+	Calibration, Work []byte // as they are now; nil: none
 	What              string // that is kept, in words
 
 	last       time.Time // when the last state was encoded
@@ -76,13 +81,13 @@ type keeper struct {
 	busy       bool
 }
 
-// NewKeeper looks for the state of a request, whose hash is key. It is nil if nothing is to be kept.
-func NewKeeper(to *Keeping, key [32]byte, started time.Time) (*keeper, error) {
+// New looks for the state of a request, whose hash is key. It is nil if nothing is to be kept.
+func New(to *Keeping, key [32]byte, started time.Time) (*Keeper, error) {
 	if to == nil {
-		return nil, nil //nolint:nilnil // a nil keeper keeps nothing, which is no error
+		return nil, nil //nolint:nilnil // a nil Keeper keeps nothing, which is no error
 	}
 	to.File, to.known = resume.At(to.Folder, key), true
-	k := &keeper{To: to, every: to.Every, began: started, started: started, last: started, wrote: started}
+	k := &Keeper{To: to, every: to.Every, began: started, started: started, last: started, wrote: started}
 	if k.every <= 0 {
 		k.every = keepEvery
 	}
@@ -105,36 +110,36 @@ func NewKeeper(to *Keeping, key [32]byte, started time.Time) (*keeper, error) {
 }
 
 // Since is when the first process began to work on the run.
-func (k *keeper) Since(started time.Time) time.Time {
+func (k *Keeper) Since(started time.Time) time.Time {
 	if k == nil {
 		return started
 	}
 	return k.started.UTC().Truncate(time.Millisecond)
 }
 
-func (k *keeper) say(format string, args ...any) {
+func (k *Keeper) say(format string, args ...any) {
 	if k.To.Say != nil {
 		k.To.Say(fmt.Sprintf(format, args...))
 	}
 }
 
 // code is the frame around the two parts.
-func (k *keeper) code(c *resume.Coder, started *time.Time, spent *time.Duration) {
+func (k *Keeper) code(c *resume.Coder, started *time.Time, spent *time.Duration) {
 	at := started.UnixMilli()
 	c.Int64(&at)
 	*started = time.UnixMilli(at).UTC()
 	c.Int64((*int64)(spent))
-	c.Blob(&k.calibration)
+	c.Blob(&k.Calibration)
 	c.Blob(&k.Work)
 }
 
-func (k *keeper) read(s resume.State) error {
+func (k *Keeper) read(s resume.State) error {
 	c := resume.NewReader(s.Data)
 	var started time.Time
 	var spent time.Duration
 	k.code(c, &started, &spent)
 	if err := c.Close(); err != nil {
-		k.calibration, k.Work = nil, nil
+		k.Calibration, k.Work = nil, nil
 		return err
 	}
 	k.started, k.before = started, spent
@@ -142,7 +147,7 @@ func (k *keeper) read(s resume.State) error {
 }
 
 // Spent is what the run took, over all the processes that worked on it.
-func (k *keeper) Spent(started time.Time) time.Duration {
+func (k *Keeper) Spent(started time.Time) time.Duration {
 	if k == nil {
 		return time.Since(started)
 	}
@@ -151,7 +156,7 @@ func (k *keeper) Spent(started time.Time) time.Duration {
 
 // Restore reads a part that was found into state; ok is false if there is none. A part that cannot be read is as good as none,
 // which is said; then state is to be made anew.
-func (k *keeper) Restore(part *[]byte, state func(*resume.Coder)) (ok bool) {
+func (k *Keeper) Restore(part *[]byte, state func(*resume.Coder)) (ok bool) {
 	if len(*part) == 0 || k.Saved.IsZero() {
 		return false
 	}
@@ -166,7 +171,7 @@ func (k *keeper) Restore(part *[]byte, state func(*resume.Coder)) (ok bool) {
 }
 
 // GoesOn tells people where the run goes on.
-func (k *keeper) GoesOn(kind string, next, of int) {
+func (k *Keeper) GoesOn(kind string, next, of int) {
 	how := "last kept"
 	if k.stopped {
 		how = "interrupted"
@@ -183,7 +188,7 @@ func (k *keeper) GoesOn(kind string, next, of int) {
 }
 
 // Due says whether it is time to encode the state, given how often that is to be at most; 0: as often as it is written.
-func (k *keeper) Due(every time.Duration) bool {
+func (k *Keeper) Due(every time.Duration) bool {
 	if k == nil {
 		return false
 	}
@@ -196,7 +201,7 @@ func (k *keeper) Due(every time.Duration) bool {
 }
 
 // Put encodes a part of the state; what says what it is, for people.
-func (k *keeper) Put(part *[]byte, what string, state func(*resume.Coder)) {
+func (k *Keeper) Put(part *[]byte, what string, state func(*resume.Coder)) {
 	if k == nil {
 		return
 	}
@@ -213,7 +218,7 @@ func (k *keeper) Put(part *[]byte, what string, state func(*resume.Coder)) {
 }
 
 // WriteIfOld begins to write the state beside the run, if that was not done for a while and is not being done.
-func (k *keeper) WriteIfOld() {
+func (k *Keeper) WriteIfOld() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.busy || time.Since(k.wrote) < k.every {
@@ -231,7 +236,7 @@ func (k *keeper) WriteIfOld() {
 	})
 }
 
-func (k *keeper) encode() []byte {
+func (k *Keeper) encode() []byte {
 	c := resume.NewWriter()
 	started, spent := k.started, k.Spent(k.began)
 	k.code(c, &started, &spent)
@@ -239,7 +244,7 @@ func (k *keeper) encode() []byte {
 }
 
 // End is called when the run ends with an error: it writes what is kept, and says so in the error.
-func (k *keeper) End(err error) error {
+func (k *Keeper) End(err error) error {
 	if k == nil || err == nil {
 		return err
 	}
@@ -258,7 +263,7 @@ func (k *keeper) End(err error) error {
 }
 
 // Done waits for what is still being written. A state that could not be kept is no error of the run.
-func (k *keeper) Done() {
+func (k *Keeper) Done() {
 	if k != nil {
 		k.background.Wait()
 	}

@@ -1,4 +1,6 @@
-package session
+// Package dlcvariant builds and opens variants whose tensors are a DLC's: run on the emulator, on a device, or elsewhere, with the results
+// in a folder.
+package dlcvariant
 
 import (
 	"context"
@@ -13,25 +15,35 @@ import (
 	"quantcheck/internal/result"
 	"quantcheck/internal/runner"
 	"quantcheck/internal/runner/dump"
+	"quantcheck/internal/session"
 	"quantcheck/internal/usage"
 	"quantcheck/internal/variant"
 )
 
-// DLCVariant is a variant whose tensors are a DLC's: run elsewhere, with its results in a folder, or here, on the emulator.
-type DLCVariant struct {
+// DLC is the source of a variant whose tensors are a DLC's: run elsewhere, with its results in a folder, or here, on the emulator.
+type DLC struct {
 	File   *dlc.File
 	Held   *align.Container
 	folder *dump.Folder // of dumps
 	Inputs []align.Tap  // what is put in, where it is run
 }
 
+// Close implements io.Closer.
+func (c *DLC) Close() error { return c.File.Close() }
+
+// of gives what Builder.Read opened.
+func of(v *session.Variant) *DLC {
+	c, _ := v.Source.(*DLC)
+	return c
+}
+
 // runs says whether a variant of a DLC is run now, here or on a device.
 func runs(v variant.Spec) bool { return v.Kind == variant.DLC || v.Kind == variant.Device }
 
-// OpenContained reads what a variant of a DLC names, before long work begins.
-func (b *Session) OpenContained(v variant.Spec) (*DLCVariant, error) {
-	c := &DLCVariant{}
-	fail := func(err error) (*DLCVariant, error) {
+// Open reads what a variant of a DLC names, before long work begins.
+func Open(b *session.Session, v variant.Spec) (*DLC, error) {
+	c := &DLC{}
+	fail := func(err error) (*DLC, error) {
 		if c.File != nil {
 			c.File.Close()
 		}
@@ -65,19 +77,21 @@ func (b *Session) OpenContained(v variant.Spec) (*DLCVariant, error) {
 	return c, nil
 }
 
-// fromDLC takes the tensors of a DLC as its variant's.
-type fromDLC struct{}
+// Builder takes the tensors of a DLC as its variant's.
+type Builder struct{}
 
-// Read implements Builder.
-func (fromDLC) Read(_ context.Context, b *Session, v *Variant) error {
-	var err error
-	v.Contained, err = b.OpenContained(v.Spec)
+// Read implements session.Builder.
+func (Builder) Read(_ context.Context, b *session.Session, v *session.Variant) error {
+	c, err := Open(b, v.Spec)
+	if err == nil {
+		v.Source = c
+	}
 	return err
 }
 
-// Build implements Builder.
-func (fromDLC) Build(b *Session, v *Variant, _ *calib.Statistics) error {
-	rv, r := v.Result, v.Contained
+// Build implements session.Builder.
+func (Builder) Build(b *session.Session, v *session.Variant, _ *calib.Statistics) error {
+	rv, r := v.Result, of(v)
 	quantized := false
 	g := r.Held.Graph
 	for i := range g.Tensors {
@@ -140,7 +154,7 @@ func matchHeld(layer string, held *align.Container, quantized bool) result.Layer
 	return l
 }
 
-func describeContainer(r *DLCVariant) *result.Container {
+func describeContainer(r *DLC) *result.Container {
 	c := &result.Container{
 		Format: r.File.Format, Graph: r.Held.Graph.Name, Converter: r.File.Metadata.ConverterVersion, Rules: map[string]int{}, Added: []result.Added{}, Missing: append([]string{}, r.Held.Missing...),
 	}
@@ -160,8 +174,8 @@ const entrancePrefix = "input: "
 
 // tapsOf are the tensors of a variant of a DLC, by groups of layers. With entrances, copies of the model's inputs are read first: they tell
 // whether the right pictures went in.
-func (b *Session) tapsOf(v *Variant, layers [][]string, entrances bool) [][]align.Tap {
-	held := v.Contained.Held
+func tapsOf(b *session.Session, v *session.Variant, layers [][]string, entrances bool) [][]align.Tap {
+	held := of(v).Held
 	taps := map[string]align.Tap{} // by layer
 	for k, l := range v.Result.Layers {
 		if layer := b.Float.Layers[k]; l.HasMetrics() {
@@ -193,31 +207,31 @@ func (b *Session) tapsOf(v *Variant, layers [][]string, entrances bool) [][]alig
 // asItIs is an opener's part for a DLC that is run here or on a device: its layers are not computed alone.
 type asItIs struct{}
 
-// Isolate implements Isolating.
-func (asItIs) Isolate(_ context.Context, b *Session, _ *Variant, _, _ [][]string) (*Isolated, error) {
-	return notAlone(b.Float.Layers, "a DLC is run as it is: its layers are not computed alone"), nil
+// Isolate implements session.Isolating.
+func (asItIs) Isolate(_ context.Context, b *session.Session, _ *session.Variant, _, _ [][]string) (*session.Isolated, error) {
+	return session.NotAlone(b.Float.Layers, "a DLC is run as it is: its layers are not computed alone"), nil
 }
 
-// dlcFolder replays what a DLC computed elsewhere.
-type dlcFolder struct{}
+// Folder replays what a DLC computed elsewhere.
+type Folder struct{}
 
-// Isolate implements Isolating.
-func (dlcFolder) Isolate(_ context.Context, b *Session, _ *Variant, _, _ [][]string) (*Isolated, error) {
-	return notAlone(b.Float.Layers, "run elsewhere: its layers are not computed alone"), nil
+// Isolate implements session.Isolating.
+func (Folder) Isolate(_ context.Context, b *session.Session, _ *session.Variant, _, _ [][]string) (*session.Isolated, error) {
+	return session.NotAlone(b.Float.Layers, "run elsewhere: its layers are not computed alone"), nil
 }
 
-// Open implements Opener.
-func (dlcFolder) Open(_ context.Context, b *Session, v *Variant, groups [][]string, entrances bool) (runner.Runner, error) {
-	return dump.New(v.Contained.folder, b.tapsOf(v, groups, entrances)), nil
+// Open implements session.Opener.
+func (Folder) Open(_ context.Context, b *session.Session, v *session.Variant, groups [][]string, entrances bool) (runner.Runner, error) {
+	return dump.New(of(v).folder, tapsOf(b, v, groups, entrances)), nil
 }
 
-// dlcDevice replays what a DLC computes on a device, as it arrives.
-type dlcDevice struct{ asItIs }
+// Device replays what a DLC computes on a device, as it arrives.
+type Device struct{ asItIs }
 
-// Open implements Opener.
-func (dlcDevice) Open(ctx context.Context, b *Session, v *Variant, groups [][]string, entrances bool) (runner.Runner, error) {
-	taps := b.tapsOf(v, groups, entrances)
-	source, err := b.Device(ctx, DeviceWork{Variant: v.Spec, Graph: v.Contained.Held.Graph, Inputs: v.Contained.Inputs, Taps: slices.Concat(taps...), Samples: b.Compared, Loader: b.Loader})
+// Open implements session.Opener.
+func (Device) Open(ctx context.Context, b *session.Session, v *session.Variant, groups [][]string, entrances bool) (runner.Runner, error) {
+	taps := tapsOf(b, v, groups, entrances)
+	source, err := b.Device(ctx, dump.Work{Variant: v.Spec, Graph: of(v).Held.Graph, Inputs: of(v).Inputs, Taps: slices.Concat(taps...), Samples: b.Compared, Loader: b.Loader})
 	if err != nil {
 		return nil, err
 	}

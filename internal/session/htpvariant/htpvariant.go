@@ -1,4 +1,5 @@
-package session
+// Package htpvariant builds variants that are ONNX models for the emulator of Qualcomm's DSP, and runs them there.
+package htpvariant
 
 import (
 	"context"
@@ -6,18 +7,39 @@ import (
 	"fmt"
 	"slices"
 
+	"quantcheck/internal/calib"
 	"quantcheck/internal/qdq"
 	"quantcheck/internal/result"
 	"quantcheck/internal/runner"
 	"quantcheck/internal/runner/htp"
+	"quantcheck/internal/session"
+	"quantcheck/internal/session/qdqvariant"
 	"quantcheck/internal/tensor"
+	"quantcheck/internal/variant"
 )
 
-// emulator runs a variant on the emulator of Qualcomm's DSP.
-type emulator struct{}
+// Built builds a variant for the emulator, and finds the one that simulates the same on the CPU.
+type Built struct{ session.Builder }
 
-// Open implements Opener. The emulator is given integers, so that there are no entrances to look at.
-func (emulator) Open(ctx context.Context, b *Session, v *Variant, groups [][]string, _ bool) (runner.Runner, error) {
+// Build implements session.Builder.
+func (e Built) Build(b *session.Session, v *session.Variant, stats *calib.Statistics) error {
+	if err := e.Builder.Build(b, v, stats); err != nil {
+		return err
+	}
+	v.Result.Emulator = b.Emulator.Describe()
+	v.Result.Counterpart = slices.IndexFunc(b.Specs(), func(o variant.Spec) bool {
+		cpu := !session.Emulated(o)
+		o.Engine, o.Name = v.Spec.Engine, v.Spec.Name
+		return cpu && o.Equal(v.Spec)
+	})
+	return nil
+}
+
+// Opener runs a variant on the emulator.
+type Opener struct{}
+
+// Open implements session.Opener. The emulator is given integers, so that there are no entrances to look at.
+func (Opener) Open(ctx context.Context, b *session.Session, v *session.Variant, groups [][]string, _ bool) (runner.Runner, error) {
 	rv := v.Result
 	bits := 32
 	if v.Spec.ActBits > 0 {
@@ -37,7 +59,7 @@ func (emulator) Open(ctx context.Context, b *Session, v *Variant, groups [][]str
 		}
 	}
 	r, err := htp.New(ctx, b.Emulator, v.Model, htp.Options{
-		Groups: groups, PassBytes: b.memory().exposed(), Bytes: func(tap string) int64 { return size[tap] }, Arena: b.Arena, Outputs: outputs,
+		Groups: groups, PassBytes: b.Memory().Exposed(), Bytes: func(tap string) int64 { return size[tap] }, Arena: b.Arena, Outputs: outputs,
 	})
 	if err != nil {
 		return nil, err
@@ -66,11 +88,11 @@ func some(names []string) string {
 	return text
 }
 
-// Isolate implements Isolating. The graph of the layers alone takes the float values of all of them at once, so layers beyond the memory
+// Isolate implements session.Isolating. The graph of the layers alone takes the float values of all of them at once, so layers beyond the memory
 // bound are left out, and it is said which.
-func (emulator) Isolate(ctx context.Context, b *Session, v *Variant, segments, _ [][]string) (*Isolated, error) {
-	islands := b.Isolator(v).Isolate(false)
-	l := &Isolated{Of: map[string][]IsolatedTensor{}, Skipped: islands.Skipped, Outputs: map[string]int{}}
+func (Opener) Isolate(ctx context.Context, b *session.Session, v *session.Variant, segments, _ [][]string) (*session.Isolated, error) {
+	islands := qdqvariant.Isolator(b, v).Isolate(false)
+	l := &session.Isolated{Of: map[string][]session.IsolatedTensor{}, Skipped: islands.Skipped, Outputs: map[string]int{}}
 	size := map[string]int64{}
 	for k := range v.Result.Layers {
 		if n, err := tensor.Count(b.Float.Layers[k].Shape); err == nil {
@@ -79,11 +101,11 @@ func (emulator) Isolate(ctx context.Context, b *Session, v *Variant, segments, _
 	}
 	held := int64(0)
 	for _, one := range islands.Layers {
-		if held += size[one.Layer]; held > b.memory().exposed() {
+		if held += size[one.Layer]; held > b.Memory().Exposed() {
 			l.Skipped[one.Layer] = "all layers before it fill the memory bound of the emulator's graph of layers alone; a larger --memory takes it in"
 			continue
 		}
-		l.Of[one.Layer] = []IsolatedTensor{{one.Full, PartFull}}
+		l.Of[one.Layer] = []session.IsolatedTensor{{Tap: one.Full, Part: session.PartFull}}
 	}
 	var r *htp.Runner
 	var err error
@@ -91,11 +113,11 @@ func (emulator) Isolate(ctx context.Context, b *Session, v *Variant, segments, _
 		if len(l.Of) == 0 {
 			return l, nil
 		}
-		r, err = htp.New(ctx, b.Emulator, islands.Model, htp.Options{Groups: l.follow(segments), Arena: b.Arena})
+		r, err = htp.New(ctx, b.Emulator, islands.Model, htp.Options{Groups: l.Follow(segments), Arena: b.Arena})
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		if !l.leaveOut(b.Float.Layers, err) {
+		if !leaveOut(l, b.Float.Layers, err) {
 			break
 		}
 	}
@@ -105,7 +127,7 @@ func (emulator) Isolate(ctx context.Context, b *Session, v *Variant, segments, _
 		for layer := range l.Of {
 			l.Skipped[layer] = "the graph of all layers alone does not run on the emulator"
 		}
-		l.Of = map[string][]IsolatedTensor{}
+		l.Of = map[string][]session.IsolatedTensor{}
 		return l, nil
 	}
 	l.Layers = r
@@ -115,7 +137,7 @@ func (emulator) Isolate(ctx context.Context, b *Session, v *Variant, segments, _
 // leaveOut takes the layers out that the HTP refuses when they are computed alone; it is false if there are none. ONNX
 // Runtime may have given an operator another name (a Transpose that it moved before the quantizer): then all layers of
 // that type are left out.
-func (l *Isolated) leaveOut(layers []result.Layer, err error) bool {
+func leaveOut(l *session.Isolated, layers []result.Layer, err error) bool {
 	var refused *htp.RefusedError
 	if !errors.As(err, &refused) {
 		return false

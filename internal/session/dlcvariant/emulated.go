@@ -1,4 +1,4 @@
-package session
+package dlcvariant
 
 import (
 	"context"
@@ -10,16 +10,16 @@ import (
 
 	"quantcheck/internal/align"
 	"quantcheck/internal/dlc"
-	"quantcheck/internal/qnn"
 	"quantcheck/internal/result"
 	"quantcheck/internal/runner"
 	dlcrunner "quantcheck/internal/runner/dlc"
 	"quantcheck/internal/runner/qnnworker"
+	"quantcheck/internal/session"
 	"quantcheck/internal/variant"
 )
 
 // runnable says why a container cannot be run on the emulator; nil if nothing speaks against it.
-func (c *DLCVariant) runnable(path string) error {
+func (c *DLC) runnable(path string) error {
 	switch {
 	case c.File.Major == 0:
 		return fmt.Errorf("%s is a listing of a DLC; the DLC itself is needed to run it", path)
@@ -33,7 +33,7 @@ func (c *DLCVariant) runnable(path string) error {
 
 // entries finds for each input of a DLC what is put into it: an input of the float model, in which order of axes. Orders
 // that people give win over those that are derived.
-func entries(b *Session, c *DLCVariant) ([]align.Tap, error) {
+func entries(b *session.Session, c *DLC) ([]align.Tap, error) {
 	asked, err := layoutsOf(b.Spec.DLCLayouts)
 	if err != nil {
 		return nil, err
@@ -125,8 +125,8 @@ func layoutsOf(texts []string) (map[string]align.Layout, error) {
 
 // describeEmulated says of a DLC that is run here with what that is done, and which variant of the same check is the recipe
 // that it is held against.
-func describeEmulated(b *Session, rv *result.Variant, c *DLCVariant) {
-	rv.Emulator = &result.Emulator{Wheel: qnn.Version, SoC: b.Emulator.SoC, Arch: b.Emulator.Arch}
+func describeEmulated(b *session.Session, rv *result.Variant, c *DLC) {
+	rv.Emulator = b.Emulator.Describe()
 	rv.Counterpart = recipeOf(b.Specs(), c.Held.Graph)
 	if caches := c.File.Caches(); len(caches) > 0 {
 		b.Run.Warnings = append(b.Run.Warnings, fmt.Sprintf("%s: %d cache records, prepared for particular chips, are ignored; the graph itself is run", rv.Spec.Name, len(caches)))
@@ -151,7 +151,7 @@ func recipeOf(variants []variant.Spec, g *dlc.Graph) int {
 		default:
 			continue
 		}
-		if Emulated(v) {
+		if session.Emulated(v) {
 			r++
 		}
 		if r > rank {
@@ -186,13 +186,13 @@ func actBits(g *dlc.Graph) int {
 	return best
 }
 
-// dlcHere runs a DLC on the emulator.
-type dlcHere struct{ asItIs }
+// Emulator runs a DLC on the emulator.
+type Emulator struct{ asItIs }
 
-// Open implements Opener.
-func (dlcHere) Open(ctx context.Context, b *Session, v *Variant, groups [][]string, entrances bool) (runner.Runner, error) {
+// Open implements session.Opener.
+func (Emulator) Open(ctx context.Context, b *session.Session, v *session.Variant, groups [][]string, entrances bool) (runner.Runner, error) {
 	engine := qnnworker.Engine{Kit: b.Emulator.Kit, SoC: b.Emulator.SoC, AnyVersion: b.Spec.AnyVersion}
-	o := dlcrunner.Options{Inputs: v.Contained.Inputs, Groups: b.tapsOf(v, groups, entrances), PassBytes: b.memory().exposed()}
+	o := dlcrunner.Options{Inputs: of(v).Inputs, Groups: tapsOf(b, v, groups, entrances), PassBytes: b.Memory().Exposed()}
 	r, err := dlcrunner.New(ctx, engine, v.Spec.File, o)
 	if err != nil {
 		return nil, qnnworker.Opening(ctx, err)

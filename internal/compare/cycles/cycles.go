@@ -1,4 +1,5 @@
-package compare
+// Package cycles puts the HTP compiler's estimate of a variant's time beside the error of its layers.
+package cycles
 
 import (
 	"context"
@@ -20,9 +21,9 @@ import (
 	"quantcheck/internal/variant"
 )
 
-// addTimes puts the compiler's estimate beside the error of every variant that a device would run: all of them if that was
+// Add puts the compiler's estimate beside the error of every variant that a device would run: all of them if that was
 // asked for, else those that are emulated, and DLC files where the libraries are there. What cannot be estimated is a warning.
-func addTimes(ctx context.Context, b *session.Session, engines session.Engines, calibrating *dataset.Set) error {
+func Add(ctx context.Context, b *session.Session, engines session.Engines, calibrating *dataset.Set) error {
 	asked := b.Spec.Estimate != nil && *b.Spec.Estimate
 	if b.Spec.Estimate != nil && !asked {
 		return nil

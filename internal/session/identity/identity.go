@@ -1,4 +1,5 @@
-package session
+// Package identity says what determines the numbers of a run, as a hash: two runs of one identity compute the same bits.
+package identity
 
 import (
 	"crypto/sha256"
@@ -17,7 +18,7 @@ import (
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/paths"
 	"quantcheck/internal/qnn"
-	"quantcheck/internal/result"
+	"quantcheck/internal/session"
 	"quantcheck/internal/usage"
 	"quantcheck/internal/variant"
 	"quantcheck/internal/workpool"
@@ -42,10 +43,10 @@ type identity struct {
 // hashed is a file and its content.
 type hashed struct{ Path, SHA256 string }
 
-// Identify gives the hash of a run's identity. Files beyond those of samples and variants are named by more.
-func Identify(b *Session, command string, spec, config any, more []string, sets ...*dataset.Set) (key [sha256.Size]byte, err error) {
+// Of gives the hash of a run's identity: of a command with its request (spec) and configuration on a session and sets of samples. Files beyond those of samples and variants are named by more.
+func Of(b *session.Session, command string, spec, config any, more []string, sets ...*dataset.Set) (key [sha256.Size]byte, err error) {
 	id := identity{Command: command, Spec: spec, Config: config, ORT: b.ORT.About().Version, Machine: hostinfo.Describe(), Program: program()}
-	files := append([]string{b.Spec.Model}, more...)
+	files := append([]string{b.Run.Model.Path}, more...)
 	files = append(files, b.Float.External...)
 	for _, v := range b.Specs() {
 		if v.File != "" {
@@ -65,7 +66,7 @@ func Identify(b *Session, command string, spec, config any, more []string, sets 
 			}
 			id.Dumps = append(id.Dumps, list...)
 		}
-		if (Emulated(v) || v.Kind == variant.DLC) && id.QNN == nil {
+		if (session.Emulated(v) || v.Kind == variant.DLC) && id.QNN == nil {
 			kit := b.Emulator.Kit
 			id.QNN = []string{qnn.Version, fmt.Sprint(b.Emulator.SoC, b.Emulator.Arch, b.Emulator.Fallback)}
 			for _, path := range []string{kit.Provider(), kit.HTP(), kit.IR(), kit.System()} {
@@ -145,11 +146,4 @@ func hashAll(files []string) ([]hashed, error) {
 		})
 	}
 	return list, g.Wait()
-}
-
-// Identifying is a request without what is looked at when all is computed, and with paths that hold in every working folder.
-func Identifying(s result.Spec) result.Spec {
-	s.FailUnder, s.DivergeUnder = nil, 0
-	s.Model, s.Out = paths.Absolute(s.Model), paths.Absolute(s.Out)
-	return s
 }

@@ -1,4 +1,4 @@
-package compare
+package measure
 
 import (
 	"slices"
@@ -35,25 +35,25 @@ func (c *comparison) checkInput(number int, v *compared, input string, sample, g
 }
 
 // concludeInputs turns the values into the result.
-func (one *compared) concludeInputs(inputs []dataset.Input) {
-	v := one.Result
+func (v *compared) concludeInputs(inputs []dataset.Input) {
+	rv := v.Result
 	for _, in := range inputs {
-		list, ok := one.checks[in.Name]
+		list, ok := v.checks[in.Name]
 		if !ok {
 			continue
 		}
 		var as, swapped []*metric.Values
-		for _, one := range list {
-			as, swapped = append(as, one.as), append(swapped, one.swapped)
+		for _, c := range list {
+			as, swapped = append(as, c.as), append(swapped, c.swapped)
 		}
-		v.InputChecks = append(v.InputChecks, result.InputCheck{
+		rv.InputChecks = append(rv.InputChecks, result.InputCheck{
 			Input: in.Name, SQNR: metric.Summarize(as)[metric.SQNR].Mean, Swapped: metric.Summarize(swapped)[metric.SQNR].Mean,
 		})
 	}
 }
 
-// findOrigins says of every variant where its first diverging layer's error comes from.
-func findOrigins(run *result.Run) {
+// FindOrigins says of every variant where its first diverging layer's error comes from.
+func FindOrigins(run *result.Run) {
 	for i := range run.Variants {
 		v := &run.Variants[i]
 		switch {

@@ -1,4 +1,4 @@
-package compare
+package measure
 
 import (
 	"context"
@@ -228,22 +228,22 @@ func (c *comparison) whole(ctx context.Context, number int, s runner.Sample, flo
 
 // concludeLocal turns the values into the result: summaries, shares, and where the first diverging layer's error comes
 // from.
-func (one *compared) concludeLocal(layers []result.Layer, n int) {
-	if n == 0 || one.Alone == nil {
+func (v *compared) concludeLocal(layers []result.Layer, n int) {
+	if n == 0 || v.Alone == nil {
 		return
 	}
-	v := one.Result
+	rv := v.Result
 	total := 0.0
-	for k := range v.Layers {
-		layer := &v.Layers[k]
+	for k := range rv.Layers {
+		layer := &rv.Layers[k]
 		if layer.Status != result.Compared {
 			continue
 		}
 		name := layers[k].Name
-		values := one.alone[k]
+		values := v.alone[k]
 		full := part(values[session.PartFull], n)
 		if full == nil {
-			layer.LocalReason = one.Alone.Skipped[name]
+			layer.LocalReason = v.Alone.Skipped[name]
 			if layer.LocalReason == "" {
 				layer.LocalReason = "no value"
 			}
@@ -252,13 +252,13 @@ func (one *compared) concludeLocal(layers []result.Layer, n int) {
 		layer.Local = &result.Local{Full: *full, Weights: part(values[session.PartWeights], n), Acts: part(values[session.PartActs], n), Share: noise(full.Summary)}
 		total += layer.Local.Share
 	}
-	for k := range v.Layers {
-		if layer := &v.Layers[k]; layer.Local != nil && total > 0 {
+	for k := range rv.Layers {
+		if layer := &rv.Layers[k]; layer.Local != nil && total > 0 {
 			layer.Local.Share /= total
 		}
 	}
-	for k := range v.Layers {
-		w, a := part(one.wholes[k][session.PartWeights], n), part(one.wholes[k][session.PartActs], n)
+	for k := range rv.Layers {
+		w, a := part(v.wholes[k][session.PartWeights], n), part(v.wholes[k][session.PartActs], n)
 		if w == nil && a == nil {
 			continue
 		}
@@ -269,7 +269,7 @@ func (one *compared) concludeLocal(layers []result.Layer, n int) {
 		if a != nil {
 			whole.ActsOnly = a.Summary
 		}
-		v.Whole = append(v.Whole, whole)
+		rv.Whole = append(rv.Whole, whole)
 	}
 }
 

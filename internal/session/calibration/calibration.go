@@ -1,10 +1,10 @@
-package session
+// Package calibration runs a session's float model on samples and gathers the values of every tensor that gets an encoding.
+package calibration
 
 import (
 	"context"
 	"fmt"
 	"slices"
-	"sync"
 
 	"quantcheck/internal/calib"
 	"quantcheck/internal/dataset"
@@ -13,15 +13,16 @@ import (
 	"quantcheck/internal/qdq"
 	"quantcheck/internal/runner"
 	"quantcheck/internal/runner/ort"
+	"quantcheck/internal/session"
 	"quantcheck/internal/workpool"
 )
 
-// Calibrate runs the float model on the calibration samples and gathers the values of every tensor that gets an
-// encoding.
-func (b *Session) Calibrate(ctx context.Context, set *dataset.Set, loader dataset.Loader) (*calib.Statistics, error) {
+// Run runs the float model on the calibration samples and gathers the values of every tensor that gets an encoding. A session that keeps
+// its state goes on where an interrupted run ended.
+func Run(ctx context.Context, b *session.Session, set *dataset.Set, loader dataset.Loader) (*calib.Statistics, error) {
 	wanted := map[string]bool{}
 	for name, place := range b.Float.Placement.Tensors {
-		if place.Role == qdq.Own || place.Role == qdq.Union || place.Role == qdq.Fused && slices.ContainsFunc(b.Specs(), Emulated) {
+		if place.Role == qdq.Own || place.Role == qdq.Union || place.Role == qdq.Fused && slices.ContainsFunc(b.Specs(), session.Emulated) {
 			wanted[name] = true
 		}
 	}
@@ -35,7 +36,7 @@ func (b *Session) Calibrate(ctx context.Context, set *dataset.Set, loader datase
 			}
 		}
 	}
-	r, err := ort.New(b.ORT, b.Float.Model, ort.Options{Taps: taps, SegmentBytes: b.memory().segment(), Types: b.Float.Types, Arena: b.Arena})
+	r, err := ort.New(b.ORT, b.Float.Model, ort.Options{Taps: taps, SegmentBytes: b.Memory().Segment(), Types: b.Float.Types, Arena: b.Arena})
 	if err != nil {
 		return nil, err
 	}
@@ -48,7 +49,7 @@ func (b *Session) Calibrate(ctx context.Context, set *dataset.Set, loader datase
 		}
 		return stats
 	}
-	state := &calibration{b: b, empty: empty, total: len(set.Sources), warnings: len(b.Run.Warnings), skipped: len(b.Skipped)}
+	state := &progress{b: b, empty: empty, total: len(set.Sources), warnings: len(b.Run.Warnings), skipped: len(b.Skipped)}
 	from := state.goOn()
 	stats := state.stats
 	if from == state.total {
@@ -111,56 +112,4 @@ func observe(pool *workpool.Pool, stats *calib.Statistics, batch *runner.Batch, 
 			stats.Observe(tap.Name, tap.Tensor)
 		})
 	}
-}
-
-// skip notes a sample that could not be read.
-func (b *Session) skip(s dataset.Source, err error) {
-	w := fmt.Sprintf("sample %s was left out: %v", s.Name, err)
-	b.Skipped = append(b.Skipped, w)
-	if !slices.Contains(b.Run.Warnings, w) {
-		b.Run.Warnings = append(b.Run.Warnings, w)
-	}
-}
-
-// EachSample reads the samples, one ahead of the one in use, and calls use for each with the number of samples done
-// after it. Samples that cannot be read are noted, and use is called with nil.
-func (b *Session) EachSample(ctx context.Context, set *dataset.Set, loader dataset.Loader, use func(done int, s *dataset.Sample) error) error {
-	type loaded struct {
-		sample *dataset.Sample
-		err    error
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	ahead := make(chan loaded, 1)
-	var reader sync.WaitGroup
-	defer reader.Wait()
-	defer cancel()
-	reader.Go(func() {
-		defer close(ahead)
-		for _, source := range set.Sources {
-			s, err := loader.Load(source)
-			select {
-			case ahead <- loaded{s, err}:
-			case <-ctx.Done():
-				return
-			}
-		}
-	})
-	for i, source := range set.Sources {
-		var l loaded
-		select {
-		case l = <-ahead:
-		case <-ctx.Done():
-		}
-		if err := ctx.Err(); err != nil { // the reader may have ended before: what came then is no sample that cannot be read
-			return err
-		}
-		if l.err != nil {
-			b.skip(source, l.err)
-		}
-		if err := use(i+1, l.sample); err != nil {
-			return err
-		}
-	}
-	return nil
 }

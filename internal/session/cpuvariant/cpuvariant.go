@@ -1,4 +1,5 @@
-package session
+// Package cpuvariant runs variants that are ONNX models in ONNX Runtime on the CPU, where their quantizers simulate a device.
+package cpuvariant
 
 import (
 	"context"
@@ -10,17 +11,19 @@ import (
 	"quantcheck/internal/result"
 	"quantcheck/internal/runner"
 	"quantcheck/internal/runner/ort"
+	"quantcheck/internal/session"
+	"quantcheck/internal/session/qdqvariant"
 )
 
-// cpu simulates a variant in ONNX Runtime.
-type cpu struct{}
+// Opener simulates a variant in ONNX Runtime.
+type Opener struct{}
 
-// Open implements Opener.
-func (cpu) Open(_ context.Context, b *Session, v *Variant, groups [][]string, entrances bool) (runner.Runner, error) {
+// Open implements session.Opener.
+func (Opener) Open(_ context.Context, b *session.Session, v *session.Variant, groups [][]string, entrances bool) (runner.Runner, error) {
 	taps := slices.Concat(groups...)
 	if entrances {
 		v.Entrances = map[string]string{}
-		apart := b.Isolator(v)
+		apart := qdqvariant.Isolator(b, v)
 		for _, in := range b.Run.Model.Inputs {
 			if u := apart.Entrance(in.Name, b.Float.Index); u != "" {
 				v.Entrances[u] = in.Name
@@ -31,23 +34,23 @@ func (cpu) Open(_ context.Context, b *Session, v *Variant, groups [][]string, en
 	return ort.New(b.ORT, v.Model, ort.Options{Taps: taps, Follow: groups, Arena: b.Arena})
 }
 
-// Isolate implements Isolating: each layer whole, with its weights quantized alone, and with its activations; and the whole model with
+// Isolate implements session.Isolating: each layer whole, with its weights quantized alone, and with its activations; and the whole model with
 // either.
-func (cpu) Isolate(_ context.Context, b *Session, v *Variant, segments, groups [][]string) (*Isolated, error) {
-	apart := b.Isolator(v)
+func (Opener) Isolate(_ context.Context, b *session.Session, v *session.Variant, segments, groups [][]string) (*session.Isolated, error) {
+	apart := qdqvariant.Isolator(b, v)
 	islands := apart.Isolate(true)
-	l := &Isolated{Of: map[string][]IsolatedTensor{}, Skipped: islands.Skipped, Outputs: map[string]int{}}
+	l := &session.Isolated{Of: map[string][]session.IsolatedTensor{}, Skipped: islands.Skipped, Outputs: map[string]int{}}
 	var taps []string
 	for _, one := range islands.Layers {
 		for part, tap := range []string{one.Full, one.Weights, one.Acts} {
 			if tap != "" {
-				l.Of[one.Layer] = append(l.Of[one.Layer], IsolatedTensor{tap, part})
+				l.Of[one.Layer] = append(l.Of[one.Layer], session.IsolatedTensor{Tap: tap, Part: part})
 				taps = append(taps, tap)
 			}
 		}
 	}
 	if len(taps) > 0 {
-		r, err := ort.New(b.ORT, islands.Model, ort.Options{Taps: taps, Follow: l.follow(segments), Arena: b.Arena})
+		r, err := ort.New(b.ORT, islands.Model, ort.Options{Taps: taps, Follow: l.Follow(segments), Arena: b.Arena})
 		if err != nil {
 			return nil, fmt.Errorf("layers alone: %w", err)
 		}
@@ -76,7 +79,7 @@ func (cpu) Isolate(_ context.Context, b *Session, v *Variant, segments, groups [
 		}
 		r, err := wholeRunner(b, m, outputs, follow)
 		if err != nil {
-			l.close()
+			l.Close()
 			return nil, err
 		}
 		if weightsOnly {
@@ -89,7 +92,7 @@ func (cpu) Isolate(_ context.Context, b *Session, v *Variant, segments, groups [
 }
 
 // wholeRunner runs a stripped variant for its outputs.
-func wholeRunner(b *Session, m *onnx.Model, outputs []string, follow [][]string) (runner.Runner, error) {
+func wholeRunner(b *session.Session, m *onnx.Model, outputs []string, follow [][]string) (runner.Runner, error) {
 	x := onnx.NewIndex(m)
 	taps := slices.DeleteFunc(slices.Clone(outputs), func(name string) bool { _, ok := x.Producer[name]; return !ok })
 	r, err := ort.New(b.ORT, m, ort.Options{Taps: taps, Follow: follow, Arena: b.Arena})

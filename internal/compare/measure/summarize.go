@@ -1,0 +1,105 @@
+package measure
+
+import (
+	"fmt"
+
+	"quantcheck/internal/metric"
+	"quantcheck/internal/result"
+	"quantcheck/internal/session"
+	"quantcheck/internal/verdict"
+)
+
+// Summarize derives what depends on all samples: spreads, counts, the first diverging layer and failed gates.
+func Summarize(run *result.Run) {
+	for i := range run.Variants {
+		v := &run.Variants[i]
+		session.CountStatuses(v)
+		for k := range v.Layers {
+			l := &v.Layers[k]
+			if !l.HasMetrics() {
+				continue
+			}
+			l.Summary = metric.Summarize(l.Samples)
+			if run.Layers[k].Output {
+				v.Failed = append(v.Failed, Gates(run.Spec.FailUnder, run.Layers[k].Name, l)...)
+			}
+		}
+		v.Failed = append(v.Failed, gateParts(run, v)...)
+		v.Diverges = diverges(run, v)
+		for k, l := range v.Layers {
+			if run.Layers[k].Output && !l.HasMetrics() && len(run.Spec.FailUnder) > 0 {
+				v.Failed = append(v.Failed, fmt.Sprintf("output %s has no value: %s", run.Layers[k].Name, l.Reason))
+			}
+		}
+	}
+}
+
+// diverges finds the first layer under the threshold whose error goes on: a calibrator may spend a layer's own SQNR where the activation
+// behind it takes the error away, so that a layer counts only if it is an output, or one that is computed from it is under the threshold
+// too. It is −1 if there is none.
+func diverges(run *result.Run, v *result.Variant) int {
+	under := make([]bool, len(v.Layers))
+	compared, goesOn := make([]bool, len(v.Layers)), make([]bool, len(v.Layers)) // some layer that is computed from it is compared, is under
+	for k := range v.Layers {
+		sqnr := v.Layers[k].Summary[metric.SQNR].Mean
+		there := v.Layers[k].HasMetrics() && sqnr.OK
+		under[k] = there && sqnr.V < run.Spec.DivergeUnder
+		for _, in := range run.Layers[k].Inputs {
+			compared[in] = compared[in] || there
+			goesOn[in] = goesOn[in] || under[k]
+		}
+	}
+	for k := range under {
+		if under[k] && (run.Layers[k].Output || !compared[k] || goesOn[k]) {
+			return k
+		}
+	}
+	return -1
+}
+
+// gateParts checks the parts of outputs against the thresholds of the metrics that parts have: a part that is lost hardly moves the
+// metrics of the whole.
+func gateParts(run *result.Run, v *result.Variant) []string {
+	if v.Verdict == nil {
+		return nil
+	}
+	var failed []string
+	for i := range v.Verdict.Parts {
+		p := &v.Verdict.Parts[i]
+		if p.Source == "" && p.Channels == nil {
+			continue // it is the whole output
+		}
+		for _, t := range run.Spec.FailUnder {
+			got, ok := map[metric.ID]metric.Value{metric.SQNR: p.SQNR.Mean, metric.CosSim: p.Cos.Mean}[t.Metric]
+			if !ok || !got.OK || got.V >= t.Value {
+				continue
+			}
+			name := run.Layers[p.Layer].Name
+			if p.Channels != nil {
+				name += ", channels " + verdict.Channels(p.Channels)
+			}
+			if p.Source != "" {
+				name += " (from " + p.Source + ")"
+			}
+			failed = append(failed, fmt.Sprintf("output %s: %s %.4g is under %g%s", name, metric.All[t.Metric].Key, got.V, t.Value, result.NearThreshold(t.Metric, t.Value-got.V)))
+		}
+	}
+	return failed
+}
+
+// Gates checks an output layer against the thresholds. Two zero tensors agree although their cosine is not defined.
+func Gates(thresholds []result.Threshold, name string, l *result.LayerResult) []string {
+	var failed []string
+	for _, t := range thresholds {
+		info, got := metric.All[t.Metric], l.Summary[t.Metric].Mean
+		if !got.OK && l.Summary[metric.MSE].Max == metric.Defined(0) {
+			continue
+		}
+		if !got.OK {
+			failed = append(failed, fmt.Sprintf("output %s: %s is not defined", name, info.Key))
+		} else if got.V < t.Value {
+			failed = append(failed, fmt.Sprintf("output %s: %s %.4g is under %g%s", name, info.Key, got.V, t.Value, result.NearThreshold(t.Metric, t.Value-got.V)))
+		}
+	}
+	return failed
+}

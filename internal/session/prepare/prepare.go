@@ -1,0 +1,120 @@
+// Package prepare makes a session's variants ready to run.
+//
+//  1. Build has every variant read what it names, calibrates, and has every variant built.
+//  2. All opens the float model and every variant too, in step with the float model's segments.
+//
+// makers.go registers what the program knows to run.
+package prepare
+
+import (
+	"context"
+	"slices"
+
+	"quantcheck/internal/dataset"
+	"quantcheck/internal/result"
+	"quantcheck/internal/runner/ort"
+	"quantcheck/internal/session"
+	"quantcheck/internal/session/calibration"
+	"quantcheck/internal/variant"
+)
+
+// All makes the variants and compiles everything.
+func All(ctx context.Context, b *session.Session, calibrating *dataset.Set, loader dataset.Loader) error {
+	if err := Build(ctx, b, calibrating, loader); err != nil {
+		return err
+	}
+	return compile(ctx, b)
+}
+
+// Build calibrates, builds the variants, and matches their tensors with the layers.
+func Build(ctx context.Context, b *session.Session, calibrating *dataset.Set, loader dataset.Loader) error {
+	b.Arena = b.ORT.NewArena(min(b.Memory().Own()/8, 160<<20))
+	for _, v := range b.Variants { // what is wrong with the files that they name is said before the calibration runs
+		if err := v.Read(ctx, b); err != nil {
+			return err
+		}
+	}
+	stats := b.Stats
+	if stats == nil && session.NeedsCalibration(b.Specs()) {
+		var err error
+		if stats, err = calibration.Run(ctx, b, calibrating, loader); err != nil {
+			return err
+		}
+	}
+	b.Progress.Phase("building the variants", len(b.Variants))
+	for _, v := range b.Variants {
+		b.Run.Variants = append(b.Run.Variants, newVariant(v.Spec, len(b.Float.Layers)))
+	}
+	for i, v := range b.Variants {
+		v.Result = &b.Run.Variants[i]
+	}
+	for i, v := range b.Variants {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := v.Build(b, stats); err != nil {
+			return err
+		}
+		b.Progress.Step(i + 1)
+	}
+	return nil
+}
+
+func newVariant(v variant.Spec, layers int) result.Variant {
+	return result.Variant{Spec: v, Inputs: map[string]result.Coding{}, Params: []result.Param{}, Layers: make([]result.LayerResult, layers), Counterpart: -1, FirstMismatchLayer: -1}
+}
+
+// compile opens the sessions: the float model with the layers that some variant is compared on, and each variant in
+// step with it.
+func compile(ctx context.Context, b *session.Session) error {
+	var wanted []string
+	for k, l := range b.Float.Layers {
+		if b.Float.Incomparable(l) == "" && (b.Spec.SaveTensors || slices.ContainsFunc(b.Run.Variants, func(v result.Variant) bool { return v.Layers[k].HasMetrics() })) {
+			wanted = append(wanted, l.Name)
+		}
+	}
+	var err error
+	b.Reference, err = ort.New(b.ORT, b.Float.Model, ort.Options{Taps: wanted, SegmentBytes: b.Memory().Segment(), Types: b.Float.Types, Arena: b.Arena})
+	if err != nil {
+		return err
+	}
+	segments := b.Reference.Segments()
+	b.Progress.Phase("compiling", len(b.Variants))
+	for i, v := range b.Variants {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		groups := inStep(b, v, segments)
+		if err := v.Open(ctx, b, groups, true); err != nil {
+			return err
+		}
+		if b.Spec.LocalSamples > 0 {
+			if err := v.Isolate(ctx, b, segments, groups); err != nil {
+				return err
+			}
+		}
+		b.Progress.Step(i + 1)
+	}
+	return nil
+}
+
+// inStep divides the tensors of a variant as the float model's segments are.
+func inStep(b *session.Session, v *session.Variant, segments [][]string) [][]string {
+	tapOf := map[string]string{}
+	for k := range v.Result.Layers {
+		if l := &v.Result.Layers[k]; l.HasMetrics() {
+			tapOf[b.Float.Layers[k].Name] = v.Tap(b.Float.Layers[k], l)
+		}
+	}
+	groups := make([][]string, 0, len(segments))
+	for _, group := range segments {
+		var mapped []string
+		for _, name := range group {
+			if tap, ok := tapOf[name]; ok {
+				mapped = append(mapped, tap)
+			}
+		}
+		groups = append(groups, mapped)
+	}
+	return groups
+}
