@@ -25,7 +25,7 @@ const (
 // that has few enough goes.
 var larger = map[string]int{
 	"internal/align.aligner": 30, "internal/benchmark.benchmark": 30, "internal/coco.scanner": 39,
-	"internal/explore.explorer": 37, "internal/jpeg.decoder": 24, "internal/qdq.builder": 28,
+	"internal/explore.explorer": 37, "internal/qdq.builder": 28,
 	"internal/sensitivity.engine": 21, "internal/workspace.Folder": 26, "internal/workspace.Store": 34,
 }
 
