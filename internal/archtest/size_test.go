@@ -25,7 +25,7 @@ const (
 // that has few enough goes.
 var larger = map[string]int{
 	"internal/benchmark.benchmark": 30,
-	"internal/explore.explorer": 37, "internal/qdq.builder": 28,
+	"internal/explore.explorer": 37,
 	"internal/workspace.Folder": 26, "internal/workspace.Store": 34,
 }
 
