@@ -72,22 +72,11 @@ type Float struct {
 // of the same kind on the same inputs, if there is exactly one such on both sides. A pair of names whose operators or
 // element counts contradict each other is no pair. The error names two tensors that the cleaned names confuse.
 func Contain(f Float, file *dlc.File) (*Container, error) {
-	g := &file.Graphs[0]
+	g := newDLCGraph(file)
 	a := &aligner{
-		Float: f, file: file, g: g, producer: map[string]int{}, consumers: map[string][]int{}, taken: map[string]string{},
-		out: &Container{Graph: g, Pairs: map[string]Pairing{}, Inputs: map[string]Pairing{}, Added: map[string]Copy{}, Counts: map[Rule]int{}},
+		Float: f, g: g, taken: map[string]string{},
+		out: &Container{Graph: g.Graph, Pairs: map[string]Pairing{}, Inputs: map[string]Pairing{}, Added: map[string]Copy{}, Counts: map[Rule]int{}},
 	}
-	for i, n := range g.Nodes {
-		for _, out := range n.Outputs {
-			a.producer[out] = i
-		}
-		for _, in := range n.Inputs {
-			if list := a.consumers[in]; len(list) == 0 || list[len(list)-1] != i {
-				a.consumers[in] = append(list, i)
-			}
-		}
-	}
-	a.findCopies()
 	if err := a.byName(); err != nil {
 		return nil, err
 	}
@@ -103,55 +92,25 @@ func Contain(f Float, file *dlc.File) (*Container, error) {
 	return a.out, nil
 }
 
+// aligner pairs the layers of a float model with the tensors of a DLC.
 type aligner struct {
 	Float
-	file      *dlc.File
-	g         *dlc.Graph
-	out       *Container
-	producer  map[string]int
-	consumers map[string][]int
-	copyOf    map[string]string // tensor of the DLC → that which it has the same values as, in another layout or type
-	taken     map[string]string // tensor of the DLC → layer or graph input
-}
-
-// copying are operators of a DLC whose output has the values of their input.
-var copying = []string{"Transpose", "Permute", "permute", "Convert", "Quantize", "Dequantize", "Cast", "Reshape"}
-
-// findCopies follows the operators that a converter adds: layouts, conversions.
-func (a *aligner) findCopies() {
-	a.copyOf = map[string]string{}
-	for _, n := range a.g.Nodes {
-		if slices.Contains(copying, n.Type) && len(n.Inputs) > 0 && len(n.Outputs) == 1 {
-			a.copyOf[n.Outputs[0]] = n.Inputs[0]
-		}
-	}
-}
-
-// sources are a tensor and all that it is a copy of.
-func (a *aligner) sources(tensor string) []string {
-	list := []string{tensor}
-	for range a.g.Nodes {
-		from, ok := a.copyOf[tensor]
-		if !ok {
-			break
-		}
-		list = append(list, from)
-		tensor = from
-	}
-	return list
+	g     *dlcGraph
+	out   *Container
+	taken map[string]string // tensor of the DLC → layer or graph input
 }
 
 // names are the graph inputs and the layers that are no constants.
-func (a *aligner) names() []string {
+func (f Float) names() []string {
 	var list []string
-	for name := range a.Index.Input {
-		if a.Index.Initializer[name] == nil {
+	for name := range f.Index.Input {
+		if f.Index.Initializer[name] == nil {
 			list = append(list, name)
 		}
 	}
 	slices.Sort(list)
-	for _, l := range a.Layers {
-		if !a.Constant(l) {
+	for _, l := range f.Layers {
+		if !f.Constant(l) {
 			list = append(list, l)
 		}
 	}
@@ -219,23 +178,13 @@ func (a *aligner) byName() error {
 		if other, twice := ours[key]; twice {
 			return fmt.Errorf("the layers %q and %q both become %q when their names are cleaned, and %q could be either", other, name, key, candidates[0])
 		}
-		if len(candidates) > 1 && a.sources(candidates[0])[0] != candidates[0] || len(candidates) > 1 && !a.related(candidates) {
+		if len(candidates) > 1 && a.g.sources(candidates[0])[0] != candidates[0] || len(candidates) > 1 && !a.g.related(candidates) {
 			return fmt.Errorf("the DLC's tensors %q and %q both become %q when their names are cleaned, and the layer %q could be either", candidates[0], candidates[1], key, name)
 		}
 		ours[key] = name
 		a.pair(name, candidates[0], Cleaned)
 	}
 	return nil
-}
-
-// related says whether all are copies of the first.
-func (a *aligner) related(tensors []string) bool {
-	for _, t := range tensors[1:] {
-		if !slices.Contains(a.sources(t), tensors[0]) {
-			return false
-		}
-	}
-	return true
 }
 
 // rank orders the forms of one name: quantized, plain, dequantized.
@@ -278,7 +227,7 @@ func (a *aligner) fits(name, tensor string) bool {
 		return false
 	}
 	ours, made := a.Index.Producer[name]
-	theirs, also := a.producer[tensor]
+	theirs, also := a.g.producer[tensor]
 	if !made {
 		return t.Location == dlc.Input || t.Location == dlc.InOut || also && slices.Contains(copying, a.g.Nodes[theirs].Type)
 	}

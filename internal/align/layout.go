@@ -126,10 +126,17 @@ const (
 	formatAsInModel   = 11
 )
 
+// layouts finds in which order a DLC keeps the axes of tensors that belong to layers or inputs.
+type layouts struct {
+	Float
+	g     *dlcGraph
+	taken map[string]string // tensor of the DLC → layer or graph input
+}
+
 // layout finds how a tensor of the DLC lies against a layer's shape: by the two shapes, where those fit several orders by
 // the DLC's metadata, else by the operators of its graph. why says why it is not known.
-func (a *aligner) layout(name string, t *dlc.Tensor) (l Layout, why string) {
-	shape, known := a.Shape(name)
+func (l *layouts) layout(name string, t *dlc.Tensor) (found Layout, why string) {
+	shape, known := l.Shape(name)
 	if !known || slices.Contains(shape, -1) {
 		return nil, "the layer's shape is not known"
 	}
@@ -149,7 +156,7 @@ func (a *aligner) layout(name string, t *dlc.Tensor) (l Layout, why string) {
 	case 1:
 		return fitting[0], ""
 	}
-	last, told := a.channelsLast(t.Name, 0)
+	last, told := l.channelsLast(t.Name, 0)
 	if !told {
 		return nil, "its shape fits several orders of axes, and neither metadata nor operators tell which"
 	}
@@ -197,9 +204,9 @@ func effective(l Layout, shape []int64) []int {
 }
 
 // channelsLast says whether a tensor of the DLC has its channels behind height and width.
-func (a *aligner) channelsLast(name string, depth int) (last, told bool) {
-	t := a.g.Tensor(name)
-	if t == nil || depth > len(a.g.Nodes) {
+func (l *layouts) channelsLast(name string, depth int) (last, told bool) {
+	t := l.g.Tensor(name)
+	if t == nil || depth > len(l.g.Nodes) {
 		return false, false
 	}
 	switch t.AxisFormat {
@@ -208,11 +215,11 @@ func (a *aligner) channelsLast(name string, depth int) (last, told bool) {
 	case formatAsInModel:
 		return false, true
 	}
-	k, made := a.producer[name]
+	k, made := l.g.producer[name]
 	if !made {
-		return a.inputLast(t)
+		return l.inputLast(t)
 	}
-	n := a.g.Nodes[k]
+	n := l.g.Nodes[k]
 	if slices.Contains(imageOperators, n.Type) {
 		return true, true
 	}
@@ -220,8 +227,8 @@ func (a *aligner) channelsLast(name string, depth int) (last, told bool) {
 		return false, false
 	}
 	if n.Type == "Transpose" {
-		order, ok := a.file.Ints(n, "perm")
-		before, told := a.channelsLast(n.Inputs[0], depth+1)
+		order, ok := l.g.file.Ints(n, "perm")
+		before, told := l.channelsLast(n.Inputs[0], depth+1)
 		switch {
 		case !ok || !told:
 			return false, false
@@ -233,17 +240,17 @@ func (a *aligner) channelsLast(name string, depth int) (last, told bool) {
 		return false, false
 	}
 	for _, in := range n.Inputs {
-		if from := a.g.Tensor(in); from != nil && from.Location != dlc.Static && len(from.Shape) == len(t.Shape) {
-			return a.channelsLast(in, depth+1)
+		if from := l.g.Tensor(in); from != nil && from.Location != dlc.Static && len(from.Shape) == len(t.Shape) {
+			return l.channelsLast(in, depth+1)
 		}
 	}
 	return false, false
 }
 
 // inputLast tells an input of the graph by its shape against the model's.
-func (a *aligner) inputLast(t *dlc.Tensor) (last, told bool) {
-	name := a.taken[t.Name]
-	shape, known := a.Shape(name)
+func (l *layouts) inputLast(t *dlc.Tensor) (last, told bool) {
+	name := l.taken[t.Name]
+	shape, known := l.Shape(name)
 	if name == "" || !known || len(shape) != len(t.Shape) || len(shape) < 3 {
 		return false, false
 	}
@@ -262,10 +269,11 @@ func (a *aligner) inputLast(t *dlc.Tensor) (last, told bool) {
 
 // describe finds layouts, what was added, what is missing.
 func (a *aligner) describe() {
+	order := &layouts{a.Float, a.g, a.taken}
 	for _, pairs := range []map[string]Pairing{a.out.Pairs, a.out.Inputs} {
 		for name, p := range pairs {
 			if p.Tensor != "" {
-				p.Layout, p.Unknown = a.layout(name, a.g.Tensor(p.Tensor))
+				p.Layout, p.Unknown = order.layout(name, a.g.Tensor(p.Tensor))
 				pairs[name] = p
 			}
 		}
@@ -282,7 +290,7 @@ func (a *aligner) describe() {
 			continue
 		}
 		var c Copy
-		for _, from := range a.sources(t.Name)[1:] {
+		for _, from := range a.g.sources(t.Name)[1:] {
 			if c.Of = a.taken[from]; c.Of != "" {
 				break
 			}
@@ -291,7 +299,7 @@ func (a *aligner) describe() {
 			c.Of = a.becomesPaired(t.Name)
 		}
 		if c.Of != "" {
-			c.Layout, c.Unknown = a.layout(c.Of, t)
+			c.Layout, c.Unknown = order.layout(c.Of, t)
 		}
 		a.out.Added[t.Name] = c
 	}
@@ -301,7 +309,7 @@ func (a *aligner) describe() {
 func (a *aligner) becomesPaired(name string) string {
 	for range a.g.Nodes {
 		next := ""
-		for _, k := range a.consumers[name] {
+		for _, k := range a.g.consumers[name] {
 			n := a.g.Nodes[k]
 			if slices.Contains(copying, n.Type) && len(n.Outputs) == 1 {
 				next = n.Outputs[0]

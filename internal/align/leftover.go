@@ -36,12 +36,12 @@ func (a *aligner) leftovers() {
 }
 
 // does describes what an output of a node is: operator, attributes, inputs with the values of constants.
-func (a *aligner) does(n *onnxpb.NodeProto, output int) string {
+func (f Float) does(n *onnxpb.NodeProto, output int) string {
 	h := sha256.New()
 	fmt.Fprintln(h, n.GetOpType(), n.GetDomain(), output, len(n.GetInput()))
 	deterministic := proto.MarshalOptions{Deterministic: true}
 	for _, in := range n.GetInput() {
-		if t := a.Index.Initializer[in]; t != nil {
+		if t := f.Index.Initializer[in]; t != nil {
 			values := proto.CloneOf(t)
 			values.Name = nil
 			b, _ := deterministic.Marshal(values) // what does not marshal is no twin of anything

@@ -191,7 +191,7 @@ func (a *aligner) only(name string) (*dlc.Node, bool) {
 			continue
 		}
 		out := node.Outputs[0]
-		if a.taken[out] != "" || !a.sameKind(n.GetOpType(), node) || a.g.Tensor(out) == nil || !a.fits(name, out) {
+		if a.taken[out] != "" || !sameKind(n.GetOpType(), node) || a.g.Tensor(out) == nil || !a.fits(name, out) {
 			continue
 		}
 		var theirs []string
@@ -200,7 +200,7 @@ func (a *aligner) only(name string) (*dlc.Node, bool) {
 				theirs = append(theirs, in)
 			}
 		}
-		if !a.sameInputs(inputs, theirs, commutes(n.GetOpType())) {
+		if !a.g.sameInputs(inputs, theirs, commutes(n.GetOpType())) {
 			continue
 		}
 		if found != nil {
@@ -212,7 +212,7 @@ func (a *aligner) only(name string) (*dlc.Node, bool) {
 }
 
 // sameKind is stricter than becomes: an operator that moves data is only what the layer's is, too.
-func (a *aligner) sameKind(op string, n *dlc.Node) bool {
+func sameKind(op string, n *dlc.Node) bool {
 	switch n.Type {
 	case "Transpose", "Permute", "permute":
 		return op == "Transpose"
@@ -224,28 +224,6 @@ func (a *aligner) sameKind(op string, n *dlc.Node) bool {
 		return false
 	}
 	return becomes(op, n)
-}
-
-// sameInputs holds the tensors that a layer gets against those that an operator of the DLC gets, which may be copies.
-func (a *aligner) sameInputs(ours, theirs []string, anyOrder bool) bool {
-	if len(ours) != len(theirs) {
-		return false
-	}
-	used := make([]bool, len(theirs))
-	for i, x := range ours {
-		ok := false
-		for k, y := range theirs {
-			if used[k] || !anyOrder && k != i || !slices.Contains(a.sources(y), x) {
-				continue
-			}
-			used[k], ok = true, true
-			break
-		}
-		if !ok {
-			return false
-		}
-	}
-	return true
 }
 
 // fuse finds the layers that went into the operator behind them, and gives their tensor, if a name gave it to them, to the
@@ -272,8 +250,8 @@ func (a *aligner) fuse() {
 				into = next.Into
 			}
 			a.fused(name, into)
-		case here && !there && a.makes(name, p.Tensor) && !a.takenAs(p.Tensor, a.op(behind)):
-			for next := a.behind(behind); next != "" && !a.takenAs(p.Tensor, a.op(next)); next = a.behind(behind) {
+		case here && !there && a.makes(name, p.Tensor) && !a.g.takenAs(p.Tensor, a.op(behind)):
+			for next := a.behind(behind); next != "" && !a.g.takenAs(p.Tensor, a.op(next)); next = a.behind(behind) {
 				if _, there := a.out.Pairs[next]; there {
 					break
 				}
@@ -293,18 +271,18 @@ func (a *aligner) fused(name, into string) {
 }
 
 // behind is the layer that a layer can have been fused into; "" if there is none.
-func (a *aligner) behind(name string) string {
-	k, sole := a.Index.SoleConsumer(name)
-	if !sole || a.Index.Output[name] || len(a.Index.Nodes[k].GetOutput()) == 0 || !fusesBackward(a.Index.Nodes[k].GetOpType(), a.op(name)) {
+func (f Float) behind(name string) string {
+	k, sole := f.Index.SoleConsumer(name)
+	if !sole || f.Index.Output[name] || len(f.Index.Nodes[k].GetOutput()) == 0 || !fusesBackward(f.Index.Nodes[k].GetOpType(), f.op(name)) {
 		return ""
 	}
-	return a.Index.Nodes[k].GetOutput()[0]
+	return f.Index.Nodes[k].GetOutput()[0]
 }
 
 // makes says whether a tensor of the DLC is made by an operator of the layer's own kind.
 func (a *aligner) makes(name, tensor string) bool {
-	for _, t := range a.sources(tensor) {
-		k, made := a.producer[t]
+	for _, t := range a.g.sources(tensor) {
+		k, made := a.g.producer[t]
 		if !made {
 			return false
 		}
@@ -315,9 +293,9 @@ func (a *aligner) makes(name, tensor string) bool {
 	return false
 }
 
-func (a *aligner) op(name string) string {
-	if p, made := a.Index.Producer[name]; made {
-		return a.Index.Nodes[p].GetOpType()
+func (f Float) op(name string) string {
+	if p, made := f.Index.Producer[name]; made {
+		return f.Index.Nodes[p].GetOpType()
 	}
 	return ""
 }
@@ -329,21 +307,6 @@ func fusesBackward(op, before string) bool {
 		return true
 	case "Add":
 		return before == "MatMul"
-	}
-	return false
-}
-
-// takenAs says whether some operator of the DLC that an ONNX operator can have become takes a tensor, or a copy of it.
-func (a *aligner) takenAs(tensor, op string) bool {
-	for _, k := range a.consumers[tensor] {
-		n := &a.g.Nodes[k]
-		if slices.Contains(copying, n.Type) {
-			if len(n.Outputs) == 1 && a.takenAs(n.Outputs[0], op) {
-				return true
-			}
-		} else if becomes(op, n) {
-			return true
-		}
 	}
 	return false
 }

@@ -1,7 +1,6 @@
 package coco
 
 import (
-	"bytes"
 	"math"
 	"strings"
 )
@@ -62,16 +61,24 @@ type step struct {
 	text int // where in the shape's text ends what stood before the value
 }
 
-// annotation reads one object of the ground truth or one detection.
-func (s *scanner) annotation(a *Annotation, boxesOnly bool) bool {
+// annotationReader reads the elements of an array of annotations.
+type annotationReader struct {
+	s         *scanner
+	boxesOnly bool  // segmentations are skipped
+	shape     shape // of the last annotation
+}
+
+// read reads one object of the ground truth or one detection.
+func (r *annotationReader) read(a *Annotation) bool {
+	s := r.s
 	*a = Annotation{Missing: allFields}
 	start := s.pos
-	if s.alike(a, boxesOnly) {
+	if r.alike(a) {
 		return true
 	}
 	*a = Annotation{Missing: allFields}
 	s.pos, s.err = start, nil
-	s.shape = shape{text: s.shape.text[:0], steps: s.shape.steps[:0]}
+	r.shape = shape{text: r.shape.text[:0], steps: r.shape.steps[:0]}
 	if !s.punctuation('{') {
 		return false
 	}
@@ -81,91 +88,69 @@ func (s *scanner) annotation(a *Annotation, boxesOnly bool) bool {
 		case !ok:
 			return false
 		case !more:
-			s.shape.text = append(s.shape.text, s.buf[start:s.pos]...)
-			s.shape.whole = true
+			r.shape.text = append(r.shape.text, s.buf[start:s.pos]...)
+			r.shape.whole = true
 			return true
 		}
 		if _, ok = s.peek(); !ok {
 			return false
 		}
 		k := keyOf(text)
-		s.shape.text = append(s.shape.text, s.buf[start:s.pos]...)
-		s.shape.steps = append(s.shape.steps, step{k, len(s.shape.text)})
-		if !s.value(a, k, boxesOnly) {
+		r.shape.text = append(r.shape.text, s.buf[start:s.pos]...)
+		r.shape.steps = append(r.shape.steps, step{k, len(r.shape.text)})
+		if !r.value(a, k) {
 			return false
 		}
 		start = s.pos
 	}
 }
 
-// alike reads an annotation that has the shape of the last one. If it fails, for whatever reason, annotation reads it.
-func (s *scanner) alike(a *Annotation, boxesOnly bool) bool {
-	if !s.shape.whole {
+// alike reads an annotation that has the shape of the last one. If it fails, for whatever reason, read reads it.
+func (r *annotationReader) alike(a *Annotation) bool {
+	s := r.s
+	if !r.shape.whole {
 		return false
 	}
 	before := 0
-	for _, step := range s.shape.steps {
-		if !s.literal(s.shape.text[before:step.text]) || s.pos == len(s.buf) || !s.value(a, step.key, boxesOnly) {
+	for _, step := range r.shape.steps {
+		if !s.literal(r.shape.text[before:step.text]) || s.pos == len(s.buf) || !r.value(a, step.key) {
 			return false
 		}
 		before = step.text
 	}
-	return s.literal(s.shape.text[before:])
-}
-
-func (s *scanner) literal(text []byte) bool {
-	if !bytes.HasPrefix(s.buf[s.pos:], text) {
-		return false
-	}
-	s.pos += len(text)
-	return true
+	return s.literal(r.shape.text[before:])
 }
 
 // value reads the value of a key of an annotation.
-func (s *scanner) value(a *Annotation, k key, boxesOnly bool) bool {
+func (r *annotationReader) value(a *Annotation, k key) bool {
+	s := r.s
 	switch k {
 	case idKey:
-		return s.field(a, FieldID, &a.ID)
+		return readField(s, a, FieldID, &a.ID)
 	case imageKey:
-		return s.field(a, FieldImage, &a.ImageID)
+		return readField(s, a, FieldImage, &a.ImageID)
 	case categoryKey:
-		return s.field(a, FieldCategory, &a.CategoryID)
+		return readField(s, a, FieldCategory, &a.CategoryID)
 	case boxKey:
-		return s.box(a)
+		return readBox(s, a)
 	case areaKey:
-		return s.real(a, FieldArea, &a.Area)
+		return readReal(s, a, FieldArea, &a.Area)
 	case scoreKey:
-		return s.real(a, FieldScore, &a.Score)
+		return readReal(s, a, FieldScore, &a.Score)
 	case crowdKey:
-		return s.flag(&a.Crowd)
+		return readFlag(s, &a.Crowd)
 	case ignoreKey:
-		return s.flag(&a.Ignore)
+		return readFlag(s, &a.Ignore)
 	case segmentationKey:
-		if !boxesOnly {
-			return s.segmentation(a)
+		if !r.boxesOnly {
+			return readSegmentation(s, a)
 		}
 	}
 	return s.skip(1)
 }
 
-// members reads an object; read reads the value of a key, with white space before it already skipped.
-func (s *scanner) members(read func(key []byte) bool) bool {
-	if !s.punctuation('{') {
-		return false
-	}
-	for first := true; ; first = false {
-		key, more, ok := s.member(first)
-		if !ok || !more {
-			return ok
-		}
-		if _, ok = s.peek(); !ok || !read(key) {
-			return false
-		}
-	}
-}
-
-// field reads an integer that may be null.
-func (s *scanner) field(a *Annotation, f Fields, v *int64) (ok bool) {
+// readField reads an integer that may be null.
+func readField(s *scanner, a *Annotation, f Fields, v *int64) (ok bool) {
 	if s.pos < len(s.buf) && s.buf[s.pos] == 'n' {
 		*v, a.Missing = 0, a.Missing|f
 		return s.word("null")
@@ -175,8 +160,8 @@ func (s *scanner) field(a *Annotation, f Fields, v *int64) (ok bool) {
 	return ok
 }
 
-// real reads a number that may be null.
-func (s *scanner) real(a *Annotation, f Fields, v *float64) (ok bool) {
+// readReal reads a number that may be null.
+func readReal(s *scanner, a *Annotation, f Fields, v *float64) (ok bool) {
 	if s.pos < len(s.buf) && s.buf[s.pos] == 'n' {
 		*v, a.Missing = 0, a.Missing|f
 		return s.word("null")
@@ -186,8 +171,8 @@ func (s *scanner) real(a *Annotation, f Fields, v *float64) (ok bool) {
 	return ok
 }
 
-// flag reads true, false, null or a number that is not zero for true.
-func (s *scanner) flag(v *bool) bool {
+// readFlag reads true, false, null or a number that is not zero for true.
+func readFlag(s *scanner, v *bool) bool {
 	switch s.buf[s.pos] {
 	case 't', 'f':
 		*v = s.buf[s.pos] == 't'
@@ -204,8 +189,8 @@ func (s *scanner) flag(v *bool) bool {
 	return ok
 }
 
-// box reads four numbers; none, or null, is no box.
-func (s *scanner) box(a *Annotation) bool {
+// readBox reads four numbers; none, or null, is no box.
+func readBox(s *scanner, a *Annotation) bool {
 	a.Box, a.Missing = [4]float64{}, a.Missing|FieldBox
 	if s.buf[s.pos] == 'n' {
 		return s.word("null")
@@ -239,31 +224,15 @@ func (s *scanner) box(a *Annotation) bool {
 	}
 }
 
-// nextNumber goes to the next number of an array if it comes after a comma and at most one space.
-func (s *scanner) nextNumber() bool {
-	i := s.pos
-	if i+2 >= len(s.buf) || s.buf[i] != ',' {
-		return false
-	}
-	if i++; s.buf[i] == ' ' {
-		i++
-	}
-	if c := s.buf[i]; c-'0' > 9 && c != '-' {
-		return false
-	}
-	s.pos = i
-	return true
-}
-
-// segmentation reads polygons or runs; null and an empty list are none.
-func (s *scanner) segmentation(a *Annotation) bool {
+// readSegmentation reads polygons or runs; null and an empty list are none.
+func readSegmentation(s *scanner, a *Annotation) bool {
 	a.Segmentation = nil
 	switch s.buf[s.pos] {
 	case 'n':
 		return s.word("null")
 	case '{':
 		a.Segmentation = &Segmentation{}
-		return s.runs(a.Segmentation)
+		return readRuns(s, a.Segmentation)
 	}
 	if !s.punctuation('[') {
 		return false
@@ -289,33 +258,8 @@ func (s *scanner) segmentation(a *Annotation) bool {
 	return true
 }
 
-// numbers reads an array of numbers into a slice of its own, not nil.
-func (s *scanner) numbers() ([]float64, bool) {
-	if !s.punctuation('[') {
-		return nil, false
-	}
-	var room [128]float64
-	list := room[:0]
-	for {
-		if len(list) == 0 || !s.nextNumber() {
-			more, ok := s.element(len(list) == 0)
-			if !ok {
-				return nil, false
-			}
-			if !more {
-				return append(make([]float64, 0, len(list)), list...), true
-			}
-		}
-		v, ok := s.number()
-		if !ok {
-			return nil, false
-		}
-		list = append(list, v)
-	}
-}
-
-// runs reads size and counts, a string or a list.
-func (s *scanner) runs(seg *Segmentation) bool {
+// readRuns reads size and counts, a string or a list.
+func readRuns(s *scanner, seg *Segmentation) bool {
 	sized := false
 	ok := s.members(func(key []byte) bool {
 		switch string(key) {
@@ -359,8 +303,8 @@ func (s *scanner) runs(seg *Segmentation) bool {
 
 func isCount(v float64) bool { return v >= 0 && v <= math.MaxInt32 && v == math.Trunc(v) }
 
-// image reads one image.
-func (s *scanner) image(m *Image) bool {
+// readImage reads one image.
+func readImage(s *scanner, m *Image) bool {
 	*m = Image{}
 	identified := false
 	ok := s.members(func(key []byte) (ok bool) {
@@ -370,11 +314,11 @@ func (s *scanner) image(m *Image) bool {
 			identified = ok
 			return ok
 		case "width":
-			return s.extent(&m.Width)
+			return readExtent(s, &m.Width)
 		case "height":
-			return s.extent(&m.Height)
+			return readExtent(s, &m.Height)
 		case "file_name":
-			return s.name(&m.FileName)
+			return readName(s, &m.FileName)
 		}
 		return s.skip(1)
 	})
@@ -384,8 +328,8 @@ func (s *scanner) image(m *Image) bool {
 	return ok
 }
 
-// category reads one category.
-func (s *scanner) category(c *Category) bool {
+// readCategory reads one category.
+func readCategory(s *scanner, c *Category) bool {
 	*c = Category{}
 	identified := false
 	ok := s.members(func(key []byte) (ok bool) {
@@ -395,9 +339,9 @@ func (s *scanner) category(c *Category) bool {
 			identified = ok
 			return ok
 		case "name":
-			return s.name(&c.Name)
+			return readName(s, &c.Name)
 		case "supercategory":
-			return s.name(&c.Supercategory)
+			return readName(s, &c.Supercategory)
 		}
 		return s.skip(1)
 	})
@@ -407,8 +351,8 @@ func (s *scanner) category(c *Category) bool {
 	return ok
 }
 
-// extent reads the width or the height of an image; null is 0.
-func (s *scanner) extent(v *int) bool {
+// readExtent reads the width or the height of an image; null is 0.
+func readExtent(s *scanner, v *int) bool {
 	if s.buf[s.pos] == 'n' {
 		*v = 0
 		return s.word("null")
@@ -421,8 +365,8 @@ func (s *scanner) extent(v *int) bool {
 	return ok
 }
 
-// name reads a string; null is the empty one.
-func (s *scanner) name(v *string) bool {
+// readName reads a string; null is the empty one.
+func readName(s *scanner, v *string) bool {
 	if s.buf[s.pos] == 'n' {
 		*v = ""
 		return s.word("null")

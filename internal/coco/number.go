@@ -190,3 +190,44 @@ func (s *scanner) bigInteger() (int64, bool) {
 	}
 	return int64(v), true
 }
+
+// numbers reads an array of numbers into a slice of its own, not nil.
+func (s *scanner) numbers() ([]float64, bool) {
+	if !s.punctuation('[') {
+		return nil, false
+	}
+	var room [128]float64
+	list := room[:0]
+	for {
+		if len(list) == 0 || !s.nextNumber() {
+			more, ok := s.element(len(list) == 0)
+			if !ok {
+				return nil, false
+			}
+			if !more {
+				return append(make([]float64, 0, len(list)), list...), true
+			}
+		}
+		v, ok := s.number()
+		if !ok {
+			return nil, false
+		}
+		list = append(list, v)
+	}
+}
+
+// nextNumber goes to the next number of an array if it comes after a comma and at most one space.
+func (s *scanner) nextNumber() bool {
+	i := s.pos
+	if i+2 >= len(s.buf) || s.buf[i] != ',' {
+		return false
+	}
+	if i++; s.buf[i] == ' ' {
+		i++
+	}
+	if c := s.buf[i]; c-'0' > 9 && c != '-' {
+		return false
+	}
+	s.pos = i
+	return true
+}

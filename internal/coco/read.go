@@ -113,10 +113,10 @@ func (r Reader) dataset(s *scanner) (*Dataset, error) {
 		case "images":
 			found = true
 			d.Images = nil
-			array(s, (*scanner).image, &d.Images)
+			array(s, readImage, &d.Images)
 		case "categories":
 			d.Categories = nil
-			array(s, (*scanner).category, &d.Categories)
+			array(s, readCategory, &d.Categories)
 		case "annotations":
 			d.Annotations, s = r.annotations(s)
 		default:

@@ -68,8 +68,8 @@ func TestWhatIsWrittenReadsBackEqual(t *testing.T) {
 }
 
 // smallWindow is a scanner over a file that sees few bytes at once.
-func smallWindow(data []byte, window int) *scanner {
-	return &scanner{src: bytes.NewReader(data), size: int64(len(data)), buf: make([]byte, 0, window)}
+func smallWindow(data []byte, most int) *scanner {
+	return &scanner{window{src: bytes.NewReader(data), size: int64(len(data)), buf: make([]byte, 0, most)}}
 }
 
 func TestReadersTakeWhatJSONAllows(t *testing.T) {

@@ -2,102 +2,31 @@ package coco
 
 import (
 	"bytes"
-	"errors"
-	"fmt"
 	"io"
 	"unicode/utf16"
 	"unicode/utf8"
 )
 
-const (
-	windowSize = 1 << 18 // bytes of a file that are looked at together
-	maxDepth   = 256     // of nested values that are skipped
-)
+// maxDepth bounds the nesting of values that are skipped.
+const maxDepth = 256
 
-// errShort says that a value goes on behind the window: more is read and the value scanned once more.
-var errShort = errors.New("unexpected end")
+// scanner reads JSON values from a window. Its methods say whether they succeeded; what went wrong stands in err. A method that fails
+// leaves pos where the trouble is.
+type scanner struct{ window }
 
-// scanner reads JSON from a window over a file, or over bytes that are there as a whole. Its methods say whether they
-// succeeded; what went wrong stands in err. A method that fails leaves pos where the trouble is.
-type scanner struct {
-	buf  []byte
-	pos  int
-	base int64       // offset of buf in the input
-	size int64       // of the input
-	src  io.ReaderAt // nil: buf is the input
-	err  error
-
-	shape shape // of the last annotation
-}
-
-func scanBytes(data []byte) *scanner { return &scanner{buf: data, size: int64(len(data))} }
+func scanBytes(data []byte) *scanner { return &scanner{window{buf: data, size: int64(len(data))}} }
 
 // scanFile starts at an offset.
 func scanFile(src io.ReaderAt, size, offset int64) *scanner {
-	return &scanner{src: src, size: size, base: offset, buf: make([]byte, 0, windowSize)}
+	return &scanner{window{src: src, size: size, base: offset, buf: make([]byte, 0, windowSize)}}
 }
 
 // fresh is a scanner over the same input, at another offset.
 func (s *scanner) fresh(offset int64) *scanner {
 	if s.src == nil {
-		return &scanner{buf: s.buf, pos: int(offset), size: s.size}
+		return &scanner{window{buf: s.buf, pos: int(offset), size: s.size}}
 	}
 	return scanFile(s.src, s.size, offset)
-}
-
-func (s *scanner) offset() int64 { return s.base + int64(s.pos) }
-
-func (s *scanner) failf(format string, args ...any) bool {
-	s.err = fmt.Errorf("byte %d: %s", s.offset(), fmt.Sprintf(format, args...))
-	return false
-}
-
-// short fails because the window ends.
-func (s *scanner) short() bool {
-	s.pos = len(s.buf)
-	if s.base+int64(len(s.buf)) < s.size {
-		s.err = errShort
-		return false
-	}
-	return s.failf("unexpected end")
-}
-
-// unit runs a function that scans something which fits the window; the window is moved and grows until it does.
-func (s *scanner) unit(scan func() bool) bool {
-	start := s.pos
-	for !scan() {
-		if s.err != errShort { //nolint:errorlint // compared for speed, never wrapped
-			return false
-		}
-		s.err = nil
-		if !s.refill(start) {
-			return false
-		}
-		start = 0
-	}
-	return true
-}
-
-// refill moves the window to begin at start and fills it; if it begins there already it doubles.
-func (s *scanner) refill(start int) bool {
-	rest := s.buf[start:]
-	if start == 0 && len(rest) == cap(s.buf) {
-		grown := make([]byte, len(rest), 2*cap(s.buf))
-		copy(grown, rest)
-		s.buf = grown
-	} else {
-		s.buf = s.buf[:copy(s.buf[:len(rest)], rest)]
-	}
-	s.base += int64(start)
-	s.pos = 0
-	n := min(int64(cap(s.buf)-len(s.buf)), s.size-s.base-int64(len(s.buf)))
-	at := len(s.buf)
-	s.buf = s.buf[:at+int(n)]
-	if got, err := s.src.ReadAt(s.buf[at:], s.base+int64(at)); got < int(n) {
-		s.err = fmt.Errorf("byte %d: %w", s.base+int64(at+got), errors.Join(err, io.ErrUnexpectedEOF))
-		return false
-	}
-	return true
 }
 
 // peek skips white space and gives the byte behind it.
@@ -142,6 +71,14 @@ func (s *scanner) word(w string) bool {
 	return true
 }
 
+func (s *scanner) literal(text []byte) bool {
+	if !bytes.HasPrefix(s.buf[s.pos:], text) {
+		return false
+	}
+	s.pos += len(text)
+	return true
+}
+
 // end says whether only white space is left. It is the last call.
 func (s *scanner) end() bool {
 	for {
@@ -178,6 +115,22 @@ func (s *scanner) member(first bool) (key []byte, more, ok bool) {
 		return nil, false, false
 	}
 	return key, true, s.punctuation(':')
+}
+
+// members reads an object; read reads the value of a key, with white space before it already skipped.
+func (s *scanner) members(read func(key []byte) bool) bool {
+	if !s.punctuation('{') {
+		return false
+	}
+	for first := true; ; first = false {
+		key, more, ok := s.member(first)
+		if !ok || !more {
+			return ok
+		}
+		if _, ok = s.peek(); !ok || !read(key) {
+			return false
+		}
+	}
 }
 
 // element goes to the next value of an array; the opening bracket is already scanned.

@@ -87,6 +87,7 @@ func touch(list []Annotation) {
 // negative). Parts begin at the given offsets, those from next on are ahead.
 func (p *part) read(r Reader, at []int64, next, limit int) (ended bool) {
 	s := p.s
+	reader := annotationReader{s: s, boxesOnly: r.BoxesOnly}
 	var a Annotation
 	more, stop := false, false
 	first := len(p.list) == 0 || next > 1
@@ -100,7 +101,7 @@ func (p *part) read(r Reader, at []int64, next, limit int) (ended bool) {
 		if stop = next < len(at) && at[next] == s.offset(); stop {
 			return true
 		}
-		return s.annotation(&a, r.BoxesOnly)
+		return reader.read(&a)
 	}
 	for len(p.list) != limit && s.unit(scan) {
 		if stop {
@@ -118,13 +119,13 @@ func (p *part) read(r Reader, at []int64, next, limit int) (ended bool) {
 }
 
 // guess looks for an object that follows another one, from the given offset on. It gives −1 if it sees none.
-func (s *scanner) guess(offset int64) int64 {
+func (w *window) guess(offset int64) int64 {
 	var look []byte
-	if s.src == nil {
-		look = s.buf[offset:min(offset+guessBytes, s.size)]
+	if w.src == nil {
+		look = w.buf[offset:min(offset+guessBytes, w.size)]
 	} else {
-		look = make([]byte, min(guessBytes, s.size-offset))
-		if n, _ := s.src.ReadAt(look, offset); n < len(look) {
+		look = make([]byte, min(guessBytes, w.size-offset))
+		if n, _ := w.src.ReadAt(look, offset); n < len(look) {
 			return -1 // the part before will come to the same trouble
 		}
 	}

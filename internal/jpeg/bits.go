@@ -77,6 +77,13 @@ func (b *bitReader) take(n uint) uint32 {
 	return v
 }
 
+// entropyReader decodes the blocks of a scan's entropy-coded data, one after another.
+type entropyReader struct {
+	bits   bitReader
+	eobRun int       // progressive: blocks that have nothing more in this scan
+	block  [64]int16 // of a sequential scan; zero between two blocks
+}
+
 // extend turns the s bits v (s is 1 to 15) into the signed value that they stand for (T.81, F.2.2.1).
 func extend(v int32, s uint) int32 {
 	half := int32(1) << ((s - 1) & 31)

@@ -113,16 +113,16 @@ func (t *huffman) value(b *bitReader) (value, bool) {
 	return out, true
 }
 
-// sequential decodes one block of a sequential scan into d.block, dequantized. The mask has a bit for each place that
+// sequential decodes one block of a sequential scan into block, dequantized. The mask has a bit for each place that
 // may hold something else than 0. It is false for a code that a table does not have.
-func (d *decoder) sequential(c *component) (mask uint64, ok bool) {
-	b := &d.bits
+func (e *entropyReader) sequential(c *component) (mask uint64, ok bool) {
+	b := &e.bits
 	dc, ok := c.dc.value(b)
 	if !ok {
 		return 0, false
 	}
 	c.last += dc.v
-	quant, block, table := c.quant, &d.block, c.ac
+	quant, block, table := c.quant, &e.block, c.ac
 	block[0] = int16(c.last) * quant[0]
 	mask = 1
 	buf, n := b.buf, b.n

@@ -51,7 +51,7 @@ type Reader struct {
 
 // Open is Decode for one that wants the rows one after another: errors are found here, and the picture itself is never in memory.
 func Open(data []byte) (*Reader, error) {
-	d := &decoder{data: data}
+	d := &decoder{file: segmentReader{data: data}}
 	if err := d.decode(); err != nil {
 		return nil, err
 	}
@@ -64,7 +64,7 @@ func (r *Reader) Next() []uint8 { return r.next() }
 // Header reads a picture's width and height from its frame header, and says how many bytes Open and the rows take at most;
 // Decode takes three for each pixel more.
 func Header(data []byte) (width, height int, memory int64, err error) {
-	d := &decoder{data: data, headerOnly: true}
+	d := &decoder{file: segmentReader{data: data}, headerOnly: true}
 	if err := d.decode(); err != nil {
 		return 0, 0, 0, err
 	}
@@ -81,8 +81,7 @@ func Header(data []byte) (width, height int, memory int64, err error) {
 
 // decoder is the state of one picture.
 type decoder struct {
-	data       []byte
-	pos        int // of the next byte that belongs to no segment read so far
+	file       segmentReader
 	headerOnly bool
 
 	width, height int
@@ -98,9 +97,7 @@ type decoder struct {
 	jfif, adobe bool
 	transform   uint8 // Adobe's: 0 RGB or CMYK, 1 YCbCr, 2 YCCK
 
-	bits   bitReader
-	eobRun int       // progressive: blocks that have nothing more in this scan
-	block  [64]int16 // zero between two blocks
+	coded entropyReader
 }
 
 // component is one of a picture's colour planes.
@@ -123,12 +120,12 @@ func (c *component) stride() int { return 8 * c.blocksX }
 
 // decode reads segments and scans until the picture is whole or, with headerOnly, its size is known.
 func (d *decoder) decode() error {
-	if len(d.data) < 2 || d.data[0] != 0xff || d.data[1] != soi {
+	if len(d.file.data) < 2 || d.file.data[0] != 0xff || d.file.data[1] != soi {
 		return errors.New("not a JPEG")
 	}
-	d.pos = 2
+	d.file.pos = 2
 	for {
-		marker, err := d.nextMarker()
+		marker, err := d.file.nextMarker()
 		if err != nil { // the end marker is missing
 			return d.whole(false)
 		}
@@ -140,7 +137,7 @@ func (d *decoder) decode() error {
 		case marker == 1 || marker >= rst0 && marker <= rst0+7:
 			continue // they stand alone
 		}
-		body, err := d.segment()
+		body, err := d.file.segment()
 		if err != nil {
 			return err
 		}
@@ -190,7 +187,7 @@ func (d *decoder) paint() (*Reader, error) {
 	rows := make([]rowFunc, len(d.components))
 	for i, c := range d.components {
 		if d.progressive {
-			c.reconstruct(&d.block)
+			c.reconstruct(&d.coded.block)
 		}
 		var err error
 		if rows[i], err = c.rows(d.maxH, d.maxV); err != nil {

@@ -15,15 +15,15 @@ func (d *decoder) progression(h *scanHeader) (func(c *component, x, y int) error
 			c.known[k] = int8(h.low)
 		}
 	}
-	d.eobRun = 0
-	var decode partFunc = d.refineAC
+	d.coded.eobRun = 0
+	var decode partFunc = d.coded.refineAC
 	switch {
 	case h.from == 0 && h.high == 0:
-		decode = d.firstDC
+		decode = d.coded.firstDC
 	case h.from == 0:
-		decode = d.refineDC
+		decode = d.coded.refineDC
 	case h.high == 0:
-		decode = d.firstAC
+		decode = d.coded.firstAC
 	}
 	var beyond [64]int16
 	return func(c *component, x, y int) error {
@@ -43,26 +43,26 @@ func (d *decoder) progression(h *scanHeader) (func(c *component, x, y int) error
 // something else than zero, whatever it is.
 type partFunc func(h *scanHeader, c *component, block *[64]int16, mask *uint64) bool
 
-func (d *decoder) firstDC(h *scanHeader, c *component, block *[64]int16, mask *uint64) bool {
-	v, ok := c.dc.value(&d.bits)
+func (e *entropyReader) firstDC(h *scanHeader, c *component, block *[64]int16, mask *uint64) bool {
+	v, ok := c.dc.value(&e.bits)
 	c.last += v.v
 	block[0] = int16(c.last << h.low)
 	*mask |= 1
 	return ok
 }
 
-func (d *decoder) refineDC(h *scanHeader, _ *component, block *[64]int16, _ *uint64) bool {
-	block[0] |= int16(d.bits.bit() << h.low)
+func (e *entropyReader) refineDC(h *scanHeader, _ *component, block *[64]int16, _ *uint64) bool {
+	block[0] |= int16(e.bits.bit() << h.low)
 	return true
 }
 
-func (d *decoder) firstAC(h *scanHeader, c *component, block *[64]int16, mask *uint64) bool {
-	if d.eobRun > 0 {
-		d.eobRun--
+func (e *entropyReader) firstAC(h *scanHeader, c *component, block *[64]int16, mask *uint64) bool {
+	if e.eobRun > 0 {
+		e.eobRun--
 		return true
 	}
 	for k := h.from; k <= h.to; k++ {
-		v, ok := c.ac.value(&d.bits)
+		v, ok := c.ac.value(&e.bits)
 		switch {
 		case !ok:
 			return false
@@ -74,7 +74,7 @@ func (d *decoder) firstAC(h *scanHeader, c *component, block *[64]int16, mask *u
 		case v.run == 15:
 			k += 15
 		default:
-			d.eobRun = d.runLength(v.run) - 1
+			e.eobRun = e.runLength(v.run) - 1
 			return true
 		}
 	}
@@ -82,26 +82,26 @@ func (d *decoder) firstAC(h *scanHeader, c *component, block *[64]int16, mask *u
 }
 
 // runLength is the number of blocks, this one first, that have nothing more in this scan.
-func (d *decoder) runLength(size uint8) int {
+func (e *entropyReader) runLength(size uint8) int {
 	n := 1 << size
 	if size > 0 {
-		n += int(d.bits.take(uint(size)))
+		n += int(e.bits.take(uint(size)))
 	}
 	return n
 }
 
-func (d *decoder) refineAC(h *scanHeader, c *component, block *[64]int16, mask *uint64) bool {
+func (e *entropyReader) refineAC(h *scanHeader, c *component, block *[64]int16, mask *uint64) bool {
 	k := h.from
-	for d.eobRun == 0 && k <= h.to {
-		v, ok := c.ac.value(&d.bits)
+	for e.eobRun == 0 && k <= h.to {
+		v, ok := c.ac.value(&e.bits)
 		if !ok || v.v > 1 || v.v < -1 {
 			return false
 		}
 		if v.size == 0 && v.run < 15 {
-			d.eobRun = d.runLength(v.run)
+			e.eobRun = e.runLength(v.run)
 			break
 		}
-		k = d.refine(h, block, k, int(v.run))
+		k = e.refine(h, block, k, int(v.run))
 		if v.size > 0 {
 			place := natural[k] & 63
 			block[place] = int16(v.v << h.low)
@@ -109,16 +109,16 @@ func (d *decoder) refineAC(h *scanHeader, c *component, block *[64]int16, mask *
 		}
 		k++
 	}
-	if d.eobRun > 0 {
-		d.refine(h, block, k, 64)
-		d.eobRun--
+	if e.eobRun > 0 {
+		e.refine(h, block, k, 64)
+		e.eobRun--
 	}
 	return true
 }
 
 // refine reads a bit for each coefficient that is not zero, passes over so many that are, and gives the place of the
 // zero behind them, or that behind the scan's last coefficient.
-func (d *decoder) refine(h *scanHeader, block *[64]int16, k, zeros int) int {
+func (e *entropyReader) refine(h *scanHeader, block *[64]int16, k, zeros int) int {
 	for ; k <= h.to; k++ {
 		v := &block[natural[k]&63]
 		if *v == 0 {
@@ -128,7 +128,7 @@ func (d *decoder) refine(h *scanHeader, block *[64]int16, k, zeros int) int {
 			zeros--
 			continue
 		}
-		if d.bits.bit() == 0 || *v&(1<<h.low) != 0 {
+		if e.bits.bit() == 0 || *v&(1<<h.low) != 0 {
 			continue
 		}
 		if *v > 0 {

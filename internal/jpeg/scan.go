@@ -42,14 +42,14 @@ func (d *decoder) scan(body []byte) (int, error) {
 	}
 	if !d.progressive {
 		return len(h.components), d.walk(h, func(c *component, x, y int) error {
-			mask, ok := d.sequential(c)
+			mask, ok := d.coded.sequential(c)
 			if !ok {
 				return errDamaged
 			}
 			if x < c.blocksX && y < c.blocksY {
-				inverse(&d.block, mask, c.plane[8*(y*c.stride()+x):], c.stride())
+				inverse(&d.coded.block, mask, c.plane[8*(y*c.stride()+x):], c.stride())
 			} else {
-				clear(d.block[:])
+				clear(d.coded.block[:])
 			}
 			return nil
 		})
@@ -126,8 +126,8 @@ func table(own []*huffmanSpec, standard [2]*huffmanSpec, index uint8, dc bool) (
 // walk calls one for each block of a scan's data, in their order; blocks that only fill up a unit lie beyond the
 // component's blocksX or blocksY. It takes the restart markers in between.
 func (d *decoder) walk(h *scanHeader, one func(c *component, x, y int) error) error {
-	d.bits.data = d.data
-	d.bits.reset(d.pos)
+	d.coded.bits.data = d.file.data
+	d.coded.bits.reset(d.file.pos)
 	for _, c := range h.components {
 		c.last = 0
 	}
@@ -166,30 +166,30 @@ func (d *decoder) walk(h *scanHeader, one func(c *component, x, y int) error) er
 					}
 				}
 			}
-			if d.bits.overrun() {
-				if d.bits.pos+2 > len(d.data) {
+			if d.coded.bits.overrun() {
+				if d.coded.bits.pos+2 > len(d.file.data) {
 					return errTruncated
 				}
 				return errDamaged
 			}
 		}
 	}
-	d.pos = d.bits.pos
+	d.file.pos = d.coded.bits.pos
 	return nil
 }
 
 // nextInterval goes over a restart marker; they are numbered modulo eight.
 func (d *decoder) nextInterval(h *scanHeader, number int) error {
-	d.pos = d.bits.pos
-	marker, err := d.nextMarker()
+	d.file.pos = d.coded.bits.pos
+	marker, err := d.file.nextMarker()
 	if err != nil {
 		return err
 	}
 	if marker != rst0+uint8(number&7) {
 		return errDamaged
 	}
-	d.bits.reset(d.pos)
-	d.eobRun = 0
+	d.coded.bits.reset(d.file.pos)
+	d.coded.eobRun = 0
 	for _, c := range h.components {
 		c.last = 0
 	}

@@ -52,34 +52,40 @@ var natural = func() (order [64 + 16]uint8) {
 	return order
 }()
 
+// segmentReader goes through a file's bytes from segment to segment.
+type segmentReader struct {
+	data []byte
+	pos  int // of the next byte that belongs to no segment read so far
+}
+
 // nextMarker skips to the next marker and over it.
-func (d *decoder) nextMarker() (uint8, error) {
-	for d.pos+1 < len(d.data) {
-		if d.data[d.pos] == 0xff {
-			if m := d.data[d.pos+1]; m != 0xff && m != 0 {
-				d.pos += 2
+func (f *segmentReader) nextMarker() (uint8, error) {
+	for f.pos+1 < len(f.data) {
+		if f.data[f.pos] == 0xff {
+			if m := f.data[f.pos+1]; m != 0xff && m != 0 {
+				f.pos += 2
 				return m, nil
 			}
 		}
-		d.pos++
+		f.pos++
 	}
 	return 0, errTruncated
 }
 
 // segment gives the body of the segment that begins here, and skips over it.
-func (d *decoder) segment() ([]byte, error) {
-	if d.pos+2 > len(d.data) {
+func (f *segmentReader) segment() ([]byte, error) {
+	if f.pos+2 > len(f.data) {
 		return nil, errTruncated
 	}
-	n := int(binary.BigEndian.Uint16(d.data[d.pos:]))
+	n := int(binary.BigEndian.Uint16(f.data[f.pos:]))
 	if n < 2 {
 		return nil, errors.New("a segment of impossible length")
 	}
-	if d.pos+n > len(d.data) {
+	if f.pos+n > len(f.data) {
 		return nil, errTruncated
 	}
-	body := d.data[d.pos+2 : d.pos+n]
-	d.pos += n
+	body := f.data[f.pos+2 : f.pos+n]
+	f.pos += n
 	return body, nil
 }
 
@@ -162,7 +168,7 @@ func (d *decoder) allocate() error {
 	for _, c := range d.components {
 		blocks += c.blocksX * c.blocksY
 	}
-	if blocks/8 > len(d.data) { // a block takes a bit at least
+	if blocks/8 > len(d.file.data) { // a block takes a bit at least
 		return errTruncated
 	}
 	for _, c := range d.components {

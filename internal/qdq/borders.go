@@ -32,70 +32,70 @@ func widen(e quant.Encoding) quant.Encoding {
 }
 
 // findWidths says for every node in which width it computes: 0 if that is not known.
-func (b *builder) findWidths() {
-	b.widths = make([]int, len(b.x.Nodes))
-	root := make([]int, len(b.x.Nodes)) // the last node of those that are fused with it
-	for i := len(b.x.Nodes) - 1; i >= 0; i-- {
-		n := b.x.Nodes[i]
+func (a *actEncodings) findWidths() {
+	a.widths = make([]int, len(a.x.Nodes))
+	root := make([]int, len(a.x.Nodes)) // the last node of those that are fused with it
+	for i := len(a.x.Nodes) - 1; i >= 0; i-- {
+		n := a.x.Nodes[i]
 		root[i] = i
 		if len(n.GetOutput()) == 0 {
 			continue
 		}
-		place := b.p.Tensors[n.GetOutput()[0]]
-		if k, ok := b.x.SoleConsumer(n.GetOutput()[0]); ok && place.Role == Fused {
+		place := a.p.Tensors[n.GetOutput()[0]]
+		if k, ok := a.x.SoleConsumer(n.GetOutput()[0]); ok && place.Role == Fused {
 			root[i] = root[k]
-		} else if e, ok := b.encoding(n.GetOutput()[0]); ok {
-			b.widths[i] = e.Bits
+		} else if e, ok := a.encoding(n.GetOutput()[0]); ok {
+			a.widths[i] = e.Bits
 		}
-		if place.Role == Union || place.Role == Shares || b.widths[root[i]] == 0 {
+		if place.Role == Union || place.Role == Shares || a.widths[root[i]] == 0 {
 			continue
 		}
 		for _, in := range n.GetInput() {
-			if e, ok := b.encoding(in); ok && b.p.Tensors[in].Role != Fused {
-				b.widths[root[i]] = max(b.widths[root[i]], e.Bits)
+			if e, ok := a.encoding(in); ok && a.p.Tensors[in].Role != Fused {
+				a.widths[root[i]] = max(a.widths[root[i]], e.Bits)
 			}
 		}
 	}
 	for i := range root {
-		if b.widths[i] = b.widths[root[i]]; b.half[i] {
-			b.widths[i] = 0
+		if a.widths[i] = a.widths[root[i]]; a.half[i] {
+			a.widths[i] = 0
 			continue
 		}
-		for _, out := range b.x.Nodes[i].GetOutput() {
-			if e, ok := b.inner[out]; ok && e.Bits < b.widths[i] {
-				b.inner[out] = widen(e)
+		for _, out := range a.x.Nodes[i].GetOutput() {
+			if e, ok := a.inner[out]; ok && e.Bits < a.widths[i] {
+				a.inner[out] = widen(e)
 			}
 		}
 	}
 }
 
 // actBits is the width in which a node computes.
-func (b *builder) actBits(node int) int {
-	if w := b.widths[node]; w != 0 {
+func (a *actEncodings) actBits(node int) int {
+	if w := a.widths[node]; w != 0 {
 		return w
 	}
-	return b.spec.ActBits
+	return a.spec.ActBits
 }
 
 // taken is the encoding in which a node takes an activation.
-func (b *builder) taken(node int, name string) (quant.Encoding, bool) {
-	e, ok := b.encoding(name)
-	if w := b.widths[node]; !ok || w == 0 || w == e.Bits {
+func (a *actEncodings) taken(node int, name string) (quant.Encoding, bool) {
+	e, ok := a.encoding(name)
+	if w := a.widths[node]; !ok || w == 0 || w == e.Bits {
 		return e, ok
 	} else if w > e.Bits {
 		return widen(e), true
 	}
-	return b.encoding(b.x.Nodes[node].GetOutput()[0]) // it joins its inputs
+	return a.encoding(a.x.Nodes[node].GetOutput()[0]) // it joins its inputs
 }
 
 // convert gives the tensor that a node takes for an activation: to, which carries its quantized values, or those in the
 // node's width.
 func (b *builder) convert(node int, name, to string) string {
-	have, ok := b.encoding(name)
+	have, ok := b.acts.encoding(name)
 	if !ok || b.spec.Engine == variant.CPU {
 		return to
 	}
-	want, _ := b.taken(node, name)
+	want, _ := b.acts.taken(node, name)
 	if want == have {
 		return to
 	}
@@ -115,8 +115,8 @@ type conversion struct {
 // pair adds the quantizer of an activation, behind that of its operator's width where the operator computes in a wider
 // one.
 func (b *builder) pair(name, from, to string) {
-	e, _ := b.encoding(name)
-	if p, made := b.x.Producer[name]; made && b.widths[p] > e.Bits && b.spec.Engine != variant.CPU {
+	e, _ := b.acts.encoding(name)
+	if p, made := b.x.Producer[name]; made && b.acts.widths[p] > e.Bits && b.spec.Engine != variant.CPU {
 		wide := b.unique(name + unconverted)
 		b.round(wide, from, wide, fixed(b.x, name, widen(e)))
 		from = wide

@@ -6,7 +6,6 @@ import (
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/onnx/onnxpb"
 	"quantcheck/internal/quant"
-	"quantcheck/internal/tensor"
 	"quantcheck/internal/variant"
 )
 
@@ -51,27 +50,25 @@ type Observed func(tensor string, recipe variant.Spec) (quant.Encoding, bool)
 
 // Build writes the simulation of a recipe and of its choices for single activations.
 func Build(m *onnx.Model, p *Placement, spec variant.Spec, observed Observed) (*Built, error) {
-	b := newBuilder(m, p)
 	var err error
-	b.spec = spec
-	if b.spec.Choices, err = p.Spread(spec.Choices); err != nil {
+	if spec.Choices, err = p.Spread(spec.Choices); err != nil {
 		return nil, err
 	}
-	b.built.Choices = b.spec.Choices
-	activation := func(name string) (quant.Encoding, bool) { return observed(name, b.spec.For(name)) }
-	b.encodeActivations(activation)
+	b := newBuilder(m, p, spec)
+	activation := func(name string) (quant.Encoding, bool) { return observed(name, spec.For(name)) }
+	b.acts.encodeActivations(activation)
 	if spec.Engine != variant.CPU {
-		b.everywhere(activation)
+		b.acts.everywhere(activation)
 	}
-	if err := b.floats(); err != nil {
+	if err := b.acts.floats(m.Inputs()); err != nil {
 		return nil, err
 	}
-	b.findWidths()
-	if err := b.quantizeParams(); err != nil {
+	b.acts.findWidths()
+	if err := newConstants(b).quantizeParams(); err != nil {
 		return nil, err
 	}
 	err = b.insert(func(name string) (string, bool) {
-		_, ok := b.encoding(name)
+		_, ok := b.acts.encoding(name)
 		return dequantizeSuffix, ok && (spec.Engine != variant.CPU || b.p.Tensors[name].Role != Shares)
 	}, b.pair)
 	if err != nil {
@@ -82,165 +79,30 @@ func Build(m *onnx.Model, p *Placement, spec variant.Spec, observed Observed) (*
 	return b.built, nil
 }
 
+// builder writes the graph of a simulation: a copy of the original's nodes with roundings around them.
 type builder struct {
+	*draft
+	acts  *actEncodings
 	m     *onnx.Model
 	x     *onnx.Index
 	p     *Placement
 	spec  variant.Spec
 	built *Built
 
-	names   map[string]bool              // tensor names in use
-	nodes   []*onnxpb.NodeProto          // of the new graph
-	inits   []*onnxpb.TensorProto        // added to it
-	params  map[[2]int]string            // node, input → tensor that replaces the constant
-	dequant map[string]*onnxpb.NodeProto // dequantized constant → its node, inserted before the first use
-	weights map[string][]quant.Encoding  // dequantized weight → encodings
-	reuse   map[string]string            // constant and manner → dequantized constant
-	inner   map[string]quant.Encoding    // tensors within fused operators, which need one on a device; those that were chosen float
-	extra   []Param                      // constants that are quantized besides the placement's
-	widths  []int                        // per node: in which it computes, 0 if that is not known
-	half    []bool                       // per node: it computes in half precision among quantized ones
-
-	halves    map[string]string     // tensor → its half-precision form
-	converted map[conversion]string // activation in the encoding of an operator's width → tensor
+	params    map[[2]int]string            // node, input → tensor that replaces the constant
+	dequant   map[string]*onnxpb.NodeProto // dequantized constant → its node, inserted before the first use
+	halves    map[string]string            // tensor → its half-precision form
+	converted map[conversion]string        // activation in the encoding of an operator's width → tensor
 }
 
-func newBuilder(m *onnx.Model, p *Placement) *builder {
+func newBuilder(m *onnx.Model, p *Placement, spec variant.Spec) *builder {
 	x := onnx.NewIndex(m)
-	b := &builder{
-		m: m, x: x, p: p, half: make([]bool, len(x.Nodes)), names: map[string]bool{},
-		params: map[[2]int]string{}, dequant: map[string]*onnxpb.NodeProto{}, weights: map[string][]quant.Encoding{}, reuse: map[string]string{}, inner: map[string]quant.Encoding{}, converted: map[conversion]string{}, halves: map[string]string{},
-		built: &Built{Taps: map[string]string{}, Encodings: map[string]quant.Encoding{}, Float: map[string]string{}, Floats: map[string]*onnxpb.TensorProto{}},
+	built := &Built{Taps: map[string]string{}, Encodings: map[string]quant.Encoding{}, Float: map[string]string{}, Floats: map[string]*onnxpb.TensorProto{}, Choices: spec.Choices}
+	return &builder{
+		draft: newDraft(x), m: m, x: x, p: p, spec: spec, built: built,
+		acts:   &actEncodings{x: x, p: p, spec: spec, built: built, inner: map[string]quant.Encoding{}, half: make([]bool, len(x.Nodes))},
+		params: map[[2]int]string{}, dequant: map[string]*onnxpb.NodeProto{}, converted: map[conversion]string{}, halves: map[string]string{},
 	}
-	for name := range b.x.Producer {
-		b.names[name] = true
-	}
-	for name := range b.x.Initializer {
-		b.names[name] = true
-	}
-	for name := range b.x.Input {
-		b.names[name] = true
-	}
-	return b
-}
-
-func (b *builder) unique(name string) string {
-	for b.names[name] {
-		name += "_"
-	}
-	b.names[name] = true
-	return name
-}
-
-func (b *builder) encodeActivations(activation func(string) (quant.Encoding, bool)) {
-	for _, name := range b.p.Order {
-		place := b.p.Tensors[name]
-		var e quant.Encoding
-		var ok bool
-		reason := "no finite value was seen in calibration"
-		switch place.Role {
-		case Own:
-			if e, ok = activation(name); ok && e.Bits == 16 {
-				e = fixed(b.x, name, e)
-			}
-		case Shares:
-			if e, ok = b.encoding(place.Of); !ok {
-				reason = b.built.Float[place.Of]
-			}
-		case Union:
-			if e, ok = b.union(name, place.Joins, activation); !ok {
-				e, ok = activation(name)
-			}
-		case Fused:
-			continue
-		case None:
-			reason = place.Reason
-		}
-		switch {
-		case !ok:
-			b.built.Float[name] = reason
-		case b.spec.Choices[name].Float:
-			b.inner[name], b.built.Float[name] = e, floatReason
-		default:
-			b.built.Encodings[name] = e
-		}
-	}
-}
-
-// encoding is that of an activation that is rounded.
-func (b *builder) encoding(name string) (quant.Encoding, bool) {
-	if e, ok := b.built.Encodings[name]; ok {
-		return e, true
-	}
-	e, ok := b.inner[name]
-	return e, ok
-}
-
-// everywhere gives encodings to the tensors within fused operators. A device takes no float tensor between two operators:
-// what it fuses is recognized by equal encodings. Before an activation that only clamps, the encoding behind it clamps
-// the same values; a product whose bias is added by an operator of its own has its own range.
-func (b *builder) everywhere(activation func(string) (quant.Encoding, bool)) {
-	for i, n := range b.x.Nodes {
-		for _, out := range n.GetOutput() {
-			place, ok := b.p.Tensors[out]
-			if !ok || place.Role != Fused || b.spec.Choices[out].Float {
-				continue
-			}
-			k, _ := b.x.SoleConsumer(out)
-			if !activations[b.x.Nodes[k].GetOpType()] {
-				if e, ok := activation(out); ok {
-					b.inner[out] = e
-				}
-				continue
-			}
-			for place.Role == Fused {
-				out, place = place.Of, b.p.Tensors[place.Of]
-			}
-			if e, ok := b.built.Encodings[out]; ok {
-				b.inner[n.GetOutput()[0]] = e
-			}
-		}
-		if n.GetOpType() == "Add" && isBias(b.x, n) && followsMatMul(b.x, n) {
-			for k, in := range n.GetInput() {
-				if t := b.x.Initializer[in]; t != nil && tensor.DType(t.GetDataType()) == tensor.Float32 {
-					b.extra = append(b.extra, Param{Node: i, Input: k, Role: Operand, Axis: -1})
-				}
-			}
-		}
-	}
-}
-
-// union is the encoding of all joined ranges; ok is false if one of them is not known.
-func (b *builder) union(name string, joins []string, activation func(string) (quant.Encoding, bool)) (quant.Encoding, bool) {
-	var r quant.Range
-	for _, join := range joins {
-		e, ok := b.built.Encodings[join]
-		if !ok {
-			if e, ok = activation(join); !ok {
-				return quant.Encoding{}, false
-			}
-		}
-		r.Add(e.Min, e.Max)
-	}
-	v := b.spec.For(name)
-	return quant.MinMax(r, v.ActBits, v.Calibrator == variant.Symmetric), r.Seen
-}
-
-// round adds QuantizeLinear and DequantizeLinear between two tensors, called after name.
-func (b *builder) round(name, from, to string, e quant.Encoding) {
-	d := storage(e.Bits, false)
-	zero := tensor.Tensor{DType: d, Raw: make([]byte, tensor.ByteSize(d, 1))}
-	putInt(zero, 0, e.ZeroPoint(false))
-	scaleName, zeroName := b.unique(name+"_scale"), b.unique(name+"_zero_point")
-	b.inits = append(b.inits, onnx.TensorProto(scaleName, tensor.Floats([]float32{float32(e.Scale)})), onnx.TensorProto(zeroName, zero))
-	quantized := b.unique(name + quantizedSuffix)
-	node := func(op, in, out string) *onnxpb.NodeProto {
-		return &onnxpb.NodeProto{
-			OpType: proto.String(op), Domain: proto.String(domain), Name: proto.String(name + "_" + op),
-			Input: []string{in, scaleName, zeroName}, Output: []string{out},
-		}
-	}
-	b.nodes = append(b.nodes, node("QuantizeLinear", from, quantized), node("DequantizeLinear", quantized, to))
 }
 
 // insert copies the graph and puts a rounding, made by round, behind every tensor for which wanted is true. The rounded
@@ -267,7 +129,7 @@ func (b *builder) insert(wanted func(name string) (suffix string, ok bool), roun
 	}
 	done := map[string]bool{}
 	for i, n := range b.x.Nodes {
-		if b.half[i] {
+		if b.acts.half[i] {
 			if err := b.halfNode(n, current); err != nil {
 				return err
 			}

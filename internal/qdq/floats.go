@@ -24,14 +24,14 @@ import (
 const floatReason = "computed in half precision, as chosen"
 
 // floats marks the nodes that compute in half precision.
-func (b *builder) floats() error {
-	for _, in := range b.m.Inputs() {
-		if b.spec.Choices[in.GetName()].Float {
+func (a *actEncodings) floats(inputs []*onnxpb.ValueInfoProto) error {
+	for _, in := range inputs {
+		if a.spec.Choices[in.GetName()].Float {
 			return fmt.Errorf("the input %q is not computed, so it cannot be in half precision", in.GetName())
 		}
 	}
-	for i, n := range b.x.Nodes {
-		b.half[i] = slices.ContainsFunc(n.GetOutput(), func(out string) bool { return b.spec.Choices[out].Float })
+	for i, n := range a.x.Nodes {
+		a.half[i] = slices.ContainsFunc(n.GetOutput(), func(out string) bool { return a.spec.Choices[out].Float })
 	}
 	return nil
 }
@@ -134,7 +134,7 @@ func (b *builder) halfInput(name string, current map[string]string) (string, err
 // leaveHalf gives what a half node makes to operators that are not half, quantized, and to the graph's output, in single
 // precision under its name.
 func (b *builder) leaveHalf(name string, current map[string]string) {
-	quantized := slices.ContainsFunc(b.x.Consumers[name], func(i int) bool { return !b.half[i] })
+	quantized := slices.ContainsFunc(b.x.Consumers[name], func(i int) bool { return !b.acts.half[i] })
 	if !quantized && !b.x.Output[name] {
 		return
 	}
@@ -146,7 +146,7 @@ func (b *builder) leaveHalf(name string, current map[string]string) {
 		b.cast(b.halves[name], single, tensor.Float32)
 	}
 	b.built.Taps[name], current[name] = single, single
-	if e, ok := b.encoding(name); ok && quantized {
+	if e, ok := b.acts.encoding(name); ok && quantized {
 		current[name] = b.unique(name + dequantizeSuffix)
 		b.round(name, single, current[name], e)
 	}

@@ -3,11 +3,9 @@ package qdq
 import (
 	"fmt"
 
-	"google.golang.org/protobuf/proto"
-
 	"quantcheck/internal/onnx"
-	"quantcheck/internal/onnx/onnxpb"
 	"quantcheck/internal/tensor"
+	"quantcheck/internal/variant"
 )
 
 const halfSuffix = "_fp16_Output"
@@ -15,7 +13,7 @@ const halfSuffix = "_fp16_Output"
 // BuildHalf writes a model that rounds to half precision wherever a quantized one would quantize: ONNX Runtime's CPU
 // kernels compute half-precision models in single precision, so the roundings have to be put in.
 func BuildHalf(m *onnx.Model, p *Placement) (*Built, error) {
-	b := newBuilder(m, p)
+	b := newBuilder(m, p, variant.Spec{})
 	for name, place := range p.Tensors {
 		if place.Role == None {
 			b.built.Float[name] = place.Reason
@@ -55,17 +53,4 @@ func BuildHalf(m *onnx.Model, p *Placement) (*Built, error) {
 	}
 	b.finish()
 	return b.built, nil
-}
-
-func (b *builder) castPair(name, from, to string) {
-	half := b.unique(name + "_fp16")
-	b.cast(from, half, tensor.Float16)
-	b.cast(half, to, tensor.Float32)
-}
-
-func (b *builder) cast(from, to string, d tensor.DType) {
-	b.nodes = append(b.nodes, &onnxpb.NodeProto{
-		OpType: proto.String("Cast"), Name: proto.String(to), Input: []string{from}, Output: []string{to},
-		Attribute: []*onnxpb.AttributeProto{onnx.IntAttr("to", int64(d))},
-	})
 }

@@ -12,16 +12,41 @@ import (
 	"quantcheck/internal/onnx/onnxpb"
 	"quantcheck/internal/quant"
 	"quantcheck/internal/tensor"
+	"quantcheck/internal/variant"
 )
 
-func (b *builder) quantizeParams() error {
-	for _, q := range slices.Concat(b.p.Params, b.extra) {
-		n := b.x.Nodes[q.Node]
-		if b.half[q.Node] {
+// constants quantizes the constants of a graph, each with a DequantizeLinear that stands for it.
+type constants struct {
+	m       *onnx.Model
+	x       *onnx.Index
+	p       *Placement
+	spec    variant.Spec
+	acts    *actEncodings
+	draft   *draft // takes the quantized constants
+	built   *Built // takes their encodings and float originals
+	params  map[[2]int]string
+	dequant map[string]*onnxpb.NodeProto
+
+	weights map[string][]quant.Encoding // dequantized weight → encodings
+	reuse   map[string]string           // constant and manner → dequantized constant
+}
+
+func newConstants(b *builder) *constants {
+	return &constants{
+		m: b.m, x: b.x, p: b.p, spec: b.spec, acts: b.acts, draft: b.draft, built: b.built, params: b.params, dequant: b.dequant,
+		weights: map[string][]quant.Encoding{}, reuse: map[string]string{},
+	}
+}
+
+// quantizeParams quantizes all that the placement names, and the extra ones.
+func (k *constants) quantizeParams() error {
+	for _, q := range slices.Concat(k.p.Params, k.acts.extra) {
+		n := k.x.Nodes[q.Node]
+		if k.acts.half[q.Node] {
 			continue
 		}
 		name := n.GetInput()[q.Input]
-		values, err := b.m.Tensor(b.x.Initializer[name])
+		values, err := k.m.Tensor(k.x.Initializer[name])
 		if err != nil {
 			return err
 		}
@@ -31,19 +56,19 @@ func (b *builder) quantizeParams() error {
 		var replaced string
 		switch q.Role {
 		case Weight:
-			least, err := b.biasScale(q.Node)
+			least, err := k.biasScale(q.Node)
 			if err != nil {
 				return err
 			}
-			replaced = b.weight(name, values, q, least)
+			replaced = k.weight(name, values, q, least)
 		case Operand:
-			replaced = b.operand(name, values, b.actBits(q.Node))
+			replaced = k.operand(name, values, k.acts.actBits(q.Node))
 		case Bias:
-			replaced = b.bias(name, values, n, q.Node)
+			replaced = k.bias(name, values, n, q.Node)
 		}
 		if replaced != "" {
-			b.built.Floats[replaced] = b.x.Initializer[name]
-			b.params[[2]int{q.Node, q.Input}] = replaced
+			k.built.Floats[replaced] = k.x.Initializer[name]
+			k.params[[2]int{q.Node, q.Input}] = replaced
 		}
 	}
 	return nil
@@ -55,16 +80,16 @@ func (b *builder) quantizeParams() error {
 //
 // least are scales, one per output channel or none, below which the bias would not fit 32 bits; a weight's scale is
 // widened to them, as ONNX Runtime's quantizer does.
-func (b *builder) weight(name string, values tensor.Tensor, q Param, least []float64) string {
+func (k *constants) weight(name string, values tensor.Tensor, q Param, least []float64) string {
 	axis := q.Axis
-	symmetric := b.spec.WeightBits != 8 || b.actBits(q.Node) != 8
-	if !b.spec.PerChannel || axis < 0 || axis >= len(values.Shape) {
+	symmetric := k.spec.WeightBits != 8 || k.acts.actBits(q.Node) != 8
+	if !k.spec.PerChannel || axis < 0 || axis >= len(values.Shape) {
 		axis = -1
 	} else {
 		symmetric = true
 	}
 	key := fmt.Sprintf("%s\x00weight\x00%d\x00%v\x00%v", name, axis, symmetric, least)
-	if done, ok := b.reuse[key]; ok {
+	if done, ok := k.reuse[key]; ok {
 		return done
 	}
 	var encodings []quant.Encoding
@@ -76,7 +101,7 @@ func (b *builder) weight(name string, values tensor.Tensor, q Param, least []flo
 	}
 	widened := 0
 	for c, g := range groups {
-		e := calib.Parameter(g, b.spec.WeightBits, symmetric, b.spec)
+		e := calib.Parameter(g, k.spec.WeightBits, symmetric, k.spec)
 		if scale := leastScale(least, c, len(groups)); e.Scale < scale {
 			e = quant.FromScale(e.Bits, e.Symmetric, scale, e.Offset)
 			widened++
@@ -84,25 +109,25 @@ func (b *builder) weight(name string, values tensor.Tensor, q Param, least []flo
 		encodings = append(encodings, e)
 	}
 	if widened > 0 {
-		b.built.Warnings = append(b.built.Warnings, fmt.Sprintf("weight %s: %d of %d scales were widened so that the bias fits 32 bits", name, widened, len(groups)))
+		k.built.Warnings = append(k.built.Warnings, fmt.Sprintf("weight %s: %d of %d scales were widened so that the bias fits 32 bits", name, widened, len(groups)))
 	}
-	b.reuse[key] = b.constant(name, values, axis, encodings)
-	b.weights[b.reuse[key]] = encodings
-	return b.reuse[key]
+	k.reuse[key] = k.constant(name, values, axis, encodings)
+	k.weights[k.reuse[key]] = encodings
+	return k.reuse[key]
 }
 
 // biasScale gives, for a node with a 32-bit bias, the least scale of its weight per output channel for which the bias
 // fits; none if that does not matter.
-func (b *builder) biasScale(node int) ([]float64, error) {
-	n := b.x.Nodes[node]
-	if b.spec.BiasBits != 32 || len(n.GetInput()) < 3 || b.x.Initializer[n.GetInput()[2]] == nil {
+func (k *constants) biasScale(node int) ([]float64, error) {
+	n := k.x.Nodes[node]
+	if k.spec.BiasBits != 32 || len(n.GetInput()) < 3 || k.x.Initializer[n.GetInput()[2]] == nil {
 		return nil, nil
 	}
-	in, ok := b.taken(node, n.GetInput()[0])
+	in, ok := k.acts.taken(node, n.GetInput()[0])
 	if !ok {
 		return nil, nil
 	}
-	bias, err := b.m.Tensor(b.x.Initializer[n.GetInput()[2]])
+	bias, err := k.m.Tensor(k.x.Initializer[n.GetInput()[2]])
 	if err != nil {
 		return nil, err
 	}
@@ -123,27 +148,27 @@ func leastScale(least []float64, channel, channels int) float64 {
 	return 0
 }
 
-func (b *builder) operand(name string, values tensor.Tensor, bits int) string {
+func (k *constants) operand(name string, values tensor.Tensor, bits int) string {
 	key := fmt.Sprintf("%s\x00operand\x00%d", name, bits)
-	if done, ok := b.reuse[key]; ok {
+	if done, ok := k.reuse[key]; ok {
 		return done
 	}
-	b.reuse[key] = b.constant(name, values, -1, []quant.Encoding{calib.Parameter(values.F32, bits, false, b.spec)})
-	return b.reuse[key]
+	k.reuse[key] = k.constant(name, values, -1, []quant.Encoding{calib.Parameter(values.F32, bits, false, k.spec)})
+	return k.reuse[key]
 }
 
 // bias quantizes a bias to 32 bits with the scale of its node's products (scale of the activation × scale of the
 // weight), or to 8 bits with its own range. The result is "" where that is not possible; the bias then stays float.
-func (b *builder) bias(name string, values tensor.Tensor, n *onnxpb.NodeProto, node int) string {
-	if b.spec.BiasBits == 8 {
+func (k *constants) bias(name string, values tensor.Tensor, n *onnxpb.NodeProto, node int) string {
+	if k.spec.BiasBits == 8 {
 		key := name + "\x00bias8"
-		if _, ok := b.reuse[key]; !ok {
-			b.reuse[key] = b.constant(name, values, -1, []quant.Encoding{calib.Parameter(values.F32, 8, false, b.spec)})
+		if _, ok := k.reuse[key]; !ok {
+			k.reuse[key] = k.constant(name, values, -1, []quant.Encoding{calib.Parameter(values.F32, 8, false, k.spec)})
 		}
-		return b.reuse[key]
+		return k.reuse[key]
 	}
-	in, ok := b.taken(node, n.GetInput()[0])
-	weights := b.weights[b.params[[2]int{node, 1}]]
+	in, ok := k.acts.taken(node, n.GetInput()[0])
+	weights := k.weights[k.params[[2]int{node, 1}]]
 	plain := onnx.AttrFloat(n, "alpha", 1) == 1 && onnx.AttrFloat(n, "beta", 1) == 1
 	if !ok || len(weights) == 0 || !plain || (len(weights) > 1 && len(weights) != len(values.F32)) {
 		return ""
@@ -162,7 +187,7 @@ func (b *builder) bias(name string, values tensor.Tensor, n *onnxpb.NodeProto, n
 		put32(raw[4*i:], int32(min(max(q, math.MinInt32), math.MaxInt32)))
 	}
 	if clipped > 0 {
-		b.built.Warnings = append(b.built.Warnings, fmt.Sprintf("bias %s: %d of %d values do not fit 32 bits at the scale of their products", name, clipped, len(values.F32)))
+		k.built.Warnings = append(k.built.Warnings, fmt.Sprintf("bias %s: %d of %d values do not fit 32 bits at the scale of their products", name, clipped, len(values.F32)))
 	}
 	axis := -1
 	if len(scales) > 1 {
@@ -175,13 +200,13 @@ func (b *builder) bias(name string, values tensor.Tensor, n *onnxpb.NodeProto, n
 			Min: float64(s) * math.MinInt32, Max: float64(s) * math.MaxInt32,
 		})
 	}
-	b.built.Params = append(b.built.Params, ParamEncoding{Tensor: name, Axis: axis, Encodings: encodings})
-	return b.dequantize(name, tensor.Tensor{DType: tensor.Int32, Shape: values.Shape, Raw: raw}, scales, nil, axis)
+	k.built.Params = append(k.built.Params, ParamEncoding{Tensor: name, Axis: axis, Encodings: encodings})
+	return k.dequantize(name, tensor.Tensor{DType: tensor.Int32, Shape: values.Shape, Raw: raw}, scales, nil, axis)
 }
 
 // constant quantizes a constant, one encoding per channel along axis, and gives the name of its dequantized form.
-func (b *builder) constant(name string, values tensor.Tensor, axis int, encodings []quant.Encoding) string {
-	b.built.Params = append(b.built.Params, ParamEncoding{Tensor: name, Axis: axis, Encodings: encodings})
+func (k *constants) constant(name string, values tensor.Tensor, axis int, encodings []quant.Encoding) string {
+	k.built.Params = append(k.built.Params, ParamEncoding{Tensor: name, Axis: axis, Encodings: encodings})
 	bits, signed := encodings[0].Bits, encodings[0].Symmetric
 	d := storage(bits, signed)
 	quantized := tensor.Tensor{DType: d, Shape: values.Shape, Raw: make([]byte, tensor.ByteSize(d, len(values.F32)))}
@@ -215,14 +240,14 @@ func (b *builder) constant(name string, values tensor.Tensor, axis int, encoding
 	for c, z := range zeros {
 		putInt(zeroPoints, c, z)
 	}
-	return b.dequantize(name, quantized, scales, &zeroPoints, axis)
+	return k.dequantize(name, quantized, scales, &zeroPoints, axis)
 }
 
 // dequantize adds a quantized constant and its DequantizeLinear.
-func (b *builder) dequantize(name string, quantized tensor.Tensor, scales []float32, zeroPoint *tensor.Tensor, axis int) string {
+func (k *constants) dequantize(name string, quantized tensor.Tensor, scales []float32, zeroPoint *tensor.Tensor, axis int) string {
 	add := func(suffix string, t tensor.Tensor) string {
-		unique := b.unique(name + suffix)
-		b.inits = append(b.inits, onnx.TensorProto(unique, t))
+		unique := k.draft.unique(name + suffix)
+		k.draft.inits = append(k.draft.inits, onnx.TensorProto(unique, t))
 		return unique
 	}
 	scale := tensor.Floats(scales)
@@ -237,9 +262,9 @@ func (b *builder) dequantize(name string, quantized tensor.Tensor, scales []floa
 	if axis >= 0 {
 		n.Attribute = []*onnxpb.AttributeProto{onnx.IntAttr("axis", int64(axis))}
 	}
-	out := b.unique(name + dequantizeSuffix)
+	out := k.draft.unique(name + dequantizeSuffix)
 	n.Name, n.Output = proto.String(out), []string{out}
-	b.dequant[out] = n
+	k.dequant[out] = n
 	return out
 }
 

@@ -19,13 +19,13 @@ type affine struct {
 //	x·c, x/c     scale = c, 1/c
 //	x+c, x−c     shift = c, −c
 //	c−x          scale = −1, shift = c
-func (s *sweep) affineOf(n *onnxpb.NodeProto, channels int64, rank, axis int) (affine, bool, error) {
+func (f *facts) affineOf(n *onnxpb.NodeProto, channels int64, rank, axis int) (affine, bool, error) {
 	op := n.GetOpType()
 	if !slices.Contains([]string{"Mul", "Div", "Add", "Sub"}, op) || n.GetDomain() != "" || len(n.GetInput()) != 2 || len(n.GetAttribute()) > 0 {
 		return affine{}, false, nil
 	}
 	for k, name := range n.GetInput() {
-		c, ok, err := s.constant(name)
+		c, ok, err := f.constant(name)
 		if err != nil {
 			return affine{}, false, err
 		}

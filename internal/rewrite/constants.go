@@ -54,3 +54,13 @@ func constantValue(a *onnxpb.AttributeProto) *onnxpb.TensorProto {
 	}
 	return nil
 }
+
+func int64s(values []int64) tensor.Tensor {
+	raw := make([]byte, 0, 8*len(values))
+	for _, v := range values {
+		for shift := range 8 {
+			raw = append(raw, byte(uint64(v)>>(8*shift)))
+		}
+	}
+	return tensor.Tensor{DType: tensor.Int64, Shape: []int64{int64(len(values))}, Raw: raw}
+}

@@ -21,13 +21,13 @@ type linear struct {
 }
 
 // linearOf reads a node's weights; ok is false if it is none, or they are no constants.
-func (s *sweep) linearOf(i int) (*linear, bool, error) {
-	n := s.x.Nodes[i]
+func (f *facts) linearOf(i int) (*linear, bool, error) {
+	n := f.x.Nodes[i]
 	op := n.GetOpType()
 	if op != "Conv" && op != "ConvTranspose" && op != "Gemm" || n.GetDomain() != "" || len(n.GetInput()) < 2 {
 		return nil, false, nil
 	}
-	w, ok, err := s.constant(n.GetInput()[1])
+	w, ok, err := f.constant(n.GetInput()[1])
 	if err != nil || !ok {
 		return nil, false, err
 	}
@@ -68,7 +68,7 @@ func (s *sweep) linearOf(i int) (*linear, bool, error) {
 	}
 	l.bias = make([]float64, l.outputs)
 	if len(n.GetInput()) > 2 && n.GetInput()[2] != "" {
-		b, ok, err := s.constant(n.GetInput()[2])
+		b, ok, err := f.constant(n.GetInput()[2])
 		if err != nil || !ok {
 			return nil, false, err
 		}

@@ -54,9 +54,9 @@ may be depthwise. A channel without weights stays. Factors within 1 % of 1 are l
 }
 
 // alone says whether nobody else uses a node's constant.
-func (s *sweep) alone(n *onnxpb.NodeProto, input int) bool {
+func (f *facts) alone(n *onnxpb.NodeProto, input int) bool {
 	name := n.GetInput()[input]
-	return len(s.x.Consumers[name]) == 1 && !s.x.Output[name]
+	return len(f.x.Consumers[name]) == 1 && !f.x.Output[name]
 }
 
 func (s *sweep) equalizePair(i, k int, first, second *linear) {

@@ -44,18 +44,18 @@ output keeps its name.
 }
 
 // unchanged says whether a node's output equals one of its inputs, and which.
-func (s *sweep) unchanged(n *onnxpb.NodeProto) (string, bool, error) {
+func (f *facts) unchanged(n *onnxpb.NodeProto) (string, bool, error) {
 	in, out := n.GetInput()[0], n.GetOutput()[0]
 	switch n.GetOpType() {
 	case "Identity":
-		return in, s.x.Initializer[in] == nil, nil
+		return in, f.x.Initializer[in] == nil, nil
 	case "Dropout":
-		unused := len(n.GetOutput()) < 2 || n.GetOutput()[1] == "" || len(s.x.Consumers[n.GetOutput()[1]]) == 0 && !s.x.Output[n.GetOutput()[1]]
+		unused := len(n.GetOutput()) < 2 || n.GetOutput()[1] == "" || len(f.x.Consumers[n.GetOutput()[1]]) == 0 && !f.x.Output[n.GetOutput()[1]]
 		training := len(n.GetInput()) > 2 && n.GetInput()[2] != ""
 		return in, unused && !training, nil
 	case "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Expand":
-		a, known := s.shapes(in)
-		b, also := s.shapes(out)
+		a, known := f.shapes(in)
+		b, also := f.shapes(out)
 		return in, known && also && slices.Equal(a, b) && !slices.ContainsFunc(a, func(d int64) bool { return d < 0 }), nil
 	case "Transpose":
 		perm := onnx.Attr(n, "perm")
@@ -67,17 +67,17 @@ func (s *sweep) unchanged(n *onnxpb.NodeProto) (string, bool, error) {
 			return in, allZero(a.GetInts()), nil
 		}
 		if len(n.GetInput()) > 1 {
-			pads, ok, err := s.ints(n.GetInput()[1])
+			pads, ok, err := f.ints(n.GetInput()[1])
 			return in, ok && allZero(pads), err
 		}
 	case "Mul", "Div", "Add", "Sub":
-		shape, known := s.shapes(out)
+		shape, known := f.shapes(out)
 		for k, name := range n.GetInput() {
-			other, also := s.shapes(n.GetInput()[(k+1)%len(n.GetInput())])
+			other, also := f.shapes(n.GetInput()[(k+1)%len(n.GetInput())])
 			if !known || !also || !slices.Equal(shape, other) || slices.ContainsFunc(shape, func(d int64) bool { return d < 0 }) || k == 0 && (n.GetOpType() == "Div" || n.GetOpType() == "Sub") {
 				continue
 			}
-			c, ok, err := s.constant(name)
+			c, ok, err := f.constant(name)
 			if err != nil {
 				return "", false, err
 			}

@@ -7,15 +7,11 @@ package rewrite
 
 import (
 	"fmt"
-	"slices"
 	"strings"
-
-	"google.golang.org/protobuf/proto"
 
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/onnx/onnxpb"
 	"quantcheck/internal/suggest"
-	"quantcheck/internal/tensor"
 )
 
 // Pass is one rewrite, with its documentation.
@@ -65,20 +61,11 @@ func (p *Pass) Run(m *onnx.Model, env Env) (*Result, error) {
 	if shapes == nil {
 		shapes = func(string) ([]int64, bool) { return nil, false }
 	}
-	s := &sweep{
-		m: m, x: onnx.NewIndex(m), shapes: shapes, fold: env.Fold, measured: env.Spans, asked: env.Asked,
-		float:    func(name string) bool { return env.Float != nil && env.Float(name) },
-		replaced: map[int][]*onnxpb.NodeProto{}, touched: map[int]bool{}, names: map[string]bool{}, rename: map[string]string{}, seen: map[string]*view{},
+	known := &facts{
+		m: m, x: onnx.NewIndex(m), shapes: shapes, seen: map[string]*view{},
+		float: func(name string) bool { return env.Float != nil && env.Float(name) },
 	}
-	for name := range s.x.Producer {
-		s.names[name] = true
-	}
-	for name := range s.x.Initializer {
-		s.names[name] = true
-	}
-	for name := range s.x.Input {
-		s.names[name] = true
-	}
+	s := &sweep{facts: known, edits: newEdits(known), fold: env.Fold, measured: env.Spans, asked: env.Asked}
 	if err := p.apply(s); err != nil {
 		return nil, fmt.Errorf("%s: %w", p.Name, err)
 	}
@@ -92,23 +79,15 @@ func (p *Pass) Run(m *onnx.Model, env Env) (*Result, error) {
 	return r, nil
 }
 
-// sweep is one run of a pass: it collects changes of nodes that do not touch each other.
+// sweep is one run of a pass over a model: what is known of the graph, what is changed of it, and what the user is told of both.
 type sweep struct {
-	m        *onnx.Model
-	x        *onnx.Index
-	shapes   Shapes
-	float    func(tensor string) bool
+	*facts
+	*edits
 	asked    bool
-	replaced map[int][]*onnxpb.NodeProto // node → what takes its place
-	touched  map[int]bool                // nodes that were changed or that a change relies on
-	added    []*onnxpb.TensorProto
-	names    map[string]bool
-	rename   map[string]string // tensor → what its consumers take instead
-	changes  []string
-	left     []string
 	fold     func(*onnx.Model) (*onnx.Model, error)
 	measured func(tensors []string) (map[string]Span, error)
-	seen     map[string]*view  // views of tensors, whoever uses what lies between
+	changes  []string
+	left     []string
 	whole    *onnx.Model       // takes the place of the model
 	folded   map[string]string // tensor that is gone → the one it went into
 }
@@ -127,172 +106,6 @@ func nameOf(n *onnxpb.NodeProto) string {
 		return n.GetName()
 	}
 	return n.GetOutput()[0]
-}
-
-// free says whether none of the nodes was touched in this sweep.
-func (s *sweep) free(nodes ...int) bool {
-	return !slices.ContainsFunc(nodes, func(i int) bool { return s.touched[i] })
-}
-
-// replace puts nodes in the place of one, and marks it and those around it as touched.
-func (s *sweep) replace(node int, with ...*onnxpb.NodeProto) {
-	s.replaced[node] = with
-	s.touch(node)
-}
-
-func (s *sweep) touch(nodes ...int) {
-	for _, i := range nodes {
-		s.touched[i] = true
-	}
-}
-
-// constant decodes a float32 initializer that is no graph input.
-func (s *sweep) constant(name string) (tensor.Tensor, bool, error) {
-	p := s.x.Initializer[name]
-	if p == nil || s.x.Input[name] || tensor.DType(p.GetDataType()) != tensor.Float32 {
-		return tensor.Tensor{}, false, nil
-	}
-	t, err := s.m.Tensor(p)
-	return t, err == nil, err
-}
-
-// ints decodes an integer initializer, or the value of a Constant.
-func (s *sweep) ints(name string) ([]int64, bool, error) {
-	p := s.x.Initializer[name]
-	if k, made := s.x.Producer[name]; made && s.x.Nodes[k].GetOpType() == "Constant" && s.x.Nodes[k].GetDomain() == "" && len(s.x.Nodes[k].GetAttribute()) == 1 {
-		p = constantValue(s.x.Nodes[k].GetAttribute()[0])
-	}
-	if p == nil || s.x.Input[name] {
-		return nil, false, nil
-	}
-	t, err := s.m.Tensor(p)
-	if err != nil {
-		return nil, false, err
-	}
-	v, ok := t.Ints()
-	return v, ok, nil
-}
-
-// unique makes a tensor name that is free.
-func (s *sweep) unique(name string) string {
-	for s.names[name] {
-		name += "_"
-	}
-	s.names[name] = true
-	return name
-}
-
-// put adds a changed constant for a node. It keeps the old name if nobody else uses it, so that encodings are found under it.
-func (s *sweep) put(old string, node int, t tensor.Tensor) string {
-	name := old
-	if old == "" || len(s.x.Consumers[old]) != 1 || s.x.Output[old] {
-		name = s.unique(fmt.Sprintf("%s_%s_%d", old, "rewritten", node))
-	}
-	s.added = append(s.added, onnx.TensorProto(name, t))
-	return name
-}
-
-// fresh adds a new constant.
-func (s *sweep) fresh(name string, t tensor.Tensor) string {
-	name = s.unique(name)
-	s.added = append(s.added, onnx.TensorProto(name, t))
-	return name
-}
-
-func (s *sweep) freshInts(name string, values ...int64) string {
-	return s.fresh(name, int64s(values))
-}
-
-func int64s(values []int64) tensor.Tensor {
-	raw := make([]byte, 0, 8*len(values))
-	for _, v := range values {
-		for shift := range 8 {
-			raw = append(raw, byte(uint64(v)>>(8*shift)))
-		}
-	}
-	return tensor.Tensor{DType: tensor.Int64, Shape: []int64{int64(len(values))}, Raw: raw}
-}
-
-// sole gives the only consumer of a tensor, if there is one, it takes the tensor once, and it is untouched.
-func (s *sweep) sole(name string) (int, bool) {
-	k, ok := s.x.SoleConsumer(name)
-	if !ok || s.touched[k] {
-		return 0, false
-	}
-	uses := 0
-	for _, in := range s.x.Nodes[k].GetInput() {
-		if in == name {
-			uses++
-		}
-	}
-	return k, uses == 1
-}
-
-// bypass removes a node whose output equals one of its inputs. A graph output keeps its name: then the tensor before takes
-// it. It is false where that cannot be done.
-func (s *sweep) bypass(node int, from, to string) bool {
-	if !s.x.Output[to] {
-		s.rename[to] = from
-		s.replace(node)
-		s.touch(s.x.Consumers[to]...)
-		return true
-	}
-	p, made := s.x.Producer[from]
-	if !made || s.x.Output[from] || s.touched[p] || !s.free(s.x.Consumers[from]...) {
-		return false
-	}
-	c := proto.CloneOf(s.x.Nodes[p])
-	for i, out := range c.GetOutput() {
-		if out == from {
-			c.Output[i] = to
-		}
-	}
-	s.rename[from] = to
-	s.replace(p, c)
-	s.replace(node)
-	s.touch(s.x.Consumers[from]...)
-	return true
-}
-
-func (s *sweep) rebuild() *onnx.Model {
-	var nodes []*onnxpb.NodeProto
-	for i, n := range s.x.Nodes {
-		with, changed := s.replaced[i]
-		if !changed {
-			with = []*onnxpb.NodeProto{n}
-		}
-		for _, w := range with {
-			nodes = append(nodes, s.renamed(w))
-		}
-	}
-	m := onnx.Rebuild(s.m, nodes, s.added...)
-	m.SHA256 = s.m.SHA256
-	return m
-}
-
-// renamed gives a node whose inputs follow the renames, those of its subgraphs too.
-func (s *sweep) renamed(n *onnxpb.NodeProto) *onnxpb.NodeProto {
-	if len(s.rename) == 0 || !slices.ContainsFunc(onnx.Uses(n), func(in string) bool { _, ok := s.rename[in]; return ok }) {
-		return n
-	}
-	c := proto.CloneOf(n)
-	renameUses(c, s.rename)
-	return c
-}
-
-func renameUses(n *onnxpb.NodeProto, rename map[string]string) {
-	for i, in := range n.GetInput() {
-		if to, ok := rename[in]; ok {
-			n.Input[i] = to
-		}
-	}
-	for _, a := range n.GetAttribute() {
-		for _, g := range append(a.GetGraphs(), a.GetG()) {
-			for _, inner := range g.GetNode() {
-				renameUses(inner, rename)
-			}
-		}
-	}
 }
 
 // All are the passes in the order in which they run; each says why.

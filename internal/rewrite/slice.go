@@ -12,8 +12,8 @@ type span struct{ start, step, count int64 }
 
 // cut applies a Slice to a view; it is false if the Slice takes less than all of the batch, nothing, or rows or columns
 // backwards.
-func (s *sweep) cut(n *onnxpb.NodeProto, of, v *view) (bool, error) {
-	spans, ok, err := s.spans(n, []int64{of.shape[0], int64(len(of.at)), of.height, of.width})
+func (r *viewer) cut(n *onnxpb.NodeProto, of, v *view) (bool, error) {
+	spans, ok, err := r.f.spans(n, []int64{of.shape[0], int64(len(of.at)), of.height, of.width})
 	if err != nil || !ok || spans[0] != (span{0, 1, of.shape[0]}) || spans[2].step < 1 || spans[3].step < 1 {
 		return false, err
 	}
@@ -32,8 +32,8 @@ func (s *sweep) cut(n *onnxpb.NodeProto, of, v *view) (bool, error) {
 
 // spans reads a Slice of a tensor of that shape (https://onnx.ai/onnx/operators/onnx__Slice.html): negative starts and ends
 // count from the end, and all are clamped to the axis. It is false if they are no constants, or nothing is left.
-func (s *sweep) spans(n *onnxpb.NodeProto, shape []int64) ([]span, bool, error) {
-	starts, ends, axes, steps, ok, err := s.sliced(n)
+func (f *facts) spans(n *onnxpb.NodeProto, shape []int64) ([]span, bool, error) {
+	starts, ends, axes, steps, ok, err := f.sliced(n)
 	if err != nil || !ok || len(starts) == 0 || len(ends) != len(starts) || len(axes) != len(starts) || len(steps) != len(starts) {
 		return nil, false, err
 	}
@@ -74,7 +74,7 @@ func (s *sweep) spans(n *onnxpb.NodeProto, shape []int64) ([]span, bool, error) 
 }
 
 // sliced gives a Slice's numbers: inputs since opset 10, attributes before.
-func (s *sweep) sliced(n *onnxpb.NodeProto) (starts, ends, axes, steps []int64, ok bool, err error) {
+func (f *facts) sliced(n *onnxpb.NodeProto) (starts, ends, axes, steps []int64, ok bool, err error) {
 	lists := make([][]int64, 5)
 	if len(n.GetInput()) < 3 {
 		for k, name := range []string{"starts", "ends", "axes"} {
@@ -85,7 +85,7 @@ func (s *sweep) sliced(n *onnxpb.NodeProto) (starts, ends, axes, steps []int64, 
 		if k == 0 || k > 4 || name == "" {
 			continue
 		}
-		if lists[k], ok, err = s.ints(name); err != nil || !ok {
+		if lists[k], ok, err = f.ints(name); err != nil || !ok {
 			return nil, nil, nil, nil, false, err
 		}
 	}

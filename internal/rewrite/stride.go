@@ -89,7 +89,7 @@ func intsAttr(name string, values []int64) *onnxpb.AttributeProto {
 }
 
 // explicitPads writes a Conv's padding out: begins, then ends (https://onnx.ai/onnx/operators/onnx__Conv.html).
-func (s *sweep) explicitPads(n *onnxpb.NodeProto, strides []int64) ([]int64, bool) {
+func (f *facts) explicitPads(n *onnxpb.NodeProto, strides []int64) ([]int64, bool) {
 	dims := len(strides)
 	switch auto := onnx.AttrString(n, "auto_pad", "NOTSET"); auto {
 	case "NOTSET":
@@ -100,8 +100,8 @@ func (s *sweep) explicitPads(n *onnxpb.NodeProto, strides []int64) ([]int64, boo
 	case "VALID":
 		return repeat(0, 2*dims), true
 	case "SAME_UPPER", "SAME_LOWER":
-		in, ok := s.shapes(n.GetInput()[0])
-		w := s.x.Initializer[n.GetInput()[1]]
+		in, ok := f.shapes(n.GetInput()[0])
+		w := f.x.Initializer[n.GetInput()[1]]
 		if !ok || len(in) != dims+2 || w == nil || len(w.GetDims()) != dims+2 {
 			return nil, false
 		}

@@ -53,15 +53,15 @@ Conv has one group and constant weights.
 type link struct{ node, constant int }
 
 // reorder recognizes an operator that gives the channels of `from` in another order; before are operators that go with it.
-func (s *sweep) reorder(i int, n *onnxpb.NodeProto) (from string, order []int, before []int, err error) {
+func (f *facts) reorder(i int, n *onnxpb.NodeProto) (from string, order []int, before []int, err error) {
 	switch n.GetOpType() {
 	case "Gather":
 		if onnx.AttrInt(n, "axis", 0) != 1 || len(n.GetInput()) != 2 {
 			return "", nil, nil, nil
 		}
-		indices, ok, err := s.ints(n.GetInput()[1])
-		shape, known := s.shapes(n.GetInput()[0])
-		if err != nil || !ok || !known || len(shape) < 3 || int64(len(indices)) != shape[1] || len(s.x.Initializer[n.GetInput()[1]].GetDims()) != 1 {
+		indices, ok, err := f.ints(n.GetInput()[1])
+		shape, known := f.shapes(n.GetInput()[0])
+		if err != nil || !ok || !known || len(shape) < 3 || int64(len(indices)) != shape[1] || len(f.x.Initializer[n.GetInput()[1]].GetDims()) != 1 {
 			return "", nil, nil, err
 		}
 		for _, c := range indices {
@@ -72,18 +72,18 @@ func (s *sweep) reorder(i int, n *onnxpb.NodeProto) (from string, order []int, b
 		if onnx.AttrInt(n, "axis", 0) != 1 || len(n.GetInput()) < 2 {
 			return "", nil, nil, nil
 		}
-		split, made := s.x.Producer[n.GetInput()[0]]
-		if !made || s.x.Nodes[split].GetOpType() != "Split" || onnx.AttrInt(s.x.Nodes[split], "axis", 0) != 1 {
+		split, made := f.x.Producer[n.GetInput()[0]]
+		if !made || f.x.Nodes[split].GetOpType() != "Split" || onnx.AttrInt(f.x.Nodes[split], "axis", 0) != 1 {
 			return "", nil, nil, nil
 		}
-		parts := s.x.Nodes[split].GetOutput()
-		from = s.x.Nodes[split].GetInput()[0]
-		shape, known := s.shapes(from)
+		parts := f.x.Nodes[split].GetOutput()
+		from = f.x.Nodes[split].GetInput()[0]
+		shape, known := f.shapes(from)
 		if !known || len(shape) < 3 || shape[1] != int64(len(parts)) || len(parts) != len(n.GetInput()) {
 			return "", nil, nil, nil
 		}
 		for _, in := range n.GetInput() {
-			k, sole := s.x.SoleConsumer(in)
+			k, sole := f.x.SoleConsumer(in)
 			at := slices.Index(parts, in)
 			if !sole || k != i || at < 0 {
 				return "", nil, nil, nil

@@ -32,7 +32,7 @@ const (
 // viewer follows operators that only move values (Slice, Split, Gather, Concat, SpaceToDepth, and Reshape, Transpose, Reshape)
 // back to where the values come from.
 type viewer struct {
-	s    *sweep
+	f    *facts
 	stop map[string]bool  // tensors that are taken as sources
 	seen map[string]*view // nil: nothing is known of the tensor
 }
@@ -40,10 +40,10 @@ type viewer struct {
 // viewOf gives the view that a tensor is. tight is the one that reaches back the farthest without a tensor on the way that
 // somebody else uses or that is a graph output: its operators can go. wide is the one that does not mind. Both are nil if
 // the tensor is no view.
-func (s *sweep) viewOf(name string) (tight, wide *view, err error) {
+func (f *facts) viewOf(name string) (tight, wide *view, err error) {
 	stop := map[string]bool{}
 	for {
-		r := viewer{s: s, stop: stop, seen: s.seen}
+		r := viewer{f: f, stop: stop, seen: f.seen}
 		if len(stop) > 0 {
 			r.seen = map[string]*view{}
 		}
@@ -54,7 +54,7 @@ func (s *sweep) viewOf(name string) (tight, wide *view, err error) {
 		if wide == nil {
 			wide = v
 		}
-		shared := s.shared(name, v.nodes)
+		shared := f.shared(name, v.nodes)
 		if len(shared) == 0 {
 			return v, wide, nil
 		}
@@ -65,13 +65,13 @@ func (s *sweep) viewOf(name string) (tight, wide *view, err error) {
 }
 
 // shared gives the outputs of those nodes that somebody besides the nodes needs; name may be used by anyone.
-func (s *sweep) shared(name string, nodes []int) []string {
+func (f *facts) shared(name string, nodes []int) []string {
 	var list []string
 	outside := func(user int) bool { _, inside := slices.BinarySearch(nodes, user); return !inside }
 	for _, k := range nodes {
-		outs := s.x.Nodes[k].GetOutput()
+		outs := f.x.Nodes[k].GetOutput()
 		if slices.ContainsFunc(outs, func(out string) bool {
-			return out != name && (s.x.Output[out] || slices.ContainsFunc(s.x.Consumers[out], outside))
+			return out != name && (f.x.Output[out] || slices.ContainsFunc(f.x.Consumers[out], outside))
 		}) {
 			list = append(list, outs...)
 		}
@@ -91,8 +91,8 @@ func (r *viewer) see(name string) (*view, error) {
 	if v != nil && len(v.nodes) > farthest {
 		v = nil
 	}
-	shape, known := r.s.shapes(name)
-	if v == nil && known && len(shape) == 4 && shape[1] <= most && r.s.x.Initializer[name] == nil && !slices.ContainsFunc(shape, func(d int64) bool { return d < 1 }) {
+	shape, known := r.f.shapes(name)
+	if v == nil && known && len(shape) == 4 && shape[1] <= most && r.f.x.Initializer[name] == nil && !slices.ContainsFunc(shape, func(d int64) bool { return d < 1 }) {
 		v = &view{from: name, shape: shape, stepY: 1, stepX: 1, height: shape[2], width: shape[3]}
 		for c := range shape[1] {
 			v.at = append(v.at, place{channel: c})
@@ -104,11 +104,11 @@ func (r *viewer) see(name string) (*view, error) {
 
 // through gives the view by the operator that makes a tensor; nil if that does more than move values.
 func (r *viewer) through(name string) (*view, error) {
-	i, made := r.s.x.Producer[name]
+	i, made := r.f.x.Producer[name]
 	if !made || r.stop[name] {
 		return nil, nil
 	}
-	n := r.s.x.Nodes[i]
+	n := r.f.x.Nodes[i]
 	if n.GetDomain() != "" || len(n.GetInput()) == 0 {
 		return nil, nil
 	}
@@ -130,11 +130,11 @@ func (r *viewer) through(name string) (*view, error) {
 	ok := false
 	switch n.GetOpType() {
 	case "Slice":
-		ok, err = r.s.cut(n, of, &v)
+		ok, err = r.cut(n, of, &v)
 	case "Split":
-		ok = r.s.part(n, name, of, &v)
+		ok = r.part(n, name, of, &v)
 	case "Gather":
-		ok, err = r.s.gathered(n, of, &v)
+		ok, err = r.gathered(n, of, &v)
 	case "SpaceToDepth":
 		b := onnx.AttrInt(n, "blocksize", 0)
 		ok = of.unshuffled(&v, b, b, []int64{0, 1, 2})
@@ -176,13 +176,13 @@ func (r *viewer) joined(i int, n *onnxpb.NodeProto) (*view, error) {
 }
 
 // part is an output of a Split along the channels; the outputs' shapes say how it splits.
-func (s *sweep) part(n *onnxpb.NodeProto, name string, of, v *view) bool {
+func (r *viewer) part(n *onnxpb.NodeProto, name string, of, v *view) bool {
 	if axis := onnx.AttrInt(n, "axis", 0); axis != 1 && axis != -3 {
 		return false
 	}
 	first, ok := int64(0), false
 	for _, out := range n.GetOutput() {
-		shape, known := s.shapes(out)
+		shape, known := r.f.shapes(out)
 		if !known || len(shape) != 4 || shape[1] < 1 || shape[1] > int64(len(of.at))-first {
 			return false
 		}
@@ -195,12 +195,12 @@ func (s *sweep) part(n *onnxpb.NodeProto, name string, of, v *view) bool {
 }
 
 // gathered is a Gather of channels.
-func (s *sweep) gathered(n *onnxpb.NodeProto, of, v *view) (bool, error) {
+func (r *viewer) gathered(n *onnxpb.NodeProto, of, v *view) (bool, error) {
 	if axis := onnx.AttrInt(n, "axis", 0); axis != 1 && axis != -3 || len(n.GetInput()) != 2 {
 		return false, nil
 	}
-	indices, ok, err := s.ints(n.GetInput()[1])
-	if err != nil || !ok || len(indices) == 0 || len(indices) > most || len(s.x.Initializer[n.GetInput()[1]].GetDims()) != 1 {
+	indices, ok, err := r.f.ints(n.GetInput()[1])
+	if err != nil || !ok || len(indices) == 0 || len(indices) > most || len(r.f.x.Initializer[n.GetInput()[1]].GetDims()) != 1 {
 		return false, err
 	}
 	v.at = nil
@@ -241,22 +241,22 @@ func (v *view) unshuffled(to *view, by, bx int64, order []int64) bool {
 //	[N,C,H,W] → [N,C,H/by,by,W/bx,bx] → (0, three of 1,3,5, 2, 4) → [N,C·by·bx,H/by,W/bx]
 //	[N,C,H,W] → [N,C/g,g,H,W]         → (0,2,1,3,4)               → [N,C,H,W]
 func (r *viewer) reshaped(i int, n *onnxpb.NodeProto) (*view, error) {
-	k, made := r.s.x.Producer[n.GetInput()[0]]
-	if !made || r.stop[n.GetInput()[0]] || r.s.x.Nodes[k].GetOpType() != "Transpose" || r.s.x.Nodes[k].GetDomain() != "" {
+	k, made := r.f.x.Producer[n.GetInput()[0]]
+	if !made || r.stop[n.GetInput()[0]] || r.f.x.Nodes[k].GetOpType() != "Transpose" || r.f.x.Nodes[k].GetDomain() != "" {
 		return nil, nil
 	}
-	between := r.s.x.Nodes[k].GetInput()[0]
-	first, made := r.s.x.Producer[between]
-	if !made || r.stop[between] || r.s.x.Nodes[first].GetOpType() != "Reshape" || r.s.x.Nodes[first].GetDomain() != "" {
+	between := r.f.x.Nodes[k].GetInput()[0]
+	first, made := r.f.x.Producer[between]
+	if !made || r.stop[between] || r.f.x.Nodes[first].GetOpType() != "Reshape" || r.f.x.Nodes[first].GetDomain() != "" {
 		return nil, nil
 	}
-	of, err := r.see(r.s.x.Nodes[first].GetInput()[0])
+	of, err := r.see(r.f.x.Nodes[first].GetInput()[0])
 	if err != nil || of == nil {
 		return nil, err
 	}
-	middle, known := r.s.shapes(between)
-	last, also := r.s.shapes(n.GetOutput()[0])
-	perm := onnx.Attr(r.s.x.Nodes[k], "perm").GetInts()
+	middle, known := r.f.shapes(between)
+	last, also := r.f.shapes(n.GetOutput()[0])
+	perm := onnx.Attr(r.f.x.Nodes[k], "perm").GetInts()
 	if !known || !also || len(last) != 4 || len(middle) < 5 || len(perm) != len(middle) || middle[0] != of.shape[0] || slices.ContainsFunc(middle, func(d int64) bool { return d < 1 }) {
 		return nil, nil
 	}

@@ -66,16 +66,16 @@ func (e *engine) look() (err error) {
 			return err
 		}
 	}
-	e.outputs, err = e.compared()
+	e.outputs, err = comparedOutputs(e.o, e.types)
 	return err
 }
 
-// compared lists the outputs that are compared.
-func (e *engine) compared() ([]string, error) {
-	names := e.o.Outputs
+// comparedOutputs lists the outputs that are compared.
+func comparedOutputs(o Options, types map[string]onnxruntime.Type) ([]string, error) {
+	names := o.Outputs
 	if names == nil {
-		for _, name := range e.o.Float.Outputs() {
-			if t := e.types[name]; t.Tensor && t.DType == tensor.Float32 {
+		for _, name := range o.Float.Outputs() {
+			if t := types[name]; t.Tensor && t.DType == tensor.Float32 {
 				names = append(names, name)
 			}
 		}
@@ -83,9 +83,9 @@ func (e *engine) compared() ([]string, error) {
 	if len(names) == 0 {
 		return nil, errors.New("the model has no outputs of real numbers to compare")
 	}
-	x := onnx.NewIndex(e.o.Float)
+	x := onnx.NewIndex(o.Float)
 	for _, name := range names {
-		if _, made := x.Producer[name]; !made || e.types[name].DType != tensor.Float32 {
+		if _, made := x.Producer[name]; !made || types[name].DType != tensor.Float32 {
 			return nil, fmt.Errorf("%q is no tensor of real numbers that the model makes", name)
 		}
 	}

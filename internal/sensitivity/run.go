@@ -38,7 +38,7 @@ func (e *engine) run(ctx context.Context) (*Results, error) {
 		}
 		jobs = append(jobs, c.job(i))
 	}
-	defer func() { e.forgetAll(c.kept) }()
+	defer c.forget()
 	for len(jobs) > 0 {
 		if err := c.load(ctx, 0); err != nil {
 			return nil, err
@@ -82,8 +82,8 @@ func (c *course) load(ctx context.Context, first int) error {
 	if c.first == first && len(c.kept) > 0 {
 		return nil
 	}
-	c.engine.forgetAll(c.kept)
-	c.kept, c.first = nil, first
+	c.forget()
+	c.first = first
 	bound := int64(c.engine.o.MemoryMiB) << 20 / 2
 	held := int64(0)
 	for n := first; n < c.engine.o.Samples; n++ {
@@ -111,10 +111,12 @@ func (k *kept) bytes() int64 {
 	return int64(sum)
 }
 
-func (e *engine) forgetAll(list []*kept) {
-	for _, k := range list {
-		e.forget(k)
+// forget gives back the memory of the samples that are kept.
+func (c *course) forget() {
+	for _, k := range c.kept {
+		c.engine.forget(k)
 	}
+	c.kept = nil
 }
 
 // through takes jobs through all samples.
@@ -167,7 +169,6 @@ func (c *course) each(ctx context.Context, jobs []*job, use func(context.Context
 
 // advance takes a job through the samples that are kept.
 func (c *course) advance(ctx context.Context, j *job) error {
-	e := c.engine
 	if !j.planned {
 		j.planned = true
 		if err := c.plan(j); err != nil {
@@ -176,14 +177,14 @@ func (c *course) advance(ctx context.Context, j *job) error {
 	}
 	for i, k := range c.kept {
 		n := c.first + i
-		if j.result.Reason != "" || n > 0 && e.harmless(j) {
+		if j.result.Reason != "" || n > 0 && c.harmless(j) {
 			return nil
 		}
 		var use func(map[string]tensor.Tensor) error
 		if j.judge != nil {
 			use = func(outputs map[string]tensor.Tensor) error { return j.judge.Add(n, outputs) }
 		}
-		s, err := e.compare(ctx, j.steps, k, use)
+		s, err := c.engine.compare(ctx, j.steps, k, use)
 		var bad *notFiniteError
 		if errors.As(err, &bad) {
 			j.result.Reason = fmt.Sprintf("sample %d: %v", n+1, err)
@@ -199,9 +200,9 @@ func (c *course) advance(ctx context.Context, j *job) error {
 }
 
 // harmless says whether the first sample was enough to see that a candidate matters little.
-func (e *engine) harmless(j *job) bool {
-	first := j.result.Samples[0]
-	return e.o.Harmless > 0 && j.at >= 0 && first.OK && first.V >= e.o.Harmless
+func (c *course) harmless(j *job) bool {
+	first, bound := j.result.Samples[0], c.engine.o.Harmless
+	return bound > 0 && j.at >= 0 && first.OK && first.V >= bound
 }
 
 func (c *course) plan(j *job) error {

@@ -37,8 +37,12 @@ func (e *engine) suffix(after int, dirty map[string]bool) (part *ort.Part, relea
 		return nil, func() {}, nil
 	}
 	piece.Rewrite = e.o.Question != Rest
+	return e.suffixes.of(dirty, func() (*ort.Part, error) { return ort.NewPart(e.r, e.base, piece, e.types) })
+}
+
+// of gives the session of what follows from changed tensors; open makes it if it is not there. The caller lets go of it with release.
+func (c *suffixes) of(dirty map[string]bool, open func() (*ort.Part, error)) (part *ort.Part, release func(), err error) {
 	key := strings.Join(slices.Sorted(maps.Keys(dirty)), "\x00")
-	c := &e.suffixes
 	c.mu.Lock()
 	s := c.byKey[key]
 	if s == nil {
@@ -48,7 +52,7 @@ func (e *engine) suffix(after int, dirty map[string]bool) (part *ort.Part, relea
 	s.users++
 	c.order = append(slices.DeleteFunc(c.order, func(k string) bool { return k == key }), key)
 	c.mu.Unlock()
-	s.once.Do(func() { s.part, s.err = ort.NewPart(e.r, e.base, piece, e.types) })
+	s.once.Do(func() { s.part, s.err = open() })
 	return s.part, func() { c.release(s) }, s.err
 }
 
