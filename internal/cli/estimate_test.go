@@ -279,11 +279,10 @@ func TestEstimateWithoutTheWheel(t *testing.T) {
 	}
 }
 
-// What the HTP refuses is named, and the rest is estimated: an operator of its own in an opset that no CPU kernel of a quantized Conv has.
-func TestWhatTheHTPRefusesIsNamed(t *testing.T) {
-	t.Parallel()
-	fixture.Emulator(t)
-	model := smallModel(t, func(p *onnxpb.ModelProto) {
+// scaledModel is the small model behind an ImageScaler, which the HTP refuses, in an opset that no CPU kernel of a quantized Conv has.
+func scaledModel(t *testing.T) string {
+	t.Helper()
+	return smallModel(t, func(p *onnxpb.ModelProto) {
 		p.OpsetImport[0].Version = proto.Int64(7)
 		scaler := &onnxpb.NodeProto{
 			OpType: proto.String("ImageScaler"), Name: proto.String("the scaler"), Input: []string{"x"}, Output: []string{"scaled"},
@@ -295,6 +294,13 @@ func TestWhatTheHTPRefusesIsNamed(t *testing.T) {
 		p.Graph.Node[0].Input[0] = "scaled"
 		p.Graph.Node = append([]*onnxpb.NodeProto{scaler}, p.Graph.Node...)
 	})
+}
+
+// What the HTP refuses is named, and the rest is estimated.
+func TestWhatTheHTPRefusesIsNamed(t *testing.T) {
+	t.Parallel()
+	fixture.Emulator(t)
+	model := scaledModel(t)
 	e := estimated(t, model, "--no-advice")
 	if len(e.Refused) != 1 || !strings.HasPrefix(e.Refused[0], "the scaler (ImageScaler): ") || e.Covered != 0.75 || e.Cycles == 0 {
 		t.Fatalf("%q, %g of the graph, %d cycles", e.Refused, e.Covered, e.Cycles)
