@@ -1,4 +1,4 @@
-# What people run: make demo, make test. What developers run besides: make check, make race, make bench, make timing, make fuzz, make soak.
+# What people run: make demo, make test. What developers run besides: make slow, make check, make race, make bench, make timing, make fuzz, make soak.
 export CGO_ENABLED ?= 0
 export GOEXPERIMENT := simd
 export ORT_DISABLE_TELEMETRY := 1
@@ -10,7 +10,7 @@ ORT := $(THIRD)/.package-lock.json
 BIN := bin/quantcheck
 PAGE := internal/web/dist/index.html
 
-.PHONY: docs types build deps test soak soak-device soak-workspace race timing check bench fuzz demo clean proto
+.PHONY: docs types build deps test slow soak soak-device soak-workspace race timing check bench fuzz demo clean proto
 
 # The library of ONNX Runtime lies beside the program, which looks for it there.
 build: $(ORT) $(PAGE)
@@ -30,6 +30,10 @@ $(ORT): third_party/package.json third_party/package-lock.json
 
 test: build
 	go test -json -timeout 40m ./... | go run ./tools/testsum
+
+# What make test proves on small networks, on whole detectors: ten minutes.
+slow: $(ORT) $(PAGE)
+	go test -tags slow -json -count=1 -timeout 40m ./internal/cli -run '^TestSlow' | go run ./tools/testsum
 
 # Accidents, each drawn so many times (TIMES:SEED): faults of a stand-in board over sshd, kill -9, signals, processes at once in one workspace,
 # power cuts, full and read-only disks, little memory. A line each says what was counted; docs/reliability.md says what is promised.
@@ -65,6 +69,7 @@ check: $(ORT) $(PAGE)
 	@files=$$(gofmt -l .); test -z "$$files" || { echo "gofmt these: $$files"; exit 1; }
 	go vet ./...
 	GOEXPERIMENT= go vet ./internal/metric
+	go vet -tags slow ./internal/cli
 	GOOS=linux GOARCH=arm64 go vet ./...
 	GOOS=darwin GOARCH=arm64 go build ./...
 	$(LINT) staticcheck ./...

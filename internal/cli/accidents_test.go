@@ -39,6 +39,7 @@ type ended struct {
 type accidents struct {
 	commands []*ended
 	sums     map[string][32]byte // of the files whose bytes are always the same
+	by       map[string]*ended   // which command writes each of them
 	size     int64               // of all files that they write
 }
 
@@ -58,7 +59,7 @@ func newAccidents(t *testing.T) *accidents {
 	}
 	same := []string{"--scale", "255", "--threads", "1"}
 	often := []string{"--json", "--keep-every", "10ms"}
-	a := &accidents{sums: map[string][32]byte{}}
+	a := &accidents{sums: map[string][32]byte{}, by: map[string]*ended{}}
 	add := func(results, numbers bool, args ...string) {
 		a.commands = append(a.commands, &ended{name: args[0], args: args, results: results, numbers: numbers})
 	}
@@ -87,6 +88,11 @@ func newAccidents(t *testing.T) *accidents {
 			t.Fatalf("%s undisturbed: %v %s", c.name, err, stderr)
 		}
 		c.took, c.printed = time.Since(began), numbersIn(stdout)
+		for _, name := range files(t, out) {
+			if a.by[name] == nil {
+				a.by[name] = c
+			}
+		}
 	}
 	for _, name := range files(t, out) {
 		data, err := os.ReadFile(filepath.Join(out, name))
@@ -121,10 +127,14 @@ func (a *accidents) process(t *testing.T, c *ended, out, tmp string) (cmd *exec.
 	return cmd, stdout, stderr
 }
 
-// all runs every command of the workspace to its end: what was interrupted goes on, to the numbers of undisturbed runs, and nothing is left.
-func (a *accidents) all(t *testing.T, out, tmp string) (continued int) {
+// again runs every command that something happened to once more, to its end: what was interrupted goes on, to the numbers of undisturbed runs, and
+// nothing is left.
+func (a *accidents) again(t *testing.T, drawn map[*ended]bool, out, tmp string) (continued int) {
 	t.Helper()
 	for _, c := range a.commands {
+		if !drawn[c] {
+			continue
+		}
 		cmd, stdout, stderr := a.process(t, c, out, tmp)
 		if err := cmd.Run(); err != nil {
 			t.Fatalf("%s in the end: %v %s", c.name, err, stderr)
@@ -134,6 +144,9 @@ func (a *accidents) all(t *testing.T, out, tmp string) (continued int) {
 	}
 	a.sound(t, out, t.Errorf)
 	for name := range a.sums {
+		if !drawn[a.by[name]] {
+			continue
+		}
 		if _, err := os.Stat(filepath.Join(out, name)); err != nil {
 			t.Error(err)
 		}

@@ -111,16 +111,6 @@ func TestAUsersDLCIsHeldAgainstTheRecipe(t *testing.T) {
 	}
 }
 
-// yolox_nano: the DLC, aligned with the float model, and the QDQ model that it was written from.
-func TestYoloxAsDLCIsTheQDQModel(t *testing.T) {
-	fixture.Emulator(t)
-	c := checkDLC(t, fixture.Path(t, "models", "yolox_nano.onnx"), "--images", fixture.Path(t, "coco", "val"), "--limit", "1", "--local-samples", "0",
-		"--variant", "qdq="+fixture.Path(t, "qnn", "yolox_nano_w8a8_per_channel.onnx")+"@htp", "--variant", "mine="+fixture.Path(t, "qnn", "yolox_nano_w8a8_per_channel.dlc")+"@htp")
-	if n := c.equalLayers(t, 0, 1); n < 350 || c.Variants[1].Twin != 0 || c.Variants[1].Parts != -1 {
-		t.Errorf("%d layers, twin %d, parts at %d", n, c.Variants[1].Twin, c.Variants[1].Parts)
-	}
-}
-
 // The order of a DLC's input axes is asked for where nothing tells it: here all of them but one are 3 long.
 func TestAnUnknownOrderOfAxesIsAskedFor(t *testing.T) {
 	fixture.Emulator(t)

@@ -130,31 +130,35 @@ func readCSV(t *testing.T, path string) [][]string {
 	return rows
 }
 
-func TestEmulatedDetectionScores(t *testing.T) {
+func TestEmulatedScores(t *testing.T) {
+	t.Parallel()
 	fixture.Emulator(t)
-	e := evaluate(t, append(yoloxNano(t), "--limit", "8", "--variant", "w8a8="+fixture.Path(t, "qnn", "yolox_nano_w8a8_per_channel.onnx")+"@htp",
-		"--variant", "w8a16="+fixture.Path(t, "qnn", "yolox_nano_w8a16_per_channel.onnx")+"@htp", "--out", t.TempDir(), "--json")...)
-	float, w8a8, w8a16 := e.Models[0].Scores[0].V, e.Models[1].Scores[0].V, e.Models[2].Scores[0].V
-	if w8a8 > 0.6*float || w8a16 < 0.95*float || e.Models[1].Emulator == nil {
-		t.Errorf("float %g, w8a8 %g, w8a16 %g on the emulator", float, w8a8, w8a16)
+	model, data := segmenter(t)
+	e := evaluate(t, model, "--task", "segmentation", "--data", data, "--variant", "w8a8@htp", "--variant", "w8a16@htp", "--out", t.TempDir(), "--json")
+	for i, m := range e.Models {
+		if m.Scores[0].V < 0.99 || (m.Emulator != nil) != (i > 0) {
+			t.Errorf("%s: %v, emulator %+v", m.Name, m.Scores, m.Emulator)
+		}
+	}
+	if len(e.Models) != 3 {
+		t.Errorf("%d models", len(e.Models))
 	}
 }
 
 func TestInputsAreTried(t *testing.T) {
-	status, stdout, stderr := run(t, "eval", fixture.Path(t, "models", "yolox_nano.onnx"), "--data", fixture.Path(t, "coco", "instances.json"), "--task", "detection", "--try-inputs", "--limit", "4", "--json")
+	t.Parallel()
+	model, data := segmenter(t)
+	status, stdout, stderr := run(t, "eval", model, "--data", data, "--task", "segmentation", "--try-inputs", "--input-color", "bgr", "--json")
 	var tried result.TriedInputs
 	if err := json.Unmarshal([]byte(stdout), &tried); status != 0 || err != nil {
 		t.Fatalf("%d %v %s", status, err, stderr)
 	}
-	best := tried.Tried[0]
-	// BGR of 0..255 is what the model takes; that the picture keeps its proportions shows on six pictures too.
-	if best.Input.InputColor != "bgr" || best.Input.Scale[0] != 1 || best.Asked || len(tried.Tried) != 25 {
+	// The model takes RGB; its pictures fill the input, whatever their proportions.
+	if best := tried.Tried[0]; best.Input.InputColor != "rgb" || best.Asked {
 		t.Errorf("%+v", best)
 	}
-	model, data := segmenter(t)
-	status, stdout, _ = run(t, "eval", model, "--data", data, "--task", "segmentation", "--try-inputs", "--input-color", "bgr")
-	if status != 0 || !strings.Contains(stdout, "Another description fits better") || !strings.Contains(stdout, "--input-color rgb") {
-		t.Errorf("%d %s", status, stdout)
+	if status, stdout, stderr := run(t, "eval", model, "--data", data, "--task", "segmentation", "--try-inputs", "--input-color", "bgr"); status != 0 || !strings.Contains(stdout, "--input-color rgb") {
+		t.Errorf("%d %s %s", status, stdout, stderr)
 	}
 }
 

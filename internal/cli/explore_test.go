@@ -34,22 +34,33 @@ func explored(t *testing.T, want int, args ...string) result.Explored {
 	return x
 }
 
-func TestADetectorIsHealedOnTheCPU(t *testing.T) {
+func TestAModelIsHealedOnTheCPU(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
-	args := append(yoloxNano(t), "--limit", "4", "--out", dir, "--target", "75%", "--budget", "20m", "--variant", "w8a8", "--apply")
+	args := []string{stemModel(t, 64), "--images", pictures(t, 6), "--scale", "255", "--out", dir, "--target", "99%", "--budget", "20m", "--variant", "w8a8", "--apply"}
+	x := healed(t, dir, "stem", 0.99, args)
+	if x.Pictures != (result.PictureCounts{Calibrating: 4, Searched: 4, HeldOut: 2}) {
+		t.Errorf("%+v", x.Pictures)
+	}
+	if len(x.Layers) != 7 {
+		t.Errorf("%d quantizers", len(x.Layers))
+	}
+}
+
+// healed explores a model that w8a8 harms and wider activations heal, and looks at the result and what is written; twice, and the second exploration
+// finds in the workspace what the first one scored.
+func healed(t *testing.T, dir, name string, target float64, args []string) result.Explored {
+	t.Helper()
 	x := explored(t, 0, args...)
 	best, start := x.Points[x.Best], x.Points[x.Start]
-	if !x.Reached || x.Verdict != result.BitsHeal || len(x.Story) != 4 || best.Scored.Share.V < 0.75 {
+	if !x.Reached || x.Verdict != result.BitsHeal || len(x.Story) != 4 || best.Scored.Share.V < target {
 		t.Errorf("%v %v %v %v", x.Reached, x.Verdict, x.Story, best.Scored)
 	}
 	if last := x.Story[len(x.Story)-1]; !strings.Contains(last, "--also split-gates writes such a model") {
 		t.Errorf("the story does not say which other form of the model keeps the target: %s", last)
 	}
-	if start.Scored.Share.V > 0.74 || len(start.Changed) > 0 {
+	if start.Scored.Share.V > target-0.01 || len(start.Changed) > 0 {
 		t.Errorf("the start is %+v", start)
-	}
-	if x.Pictures != (result.PictureCounts{Calibrating: 3, Searched: 3, HeldOut: 1}) {
-		t.Errorf("%+v", x.Pictures)
 	}
 	var origins []string
 	for _, o := range x.Origins {
@@ -61,21 +72,15 @@ func TestADetectorIsHealedOnTheCPU(t *testing.T) {
 		}
 	}
 	for _, p := range x.Points {
-		if !p.Scored.HeldShare.OK || !p.Price.OK || len(p.Scored.ByClass) != 80 {
+		if !p.Scored.HeldShare.OK || !p.Price.OK {
 			t.Errorf("%s: %+v %v", p.Title, p.Scored, p.Price)
 		}
 	}
-	if len(x.Layers) < 300 || !x.Layers[1].SQNR.OK || !x.Layers[1].Local.OK || !x.Layers[1].Accumulated.OK {
+	if !x.Layers[1].SQNR.OK || !x.Layers[1].Local.OK || !x.Layers[1].Accumulated.OK {
 		t.Errorf("%d layers, %+v", len(x.Layers), x.Layers[1])
 	}
-	weighed := 0
-	for _, l := range x.Layers {
-		if l.Weights.OK {
-			weighed++
-		}
-	}
-	if weighed < 80 { // of 83 Convs, whose own output or that of what they are fused with has a quantizer
-		t.Errorf("%d quantizers have the weights' word beside them", weighed)
+	if n := weighed(x); n < 3 { // the Convs of either model
+		t.Errorf("%d quantizers have the weights' word beside them", n)
 	}
 	// The encodings hold the widths that were chosen.
 	wide := map[string]bool{}
@@ -85,7 +90,7 @@ func TestADetectorIsHealedOnTheCPU(t *testing.T) {
 		}
 	}
 	for _, version := range encodings.Versions {
-		data, err := os.ReadFile(filepath.Join(dir, "models_onnx", "yolox_nano-explored", "yolox_nano-explored-encodings-"+version+".json"))
+		data, err := os.ReadFile(filepath.Join(dir, "models_onnx", name+"-explored", name+"-explored-encodings-"+version+".json"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -94,7 +99,7 @@ func TestADetectorIsHealedOnTheCPU(t *testing.T) {
 			t.Fatal(version, err)
 		}
 		for name, a := range asked {
-			if strings.HasPrefix(name, "head") || strings.HasPrefix(name, "backbone") || best.Recipe.ActBits == 16 {
+			if strings.HasPrefix(name, "head") || strings.HasPrefix(name, "backbone") || strings.HasSuffix(name, ".weight") || best.Recipe.ActBits == 16 {
 				continue // weights, or everything wide
 			}
 			if bits := a.Bits; (bits == 16) != wide[name] && bits != 32 {
@@ -126,14 +131,25 @@ func TestADetectorIsHealedOnTheCPU(t *testing.T) {
 	if list, _, err := db.Explorations(t.Context()); err != nil || len(list) != 2 || list[1].ID != again.ID {
 		t.Errorf("%v %v", list, err)
 	}
+	return x
+}
+
+// weighed counts the quantizers of which is known what the constants in front of them lose alone.
+func weighed(x result.Explored) (n int) {
+	for _, l := range x.Layers {
+		if l.Weights.OK {
+			n++
+		}
+	}
+	return n
 }
 
 func TestAModelIsRewrittenFirst(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	x := explored(t, 0, append(yoloxNano(t), "--limit", "4", "--out", dir, "--target", "60%", "--budget", "20m", "--optimize")...)
-	rewritten := filepath.Join(dir, "models_onnx", "yolox_nano-optimized", "yolox_nano-optimized.onnx")
-	if x.Model.Path != rewritten || x.Name != "yolox_nano" || !slices.Contains(x.Files, rewritten) || x.Verdict != result.AlreadyGood {
+	dir, model := t.TempDir(), stemModel(t, 64)
+	x := explored(t, 0, model, "--images", pictures(t, 6), "--scale", "255", "--out", dir, "--target", "99%", "--budget", "20m", "--optimize")
+	rewritten := filepath.Join(dir, "models_onnx", "stem-optimized", "stem-optimized.onnx")
+	if x.Model.Path != rewritten || x.Name != "stem" || !slices.Contains(x.Files, rewritten) || x.Verdict != result.AlreadyGood {
 		t.Errorf("%s %s %v %v %v", x.Model.Path, x.Name, x.Files, x.Verdict, x.Story)
 	}
 	said := strings.Join(x.Warnings, "; ")
@@ -151,7 +167,7 @@ func TestAModelIsRewrittenFirst(t *testing.T) {
 		}
 		return ops
 	}
-	if old, now := count(fixture.Path(t, "models", "yolox_nano.onnx")), count(rewritten); now["Slice"] >= old["Slice"] || now["Conv"] != old["Conv"]+1 {
+	if old, now := count(model), count(rewritten); now["Slice"] >= old["Slice"] || now["Conv"] != old["Conv"]+1 {
 		t.Errorf("the operators were %v, and are %v", old, now)
 	}
 	// A picture that cannot be read is lost, as without rewriting; it says nothing of ranges, and the first two prove nothing.

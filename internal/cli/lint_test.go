@@ -62,7 +62,7 @@ func TestLintModelDLCAndWorkspace(t *testing.T) {
 	}
 	// The HTP is asked where it is installed.
 	fixture.Emulator(t)
-	status, stdout, _ = run(t, "lint", fixture.Path(t, "models", "fns-candy_tensor.onnx"))
+	status, stdout, _ = run(t, "lint", scaledModel(t))
 	if status != 0 || !strings.Contains(stdout, "QC4002") || !strings.Contains(stdout, "ImageScaler") {
 		t.Errorf("%d %s", status, stdout)
 	}

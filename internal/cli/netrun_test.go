@@ -19,6 +19,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"quantcheck/internal/dlc"
 	"quantcheck/internal/fixture"
 	"quantcheck/internal/netrun"
 	"quantcheck/internal/qnn"
@@ -48,7 +49,11 @@ func list(t testing.TB, lines ...string) string {
 	return written(t, "list.txt", []byte(strings.Join(lines, "\n")+"\n"))
 }
 
-const poseInput = 256 * 3 * 256
+// How many values the inputs of two DLCs have.
+const (
+	poseInput   = 256 * 3 * 256
+	zooElements = 3 * 32 * 32
+)
 
 // ran runs net-run, which has to succeed, with --json.
 func ran(t *testing.T, args ...string) netrun.Ran {
@@ -104,36 +109,42 @@ func TestNetRunGivesEveryLayerOfAUsersDLC(t *testing.T) {
 // Many inputs, as scripts run them: the lines of snpe-net-run, float32 in and out, Result_0 and so on.
 func TestNetRunIsADropIn(t *testing.T) {
 	fixture.Emulator(t)
-	pose := fixture.Path(t, "dlc", "pose_landmark_lite_quantized.dlc")
-	bytesIn := pattern(poseInput)
-	floats := make([]byte, 0, 4*poseInput)
+	zoo := fixture.Path(t, "qnn", "zoo_w8a8_per_tensor.dlc")
+	f, err := dlc.Open(zoo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	encoding, graph := *f.Graphs[0].Tensor("image").Encoding, f.Graphs[0].Name
+	f.Close()
+	bytesIn := pattern(zooElements)
+	var floats []byte
 	for _, q := range bytesIn {
-		floats = binary.LittleEndian.AppendUint32(floats, math.Float32bits(float32(q)*0.003921569))
+		floats = binary.LittleEndian.AppendUint32(floats, math.Float32bits(float32(int32(q)+encoding.Offset[0])*encoding.Scale[0]))
 	}
 	in, native := written(t, "in.raw", floats), written(t, "native.raw", bytesIn)
 	dir, other := t.TempDir(), t.TempDir()
-	status, stdout, stderr := run(t, "net-run", "--container", pose, "--input_list", list(t, "%Identity Identity_1", in, "input_1:="+in), "--output_dir", dir,
+	status, stdout, stderr := run(t, "net-run", "--container", zoo, "--input_list", list(t, "%scores grid", in, "image:="+in), "--output_dir", dir,
 		"--use_dsp", "--perf_profile", "burst", "--userbuffer_float", "--userbuffer_floatN_output", "32")
 	want := fmt.Sprintf(`-------------------------------------------------------------------------------
 Model String: N/A
 SNPE vN/A (quantcheck 0.1.0, the HTP emulator of onnxruntime-qnn 2.7.0, SoC model 66)
 -------------------------------------------------------------------------------
 
-Processing graph : pose_landmark_lite
+Processing graph : %[2]s
 Processing DNN input(s):
 %[1]s
 Processing DNN input(s):
 %[1]s
-Successfully executed graph pose_landmark_lite
-`, in)
+Successfully executed graph %[2]s
+`, in, graph)
 	if status != 0 || cmp.Diff(want, stdout) != "" || !strings.Contains(stderr, "--perf_profile has no meaning here") || !strings.Contains(stderr, "--use_dsp has no meaning here") {
 		t.Errorf("%d %s %s", status, cmp.Diff(want, stdout), stderr)
 	}
-	if got := files(t, dir); !slices.Equal(got, []string{"Result_0/Identity.raw", "Result_0/Identity_1.raw", "Result_1/Identity.raw", "Result_1/Identity_1.raw"}) {
+	if got := files(t, dir); !slices.Equal(got, []string{"Result_0/grid.raw", "Result_0/scores.raw", "Result_1/grid.raw", "Result_1/scores.raw"}) {
 		t.Errorf("%v", got)
 	}
 	// The same with native files, whose encoding gives the same numbers.
-	r := ran(t, "--container", pose, "--input_list", list(t, native), "--output_dir", other, "--use_native_input_files", "--use_native_output_files", "--userbuffer_auto", "--set_output_tensors", "Identity,Identity_1")
+	r := ran(t, "--container", zoo, "--input_list", list(t, native), "--output_dir", other, "--use_native_input_files", "--use_native_output_files", "--userbuffer_auto", "--set_output_tensors", "scores,grid")
 	for _, o := range r.Outputs {
 		raw, err := os.ReadFile(filepath.Join(other, "Result_0", o.File))
 		if err != nil {
@@ -155,7 +166,7 @@ Successfully executed graph pose_landmark_lite
 func TestManyInputsCostOneStart(t *testing.T) {
 	fixture.Emulator(t)
 	zoo := fixture.Path(t, "qnn", "zoo_w8a8_per_tensor.dlc")
-	in := written(t, "in.raw", pattern(3*32*32))
+	in := written(t, "in.raw", pattern(zooElements))
 	lines := slices.Repeat([]string{in}, 20)
 	seen := &workers{}
 	r, err := netrun.Run(t.Context(), func() (qnn.Kit, error) { return qnn.Find("") }, netrun.Spec{
@@ -242,9 +253,9 @@ func TestNetRunWritesWhatHasNoOtherFormAsItIs(t *testing.T) {
 
 func TestNetRunSaysWhatIsWrong(t *testing.T) {
 	fixture.Emulator(t)
-	pose, zoo, joiner := fixture.Path(t, "dlc", "pose_landmark_lite_quantized.dlc"), fixture.Path(t, "qnn", "zoo_w8a8_per_tensor.dlc"), fixture.Path(t, "dlc", "joiner-epoch-4-avg-1.fix.dlc")
-	native, half := written(t, "native.raw", pattern(poseInput)), written(t, "half.raw", pattern(poseInput/2))
-	floats := written(t, "floats.raw", make([]byte, 4*poseInput))
+	zoo, joiner := fixture.Path(t, "qnn", "zoo_w8a8_per_tensor.dlc"), fixture.Path(t, "dlc", "joiner-epoch-4-avg-1.fix.dlc")
+	native, half := written(t, "native.raw", pattern(zooElements)), written(t, "half.raw", pattern(zooElements/2))
+	floats := written(t, "floats.raw", make([]byte, 4*zooElements))
 	one := list(t, floats)
 	kept := t.TempDir()
 	for _, row := range []struct {
@@ -257,28 +268,28 @@ func TestNetRunSaysWhatIsWrong(t *testing.T) {
 		{[]string{"--container", written(t, "junk.dlc", pattern(30000)), "--input_list", one}, "no DLC that can be run", exitUsage},
 		{[]string{"--container", fixture.Path(t, "dlc", "monitoring_model-0b9f8060.dlc"), "--input_list", one}, "convert the model again with SNPE 2", exitUsage},
 		{[]string{"--container", fixture.Path(t, "dlc", "test_abs_q.dlc"), "--input_list", one}, "convert the model again with SNPE 2", exitUsage},
-		{[]string{"--container", pose, "--input_list", "/none.txt"}, "no such file", exitUsage},
-		{[]string{"--container", pose, "--input_list", list(t, "")}, "names no inputs", exitUsage},
-		{[]string{"--container", pose, "--input_list", list(t, floats, "/none.raw")}, ":2: /none.raw: no such file", exitUsage},
-		{[]string{"--container", pose, "--input_list", list(t, kept)}, "no regular file", exitUsage},
-		{[]string{"--container", pose, "--input_list", list(t, half)}, "has 98304 bytes; the input \"input_1\", [1 256 3 256], has 786432 as Float_32", exitUsage},
-		{[]string{"--container", pose, "--input_list", list(t, native)}, "give --use_native_input_files", exitUsage},
-		{[]string{"--container", pose, "--input_list", one, "--use_native_input_files"}, "leave --use_native_input_files out", exitUsage},
-		{[]string{"--container", pose, "--input_list", list(t, "input1:="+floats)}, `no input "input1"; nearest: "input_1"`, exitUsage},
+		{[]string{"--container", zoo, "--input_list", "/none.txt"}, "no such file", exitUsage},
+		{[]string{"--container", zoo, "--input_list", list(t, "")}, "names no inputs", exitUsage},
+		{[]string{"--container", zoo, "--input_list", list(t, floats, "/none.raw")}, ":2: /none.raw: no such file", exitUsage},
+		{[]string{"--container", zoo, "--input_list", list(t, kept)}, "no regular file", exitUsage},
+		{[]string{"--container", zoo, "--input_list", list(t, half)}, "has 1536 bytes; the input \"image\", [1 3 32 32], has 12288 as Float_32", exitUsage},
+		{[]string{"--container", zoo, "--input_list", list(t, native)}, "give --use_native_input_files", exitUsage},
+		{[]string{"--container", zoo, "--input_list", one, "--use_native_input_files"}, "leave --use_native_input_files out", exitUsage},
+		{[]string{"--container", zoo, "--input_list", list(t, "imag:="+floats)}, `no input "imag"; nearest: "image"`, exitUsage},
 		{[]string{"--container", joiner, "--input_list", list(t, floats)}, "1 files for 2 inputs; write encoder_out:=FILE decoder_out:=FILE", exitUsage},
 		{[]string{"--container", joiner, "--input_list", list(t, "encoder_out:="+floats)}, `no file for the input "decoder_out"`, exitUsage},
-		{[]string{"--container", pose, "--input_list", one, "--set_output_tensors", "Identity_11"}, `no tensor "Identity_11"; nearest: "Identity_1"`, exitUsage},
-		{[]string{"--container", pose, "--input_list", one, "--only", "input_1"}, "an input of the graph", exitUsage},
-		{[]string{"--container", pose, "--input_list", list(t, "#Conv_29", floats)}, `no layer or tensor "Conv_29"; nearest: "Conv__29`, exitUsage},
-		{[]string{"--container", pose, "--input_list", one, "--soc", "qcs855"}, "nearest: qcs8550", exitUsage},
-		{[]string{"--container", pose, "--input_list", one, "--use_cpu"}, "only the HTP", exitUsage},
-		{[]string{"--container", pose, "--input_list", one, "--use_gpu"}, "only the HTP", exitUsage},
-		{[]string{"--container", pose, "--input_list", one, "--use_aip"}, "only the HTP", exitUsage},
-		{[]string{"--container", pose, "--input_list", one, "--runtime_order", "cpu,dsp"}, "only the HTP", exitUsage},
-		{[]string{"--container", pose, "--input_list", one, "--resizable_dim", "4"}, "convert it for others", exitUsage},
-		{[]string{"--container", pose, "--input_list", one, "--userbuffer_tf8", "--userbuffer_auto"}, "contradict", exitUsage},
-		{[]string{"--container", pose, "--input_list", one, "--use_native_input_files", "--userbuffer_tfN", "16"}, "it is uFxp_8 in the DLC, not fixed point of 16 bits", exitUsage},
-		{[]string{"--container", zoo, "--input_list", list(t, written(t, "z.raw", make([]byte, 4*3*32*32))), "--output_dir", native}, "is no folder", exitUsage},
+		{[]string{"--container", zoo, "--input_list", one, "--set_output_tensors", "score"}, `no tensor "score"; nearest: "scores"`, exitUsage},
+		{[]string{"--container", zoo, "--input_list", one, "--only", "image"}, "an input of the graph", exitUsage},
+		{[]string{"--container", zoo, "--input_list", list(t, "#/conv2/Conv_output_0_Conv_token", floats)}, `no layer or tensor "/conv2/Conv_output_0_Conv_token"; nearest: "/conv1/Conv_output_0_Conv_token_1`, exitUsage},
+		{[]string{"--container", zoo, "--input_list", one, "--soc", "qcs855"}, "nearest: qcs8550", exitUsage},
+		{[]string{"--container", zoo, "--input_list", one, "--use_cpu"}, "only the HTP", exitUsage},
+		{[]string{"--container", zoo, "--input_list", one, "--use_gpu"}, "only the HTP", exitUsage},
+		{[]string{"--container", zoo, "--input_list", one, "--use_aip"}, "only the HTP", exitUsage},
+		{[]string{"--container", zoo, "--input_list", one, "--runtime_order", "cpu,dsp"}, "only the HTP", exitUsage},
+		{[]string{"--container", zoo, "--input_list", one, "--resizable_dim", "4"}, "convert it for others", exitUsage},
+		{[]string{"--container", zoo, "--input_list", one, "--userbuffer_tf8", "--userbuffer_auto"}, "contradict", exitUsage},
+		{[]string{"--container", zoo, "--input_list", one, "--use_native_input_files", "--userbuffer_tfN", "16"}, "it is uFxp_8 in the DLC, not fixed point of 16 bits", exitUsage},
+		{[]string{"--container", zoo, "--input_list", one, "--output_dir", native}, "is no folder", exitUsage},
 	} {
 		args := append([]string{"net-run"}, row.args...)
 		if !slices.Contains(args, "--output_dir") {
@@ -293,15 +304,15 @@ func TestNetRunSaysWhatIsWrong(t *testing.T) {
 		t.Errorf("wrote %v", got)
 	}
 	t.Setenv("QUANTCHECK_QNN_DIR", filepath.Join(kept, "none"))
-	if status, _, stderr := run(t, "net-run", "--container", pose, "--input_list", one); status != exitUnavailable || !strings.Contains(stderr, "doctor --install htp") {
+	if status, _, stderr := run(t, "net-run", "--container", zoo, "--input_list", one); status != exitUnavailable || !strings.Contains(stderr, "doctor --install htp") {
 		t.Errorf("without the emulator: %d %s", status, stderr)
 	}
 }
 
 func TestNetRunOfTruncatedFiles(t *testing.T) {
 	fixture.Emulator(t)
-	in := list(t, written(t, "in.raw", pattern(3*32*32)))
-	for name, step := range map[string]int{"zoo_w8a8_per_tensor.dlc": 4096, "yolox_nano_w8a8_per_channel.dlc": 64 * 4096} {
+	in := list(t, written(t, "in.raw", pattern(zooElements)))
+	for name, step := range map[string]int{"zoo_w8a8_per_tensor.dlc": 4096, "yolox_nano_w8a8_per_channel.dlc": 128 * 4096} {
 		data, err := os.ReadFile(fixture.Path(t, "qnn", name))
 		if err != nil {
 			t.Fatal(err)
@@ -318,7 +329,7 @@ func TestNetRunOfTruncatedFiles(t *testing.T) {
 func TestCtrlCStopsNetRunWithinASecond(t *testing.T) {
 	fixture.Emulator(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	yolox := fixture.Path(t, "qnn", "yolox_nano_w8a16_per_channel.dlc")
+	yolox := fixture.Path(t, "qnn", "yolox_nano_w8a8_per_channel.dlc")
 	in := list(t, slices.Repeat([]string{written(t, "in.raw", make([]byte, 4*3*416*416))}, 100)...)
 	var stopped time.Time
 	dir := t.TempDir()

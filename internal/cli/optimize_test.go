@@ -21,7 +21,7 @@ func TestOptimizeProvesEveryPass(t *testing.T) {
 		fixture.Path(t, "models", "version-RFB-320.onnx"):                "fold-batchnorm",
 		fixture.Path(t, "models", "onnx_light", "light_shufflenet.onnx"): "fold-batchnorm",
 		fixture.Path(t, "models", "squeezenet_tensor_input.onnx"):        "remove-identity",
-		fixture.Path(t, "models", "yolox_nano.onnx"):                     "focus-to-conv",
+		stemModel(t, 64): "focus-to-conv",
 	} {
 		out := filepath.Join(t.TempDir(), "out.onnx")
 		status, stdout, stderr := run(t, "optimize", path, "-o", out, "--json")
@@ -91,13 +91,12 @@ func TestAChannelShuffleBecomesAConvOnlyWhenAskedByName(t *testing.T) {
 	}
 }
 
-// TestAStemWithUnlikeChannelsHoldsWithEightBits shows what split-gates and mse-out are for: yolox_nano's first Conv.
+// TestAStemWithUnlikeChannelsHoldsWithEightBits shows what split-gates and mse-out are for: a first Conv like yolox_nano's.
 func TestAStemWithUnlikeChannelsHoldsWithEightBits(t *testing.T) {
-	dir := t.TempDir()
-	model, config := fixture.Path(t, "models", "yolox_nano.onnx"), filepath.Join(fixture.Root(), "examples", "yolox_nano.yaml")
-	images := fixture.Path(t, "coco", "val")
+	t.Parallel()
+	dir, model, images := t.TempDir(), stemModel(t, 64), pictures(t, 6)
 	kept := func(model string) map[string]float64 {
-		e := evaluate(t, model, "--task", "agreement", "--data", images, "--limit", "6", "--model-config", config,
+		e := evaluate(t, model, "--task", "agreement", "--data", images, "--scale", "255",
 			"--variant", "w8a8,mse", "--variant", "w8a8,mse-out", "--variant", "w8a16", "--out", t.TempDir(), "--json")
 		list := map[string]float64{}
 		for _, m := range e.Models {
@@ -106,7 +105,7 @@ func TestAStemWithUnlikeChannelsHoldsWithEightBits(t *testing.T) {
 		return list
 	}
 	split := filepath.Join(dir, "split.onnx")
-	status, stdout, stderr := run(t, "optimize", model, "-o", split, "--also", "split-gates", "--images", images, "--model-config", config)
+	status, stdout, stderr := run(t, "optimize", model, "-o", split, "--also", "split-gates", "--images", images, "--scale", "255")
 	if status != 0 || !strings.Contains(stdout, "split-gates                1 places") || !strings.Contains(stdout, "focus-to-conv              1 places") {
 		t.Fatalf("%d %s %s", status, stdout, stderr)
 	}
@@ -115,7 +114,7 @@ func TestAStemWithUnlikeChannelsHoldsWithEightBits(t *testing.T) {
 		t.Errorf("before %v dB, after %v dB", before, after)
 	}
 	status, stdout, stderr = run(t, "optimize", model, "-o", split, "--also", "split-gates")
-	if status != 0 || !strings.Contains(stdout, "left: Conv_41 (Conv): what ranges its channels have is not known: give samples (--images)") {
+	if status != 0 || !strings.Contains(stdout, "left: stem (Conv): what ranges its channels have is not known: give samples (--images)") {
 		t.Errorf("without samples: %d %s %s", status, stdout, stderr)
 	}
 }

@@ -110,64 +110,74 @@ func swapColours(m *onnx.Model, input string) {
 	g.Initializer = append(g.Initializer, onnx.TensorProto("reverse", tensor.Tensor{DType: tensor.Int64, Shape: []int64{3}, Raw: reverse}))
 }
 
+// faulty is a model into which faults are planted.
+type faulty struct {
+	model           []string
+	input           string
+	clipped, zeroed string // layer whose range is clipped; weight whose channel is zeroed
+	zeroedLayer     string // layer that the weight makes
+	more            []string
+}
+
 func TestPlantedFaultsAreFound(t *testing.T) {
-	for _, c := range []struct {
-		model           []string
-		input           string
-		clipped, zeroed string // layer whose range is clipped; weight whose channel is zeroed
-		zeroedLayer     string // layer that the weight makes
-		more            []string
-	}{
+	t.Parallel()
+	for _, c := range []faulty{
 		{[]string{"qnn", "zoo.onnx"}, "image", "/act/Mul_output_0", "conv1.weight", "/relu1/Relu_output_0", []string{"--scale", "64", "--mean", "127"}},
 		{[]string{"models", "version-RFB-320.onnx"}, "input", "268", "base_net.1.0.weight", "250", []string{"--mean", "127", "--scale", "128"}},
-		{[]string{"models", "yolox_nano.onnx"}, "images", "input.7", "onnx::Conv_1178", "onnx::Sigmoid_1177", []string{"--input-color", "bgr", "--resize", "letterbox", "--pad-position", "bottom-right"}},
 	} {
 		t.Run(c.model[1], func(t *testing.T) {
-			model, images, saved := fixture.Path(t, c.model...), fixture.Path(t, "coco", "val"), t.TempDir()
-			base := append([]string{model, "--images", images, "--limit", "2"}, c.more...)
-			if status, _, stderr := run(t, append([]string{"check", "--out", saved, "--save-model", "--name", "m", "--variant", "w16a16", "--local-samples", "0"}, base...)...); status != 0 {
-				t.Fatal(stderr)
+			t.Parallel()
+			faultsAreFound(t, c)
+		})
+	}
+}
+
+// faultsAreFound plants one fault after another, and checks that each is found where it is.
+func faultsAreFound(t *testing.T, c faulty) {
+	t.Helper()
+	model, images, saved := fixture.Path(t, c.model...), fixture.Path(t, "coco", "val"), t.TempDir()
+	base := append([]string{model, "--images", images, "--limit", "2"}, c.more...)
+	if status, _, stderr := run(t, append([]string{"check", "--out", saved, "--save-model", "--name", "m", "--variant", "w16a16", "--local-samples", "0"}, base...)...); status != 0 {
+		t.Fatal(stderr)
+	}
+	for name, fault := range map[string]struct {
+		plant func(*onnx.Model)
+		layer string // "": the first layer is not what is asked for
+		birth result.ErrorOrigin
+	}{
+		"range clipped":        {func(m *onnx.Model) { clip(t, m, c.clipped) }, c.clipped, result.Introduced},
+		"weight zeroed":        {func(m *onnx.Model) { zeroChannel(t, m, c.zeroed) }, c.zeroedLayer, result.Introduced},
+		"red and blue swapped": {func(m *onnx.Model) { swapColours(m, c.input) }, "", result.InputDiffers},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m, err := onnx.Load(filepath.Join(saved, "models_onnx", "m", "m-w16a16.onnx"))
+			if err != nil {
+				t.Fatal(err)
 			}
-			for name, fault := range map[string]struct {
-				plant func(*onnx.Model)
-				layer string // "": the first layer is not what is asked for
-				birth result.ErrorOrigin
-			}{
-				"range clipped":        {func(m *onnx.Model) { clip(t, m, c.clipped) }, c.clipped, result.Introduced},
-				"weight zeroed":        {func(m *onnx.Model) { zeroChannel(t, m, c.zeroed) }, c.zeroedLayer, result.Introduced},
-				"red and blue swapped": {func(m *onnx.Model) { swapColours(m, c.input) }, "", result.InputDiffers},
-			} {
-				t.Run(name, func(t *testing.T) {
-					m, err := onnx.Load(filepath.Join(saved, "models_onnx", "m", "m-w16a16.onnx"))
-					if err != nil {
-						t.Fatal(err)
-					}
-					fault.plant(m)
-					data, err := m.Bytes()
-					if err != nil {
-						t.Fatal(err)
-					}
-					path := filepath.Join(t.TempDir(), "planted.onnx")
-					if err := os.WriteFile(path, data, 0o600); err != nil {
-						t.Fatal(err)
-					}
-					r, stdout := check(t, append([]string{"--variant", "planted=" + path, "--diverge-under", "25"}, base...)...)
-					v := &r.Variants[0]
-					if v.Origin != fault.birth {
-						t.Errorf("the error is %q, want %q", v.Origin, fault.birth)
-					}
-					if fault.layer != "" && (v.Diverges < 0 || r.Layers[v.Diverges].Name != fault.layer) {
-						t.Errorf("first diverging layer %d, want %s", v.Diverges, fault.layer)
-					}
-					for _, text := range []string{fault.layer, strings.ReplaceAll(string(fault.birth), "input differs", "INPUT DIFFERS")} {
-						if !strings.Contains(stdout, text) {
-							t.Errorf("%q is not said:\n%s", text, stdout[:min(len(stdout), 800)])
-						}
-					}
-					if fault.birth == result.InputDiffers && !strings.Contains(stdout, "red and blue swapped") {
-						t.Errorf("the swap is not named:\n%s", stdout[:min(len(stdout), 800)])
-					}
-				})
+			fault.plant(m)
+			data, err := m.Bytes()
+			if err != nil {
+				t.Fatal(err)
+			}
+			path := filepath.Join(t.TempDir(), "planted.onnx")
+			if err := os.WriteFile(path, data, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			r, stdout := check(t, append([]string{"--variant", "planted=" + path, "--diverge-under", "25"}, base...)...)
+			v := &r.Variants[0]
+			if v.Origin != fault.birth {
+				t.Errorf("the error is %q, want %q", v.Origin, fault.birth)
+			}
+			if fault.layer != "" && (v.Diverges < 0 || r.Layers[v.Diverges].Name != fault.layer) {
+				t.Errorf("first diverging layer %d, want %s", v.Diverges, fault.layer)
+			}
+			for _, text := range []string{fault.layer, strings.ReplaceAll(string(fault.birth), "input differs", "INPUT DIFFERS")} {
+				if !strings.Contains(stdout, text) {
+					t.Errorf("%q is not said:\n%s", text, stdout[:min(len(stdout), 800)])
+				}
+			}
+			if fault.birth == result.InputDiffers && !strings.Contains(stdout, "red and blue swapped") {
+				t.Errorf("the swap is not named:\n%s", stdout[:min(len(stdout), 800)])
 			}
 		})
 	}
@@ -207,14 +217,21 @@ func TestLocalErrorsAddUpAndSplit(t *testing.T) {
 }
 
 func TestMemoryBoundDoesNotChangeOneDigit(t *testing.T) {
+	t.Parallel()
+	memoryChangesNothing(t, "version-RFB-320", "2GiB", "16MiB")
+}
+
+// memoryChangesNothing checks a model with one bound on memory after another.
+func memoryChangesNothing(t *testing.T, name string, bounds ...string) {
+	t.Helper()
 	var first []byte
-	for _, memory := range []string{"2GiB", "256MiB", "16MiB"} {
+	for _, memory := range bounds {
 		out := t.TempDir()
-		status, _, stderr := run(t, "check", fixture.Path(t, "models", "yolox_nano.onnx"), "--images", fixture.Path(t, "coco", "val"), "--limit", "2", "--memory", memory, "--out", out)
+		status, _, stderr := run(t, "check", fixture.Path(t, "models", name+".onnx"), "--images", fixture.Path(t, "coco", "val"), "--limit", "2", "--memory", memory, "--out", out)
 		if status != 0 {
 			t.Fatal(stderr)
 		}
-		csv, err := os.ReadFile(filepath.Join(out, "results", "similarities", "yolox_nano-w8a8.csv"))
+		csv, err := os.ReadFile(filepath.Join(out, "results", "similarities", name+"-w8a8.csv"))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -57,7 +57,7 @@ func products(t *testing.T, out, name string) map[string][32]byte {
 // TestManyRunsShareAWorkspace lets processes write into one workspace at once, several under each name. None fails, none is lost, and the files of a name
 // are all of its last run.
 func TestManyRunsShareAWorkspace(t *testing.T) {
-	runs, seed := soaked(t, "sharing", 12)
+	runs, seed := soaked(t, "sharing", 8)
 	fixture.Runtime(t)
 	const marks = 4
 	images := pictures(t, 2)

@@ -63,8 +63,8 @@ var tracedRows = map[string]tracedRow{
 	}},
 	"estimate": {emulated: true, args: func(t *testing.T, _ tracedPlace) []string { return []string{"estimate", zooDLC(t)} }},
 	"net-run": {emulated: true, args: func(t *testing.T, _ tracedPlace) []string {
-		inputs := list(t, written(t, "native.raw", pattern(poseInput)))
-		return []string{"net-run", "--container", fixture.Path(t, "dlc", "pose_landmark_lite_quantized.dlc"), "--input_list", inputs, "--output_dir", "out", "--use_native_input_files"}
+		inputs := list(t, written(t, "native.raw", pattern(zooElements)))
+		return []string{"net-run", "--container", zooDLC(t), "--input_list", inputs, "--output_dir", "out", "--use_native_input_files"}
 	}},
 	"benchmark": {emulated: true, device: func(t *testing.T, w tracedPlace) ([]string, int) {
 		b := newBench(t, "qnn", "zoo_w8a8_per_channel.dlc")
