@@ -8,9 +8,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -19,7 +17,6 @@ import (
 
 // What is larger than this holds more than one idea.
 const (
-	mostImports = 15  // rooms that a room imports
 	mostLines   = 500 // of a file
 	mostMethods = 20  // of a type
 )
@@ -30,37 +27,6 @@ var larger = map[string]int{
 	"internal/benchmark.benchmark": 30,
 	"internal/explore.explorer": 37,
 	"internal/workspace.Folder": 26, "internal/workspace.Store": 34,
-}
-
-// wider are rooms that still import more of the others. Their numbers only fall.
-var wider = map[string]int{"benchmark": 30, "estimate": 18, "explore": 35, "lint": 22, "optimize": 17, "score": 19}
-
-// TestRoomsImportFewOthers counts what each room of the program imports; cli, which calls all use cases, is left out.
-func TestRoomsImportFewOthers(t *testing.T) {
-	cmd := exec.CommandContext(t.Context(), "go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "./internal/...")
-	cmd.Dir = fixture.Root()
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	rooms := 0
-	for line := range strings.Lines(string(out)) {
-		var others []string
-		room, imported, _ := strings.Cut(strings.TrimSpace(line), " ")
-		room = strings.TrimPrefix(room, "quantcheck/internal/")
-		for name := range strings.FieldsSeq(imported) {
-			if other, ours := strings.CutPrefix(name, "quantcheck/internal/"); ours {
-				others = append(others, other)
-			}
-		}
-		rooms++
-		if most := max(mostImports, wider[room]); len(others) > most && room != "cli" && !slices.Contains(forTests, room) {
-			t.Errorf("%s imports %d rooms, %d are the most: %s", room, len(others), most, strings.Join(others, ", "))
-		}
-	}
-	if rooms < 80 {
-		t.Errorf("only %d rooms were looked at", rooms)
-	}
 }
 
 // TestFilesAndTypesStaySmall looks at every file of the program and its tests that a person writes.
