@@ -25,8 +25,8 @@ const (
 // that has few enough goes.
 var larger = map[string]int{
 	"internal/benchmark.benchmark": 30,
-	"internal/explore.explorer": 37,
-	"internal/workspace.Folder": 26, "internal/workspace.Store": 34,
+	"internal/explore.explorer":    37,
+	"internal/workspace.Folder":    26, "internal/workspace.Store": 34,
 }
 
 // TestFilesAndTypesStaySmall looks at every file of the program and its tests that a person writes.
