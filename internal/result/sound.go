@@ -90,3 +90,23 @@ func (l *LayerResult) Sound() error {
 	}
 	return nil
 }
+
+// Sound is what Evaluation.Sound is, for a verdict; layers is how many the run has.
+func (v *Verdict) Sound(layers int) error {
+	for i := range v.Decisions {
+		if slices.ContainsFunc(v.Decisions[i].Layers, func(k int) bool { return k < 0 || k >= layers }) {
+			return fmt.Errorf("decisions of layers %v, of which there are %d", v.Decisions[i].Layers, layers)
+		}
+	}
+	for i := range v.Parts {
+		if k := v.Parts[i].Layer; k < 0 || k >= layers {
+			return fmt.Errorf("a part of layer %d, of which there are %d", k, layers)
+		}
+	}
+	for i := range v.Causes {
+		if slices.ContainsFunc(v.Causes[i].Layers, func(k int) bool { return k < 0 || k >= layers }) {
+			return fmt.Errorf("a cause of layers %v, of which there are %d", v.Causes[i].Layers, layers)
+		}
+	}
+	return nil
+}

@@ -32,6 +32,7 @@ type Verdict struct {
 	Coverage  *Coverage    `json:"coverage,omitempty"` // nil: the variant has no encodings to count, as half precision
 	Decisions []Decision   `json:"decisions,omitempty"`
 	Parts     []OutputPart `json:"output_parts,omitempty"` // the worst first
+	Causes    []Cause      `json:"causes,omitempty"`       // the surest first
 	Notes     []string     `json:"notes,omitempty"`        // what keeps the verdict from being more than it is
 }
 
@@ -97,4 +98,35 @@ type OutputPart struct {
 	// outside of the output's encoding (no value without one).
 	Dead    float64      `json:"dead"`
 	Clipped metric.Value `json:"clipped"`
+}
+
+// Cause is why a variant is not float.
+type Cause struct {
+	Kind       string   `json:"kind"`              // of cause.All
+	Layers     []int    `json:"layers,omitempty"`  // where it shows, the most important first
+	Tensors    []string `json:"tensors,omitempty"` // constants and inputs that are no layer
+	Evidence   string   `json:"evidence"`          // with the figures that it is drawn from
+	Confidence float64  `json:"confidence"`        // 0 to 1
+	Fix        Fix      `json:"fix"`
+}
+
+// Fix is what to do about a cause.
+type Fix struct {
+	Text string `json:"text"` // "": there is none that quantcheck makes
+	// Variant and Passes are what a try applies: another recipe, or passes of optimize. Command does it.
+	Variant string   `json:"variant,omitempty"`
+	Passes  []string `json:"passes,omitempty"`
+	Command string   `json:"command,omitempty"`
+	Tried   *Try     `json:"tried,omitempty"` // nil: it was not tried
+}
+
+// Try is a fix that was applied to a copy and measured on a few samples, beside the variant as it is on the same samples.
+type Try struct {
+	Samples int          `json:"samples"`
+	What    string       `json:"what"` // that is measured: a kind of decision, or SQNR of the worst part in dB
+	Before  metric.Value `json:"before"`
+	After   metric.Value `json:"after"`
+	Helps   bool         `json:"helps"`
+	Seconds float64      `json:"seconds"`
+	Failed  string       `json:"failed,omitempty"` // why there is no figure
 }

@@ -95,7 +95,7 @@ func TestManyOpenADatabaseAtOnce(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, statement := range []string{"DROP TABLE explorations", "DROP TABLE trials", "PRAGMA user_version = 3"} {
+			for _, statement := range []string{"ALTER TABLE variants DROP COLUMN verdict", "DROP TABLE explorations", "DROP TABLE trials", "PRAGMA user_version = 3"} {
 				if _, err := s.db.ExecContext(t.Context(), statement); err != nil {
 					t.Fatal(err)
 				}

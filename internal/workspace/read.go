@@ -107,7 +107,7 @@ func (s *Store) readLayers(ctx context.Context, run *result.Run, _ *damage) erro
 }
 
 func (s *Store) readVariants(ctx context.Context, run *result.Run, _ *damage) error {
-	return s.each(ctx, "SELECT number, spec, diverges, failed, birth, inputs, emulator, twin, parts, container, time FROM variants WHERE run = ? ORDER BY number", []any{run.ID}, func(scan func(...any) error) error {
+	return s.each(ctx, "SELECT number, spec, diverges, failed, birth, inputs, emulator, twin, parts, container, time, verdict FROM variants WHERE run = ? ORDER BY number", []any{run.ID}, func(scan func(...any) error) error {
 		if len(run.Layers)*(len(run.Variants)+1) > mostResults {
 			return fmt.Errorf("%d layers and more than %d variants are too many", len(run.Layers), len(run.Variants))
 		}
@@ -117,9 +117,9 @@ func (s *Store) readVariants(ctx context.Context, run *result.Run, _ *damage) er
 		}
 		var spec, failed, inputs string
 		var diverges, twin, parts sql.NullInt64
-		var emulator, container, time sql.NullString
+		var emulator, container, time, verdict sql.NullString
 		var place int
-		if err := scan(&place, &spec, &diverges, &failed, &v.Origin, &inputs, &emulator, &twin, &parts, &container, &time); err != nil {
+		if err := scan(&place, &spec, &diverges, &failed, &v.Origin, &inputs, &emulator, &twin, &parts, &container, &time, &verdict); err != nil {
 			return err
 		}
 		if place != len(run.Variants) {
@@ -139,6 +139,14 @@ func (s *Store) readVariants(ctx context.Context, run *result.Run, _ *damage) er
 		if time.Valid {
 			if err := json.Unmarshal([]byte(time.String), &v.Time); err != nil {
 				return err
+			}
+		}
+		if verdict.Valid {
+			if err := json.Unmarshal([]byte(verdict.String), &v.Verdict); err != nil {
+				return err
+			}
+			if err := v.Verdict.Sound(len(run.Layers)); err != nil {
+				return fmt.Errorf("the verdict of variant %d: %w", place, err)
 			}
 		}
 		if err := json.Unmarshal([]byte(spec), &v.Spec); err != nil {

@@ -55,6 +55,7 @@ CREATE TABLE variants (
   parts    INTEGER,           -- number of the first layer where the two part
   container TEXT,             -- JSON: the DLC that it was run from; NULL for others
   time     TEXT,              -- JSON: the estimate of its time on the DSP; NULL: none
+  verdict  TEXT,              -- JSON: what it is worth; NULL in runs that are older
   PRIMARY KEY (run, number)
 ) WITHOUT ROWID;
 CREATE TABLE encodings (
@@ -240,7 +241,9 @@ ALTER TABLE variants ADD COLUMN container TEXT;
 ALTER TABLE variants ADD COLUMN time TEXT;
 ALTER TABLE layer_results ADD COLUMN cycles REAL;
 ALTER TABLE layer_results ADD COLUMN rule TEXT NOT NULL DEFAULT '';
-` + modelTables, explorationTables}
+` + modelTables, explorationTables, `
+ALTER TABLE variants ADD COLUMN verdict TEXT;
+`}
 
 // The scopes of metrics.
 const (

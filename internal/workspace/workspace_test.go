@@ -99,7 +99,7 @@ func TestAWorkspaceOfAnEarlierVersionIsBroughtUpToDate(t *testing.T) {
 	for _, statement := range []string{
 		"ALTER TABLE variants DROP COLUMN emulator", "ALTER TABLE variants DROP COLUMN twin", "ALTER TABLE variants DROP COLUMN parts",
 		"ALTER TABLE layer_results DROP COLUMN on_cpu", "ALTER TABLE layer_results DROP COLUMN apart", "ALTER TABLE layer_results DROP COLUMN local_apart",
-		"ALTER TABLE variants DROP COLUMN container", "ALTER TABLE variants DROP COLUMN time", "ALTER TABLE layer_results DROP COLUMN cycles", "ALTER TABLE layer_results DROP COLUMN rule", "DROP TABLE model_layers", "DROP TABLE models", "DROP TABLE scores", "DROP TABLE evaluations", "DROP TABLE estimate_layers", "DROP TABLE estimates", "DROP TABLE explorations", "DROP TABLE trials",
+		"ALTER TABLE variants DROP COLUMN verdict", "ALTER TABLE variants DROP COLUMN container", "ALTER TABLE variants DROP COLUMN time", "ALTER TABLE layer_results DROP COLUMN cycles", "ALTER TABLE layer_results DROP COLUMN rule", "DROP TABLE model_layers", "DROP TABLE models", "DROP TABLE scores", "DROP TABLE evaluations", "DROP TABLE estimate_layers", "DROP TABLE estimates", "DROP TABLE explorations", "DROP TABLE trials",
 		"PRAGMA user_version = 1",
 	} {
 		if _, err := s.db.ExecContext(t.Context(), statement); err != nil {
