@@ -133,7 +133,7 @@ func (b *benchmark) begin() error {
 		return err
 	}
 	name := b.spec.Check.Name
-	if b.done, err = b.folder.ReadBenchmark(name); err != nil {
+	if b.done, err = workspace.ReadBenchmark(b.folder, name); err != nil {
 		return usage.Mark(err)
 	}
 	if b.done == nil || b.done.DLCSHA256 != sum || b.done.Device != b.spec.Target {

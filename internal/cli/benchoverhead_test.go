@@ -28,7 +28,7 @@ func BenchmarkOverhead(b *testing.B) {
 			b.Fatalf("%d %s", status, stderr.String())
 		}
 		wall = time.Since(began).Seconds()
-		found, err := workspace.Folder(d.out).ReadBenchmark(name)
+		found, err := workspace.ReadBenchmark(workspace.Folder(d.out), name)
 		if err != nil {
 			b.Fatal(err)
 		}

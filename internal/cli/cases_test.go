@@ -41,7 +41,7 @@ func TestAnAbsurdBoxIsNamedAndTheResultIsStored(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		stored, problems, err := db.Evaluations(t.Context())
+		stored, problems, err := db.Evaluations.All(t.Context())
 		if err != nil || len(problems) > 0 || len(stored) != 1 || len(stored[0].Models) != 2 || stored[0].Models[0].Scores[0] != e.Models[0].Scores[0] {
 			t.Errorf("%s: stored: %d evaluations, %v, %v", box, len(stored), problems, err)
 		}

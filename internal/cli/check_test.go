@@ -208,11 +208,11 @@ func TestDatabaseHoldsWhatWasPrinted(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	ids, err := db.Runs(t.Context())
+	ids, err := db.Runs.Numbers(t.Context())
 	if err != nil || len(ids) != 1 {
 		t.Fatalf("%v %v", ids, err)
 	}
-	stored, err := db.Run(t.Context(), ids[0])
+	stored, err := db.Runs.Read(t.Context(), ids[0])
 	if err != nil {
 		t.Fatal(err)
 	}

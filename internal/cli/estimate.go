@@ -224,7 +224,7 @@ func storedEstimate(con *console, dir, number string, numbered bool, mine *resul
 		return nil, usageError{err}
 	}
 	defer db.Close()
-	list, problems, err := db.Estimates(con.ctx)
+	list, problems, err := db.Estimates.All(con.ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -212,7 +212,7 @@ func TestTheTimelineIsWrittenAndStored(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	list, _, err := db.Estimates(t.Context())
+	list, _, err := db.Estimates.All(t.Context())
 	if err != nil || len(list) != 1 || list[0].Cycles != 20176 || list[0].Timeline == nil || len(list[0].Timeline.Events) != 124 || len(list[0].Layers) < 20 || list[0].Variant != "zoo_w8a8_per_channel.dlc" {
 		t.Errorf("%v %+v", err, list)
 	}
@@ -424,7 +424,7 @@ func TestCheckPutsTimeBesideError(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	r, err := db.Run(t.Context(), 1)
+	r, err := db.Runs.Read(t.Context(), 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -441,7 +441,7 @@ func TestCheckPutsTimeBesideError(t *testing.T) {
 	if math.Abs(total/float64(v.Time.Cycles)-v.Time.Joined) > 1e-6 || v.Time.Joined <= 0 {
 		t.Errorf("the layers have %g of %d cycles, %g is said", total, v.Time.Cycles, v.Time.Joined)
 	}
-	list, _, err := db.Estimates(t.Context())
+	list, _, err := db.Estimates.All(t.Context())
 	if err != nil || len(list) != 1 || list[0].Cycles != v.Time.Cycles || list[0].Variant != "w8a8@htp" {
 		t.Errorf("%v %v", list, err)
 	}

@@ -335,7 +335,7 @@ func TestEvaluationsAreReadBackWhole(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	list, _, err := db.Evaluations(t.Context())
+	list, _, err := db.Evaluations.All(t.Context())
 	if err != nil || len(list) != 1 || list[0].Models[1].Scores[0] != e.Models[1].Scores[0] || list[0].Name != "seg" || len(list[0].Pictures) != 3 {
 		t.Errorf("%v %+v", err, list)
 	}

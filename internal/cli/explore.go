@@ -206,7 +206,7 @@ func (c *exploreCmd) begin(con *console, folder workspace.Folder, spec result.Ex
 // measuredCycles are the cycles of a benchmark of the recipe in the workspace, models_dlc/<model>-<recipe>/ or models_dlc/<model>/;
 // 0 if there is none.
 func measuredCycles(folder workspace.Folder, spec result.ExploreSpec) (cycles float64, problems []string) {
-	list, problems := folder.Cycles()
+	list, problems := workspace.ReadCycles(folder)
 	for _, name := range []string{spec.Name + "-" + variant.Clean(spec.Variants[0]), spec.Name} {
 		for _, c := range list {
 			if c.Model != name {

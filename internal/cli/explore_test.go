@@ -128,7 +128,7 @@ func healed(t *testing.T, dir, name string, target float64, args []string) resul
 		t.Fatal(err)
 	}
 	defer db.Close()
-	if list, _, err := db.Explorations(t.Context()); err != nil || len(list) != 2 || list[1].ID != again.ID {
+	if list, _, err := db.Explorations.All(t.Context()); err != nil || len(list) != 2 || list[1].ID != again.ID {
 		t.Errorf("%v %v", list, err)
 	}
 	return x

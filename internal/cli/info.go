@@ -107,7 +107,7 @@ func (c *infoCmd) store(con *console, v *inspect.View) (written []string, err er
 		return written, err
 	}
 	defer db.Close()
-	return append(written, folder.Database()), db.PutModel(con.ctx, v.File(name, time.Now()))
+	return append(written, folder.Database()), db.Models.Put(con.ctx, v.File(name, time.Now()))
 }
 
 func (c *infoCmd) view(con *console) (*inspect.View, error) {

@@ -32,7 +32,7 @@ func (c *layersCmd) Run(con *console) error {
 	var runs []*result.Run
 	var problems []string
 	for _, id := range ids {
-		run, err := db.Run(con.ctx, id)
+		run, err := db.Runs.Read(con.ctx, id)
 		switch {
 		case con.ctx.Err() != nil:
 			return con.ctx.Err()
@@ -43,7 +43,7 @@ func (c *layersCmd) Run(con *console) error {
 		problems = append(problems, publish.Damage(run)...)
 		runs = append(runs, run)
 	}
-	models, damaged, err := db.Models(con.ctx)
+	models, damaged, err := db.Models.All(con.ctx)
 	if err != nil {
 		return err
 	}

@@ -142,7 +142,7 @@ func lastRun(con *console, folder workspace.Folder) (*result.Run, error) {
 	if len(ids) == 0 {
 		return nil, usagef("the workspace %s has no run yet; make one with quantcheck check", string(folder))
 	}
-	return db.Run(con.ctx, ids[len(ids)-1])
+	return db.Runs.Read(con.ctx, ids[len(ids)-1])
 }
 
 func draw(w io.Writer, findings []lint.Finding) {

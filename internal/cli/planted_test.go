@@ -33,7 +33,7 @@ func check(t *testing.T, args ...string) (*result.Run, string) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	r, err := db.Run(t.Context(), 1)
+	r, err := db.Runs.Read(t.Context(), 1)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -79,7 +79,7 @@ func openRuns(con *console, folder workspace.Folder) (*workspace.Store, []int64,
 	if err != nil {
 		return nil, nil, usageError{err}
 	}
-	ids, err := db.Runs(con.ctx)
+	ids, err := db.Runs.Numbers(con.ctx)
 	if err != nil {
 		db.Close()
 		return nil, nil, err

@@ -115,13 +115,13 @@ func sharedAndWhole(t *testing.T, out string, checks, evaluations int, want map[
 		t.Fatal(err)
 	}
 	defer db.Close()
-	ids, err := db.Runs(t.Context())
+	ids, err := db.Runs.Numbers(t.Context())
 	if err != nil || len(ids) != checks {
 		t.Errorf("%d of %d checks are in the database: %v", len(ids), checks, err)
 	}
 	last := map[string]string{} // name → model
 	for _, id := range ids {
-		r, err := db.Run(t.Context(), id)
+		r, err := db.Runs.Read(t.Context(), id)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -141,7 +141,7 @@ func sharedAndWhole(t *testing.T, out string, checks, evaluations int, want map[
 			}
 		}
 	}
-	list, _, err := db.Evaluations(t.Context())
+	list, _, err := db.Evaluations.All(t.Context())
 	if err != nil || len(list) != evaluations {
 		t.Errorf("%d of %d evaluations are in the database: %v", len(list), evaluations, err)
 	}

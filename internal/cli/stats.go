@@ -28,7 +28,7 @@ func (c *statsCmd) Run(con *console) error {
 		return usageError{err}
 	}
 	defer db.Close()
-	list, damaged, err := db.Evaluations(con.ctx)
+	list, damaged, err := db.Evaluations.All(con.ctx)
 	if err != nil {
 		return err
 	}
@@ -41,7 +41,7 @@ func (c *statsCmd) Run(con *console) error {
 	var files, problems []string
 	var content web.Content
 	err = con.results(folder, func() (err error) {
-		if list, _, err = db.Evaluations(con.ctx); err != nil { // with those that were stored while this waited
+		if list, _, err = db.Evaluations.All(con.ctx); err != nil { // with those that were stored while this waited
 			return err
 		}
 		publish.SetFPS(folder, list)

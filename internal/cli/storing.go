@@ -94,12 +94,12 @@ type exploreCache struct {
 // Get implements explore.Cache.
 func (l *exploreCache) Get(ctx context.Context, key string) ([]byte, bool, error) {
 	if l.refuge == nil {
-		return l.db.Get(ctx, key)
+		return l.db.Trials.Get(ctx, key)
 	}
-	if value, ok, err := l.refuge.Get(ctx, key); ok || err != nil {
+	if value, ok, err := l.refuge.Trials.Get(ctx, key); ok || err != nil {
 		return value, ok, err
 	}
-	value, ok, err := l.db.Get(ctx, key)
+	value, ok, err := l.db.Trials.Get(ctx, key)
 	if err != nil && !l.keep.con.interrupted(err) { // what cannot be read is computed anew
 		return nil, false, nil
 	}
@@ -109,7 +109,7 @@ func (l *exploreCache) Get(ctx context.Context, key string) ([]byte, bool, error
 // Put implements explore.Cache.
 func (l *exploreCache) Put(ctx context.Context, key, kind string, value []byte) error {
 	if l.refuge == nil {
-		err := l.db.Put(ctx, key, kind, value)
+		err := l.db.Trials.Put(ctx, key, kind, value)
 		if err == nil || l.keep.con.interrupted(err) {
 			return err
 		}
@@ -122,7 +122,7 @@ func (l *exploreCache) Put(ctx context.Context, key, kind string, value []byte) 
 			return errors.Join(err, e)
 		}
 	}
-	return l.refuge.Put(ctx, key, kind, value)
+	return l.refuge.Trials.Put(ctx, key, kind, value)
 }
 
 // Close closes the refuge's database; the workspace's is the caller's.

@@ -243,7 +243,7 @@ func TestAWorkspaceIsTriedBeforeTheWork(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := s.Add(t.Context(), &result.Run{Command: "check", Name: "x"}); err != nil {
+		if err := s.Runs.Add(t.Context(), &result.Run{Command: "check", Name: "x"}); err != nil {
 			t.Fatal(err)
 		}
 		if err := s.Close(); err != nil {

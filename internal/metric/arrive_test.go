@@ -56,22 +56,22 @@ func TestEveryMetricArrives(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer store.Close()
-	ids, err := store.Runs(t.Context())
+	ids, err := store.Runs.Numbers(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, id := range ids { // of a program with fewer metrics
-		if old, err := store.Run(t.Context(), id); err != nil {
+		if old, err := store.Runs.Read(t.Context(), id); err != nil {
 			t.Error(err)
 		} else if v := old.Variants[0].Layers[0].Samples[0]; !v[metric.DKL].OK || v[metric.Count-1].OK {
 			t.Errorf("run %d: %v", id, v)
 		}
 	}
 	run := measuredRun("new")
-	if err := store.Add(t.Context(), run); err != nil {
+	if err := store.Runs.Add(t.Context(), run); err != nil {
 		t.Fatal(err)
 	}
-	if run, err = store.Run(t.Context(), run.ID); err != nil {
+	if run, err = store.Runs.Read(t.Context(), run.ID); err != nil {
 		t.Fatal(err)
 	}
 	v := &run.Variants[0]
@@ -130,7 +130,7 @@ func TestAMetricIsOneEntryOfTheRegistry(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := store.Add(t.Context(), measuredRun("old")); err != nil {
+	if err := store.Runs.Add(t.Context(), measuredRun("old")); err != nil {
 		t.Fatal(err)
 	}
 	if err := store.Close(); err != nil {
@@ -146,7 +146,7 @@ func TestAMetricIsOneEntryOfTheRegistry(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer again.Close()
-	if run, err := again.Run(t.Context(), 2); err != nil || run.Name != "new" || !run.Variants[0].Layers[0].Samples[0][metric.DKL].OK {
+	if run, err := again.Runs.Read(t.Context(), 2); err != nil || run.Name != "new" || !run.Variants[0].Layers[0].Samples[0][metric.DKL].OK {
 		t.Errorf("a program without the toy reads what one with it wrote: %v", err)
 	}
 }

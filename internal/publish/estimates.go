@@ -14,7 +14,7 @@ func Estimates(ctx context.Context, folder workspace.Folder, list []*result.Esti
 		return nil, nil, err
 	}
 	defer db.Close()
-	if err := db.AddEstimate(ctx, list...); err != nil {
+	if err := db.Estimates.Add(ctx, list...); err != nil {
 		return nil, nil, err
 	}
 	_, err = Page(ctx, folder, db, folder.Report())

@@ -38,10 +38,10 @@ func Evaluation(ctx context.Context, own, folder workspace.Folder, e *result.Eva
 		}
 		files = append(files, path)
 	}
-	if err := db.AddEvaluation(ctx, e); err != nil {
+	if err := db.Evaluations.Add(ctx, e); err != nil {
 		return nil, err
 	}
-	list, _, err := db.Evaluations(ctx) // the page names those that are damaged
+	list, _, err := db.Evaluations.All(ctx) // the page names those that are damaged
 	if err != nil {
 		return files, &DrawnError{err, folder}
 	}
@@ -90,7 +90,7 @@ func Statistics(folder workspace.Folder, list []*result.Evaluation) (files, prob
 		}
 		files = append(files, path)
 	}
-	cycles, problems := folder.Cycles()
+	cycles, problems := workspace.ReadCycles(folder)
 	if len(cycles) > 0 {
 		path := folder.Results("per_layer_comparison.csv")
 		if err := workspace.WriteFile(path, report.PerLayerComparison(cycles)); err != nil {

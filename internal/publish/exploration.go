@@ -32,7 +32,7 @@ func Exploration(ctx context.Context, folder workspace.Folder, x *explore.Result
 		}
 	}
 	x.Files = append(x.Files, folder.Database())
-	if err := db.AddExploration(ctx, x.Explored); err != nil {
+	if err := db.Explorations.Add(ctx, x.Explored); err != nil {
 		return err
 	}
 	content, err := Page(ctx, folder, db, folder.Report())

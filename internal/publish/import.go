@@ -17,7 +17,7 @@ func BringIn(ctx context.Context, folder, from workspace.Folder) (*workspace.Imp
 	if err != nil {
 		return nil, err
 	}
-	list, _, err := db.Evaluations(ctx)
+	list, _, err := db.Evaluations.All(ctx)
 	if err == nil && len(list) > 0 {
 		SetFPS(folder, list)
 		_, _, err = Statistics(folder, list)

@@ -13,14 +13,14 @@ import (
 
 // Page draws everything that a workspace holds into a file, and gives what it has drawn.
 func Page(ctx context.Context, folder workspace.Folder, db *workspace.Store, path string) (web.Content, error) {
-	ids, err := db.Runs(ctx)
+	ids, err := db.Runs.Numbers(ctx)
 	if err != nil {
 		return web.Content{}, err
 	}
 	var runs []*result.Run
 	var problems []string
 	for _, id := range ids {
-		run, err := db.Run(ctx, id)
+		run, err := db.Runs.Read(ctx, id)
 		switch {
 		case ctx.Err() != nil:
 			return web.Content{}, ctx.Err()
@@ -71,21 +71,21 @@ func beside(ctx context.Context, folder workspace.Folder, db *workspace.Store) (
 	c := web.Content{Folder: string(folder)}
 	var err error
 	var damaged [3][]string
-	if c.Evaluations, damaged[0], err = db.Evaluations(ctx); err != nil {
+	if c.Evaluations, damaged[0], err = db.Evaluations.All(ctx); err != nil {
 		return c, err
 	}
 	SetFPS(folder, c.Evaluations)
-	c.Cycles, c.Problems = folder.Cycles()
-	if c.Estimates, damaged[1], err = db.Estimates(ctx); err != nil && ctx.Err() == nil {
+	c.Cycles, c.Problems = workspace.ReadCycles(folder)
+	if c.Estimates, damaged[1], err = db.Estimates.All(ctx); err != nil && ctx.Err() == nil {
 		c.Estimates, c.Problems = nil, append(c.Problems, err.Error())
 	}
-	if c.Explorations, damaged[2], err = db.Explorations(ctx); err != nil && ctx.Err() == nil {
+	if c.Explorations, damaged[2], err = db.Explorations.All(ctx); err != nil && ctx.Err() == nil {
 		c.Explorations, c.Problems = nil, append(c.Problems, err.Error())
 	}
 	for _, list := range damaged {
 		c.Problems = append(c.Problems, list...)
 	}
-	benchmarks, problems := folder.Benchmarks()
+	benchmarks, problems := workspace.ReadBenchmarks(folder)
 	c.Benchmarks, c.Problems = benchmarks, append(c.Problems, problems...)
 	return c, ctx.Err()
 }

@@ -57,11 +57,11 @@ func TestARunIsStoredWithItsFilesAndItsPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	ids, err := db.Runs(t.Context())
+	ids, err := db.Runs.Numbers(t.Context())
 	if err != nil || len(ids) != 1 || run.ID != ids[0] {
 		t.Fatalf("runs %v, the run has the number %d: %v", ids, run.ID, err)
 	}
-	stored, err := db.Run(t.Context(), ids[0])
+	stored, err := db.Runs.Read(t.Context(), ids[0])
 	if err != nil || stored.Variants[0].Layers[0].Summary[metric.SQNR].Mean != run.Variants[0].Layers[0].Summary[metric.SQNR].Mean {
 		t.Errorf("%v %+v", err, stored)
 	}
@@ -92,7 +92,7 @@ func TestResultsAreStoredThoughThePageCannotBeWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	list, problems, err := db.Estimates(t.Context())
+	list, problems, err := db.Estimates.All(t.Context())
 	if err != nil || len(problems) > 0 || len(list) != 1 || list[0].Covered != 0.75 {
 		t.Errorf("%v %v %v", list, problems, err)
 	}

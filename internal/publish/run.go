@@ -60,7 +60,7 @@ func addRun(ctx context.Context, db *workspace.Store, folder workspace.Folder, s
 	if err != nil {
 		return nil, err
 	}
-	if err := db.Add(ctx, run); err != nil {
+	if err := db.Runs.Add(ctx, run); err != nil {
 		return nil, err
 	}
 	return append(files, saved...), nil

@@ -70,7 +70,7 @@ func TestAnyNumberIsStoredReadDrawnAndPrinted(t *testing.T) {
 			if filled < 1000 {
 				t.Fatalf("only %d numbers were filled", filled)
 			}
-			for _, err := range []error{db.Add(t.Context(), run), db.AddEvaluation(t.Context(), evaluation), db.AddExploration(t.Context(), exploration), db.AddEstimate(t.Context(), estimate), db.Close()} {
+			for _, err := range []error{db.Runs.Add(t.Context(), run), db.Evaluations.Add(t.Context(), evaluation), db.Explorations.Add(t.Context(), exploration), db.Estimates.Add(t.Context(), estimate), db.Close()} {
 				if err != nil {
 					t.Error(err)
 				}

@@ -29,10 +29,10 @@ func fillStore(t testing.TB, folder workspace.Folder, scenes []scene) {
 	}
 	run, other := invent(1, 12, 2), invent(2, 8, 1)
 	list := []error{
-		db.Add(context.Background(), run), db.Add(context.Background(), other),
-		db.AddEvaluation(context.Background(), detect(1, scenes, []string{"a", "b", "c"}, 2)), db.AddEvaluation(context.Background(), detect(2, scenes, []string{"a", "b", "c"}, 1)),
-		db.AddExploration(context.Background(), inventExploration()), db.AddEstimate(context.Background(), inventEstimate(1, "w8a8-0", run, 40)),
-		db.PutModel(context.Background(), &result.ModelFile{Name: "m.dlc", Layers: []result.ModelLayer{{Tensor: "t", Layer: "t", Shape: []int64{1}, Encoding: &result.ModelEncoding{Bits: 8, Scale: 0.1}}}}),
+		db.Runs.Add(context.Background(), run), db.Runs.Add(context.Background(), other),
+		db.Evaluations.Add(context.Background(), detect(1, scenes, []string{"a", "b", "c"}, 2)), db.Evaluations.Add(context.Background(), detect(2, scenes, []string{"a", "b", "c"}, 1)),
+		db.Explorations.Add(context.Background(), inventExploration()), db.Estimates.Add(context.Background(), inventEstimate(1, "w8a8-0", run, 40)),
+		db.Models.Put(context.Background(), &result.ModelFile{Name: "m.dlc", Layers: []result.ModelLayer{{Tensor: "t", Layer: "t", Shape: []int64{1}, Encoding: &result.ModelEncoding{Bits: 8, Scale: 0.1}}}}),
 		db.Close(),
 	}
 	for _, err := range list {
@@ -58,10 +58,10 @@ func readAll(t testing.TB, folder workspace.Folder) (said []string, c web.Conten
 		}
 		said = append(said, problems...)
 	}
-	ids, err := db.Runs(ctx)
+	ids, err := db.Runs.Numbers(ctx)
 	note(nil, err)
 	for _, id := range ids {
-		run, err := db.Run(ctx, id)
+		run, err := db.Runs.Read(ctx, id)
 		note(nil, err)
 		if err == nil {
 			c.Runs = append(c.Runs, run)
@@ -69,13 +69,13 @@ func readAll(t testing.TB, folder workspace.Folder) (said []string, c web.Conten
 		}
 	}
 	var problems []string
-	c.Evaluations, problems, err = db.Evaluations(ctx)
+	c.Evaluations, problems, err = db.Evaluations.All(ctx)
 	note(problems, err)
-	c.Estimates, problems, err = db.Estimates(ctx)
+	c.Estimates, problems, err = db.Estimates.All(ctx)
 	note(problems, err)
-	c.Explorations, problems, err = db.Explorations(ctx)
+	c.Explorations, problems, err = db.Explorations.All(ctx)
 	note(problems, err)
-	models, problems, err := db.Models(ctx)
+	models, problems, err := db.Models.All(ctx)
 	note(problems, err)
 	for _, run := range c.Runs {
 		report.Terminal(io.Discard, run)

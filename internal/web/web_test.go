@@ -174,10 +174,10 @@ func TestThePageShowsWhatTheDatabaseHolds(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	if err := db.Add(t.Context(), invent(1, 60, 2)); err != nil {
+	if err := db.Runs.Add(t.Context(), invent(1, 60, 2)); err != nil {
 		t.Fatal(err)
 	}
-	stored, err := db.Run(t.Context(), 1)
+	stored, err := db.Runs.Read(t.Context(), 1)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,34 +6,20 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 
 	"quantcheck/internal/result"
 )
 
-// Benchmark is the path of what a benchmark of a model found.
-func (f Folder) Benchmark(name string) string {
-	return filepath.Join(f.ModelDLC(name), "benchmark.json")
-}
-
-// RawInputs is the folder of a model's inputs as raw files: data_raw/<name>.
-func (f Folder) RawInputs(name string) string { return filepath.Join(string(f), "data_raw", name) }
-
-// RawOutputs is the folder of a model's outputs on a device: raw_outputs/raw_outputs_<name>.
-func (f Folder) RawOutputs(name string) string {
-	return filepath.Join(string(f), "raw_outputs", "raw_outputs_"+name)
-}
-
-// Benchmarks reads every models_dlc/<name>/benchmark.json, the one that was measured last at the end; problems names those that
+// ReadBenchmarks reads every models_dlc/<name>/benchmark.json, the one that was measured last at the end; problems names those that
 // cannot be read.
-func (f Folder) Benchmarks() (list []*result.Benchmark, problems []string) {
-	names, err := f.models()
+func ReadBenchmarks(f Folder) (list []*result.Benchmark, problems []string) {
+	names, err := modelNames(f)
 	if err != nil {
 		return nil, []string{err.Error()}
 	}
 	for _, name := range names {
-		b, err := f.ReadBenchmark(name)
+		b, err := ReadBenchmark(f, name)
 		switch {
 		case err != nil:
 			problems = append(problems, err.Error())
@@ -49,7 +35,7 @@ func (f Folder) Benchmarks() (list []*result.Benchmark, problems []string) {
 const mostBenchmark = 256 << 20
 
 // ReadBenchmark reads what earlier runs found; nil: there is nothing.
-func (f Folder) ReadBenchmark(name string) (*result.Benchmark, error) {
+func ReadBenchmark(f Folder, name string) (*result.Benchmark, error) {
 	path := f.Benchmark(name)
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -13,7 +13,7 @@ import (
 func TestAllBenchmarksOfAWorkspace(t *testing.T) {
 	t.Parallel()
 	f := Folder(filepath.Join(t.TempDir(), "[a] *")) // no pattern, but a folder's name
-	if list, problems := f.Benchmarks(); len(list) > 0 || len(problems) > 0 {
+	if list, problems := ReadBenchmarks(f); len(list) > 0 || len(problems) > 0 {
 		t.Errorf("of nothing: %v %v", list, problems)
 	}
 	at := time.Date(2026, 11, 24, 1, 2, 3, 0, time.UTC)
@@ -34,7 +34,7 @@ func TestAllBenchmarksOfAWorkspace(t *testing.T) {
 	if err := os.MkdirAll(f.Benchmark("folder"), 0o777); err != nil {
 		t.Fatal(err)
 	}
-	list, problems := f.Benchmarks()
+	list, problems := ReadBenchmarks(f)
 	var names []string
 	for _, b := range list {
 		names = append(names, b.Name)

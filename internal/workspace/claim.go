@@ -29,12 +29,18 @@ type Claimant struct {
 	Waiting func(held *lock.HeldError) bool
 }
 
-// locks is the folder of the lock files; it is there only while somebody holds one.
-func (f Folder) locks() string { return filepath.Join(string(f), ".quantcheck-locks") }
+// lockFolder is the folder of a workspace's lock files; it is there only while somebody holds one.
+type lockFolder string
 
-func (f Folder) lockOf(name string) string {
-	return filepath.Join(f.locks(), "name-"+fileName(variant.Clean(name))+".lock")
+func (f Folder) locks() lockFolder { return lockFolder(filepath.Join(string(f), ".quantcheck-locks")) }
+
+// of is the file of the lock of a name.
+func (l lockFolder) of(name string) string {
+	return filepath.Join(string(l), "name-"+fileName(variant.Clean(name))+".lock")
 }
+
+// results is the file of the lock of what all runs share.
+func (l lockFolder) results() string { return filepath.Join(string(l), "results.lock") }
 
 // Claim takes the names, waiting for those who hold them, and makes the workspace's folder if it is not there. A run claims every name under which it
 // writes files for as long as it lasts: that of its model, and those of its variants (<name>-<variant>), because another model may be
@@ -42,18 +48,18 @@ func (f Folder) lockOf(name string) string {
 func (f Folder) Claim(ctx context.Context, who Claimant, names ...string) (*Claim, error) {
 	var paths []string
 	for _, name := range names {
-		paths = append(paths, f.lockOf(name))
+		paths = append(paths, f.locks().of(name))
 	}
-	return f.claim(ctx, who, paths)
+	return claim(ctx, f, who, paths)
 }
 
 // ClaimResults takes what all runs of a workspace share: database, page and tables. It is held while results are stored, not
 // while they are computed. Who holds names takes it after them, never before.
 func (f Folder) ClaimResults(ctx context.Context, who Claimant) (*Claim, error) {
-	return f.claim(ctx, who, []string{filepath.Join(f.locks(), "results.lock")})
+	return claim(ctx, f, who, []string{f.locks().results()})
 }
 
-func (f Folder) claim(ctx context.Context, who Claimant, paths []string) (*Claim, error) {
+func claim(ctx context.Context, f Folder, who Claimant, paths []string) (*Claim, error) {
 	c := &Claim{folder: f, made: missing(string(f))}
 	if err := atomicfile.MakeFolder(string(f)); err != nil { // a power cut does not lose it with what will be in it
 		return nil, err
@@ -67,7 +73,7 @@ func (f Folder) claim(ctx context.Context, who Claimant, paths []string) (*Claim
 		}
 		c.locks = append(c.locks, l)
 	}
-	f.sweepLocks(paths)
+	f.locks().sweep(paths)
 	return c, nil
 }
 
@@ -88,14 +94,14 @@ func missing(dir string) []string {
 	}
 }
 
-// sweepLocks removes lock files of processes that were killed, but for those that this process holds.
-func (f Folder) sweepLocks(held []string) {
-	entries, err := os.ReadDir(f.locks())
+// sweep removes lock files of processes that were killed, but for those that this process holds.
+func (l lockFolder) sweep(held []string) {
+	entries, err := os.ReadDir(string(l))
 	if err != nil {
 		return
 	}
 	for _, e := range entries {
-		if path := filepath.Join(f.locks(), e.Name()); !slices.Contains(held, path) {
+		if path := filepath.Join(string(l), e.Name()); !slices.Contains(held, path) {
 			lock.Sweep(path)
 		}
 	}
@@ -111,7 +117,7 @@ func (c *Claim) Release() {
 		l.Release()
 	}
 	c.locks = nil
-	_ = os.Remove(c.folder.locks()) // it fails while others hold locks
+	_ = os.Remove(string(c.folder.locks())) // it fails while others hold locks
 	for _, dir := range slices.Backward(c.made) {
 		_ = os.Remove(dir) // it fails if there are results
 	}

@@ -23,7 +23,7 @@ func TestAClaimMakesAWorkspaceAndLeavesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	entries, err := os.ReadDir(f.locks())
+	entries, err := os.ReadDir(string(f.locks()))
 	if err != nil || len(entries) != 3 {
 		t.Errorf("%v %v", entries, err)
 	}
@@ -46,8 +46,8 @@ func TestAClaimMakesAWorkspaceAndLeavesNothing(t *testing.T) {
 		t.Errorf("left: %v %v", entries, err)
 	}
 
-	left := filepath.Join(f.locks(), "name-killed.lock")
-	if err := os.MkdirAll(f.locks(), 0o700); err != nil {
+	left := filepath.Join(string(f.locks()), "name-killed.lock")
+	if err := os.MkdirAll(string(f.locks()), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(left, nil, 0o600); err != nil {
@@ -114,10 +114,10 @@ func TestManyOpenADatabaseAtOnce(t *testing.T) {
 					return
 				}
 				defer s.Close()
-				if err := s.Add(t.Context(), &result.Run{Command: "check", Name: strconv.Itoa(k)}); err != nil {
+				if err := s.Runs.Add(t.Context(), &result.Run{Command: "check", Name: strconv.Itoa(k)}); err != nil {
 					t.Errorf("old %v: %v", old, err)
 				}
-				if err := s.Put(t.Context(), "key", "score", []byte("1")); err != nil {
+				if err := s.Trials.Put(t.Context(), "key", "score", []byte("1")); err != nil {
 					t.Errorf("old %v: %v", old, err)
 				}
 			})
@@ -127,7 +127,7 @@ func TestManyOpenADatabaseAtOnce(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if ids, err := s.Runs(t.Context()); err != nil || len(ids) != many {
+		if ids, err := s.Runs.Numbers(t.Context()); err != nil || len(ids) != many {
 			t.Errorf("old %v: %d runs, %v", old, len(ids), err)
 		}
 		s.Close()
@@ -160,11 +160,11 @@ func TestADatabaseWaitsForAnotherProgramAndTheWaitCanBeEnded(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
 	began := time.Now()
-	if err := second.Add(ctx, &result.Run{Name: "x"}); err == nil || time.Since(began) > 5*time.Second {
+	if err := second.Runs.Add(ctx, &result.Run{Name: "x"}); err == nil || time.Since(began) > 5*time.Second {
 		t.Errorf("%v after %v", err, time.Since(began))
 	}
 	time.AfterFunc(300*time.Millisecond, func() { _ = tx.Rollback() })
-	if err := second.Add(t.Context(), &result.Run{Name: "x"}); err != nil {
+	if err := second.Runs.Add(t.Context(), &result.Run{Name: "x"}); err != nil {
 		t.Error(err)
 	}
 }

@@ -14,17 +14,9 @@ import (
 	"quantcheck/internal/snpe"
 )
 
-// Processed is the folder of what a model's outputs were made into: processed_outputs/<name>.
-func (f Folder) Processed(name string) string {
-	return filepath.Join(string(f), "processed_outputs", name)
-}
-
-// Results is the path of a file in results/.
-func (f Folder) Results(name string) string { return filepath.Join(string(f), "results", name) }
-
-// Cycles reads every models_dlc/<model>/layer_stats.csv; problems names those that cannot be read.
-func (f Folder) Cycles() (list []*result.Cycles, problems []string) {
-	names, err := f.models()
+// ReadCycles reads every models_dlc/<model>/layer_stats.csv; problems names those that cannot be read.
+func ReadCycles(f Folder) (list []*result.Cycles, problems []string) {
+	names, err := modelNames(f)
 	if err != nil {
 		return nil, []string{err.Error()}
 	}
@@ -48,8 +40,8 @@ func (f Folder) Cycles() (list []*result.Cycles, problems []string) {
 	return list, problems
 }
 
-// models are the names of the folders in models_dlc, sorted.
-func (f Folder) models() ([]string, error) {
+// modelNames are the names of the folders in models_dlc, sorted.
+func modelNames(f Folder) ([]string, error) {
 	entries, err := os.ReadDir(f.ModelDLC(""))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err

@@ -48,8 +48,8 @@ func (d *damage) list() []string {
 }
 
 // rows goes through a query's rows. One whose values cannot be is counted and left out.
-func (s *Store) rows(ctx context.Context, d *damage, table, query string, args []any, row func(scan func(...any) error) error) error {
-	return s.each(ctx, query, args, func(scan func(...any) error) error {
+func (b *database) rows(ctx context.Context, d *damage, table, query string, args []any, row func(scan func(...any) error) error) error {
+	return b.each(ctx, query, args, func(scan func(...any) error) error {
 		if err := row(scan); err != nil {
 			if ctx.Err() != nil {
 				return ctx.Err()
@@ -70,8 +70,8 @@ func whole(scan func(...any) error, value any, more ...any) (id int64, err error
 }
 
 // damaged is the sentence for a result that is left out.
-func (s *Store) damaged(what string, id int64, err error) string {
-	return fmt.Sprintf("%s %d of %s is damaged and is left out: %.200s", what, id, s.path, strings.ToValidUTF8(err.Error(), "\ufffd"))
+func (b *database) damaged(what string, id int64, err error) string {
+	return fmt.Sprintf("%s %d of %s is damaged and is left out: %.200s", what, id, b.path, strings.ToValidUTF8(err.Error(), "\ufffd"))
 }
 
 // guard makes an error of a panic of the database's library, which a damaged file has brought about.

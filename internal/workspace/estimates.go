@@ -14,15 +14,18 @@ import (
 // mostTimeline bounds a timeline that is read.
 const mostTimeline = 256 << 20
 
-// AddEstimate stores estimates with their timelines, all or none, and gives them their numbers.
-func (s *Store) AddEstimate(ctx context.Context, list ...*result.Estimated) error {
-	if err := s.addEstimates(ctx, list); err != nil {
+// Estimates are those of a workspace.
+type Estimates struct{ *database }
+
+// Add stores estimates with their timelines, all or none, and gives them their numbers.
+func (s *Estimates) Add(ctx context.Context, list ...*result.Estimated) error {
+	if err := s.add(ctx, list); err != nil {
 		return fmt.Errorf("store the estimate in %s: %w", s.path, err)
 	}
 	return nil
 }
 
-func (s *Store) addEstimates(ctx context.Context, list []*result.Estimated) error {
+func (s *Estimates) add(ctx context.Context, list []*result.Estimated) error {
 	tx, err := s.db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
@@ -93,8 +96,8 @@ func unpack(data []byte) (*htpcost.Timeline, error) {
 	return htpcost.ReadTrace(text)
 }
 
-// Estimates reads all estimates with their timelines, oldest first. Those that are damaged are left out; problems names them.
-func (s *Store) Estimates(ctx context.Context) (list []*result.Estimated, problems []string, err error) {
+// All reads all estimates with their timelines, oldest first. Those that are damaged are left out; problems names them.
+func (s *Estimates) All(ctx context.Context) (list []*result.Estimated, problems []string, err error) {
 	defer guard(&err)
 	byID := map[int64]*result.Estimated{}
 	err = s.each(ctx, "SELECT id, result, timeline FROM estimates ORDER BY id", nil, func(scan func(...any) error) error {

@@ -45,11 +45,11 @@ func TestEstimatesComeBackAsTheyWereStored(t *testing.T) {
 	estimate := *want.Estimate
 	estimate.Timeline, without.Estimate = nil, &estimate
 	for _, e := range []*result.Estimated{want, &without} {
-		if err := s.AddEstimate(t.Context(), e); err != nil {
+		if err := s.Estimates.Add(t.Context(), e); err != nil {
 			t.Fatal(err)
 		}
 	}
-	list, _, err := s.Estimates(t.Context())
+	list, _, err := s.Estimates.All(t.Context())
 	if err != nil || len(list) != 2 {
 		t.Fatalf("%d, %v", len(list), err)
 	}
@@ -69,7 +69,7 @@ func TestEstimatesComeBackAsTheyWereStored(t *testing.T) {
 		if _, err := s.db.ExecContext(t.Context(), damage); err != nil {
 			t.Fatal(err)
 		}
-		if left, problems, err := s.Estimates(t.Context()); err != nil || len(left) != len(list)-1 || len(problems) == 0 || !strings.Contains(problems[0], "estimate 1 of") {
+		if left, problems, err := s.Estimates.All(t.Context()); err != nil || len(left) != len(list)-1 || len(problems) == 0 || !strings.Contains(problems[0], "estimate 1 of") {
 			t.Errorf("%s: %v %v", damage, err, problems)
 		}
 	}

@@ -7,15 +7,18 @@ import (
 	"quantcheck/internal/result"
 )
 
-// AddEvaluation stores an evaluation and gives it its number.
-func (s *Store) AddEvaluation(ctx context.Context, e *result.Evaluation) error {
-	if err := s.addEvaluation(ctx, e); err != nil {
+// Evaluations are those of a workspace.
+type Evaluations struct{ *database }
+
+// Add stores an evaluation and gives it its number.
+func (s *Evaluations) Add(ctx context.Context, e *result.Evaluation) error {
+	if err := s.add(ctx, e); err != nil {
 		return fmt.Errorf("store the evaluation in %s: %w", s.path, err)
 	}
 	return nil
 }
 
-func (s *Store) addEvaluation(ctx context.Context, e *result.Evaluation) error {
+func (s *Evaluations) add(ctx context.Context, e *result.Evaluation) error {
 	tx, err := s.db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
@@ -47,8 +50,8 @@ func (s *Store) addEvaluation(ctx context.Context, e *result.Evaluation) error {
 	return nil
 }
 
-// Evaluations reads all evaluations, oldest first. Those that are damaged are left out; problems names them.
-func (s *Store) Evaluations(ctx context.Context) (list []*result.Evaluation, problems []string, err error) {
+// All reads all evaluations, oldest first. Those that are damaged are left out; problems names them.
+func (s *Evaluations) All(ctx context.Context) (list []*result.Evaluation, problems []string, err error) {
 	defer guard(&err)
 	err = s.each(ctx, "SELECT id, result FROM evaluations ORDER BY id", nil, func(scan func(...any) error) error {
 		e := &result.Evaluation{}

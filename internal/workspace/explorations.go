@@ -11,8 +11,11 @@ import (
 	"quantcheck/internal/result"
 )
 
-// AddExploration stores an exploration and gives it its number.
-func (s *Store) AddExploration(ctx context.Context, e *result.Explored) error {
+// Explorations are those of a workspace.
+type Explorations struct{ *database }
+
+// Add stores an exploration and gives it its number.
+func (s *Explorations) Add(ctx context.Context, e *result.Explored) error {
 	data, err := floatjson.Marshal(e)
 	if err != nil {
 		return fmt.Errorf("store the exploration: %w", err)
@@ -26,8 +29,8 @@ func (s *Store) AddExploration(ctx context.Context, e *result.Explored) error {
 	return err
 }
 
-// Explorations reads all explorations, oldest first. Those that are damaged are left out; problems names them.
-func (s *Store) Explorations(ctx context.Context) (list []*result.Explored, problems []string, err error) {
+// All reads all explorations, oldest first. Those that are damaged are left out; problems names them.
+func (s *Explorations) All(ctx context.Context) (list []*result.Explored, problems []string, err error) {
 	defer guard(&err)
 	err = s.each(ctx, "SELECT id, result FROM explorations ORDER BY id", nil, func(scan func(...any) error) error {
 		e := &result.Explored{}
@@ -49,8 +52,11 @@ func (s *Store) Explorations(ctx context.Context) (list []*result.Explored, prob
 	return list, problems, nil
 }
 
+// Trials are what explorations found out, each under a key, so that none does it twice.
+type Trials struct{ *database }
+
 // Get gives what an exploration found out under a key; ok is false if it did not.
-func (s *Store) Get(ctx context.Context, key string) (value []byte, ok bool, err error) {
+func (s *Trials) Get(ctx context.Context, key string) (value []byte, ok bool, err error) {
 	var text string
 	err = s.db.QueryRowContext(ctx, "SELECT value FROM trials WHERE key = ?", key).Scan(&text)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -63,7 +69,7 @@ func (s *Store) Get(ctx context.Context, key string) (value []byte, ok bool, err
 }
 
 // Put keeps what an exploration found out; it is in the file when this returns. What was there is replaced.
-func (s *Store) Put(ctx context.Context, key, kind string, value []byte) error {
+func (s *Trials) Put(ctx context.Context, key, kind string, value []byte) error {
 	_, err := s.db.ExecContext(ctx, "INSERT INTO trials (key, kind, made, value) VALUES (?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET kind = excluded.kind, made = excluded.made, value = excluded.value",
 		key, kind, time.Now().UTC().Format("2006-01-02T15:04:05.000Z"), string(value))
 	if err != nil {

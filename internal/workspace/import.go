@@ -198,7 +198,7 @@ func (s *Store) Names(ctx context.Context) (names []string, err error) {
 
 // copyFiles copies what lies in a workspace beside the database and what is made of it.
 func copyFiles(to, from Folder) (copied []string, err error) {
-	left := []string{from.Report(), from.Results("results.csv"), from.Results("per_layer_comparison.csv"), from.elsewhere(), from.locks()}
+	left := []string{from.Report(), from.Results("results.csv"), from.Results("per_layer_comparison.csv"), elsewhere(from), string(from.locks())}
 	var files atomicfile.Batch
 	defer files.Discard()
 	err = filepath.WalkDir(string(from), func(path string, d fs.DirEntry, err error) error {

@@ -63,6 +63,27 @@ func (f Folder) ModelONNX(name, variantName string) string {
 // ModelDLC is the folder of a DLC's files: models_dlc/<name>.
 func (f Folder) ModelDLC(name string) string { return filepath.Join(string(f), "models_dlc", name) }
 
+// Benchmark is the path of what a benchmark of a model found.
+func (f Folder) Benchmark(name string) string {
+	return filepath.Join(f.ModelDLC(name), "benchmark.json")
+}
+
+// RawInputs is the folder of a model's inputs as raw files: data_raw/<name>.
+func (f Folder) RawInputs(name string) string { return filepath.Join(string(f), "data_raw", name) }
+
+// RawOutputs is the folder of a model's outputs on a device: raw_outputs/raw_outputs_<name>.
+func (f Folder) RawOutputs(name string) string {
+	return filepath.Join(string(f), "raw_outputs", "raw_outputs_"+name)
+}
+
+// Processed is the folder of what a model's outputs were made into: processed_outputs/<name>.
+func (f Folder) Processed(name string) string {
+	return filepath.Join(string(f), "processed_outputs", name)
+}
+
+// Results is the path of a file in results/.
+func (f Folder) Results(name string) string { return filepath.Join(string(f), "results", name) }
+
 // ModelName is the name that a model's files get: what was asked for, else the file's name without its ending.
 func ModelName(asked, path string) string {
 	if asked == "" {

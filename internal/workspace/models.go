@@ -10,15 +10,18 @@ import (
 	"quantcheck/internal/result"
 )
 
-// PutModel stores what a model file says of itself, in place of what was stored under its name before.
-func (s *Store) PutModel(ctx context.Context, m *result.ModelFile) error {
-	if err := s.putModel(ctx, m); err != nil {
+// Models are what the model files in a workspace say of themselves.
+type Models struct{ *database }
+
+// Put stores what a model file says of itself, in place of what was stored under its name before.
+func (s *Models) Put(ctx context.Context, m *result.ModelFile) error {
+	if err := s.put(ctx, m); err != nil {
 		return fmt.Errorf("store the model in %s: %w", s.path, err)
 	}
 	return nil
 }
 
-func (s *Store) putModel(ctx context.Context, m *result.ModelFile) error {
+func (s *Models) put(ctx context.Context, m *result.ModelFile) error {
 	tx, err := s.db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
@@ -45,8 +48,8 @@ func (s *Store) putModel(ctx context.Context, m *result.ModelFile) error {
 	return tx.Commit()
 }
 
-// Models reads all model files, in the order in which they were stored. Rows that are damaged are left out; problems names them.
-func (s *Store) Models(ctx context.Context) (list []*result.ModelFile, problems []string, err error) {
+// All reads all model files, in the order in which they were stored. Rows that are damaged are left out; problems names them.
+func (s *Models) All(ctx context.Context) (list []*result.ModelFile, problems []string, err error) {
 	defer guard(&err)
 	d := &damage{}
 	byID := map[int64]*result.ModelFile{}

@@ -13,8 +13,8 @@ import (
 	"quantcheck/internal/result"
 )
 
-// Runs lists the numbers of all runs, oldest first.
-func (s *Store) Runs(ctx context.Context) ([]int64, error) {
+// Numbers lists the numbers of all runs, oldest first.
+func (s *Runs) Numbers(ctx context.Context) ([]int64, error) {
 	var ids []int64
 	err := s.each(ctx, "SELECT id FROM runs ORDER BY id", nil, func(scan func(...any) error) error {
 		var id int64
@@ -25,8 +25,8 @@ func (s *Store) Runs(ctx context.Context) ([]int64, error) {
 	return ids, err
 }
 
-// Run reads one run, all of it. Rows that cannot be are left out; the run's warnings count and name them.
-func (s *Store) Run(ctx context.Context, id int64) (run *result.Run, err error) {
+// Read reads one run, all of it. Rows that cannot be are left out; the run's warnings count and name them.
+func (s *Runs) Read(ctx context.Context, id int64) (run *result.Run, err error) {
 	defer guard(&err)
 	run = &result.Run{ID: id, Samples: []result.Sample{}, Calibration: []result.Sample{}}
 	var started, spec, machineText, model, warnings string
@@ -54,21 +54,7 @@ func (s *Store) Run(ctx context.Context, id int64) (run *result.Run, err error) 
 	return run, nil
 }
 
-func (s *Store) each(ctx context.Context, query string, args []any, row func(scan func(...any) error) error) error {
-	rows, err := s.db.QueryContext(ctx, query, args...)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		if err := row(rows.Scan); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
-}
-
-func (s *Store) readSamples(ctx context.Context, run *result.Run, _ *damage) error {
+func (s *Runs) readSamples(ctx context.Context, run *result.Run, _ *damage) error {
 	return s.each(ctx, "SELECT number, role, name, path, sha256 FROM samples WHERE run = ? ORDER BY role, number", []any{run.ID}, func(scan func(...any) error) error {
 		var role string
 		var number int
@@ -86,7 +72,7 @@ func (s *Store) readSamples(ctx context.Context, run *result.Run, _ *damage) err
 	})
 }
 
-func (s *Store) readLayers(ctx context.Context, run *result.Run, _ *damage) error {
+func (s *Runs) readLayers(ctx context.Context, run *result.Run, _ *damage) error {
 	return s.each(ctx, "SELECT number, name, clean, node, op, dtype, shape, output, inputs FROM layers WHERE run = ? ORDER BY number", []any{run.ID}, func(scan func(...any) error) error {
 		var l result.Layer
 		var shape, inputs string
@@ -106,7 +92,7 @@ func (s *Store) readLayers(ctx context.Context, run *result.Run, _ *damage) erro
 	})
 }
 
-func (s *Store) readVariants(ctx context.Context, run *result.Run, _ *damage) error {
+func (s *Runs) readVariants(ctx context.Context, run *result.Run, _ *damage) error {
 	return s.each(ctx, "SELECT number, spec, diverges, failed, birth, inputs, emulator, twin, parts, container, time, verdict FROM variants WHERE run = ? ORDER BY number", []any{run.ID}, func(scan func(...any) error) error {
 		if len(run.Layers)*(len(run.Variants)+1) > mostResults {
 			return fmt.Errorf("%d layers and more than %d variants are too many", len(run.Layers), len(run.Variants))
@@ -185,7 +171,7 @@ func layer(run *result.Run, variant, number int) (*result.LayerResult, error) {
 	return &run.Variants[variant].Layers[number], nil
 }
 
-func (s *Store) readResults(ctx context.Context, run *result.Run, d *damage) error {
+func (s *Runs) readResults(ctx context.Context, run *result.Run, d *damage) error {
 	return s.rows(ctx, d, "layer_results", "SELECT variant, layer, status, reason, tap, share, local_reason, histogram, on_cpu, apart, local_apart, rule, cycles FROM layer_results WHERE run = ?", []any{run.ID}, func(scan func(...any) error) error {
 		var variant, number int
 		var r result.LayerResult
@@ -280,7 +266,7 @@ func place(run *result.Run, variant, number int, scope string) (summary *result.
 	return nil, nil, fmt.Errorf("unknown scope %q", scope)
 }
 
-func (s *Store) readMetrics(ctx context.Context, run *result.Run, d *damage) error {
+func (s *Runs) readMetrics(ctx context.Context, run *result.Run, d *damage) error {
 	ids := map[string]metric.ID{}
 	for _, info := range metric.All {
 		ids[info.Key] = info.ID
@@ -304,7 +290,7 @@ func (s *Store) readMetrics(ctx context.Context, run *result.Run, d *damage) err
 	})
 }
 
-func (s *Store) readSampleMetrics(ctx context.Context, run *result.Run, d *damage) error {
+func (s *Runs) readSampleMetrics(ctx context.Context, run *result.Run, d *damage) error {
 	stored, err := metricColumns(ctx, s.db)
 	if err != nil {
 		return err
@@ -347,7 +333,7 @@ func (s *Store) readSampleMetrics(ctx context.Context, run *result.Run, d *damag
 	})
 }
 
-func (s *Store) readEncodings(ctx context.Context, run *result.Run, d *damage) error {
+func (s *Runs) readEncodings(ctx context.Context, run *result.Run, d *damage) error {
 	numbers := map[string]int{}
 	for i, l := range run.Layers {
 		numbers[l.Name] = i

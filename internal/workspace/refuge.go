@@ -22,7 +22,7 @@ func NewRefuge() (Folder, error) {
 }
 
 // elsewhere is the folder of files in a refuge that were to lie outside of the workspace.
-func (f Folder) elsewhere() string { return filepath.Join(string(f), "elsewhere") }
+func elsewhere(refuge Folder) string { return filepath.Join(string(refuge), "elsewhere") }
 
 // Redirect lets what is staged go into another workspace, on any disk, in which nothing lies yet, after the one that it was staged for has
 // failed. What had its place there already is copied. lost are the files that are in neither place any more.
@@ -94,7 +94,7 @@ func copyTo(b *atomicfile.Batch, to, from string) error {
 func redirected(path string, from, to Folder) string {
 	below, err := filepath.Rel(string(from), path)
 	if err != nil || below == ".." || strings.HasPrefix(below, ".."+string(filepath.Separator)) {
-		return filepath.Join(to.elsewhere(), filepath.Base(path))
+		return filepath.Join(elsewhere(to), filepath.Base(path))
 	}
 	return filepath.Join(string(to), below)
 }

@@ -113,10 +113,10 @@ func probe(dir string) error {
 const tryFor = 2 * time.Second
 
 // try looks through the database and takes its lock, if nobody has it.
-func (s *Store) try(ctx context.Context) error {
+func (b *database) try(ctx context.Context) error {
 	short, end := context.WithTimeout(ctx, tryFor)
 	defer end()
-	if problem, err := s.check(short); problem != "" || err != nil && short.Err() == nil {
+	if problem, err := b.check(short); problem != "" || err != nil && short.Err() == nil {
 		if err != nil {
 			problem = err.Error()
 		}
@@ -124,7 +124,7 @@ func (s *Store) try(ctx context.Context) error {
 	}
 	short, end = context.WithTimeout(ctx, tryFor)
 	defer end()
-	tx, err := s.db.BeginTx(short, nil)
+	tx, err := b.db.BeginTx(short, nil)
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
@@ -140,9 +140,9 @@ func (s *Store) try(ctx context.Context) error {
 }
 
 // check says what is wrong with the database: missing tables, or what SQLite finds.
-func (s *Store) check(ctx context.Context) (problem string, err error) {
+func (b *database) check(ctx context.Context) (problem string, err error) {
 	var there []string
-	err = s.each(ctx, "SELECT name FROM sqlite_master WHERE type = 'table'", nil, func(scan func(...any) error) error {
+	err = b.each(ctx, "SELECT name FROM sqlite_master WHERE type = 'table'", nil, func(scan func(...any) error) error {
 		var name string
 		err := scan(&name)
 		there = append(there, name)
@@ -157,7 +157,7 @@ func (s *Store) check(ctx context.Context) (problem string, err error) {
 		}
 	}
 	var found string
-	if err := s.db.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&found); err != nil {
+	if err := b.db.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&found); err != nil {
 		return "", err
 	}
 	if found != "ok" {

@@ -47,13 +47,13 @@ func TestAFolderWithOddCharactersWorks(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	if err := s.Add(t.Context(), &result.Run{Command: "check", Name: "x"}); err != nil {
+	if err := s.Runs.Add(t.Context(), &result.Run{Command: "check", Name: "x"}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(f.Database()); err != nil {
 		t.Error(err)
 	}
-	if _, err := s.Run(t.Context(), 7); !errors.Is(err, sql.ErrNoRows) {
+	if _, err := s.Runs.Read(t.Context(), 7); !errors.Is(err, sql.ErrNoRows) {
 		t.Error(err)
 	}
 }
@@ -92,7 +92,7 @@ func TestAWorkspaceOfAnEarlierVersionIsBroughtUpToDate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Add(t.Context(), &result.Run{Command: "check", Name: "old"}); err != nil {
+	if err := s.Runs.Add(t.Context(), &result.Run{Command: "check", Name: "old"}); err != nil {
 		t.Fatal(err)
 	}
 	// What version 1 did not have yet.
@@ -121,13 +121,13 @@ func TestAWorkspaceOfAnEarlierVersionIsBroughtUpToDate(t *testing.T) {
 		Counterpart: -1, FirstMismatchLayer: 0, Diverges: -1, Emulator: &result.Emulator{Wheel: "2.7.0", SoC: 66, OnCPU: []string{"l"}},
 		Layers: []result.LayerResult{{Status: result.Compared, OnCPU: true, EmulationError: &result.EmulationError{Part: part, FractionOverOneStep: metric.Defined(0.25)}}},
 	}}
-	if err := s.Add(t.Context(), run); err != nil {
+	if err := s.Runs.Add(t.Context(), run); err != nil {
 		t.Fatal(err)
 	}
-	if old, err := s.Run(t.Context(), 1); err != nil || old.Name != "old" {
+	if old, err := s.Runs.Read(t.Context(), 1); err != nil || old.Name != "old" {
 		t.Errorf("%v", err)
 	}
-	got, err := s.Run(t.Context(), 2)
+	got, err := s.Runs.Read(t.Context(), 2)
 	if err != nil {
 		t.Fatal(err)
 	}
