@@ -184,6 +184,13 @@ type Histogram struct {
 	Clipped metric.Value `json:"clipped"`
 }
 
+// Clipping is the share of a tensor's float values that lie outside of its encoding.
+type Clipping struct {
+	Share float64 `json:"share"` // mean over the samples, 0 to 1
+	Most  float64 `json:"most"`  // of one sample
+	Worst int     `json:"worst"` // that sample
+}
+
 // ErrorOrigin says where an error comes from.
 type ErrorOrigin string
 
@@ -199,6 +206,8 @@ type InputCheck struct {
 	Input   string       `json:"input"`
 	SQNR    metric.Value `json:"sqnr"`    // mean over the samples, dB
 	Swapped metric.Value `json:"swapped"` // the same with the sample's channels in reverse order; no value if it has not 3
+	// Clipped says how many of the samples' values lie outside of the input's encoding; nil: none, or it has no encoding.
+	Clipped *Clipping `json:"clipped,omitempty"`
 }
 
 // Whole is an output layer with only the weights, or only the activations of the whole model quantized.
@@ -244,6 +253,8 @@ type LayerResult struct {
 	Encoding *Coding          `json:"encoding,omitempty"`
 	Summary  Summary          `json:"summary"`
 	Samples  []*metric.Values `json:"-"` // by sample, nil where there is no value
+	// Clipped says how many float values lie outside of the encoding; nil: none, or the layer has no encoding.
+	Clipped *Clipping `json:"clipped,omitempty"`
 	// Histogram shows the values of the first sample; nil where there is none.
 	Histogram *Histogram `json:"histogram,omitempty"`
 	// Local is nil if it was not measured; LocalReason says why if it was asked for.
@@ -283,8 +294,11 @@ func (s Summary) MarshalJSON() ([]byte, error) {
 func (l *LayerResult) HasMetrics() bool { return l.Status == Compared || l.Status == NotQuantized }
 
 // Differs says whether the variant's first operator gets something else than the sample: less than the given SQNR, or
-// the sample with its channels in reverse order.
+// the sample with its channels in reverse order. A sample that leaves the encoding is the sample all the same.
 func (c InputCheck) Differs(underDB float64) bool {
+	if c.Clipped != nil && c.Clipped.Share > 0.001 && !c.ChannelsSwapped() {
+		return false
+	}
 	return c.SQNR.OK && c.SQNR.V < underDB || c.ChannelsSwapped()
 }
 

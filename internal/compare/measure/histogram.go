@@ -20,17 +20,7 @@ func histogram(ref, got tensor.Tensor, e *result.Coding) *result.Histogram {
 	h := &result.Histogram{Min: float64(min(loX, loY)), Max: float64(max(hiX, hiY))}
 	h.Float, h.Variant = count(x, h.Min, h.Max), count(y, h.Min, h.Max)
 	if e != nil {
-		// Half a step beyond the ends is rounding, not clipping.
-		lo, hi := float32(e.Min-e.Scale/2), float32(e.Max+e.Scale/2)
-		clipped := 0
-		if loX < lo || hiX > hi {
-			for _, v := range x {
-				if v < lo || v > hi {
-					clipped++
-				}
-			}
-		}
-		h.Clipped = metric.Defined(float64(clipped) / float64(len(x)))
+		h.Clipped = metric.Defined(clipped(x, float64(loX), float64(hiX), e))
 	}
 	return h
 }
@@ -49,4 +39,40 @@ func count(x []float32, lo, hi float64) []int {
 		}
 	}
 	return bins
+}
+
+// clipped is the share of the values, which lie between min and max, that are outside of an encoding. Half a step beyond its ends is
+// rounding, not clipping.
+func clipped(x []float32, min, max float64, e *result.Coding) float64 {
+	low, high := e.Min-e.Scale/2, e.Max+e.Scale/2
+	if min >= low && max <= high || len(x) == 0 {
+		return 0
+	}
+	n, lo, hi := 0, float32(low), float32(high)
+	for _, v := range x {
+		if v < lo || v > hi {
+			n++
+		}
+	}
+	return float64(n) / float64(len(x))
+}
+
+// concludeClipped says of each layer how much of its float values lies outside of its encoding, over so many samples.
+func (v *compared) concludeClipped(samples int) {
+	for k := range v.Result.Layers {
+		l := &v.Result.Layers[k]
+		if l.Encoding == nil || !l.HasMetrics() || samples == 0 {
+			continue
+		}
+		c := result.Clipping{Worst: -1}
+		for n, share := range v.clipped[k][:samples] {
+			c.Share += share / float64(samples)
+			if share > c.Most {
+				c.Most, c.Worst = share, n
+			}
+		}
+		if c.Worst >= 0 {
+			l.Clipped = &c
+		}
+	}
 }

@@ -15,6 +15,7 @@ import (
 type checked struct {
 	sample      int
 	as, swapped *metric.Values
+	clipped     float64 // share of the sample's values outside of the input's encoding
 }
 
 // checkInput compares a graph input, as the variant's first operator gets it, with the sample.
@@ -25,6 +26,12 @@ func (c *comparison) checkInput(number int, v *compared, input string, sample, g
 	one := checked{sample: number}
 	if values, err := measure(sample, got, 0); err == nil && sample.Len() > 0 {
 		one.as = &values
+	}
+	if e, ok := v.Result.Inputs[input]; ok {
+		if x, numbers := sample.AsFloat32(); numbers {
+			low, high, _ := metric.MinMax(x)
+			one.clipped = clipped(x, float64(low), float64(high), &e)
+		}
 	}
 	if swapped := model.ReverseChannels(sample); swapped.Len() > 0 {
 		if values, err := measure(swapped, got, 0); err == nil {
@@ -43,12 +50,17 @@ func (v *compared) concludeInputs(inputs []dataset.Input) {
 			continue
 		}
 		var as, swapped []*metric.Values
+		clip := result.Clipping{Worst: -1}
 		for _, c := range list {
 			as, swapped = append(as, c.as), append(swapped, c.swapped)
 		}
-		rv.InputChecks = append(rv.InputChecks, result.InputCheck{
+		check := result.InputCheck{
 			Input: in.Name, SQNR: metric.Summarize(as)[metric.SQNR].Mean, Swapped: metric.Summarize(swapped)[metric.SQNR].Mean,
-		})
+		}
+		if clip.Worst >= 0 {
+			check.Clipped = &clip
+		}
+		rv.InputChecks = append(rv.InputChecks, check)
 	}
 }
 

@@ -44,6 +44,7 @@ type compared struct {
 	inARow      int              // samples that it could not be run on, up to the last one
 
 	values   [][]*metric.Values // per layer and sample
+	clipped  [][]float64        // per layer and sample: the share of the float values that lie outside of the encoding
 	mu       sync.Mutex
 	problems [][]problem                       // per layer: why samples have no value
 	alone    [][session.Parts][]*metric.Values // per layer, part and sample: computed alone
@@ -117,6 +118,7 @@ func (c *comparison) conclude() {
 	c.judge.conclude(samples)
 	for _, v := range c.variants {
 		v.explain(samples)
+		v.concludeClipped(samples)
 		v.concludeLocal(c.b.Run.Layers, local)
 		v.concludeInputs(c.b.Run.Model.Inputs)
 		v.concludeEmulated(samples, local)
@@ -127,12 +129,12 @@ func (c *comparison) conclude() {
 func (c *comparison) add(sv *session.Variant, samples int) {
 	layers, locally := len(sv.Result.Layers), c.b.Spec.LocalSamples
 	v := &compared{
-		Variant: sv, users: map[string][]int{}, steps: make([]float64, layers), values: make([][]*metric.Values, layers), problems: make([][]problem, layers),
+		Variant: sv, users: map[string][]int{}, steps: make([]float64, layers), values: make([][]*metric.Values, layers), clipped: make([][]float64, layers), problems: make([][]problem, layers),
 		alone: parts(layers, locally), wholes: parts(layers, locally), checks: map[string][]checked{},
 		emulation: newAgainst(layers, samples), isolatedEmulation: newAgainst(layers, locally),
 	}
 	for k := range sv.Result.Layers {
-		v.values[k] = make([]*metric.Values, samples)
+		v.values[k], v.clipped[k] = make([]*metric.Values, samples), make([]float64, samples)
 		l := &sv.Result.Layers[k]
 		if !l.HasMetrics() {
 			continue
@@ -304,16 +306,20 @@ func release(list []held) {
 func (c *comparison) measure(sample, layer int, ref tensor.Tensor, got []held) {
 	defer release(got)
 	for _, h := range got {
-		values, err := measure(ref, h.tensor, h.of.steps[layer])
+		pair, err := measurePair(ref, h.tensor)
 		if h.problem != "" {
 			err = errors.New(h.problem)
 		}
 		if err != nil {
 			h.of.problem(layer, sample, err.Error())
 		} else {
+			values, l := pair.Values(h.of.steps[layer]), &h.of.Result.Layers[layer]
 			h.of.values[layer][sample] = &values
+			if l.Encoding != nil {
+				x, _ := ref.AsFloat32()
+				h.of.clipped[layer][sample] = clipped(x, float64(pair.MinX), float64(pair.MaxX), l.Encoding)
+			}
 			if sample == 0 {
-				l := &h.of.Result.Layers[layer]
 				l.Histogram = histogram(ref, h.tensor, l.Encoding)
 			}
 		}
@@ -335,21 +341,25 @@ func newAgainst(layers, samples int) []against {
 
 // measure compares two tensors of equal shape.
 func measure(ref, got tensor.Tensor, step float64) (metric.Values, error) {
-	x, ok := ref.AsFloat32()
-	y, also := got.AsFloat32()
-	switch {
-	case !ok || !also:
-		return metric.Values{}, errors.New("not a tensor of numbers")
-	case len(x) == 0:
-		return metric.Values{}, errors.New("empty: it has no elements")
-	case len(x) != len(y):
-		return metric.Values{}, fmt.Errorf("shape %v in the float model, %v in the variant", ref.Shape, got.Shape)
-	}
-	pair, err := metric.Measure(x, y)
+	pair, err := measurePair(ref, got)
 	if err != nil {
 		return metric.Values{}, err
 	}
 	return pair.Values(step), nil
+}
+
+func measurePair(ref, got tensor.Tensor) (metric.Pair, error) {
+	x, ok := ref.AsFloat32()
+	y, also := got.AsFloat32()
+	switch {
+	case !ok || !also:
+		return metric.Pair{}, errors.New("not a tensor of numbers")
+	case len(x) == 0:
+		return metric.Pair{}, errors.New("empty: it has no elements")
+	case len(x) != len(y):
+		return metric.Pair{}, fmt.Errorf("shape %v in the float model, %v in the variant", ref.Shape, got.Shape)
+	}
+	return metric.Measure(x, y)
 }
 
 func (v *compared) problem(layer, sample int, reason string) {

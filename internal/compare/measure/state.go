@@ -135,6 +135,7 @@ func (v *compared) fresh() {
 	for k := range v.Result.Layers {
 		v.Result.Layers[k].Histogram = nil
 		clear(v.values[k])
+		clear(v.clipped[k])
 		v.problems[k] = nil
 		for p := range session.Parts {
 			clear(v.alone[k][p])
@@ -212,6 +213,7 @@ func (v *compared) code(x *resume.Coder, n int) {
 		}
 		resume.Optional(x, &rv.Layers[k].Histogram, func(h *result.Histogram) { codeHistogram(x, h) })
 		codeValues(x, v.values[k], n)
+		resume.Each(x, v.clipped[k][:min(n, len(v.clipped[k]))], x.Float64)
 		for p := range session.Parts {
 			codeValues(x, v.alone[k][p], n)
 			codeValues(x, v.wholes[k][p], n)
@@ -249,6 +251,7 @@ func (v *compared) codeChecks(x *resume.Coder, n int) {
 		resume.Slice(x, &list, func(c *checked) {
 			x.Int(&c.sample)
 			x.Need(c.sample >= 0 && c.sample < n, "an input of a sample that is not there")
+			x.Float64(&c.clipped)
 			for _, v := range []**metric.Values{&c.as, &c.swapped} {
 				resume.Optional(x, v, func(v *metric.Values) { v.Code(x) })
 			}

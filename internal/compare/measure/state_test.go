@@ -56,7 +56,7 @@ func begun() *comparison {
 		for i := range run.Variants {
 			c.variants[i].values[0][n] = value(float64(n))
 			checks := c.variants[i].checks
-			checks["x"] = append(checks["x"], checked{n, value(1), nil})
+			checks["x"] = append(checks["x"], checked{n, value(1), nil, 0.5})
 		}
 		c.variants[1].emulation[0].values[n] = value(3)
 	}
