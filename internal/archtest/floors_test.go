@@ -34,7 +34,7 @@ var floors = []floor{
 	}},
 	{"libraries", "bindings of ONNX Runtime and QNN", []string{"library", "onnxruntime", "qnn", "qnn/compose"}},
 	{"arithmetic", "encodings, metrics, graph rewrites; nothing is run", []string{"calib", "decode", "metric", "qdq", "quant", "rewrite", "search"}},
-	{"results", "what commands find out, as data", []string{"align", "encodings", "eval", "result", "verdict"}},
+	{"results", "what commands find out, as data", []string{"align", "cause", "encodings", "eval", "result", "verdict"}},
 	{"engines", "what runs a model", []string{
 		"runner", "runner/cpu", "runner/dlc", "runner/dump", "runner/htp", "runner/ort", "runner/qnnworker", "runner/worker", "sensitivity",
 	}},

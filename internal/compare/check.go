@@ -88,6 +88,7 @@ func Run(ctx context.Context, engines session.Engines, spec result.Spec, progres
 	}
 	b.Keeper.Done()
 	measure.Summarize(run)
+	measure.FindCauses(b)
 	measure.FindOrigins(run)
 	run.Started, run.Seconds = b.Keeper.Since(run.Started), b.Keeper.Spent(started).Seconds()
 	return run, nil

@@ -246,3 +246,33 @@ func plain(r rune) bool {
 func badByte(name string) int {
 	return max(strings.IndexFunc(name, func(r rune) bool { return !plain(r) }), 0)
 }
+
+// Text writes a recipe or half precision as Parse reads it; "" for a variant that is a file or a device.
+func (s Spec) Text() string {
+	text := ""
+	switch s.Kind {
+	case Half:
+		text = "fp16"
+	case Recipe:
+		text = fmt.Sprintf("w%da%d", s.WeightBits, s.ActBits)
+		if !s.PerChannel {
+			text += ",per-tensor"
+		}
+		switch s.Calibrator {
+		case TF:
+		case Percentile:
+			text += ",percentile:" + strconv.FormatFloat(s.Percentile, 'f', -1, 64)
+		default:
+			text += "," + string(s.Calibrator)
+		}
+		if s.BiasBits != 32 {
+			text += fmt.Sprintf(",bias%d", s.BiasBits)
+		}
+	default:
+		return ""
+	}
+	if s.Engine != CPU {
+		text += "@" + string(s.Engine)
+	}
+	return text
+}

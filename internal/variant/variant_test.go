@@ -34,6 +34,13 @@ func TestParse(t *testing.T) {
 		"mine=some/dir/model,w8a=.onnx": {Name: "mine", Kind: File, File: "some/dir/model,w8a=.onnx"},
 	} {
 		got, err := Parse(text)
+		if back := got.Text(); err == nil && back != "" {
+			if again, err := Parse(back); err != nil || !again.Equal(got) || again.Name != got.Name {
+				t.Errorf("%s is written %s, which is %+v, %v", text, back, again, err)
+			}
+		} else if err == nil && got.Kind != File {
+			t.Errorf("%s has no text", text)
+		}
 		if err != nil {
 			t.Errorf("%s: %v", text, err)
 		} else if diff := cmp.Diff(want, got); diff != "" {

@@ -3,6 +3,7 @@ package measure
 import (
 	"slices"
 
+	"quantcheck/internal/cause"
 	"quantcheck/internal/decode"
 	"quantcheck/internal/eval"
 	"quantcheck/internal/quant"
@@ -131,6 +132,27 @@ func (j *judging) code(x *resume.Coder, n int) {
 	for _, g := range j.variants {
 		if x.Err() == nil {
 			g.Code(x, n)
+		}
+	}
+}
+
+// FindCauses says why the variants of a session are not float, after Summarize.
+func FindCauses(b *session.Session) {
+	constant := func(name string) (tensor.Tensor, bool) {
+		p := b.Float.Index.Initializer[name]
+		if p == nil {
+			return tensor.Tensor{}, false
+		}
+		t, err := b.Float.Model.Tensor(p)
+		if err != nil {
+			return tensor.Tensor{}, false
+		}
+		values, ok := t.AsFloat32()
+		return tensor.Floats(values, t.Shape...), ok && t.DType.IsFloat()
+	}
+	for _, v := range b.Variants {
+		if v.Result.Verdict != nil {
+			v.Result.Verdict.Causes = cause.Find(&cause.Facts{Run: b.Run, Variant: v.Result, Index: b.Float.Index, Constant: constant})
 		}
 	}
 }

@@ -1,0 +1,82 @@
+// Package cause says why a variant is not float: All lists the causes, one per file or group, each with its evidence, how sure it is, and
+// what to do about it. Find asks them all; it runs nothing.
+package cause
+
+import (
+	"cmp"
+	"slices"
+
+	"quantcheck/internal/metric"
+	"quantcheck/internal/onnx"
+	"quantcheck/internal/result"
+	"quantcheck/internal/tensor"
+	"quantcheck/internal/variant"
+	"quantcheck/internal/verdict"
+)
+
+// Cause is a kind of reasons.
+type Cause struct {
+	Kind  string
+	Title string // in a line, for docs
+	// Evidence says what is looked for, Remedy what helps, for docs.
+	Evidence, Remedy string
+
+	find func(f *Facts) []result.Cause
+}
+
+// All lists the causes; where two are equally sure, the first one leads.
+var All = []Cause{
+	nanConstant, inputDenied, partlyQuantized, narrowCalibration, hugeConstant, unlikeRanges, engineError, clippedConstant, unlikeChannels, steepActivation, fewBits,
+}
+
+// Facts are what a cause is found in. Run and Variant are concluded: summaries, verdict and local errors are there.
+type Facts struct {
+	Run     *result.Run
+	Variant *result.Variant
+	Index   *onnx.Index // of the float model
+	// Constant gives the values of a constant of the float model; ok is false if it is none, or holds no real numbers.
+	Constant func(name string) (t tensor.Tensor, ok bool)
+}
+
+// Find gives the causes of what a variant loses, the surest first; none if it is good and all of the model is quantized.
+func Find(f *Facts) []result.Cause {
+	v := f.Variant.Verdict
+	if v == nil {
+		return nil
+	}
+	var list []result.Cause
+	for i := range All {
+		for _, c := range All[i].find(f) {
+			c.Kind = All[i].Kind
+			list = append(list, c)
+		}
+	}
+	slices.SortStableFunc(list, func(a, b result.Cause) int { return cmp.Compare(b.Confidence, a.Confidence) })
+	return list
+}
+
+// loses says whether the variant is worse than good.
+func (f *Facts) loses() bool {
+	g := f.Variant.Verdict.Grade
+	return g != result.Good
+}
+
+// recipe says whether the variant is one that quantcheck quantizes, so that another recipe can be tried.
+func (f *Facts) recipe() bool { return f.Variant.Spec.Kind == variant.Recipe }
+
+// sqnr is a layer's mean SQNR over the samples, dB.
+func sqnr(s result.Summary) metric.Value { return s[metric.SQNR].Mean }
+
+// consumers lists the layers that are computed from each layer.
+func (f *Facts) consumers() [][]int {
+	list := make([][]int, len(f.Run.Layers))
+	for k, l := range f.Run.Layers {
+		for _, in := range l.Inputs {
+			list[in] = append(list[in], k)
+		}
+	}
+	return list
+}
+
+// worst is the part of an output that is furthest from float.
+func (f *Facts) worst() *result.OutputPart { return verdict.Worst(f.Variant.Verdict) }

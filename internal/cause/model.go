@@ -1,0 +1,243 @@
+package cause
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+
+	"quantcheck/internal/quant"
+	"quantcheck/internal/result"
+)
+
+var nanConstant = Cause{
+	Kind: "nan-constant", Title: "a constant holds NaN", Evidence: "a weight or other constant of the float model has a value that is no number",
+	Remedy: "export the model again; NaN is in the file",
+	find: func(f *Facts) []result.Cause {
+		var list []result.Cause
+		for _, name := range slices.Sorted(maps.Keys(f.Index.Initializer)) {
+			t, ok := f.Constant(name)
+			if !ok {
+				continue
+			}
+			n := 0
+			for _, v := range t.F32 {
+				if v != v {
+					n++
+				}
+			}
+			if n > 0 {
+				list = append(list, result.Cause{Tensors: []string{name}, Confidence: 1,
+					Evidence: fmt.Sprintf("the constant %s of the float model holds %d NaN among %d values", name, n, len(t.F32)),
+					Fix:      result.Fix{Text: "export the model again: NaN is in the file"}})
+			}
+		}
+		return list
+	},
+}
+
+var inputDenied = Cause{
+	Kind: "input-denied", Title: "the float model finds nothing", Evidence: "outputs are recognised, and the float model decides nothing on any sample",
+	Remedy: "describe the input as the model was trained, or take other samples",
+	find: func(f *Facts) []result.Cause {
+		v := f.Variant.Verdict
+		if len(v.Notes) == 0 {
+			return nil
+		}
+		return []result.Cause{{Confidence: 0.9, Evidence: v.Notes[0],
+			Fix: result.Fix{Text: "find the description of the input that fits: eval tries all if there are labels", Command: "quantcheck eval MODEL --data LABELS --try-inputs"}}}
+	},
+}
+
+var partlyQuantized = Cause{
+	Kind: "partly-quantized", Title: "much of the model has no encodings", Evidence: "under 90 % of the operators, or of the multiply-adds, have encodings",
+	Remedy: "what stays float tells: control flow is inlined by hand, float16 and integer models are quantized from their float32 form",
+	find: func(f *Facts) []result.Cause {
+		c := f.Variant.Verdict.Coverage
+		if c == nil || c.Share() >= 0.9 || c.OperatorsOf == 0 {
+			return nil
+		}
+		count := map[string]int{}
+		control := ""
+		for k, l := range f.Run.Layers {
+			switch l.Op {
+			case "If", "Loop", "Scan":
+				control = fmt.Sprintf("%s (%s)", l.Node, l.Op)
+			}
+			if f.Variant.Layers[k].Status == result.NotQuantized {
+				count[l.Op]++
+			}
+		}
+		names := slices.SortedFunc(maps.Keys(count), func(a, b string) int { return cmp.Or(cmp.Compare(count[b], count[a]), strings.Compare(a, b)) })
+		for i, n := range names {
+			names[i] = fmt.Sprintf("%d %s", count[n], n)
+		}
+		evidence := fmt.Sprintf("%d of %d operators have encodings", c.Operators, c.OperatorsOf)
+		fix := result.Fix{Text: "look at what stays float before you trust the numbers"}
+		switch {
+		case control != "":
+			evidence += "; the body of " + control + " is not quantized"
+			fix.Text = "the branch that runs must stand in the graph itself: export the model without control flow (a constant condition is folded)"
+		case len(names) > 0:
+			evidence += "; without are " + strings.Join(names[:min(len(names), 4)], ", ")
+		}
+		return []result.Cause{{Confidence: 0.95, Evidence: evidence, Fix: fix}}
+	},
+}
+
+// huge is from which magnitude on a constant is a mask's infinity, and no value of a signal.
+const huge = 1e4
+
+var hugeConstant = Cause{
+	Kind: "huge-constant", Title: "a constant of an attention mask eats the range", Evidence: "a constant of −1e4 or below (or −inf) is added to, or chosen instead of, what goes into a Softmax",
+	Remedy: "the pass clamp-masks, which takes the smallest clamp that leaves the outputs as they are",
+	find: func(f *Facts) []result.Cause {
+		if !f.loses() {
+			return nil
+		}
+		var list []result.Cause
+		for _, name := range slices.Sorted(maps.Keys(f.Index.Initializer)) {
+			t, ok := f.Constant(name)
+			if !ok || !slices.ContainsFunc(t.F32, func(v float32) bool { return float64(v) <= -huge }) || !f.reachesSoftmax(name, 0) {
+				continue
+			}
+			least := slices.Min(t.F32)
+			c := result.Cause{Tensors: []string{name}, Confidence: 0.9,
+				Evidence: fmt.Sprintf("the constant %s goes down to %.3g: beside it the scores of the attention have no resolution", name, least),
+				Fix: result.Fix{Text: "clamp the mask: the pass clamp-masks takes the smallest clamp that leaves the outputs as they are", Passes: []string{"clamp-masks"},
+					Command: "quantcheck optimize MODEL --passes clamp-masks"}}
+			for k, l := range f.Run.Layers {
+				if p, made := f.Index.Producer[l.Name]; made && slices.Contains(f.Index.Nodes[p].GetInput(), name) {
+					c.Layers = append(c.Layers, k)
+				}
+			}
+			list = append(list, c)
+		}
+		return list
+	},
+}
+
+// reachesSoftmax says whether a tensor goes into a Softmax over operators that mask.
+func (f *Facts) reachesSoftmax(name string, depth int) bool {
+	if depth > 12 {
+		return false
+	}
+	for _, i := range f.Index.Consumers[name] {
+		n := f.Index.Nodes[i]
+		switch n.GetOpType() {
+		case "Softmax", "LogSoftmax":
+			return true
+		case "Add", "Sub", "Mul", "Where", "Reshape", "Expand", "Unsqueeze", "Squeeze", "Cast", "Identity", "Slice", "Concat", "Transpose", "Max", "Min":
+			for _, out := range n.GetOutput() {
+				if f.reachesSoftmax(out, depth+1) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+var clippedConstant = Cause{
+	Kind: "clipped-constant", Title: "a constant does not fit its encoding", Evidence: "a bias or another constant has values beyond the range of its encoding, such as an int32 bias under tiny scales",
+	Remedy: "a wider input or weight scale; mixed widths from explore",
+	find: func(f *Facts) []result.Cause {
+		if !f.loses() {
+			return nil
+		}
+		var list []result.Cause
+		for i := range f.Variant.Params {
+			p := &f.Variant.Params[i]
+			t, ok := f.Constant(p.Tensor)
+			if !ok || len(p.Encodings) == 0 || len(t.F32) == 0 {
+				continue
+			}
+			beyond, furthest := 0, 0.0
+			for at, v := range t.F32 {
+				e := encodingAt(p, t.Shape, at)
+				if d := max(float64(v)-e.Max, e.Min-float64(v)); d > 2*e.Scale && d > 0.01*math.Abs(float64(v)) {
+					beyond++
+					furthest = max(furthest, d/max(math.Abs(float64(v)), 1e-30))
+				}
+			}
+			if beyond == 0 || math.Abs(float64(slices.Min(t.F32))) >= huge && f.reachesSoftmax(p.Tensor, 0) {
+				continue
+			}
+			list = append(list, result.Cause{Tensors: []string{p.Tensor}, Confidence: min(0.85, 0.5+furthest),
+				Evidence: fmt.Sprintf("%d of %d values of the constant %s lie beyond its encoding of %d bits, the furthest by %.0f %%", beyond, len(t.F32), p.Tensor, p.Encodings[0].Bits, 100*furthest),
+				Fix:      result.Fix{Text: "give the operator's weights or input another encoding", Variant: wider(f)}})
+		}
+		slices.SortStableFunc(list, func(a, b result.Cause) int { return cmp.Compare(b.Confidence, a.Confidence) })
+		return list[:min(len(list), 2)]
+	},
+}
+
+// encodingAt is the encoding of a constant's element.
+func encodingAt(p *result.Param, shape []int64, at int) *quant.Encoding {
+	if p.Axis < 0 || len(p.Encodings) == 1 || p.Axis >= len(shape) {
+		return &p.Encodings[0]
+	}
+	inner := 1
+	for _, d := range shape[p.Axis+1:] {
+		inner *= int(d)
+	}
+	return &p.Encodings[at/inner%int(shape[p.Axis])%len(p.Encodings)]
+}
+
+var unlikeChannels = Cause{
+	Kind: "unlike-channels", Title: "channels of unlike range share one encoding", Evidence: "a weight has one encoding, its channels' ranges differ 16-fold, and its own quantization costs the layer more than its activations do",
+	Remedy: "an encoding per channel; equalization",
+	find: func(f *Facts) []result.Cause {
+		if !f.loses() || !f.recipe() || f.Variant.Spec.PerChannel {
+			return nil
+		}
+		best, at, name := 0.0, -1, ""
+		for k, l := range f.Variant.Layers {
+			if l.Local == nil || l.Local.Weights == nil || l.Local.Acts == nil || !sqnr(l.Local.Weights.Summary).OK {
+				continue
+			}
+			w, a := sqnr(l.Local.Weights.Summary).V, sqnr(l.Local.Acts.Summary).V
+			p, made := f.Index.Producer[f.Run.Layers[k].Name]
+			if !made || w > 25 || w > a {
+				continue
+			}
+			weight, ratio := f.channelRatio(f.Index.Nodes[p].GetInput())
+			if score := ratio * l.Local.Share; ratio >= 16 && score > best {
+				best, at, name = score, k, weight
+			}
+		}
+		if at < 0 {
+			return nil
+		}
+		_, ratio := f.channelRatio(f.Index.Nodes[f.Index.Producer[f.Run.Layers[at].Name]].GetInput())
+		s := f.Variant.Spec
+		s.PerChannel = true
+		return []result.Cause{{Layers: []int{at}, Tensors: []string{name}, Confidence: 0.8,
+			Evidence: fmt.Sprintf("%s has one encoding for channels whose ranges differ %.0f-fold; quantizing it alone leaves %s %.1f dB", name, ratio, f.Run.Layers[at].Name, sqnr(f.Variant.Layers[at].Local.Weights.Summary).V),
+			Fix:      result.Fix{Text: "give each channel of the weights its own encoding, which costs next to nothing on the DSP", Variant: s.Text()}}}
+	},
+}
+
+// channelRatio is how far the ranges of a weight's output channels differ, the greatest by the median.
+func (f *Facts) channelRatio(inputs []string) (name string, ratio float64) {
+	if len(inputs) < 2 {
+		return "", 0
+	}
+	t, ok := f.Constant(inputs[1])
+	if !ok || len(t.Shape) < 2 || t.Shape[0] < 2 || len(t.F32) == 0 {
+		return "", 0
+	}
+	channels := int(t.Shape[0])
+	row := len(t.F32) / channels
+	ranges := make([]float64, channels)
+	for i, v := range t.F32[:row*channels] {
+		ranges[i/row] = max(ranges[i/row], math.Abs(float64(v)))
+	}
+	slices.Sort(ranges)
+	if mid := ranges[channels/2]; mid > 0 {
+		return inputs[1], ranges[channels-1] / mid
+	}
+	return inputs[1], 0
+}

@@ -1,0 +1,233 @@
+package cause
+
+import (
+	"fmt"
+	"math"
+	"strings"
+
+	"quantcheck/internal/metric"
+	"quantcheck/internal/result"
+	"quantcheck/internal/variant"
+	"quantcheck/internal/verdict"
+)
+
+var unlikeRanges = Cause{
+	Kind: "unlike-ranges", Title: "parts of unlike range share one encoding", Evidence: "a part of an output has under 64 steps of its encoding and 3 times less SQNR than a part of 8 times its range",
+	Remedy: "the pass split-output, which gives each part its own encoding; 16 bits for the output",
+	find: func(f *Facts) []result.Cause {
+		if !f.loses() {
+			return nil
+		}
+		parts := f.Variant.Verdict.Parts
+		for i := range parts {
+			p := &parts[i]
+			if !p.Steps.OK || p.Steps.V >= 64 || !p.SQNR.Min.OK || p.SQNR.Min.V >= 30 {
+				continue
+			}
+			for k := range parts {
+				q := &parts[k]
+				if q.Layer != p.Layer || extent(q) < 8*extent(p) || !q.SQNR.Min.OK {
+					continue
+				}
+				c := result.Cause{Layers: []int{p.Layer}, Confidence: 0.92,
+					Evidence: fmt.Sprintf("%s holds %s of %.3g…%.3g and %s of %.3g…%.3g under one encoding: the smaller has %.2g of its steps", f.Run.Layers[p.Layer].Name, partName(q), q.Min, q.Max, partName(p), p.Min, p.Max, p.Steps.V),
+					Fix:      result.Fix{Text: "split the output before its Concat, so that each part has its own encoding", Passes: []string{"split-output"}, Command: "quantcheck optimize MODEL --passes split-output"}}
+				if p.Source == "" {
+					c.Fix = result.Fix{Text: "give the output 16 bits", Variant: wider(f)}
+				}
+				return []result.Cause{c}
+			}
+		}
+		return nil
+	},
+}
+
+func extent(p *result.OutputPart) float64 { return max(math.Abs(p.Min), math.Abs(p.Max)) }
+
+func partName(p *result.OutputPart) string {
+	name := p.Source
+	if p.Channels != nil {
+		name = strings.TrimSpace(fmt.Sprintf("channels %s %s", verdict.Channels(p.Channels), name))
+	}
+	return name
+}
+
+var narrowCalibration = Cause{
+	Kind: "narrow-calibration", Title: "samples leave the calibrated ranges", Evidence: "more than 1 % of an input's values, or of the values of the layer that is clipped most, lie outside of the encoding",
+	Remedy: "calibrate on samples like those that are compared",
+	find: func(f *Facts) []result.Cause {
+		if !f.loses() {
+			return nil
+		}
+		fix := result.Fix{Text: "calibrate on samples like those that are compared (--calib)", Command: "quantcheck check MODEL --images SAMPLES --calib SAMPLES_LIKE_THEM"}
+		if f.recipe() {
+			fix.Variant = f.Variant.Spec.Text()
+		}
+		for _, c := range f.Variant.InputChecks {
+			if c.Clipped != nil && c.Clipped.Share > 0.01 {
+				return []result.Cause{{Tensors: []string{c.Input}, Confidence: 0.95, Fix: fix,
+					Evidence: fmt.Sprintf("%.0f %% of the values of the input %s lie outside of its calibrated range, most on %s (%.0f %%)", 100*c.Clipped.Share, c.Input, f.sample(c.Clipped.Worst), 100*c.Clipped.Most)}}
+			}
+		}
+		// Percentile and MSE calibrators clip on purpose.
+		if f.recipe() && !wholeRange(f.Variant.Spec.Calibrator) {
+			return nil
+		}
+		worst := -1
+		for k := range f.Variant.Layers {
+			if c := f.Variant.Layers[k].Clipped; c != nil && c.Share > 0.01 && (worst < 0 || c.Share > f.Variant.Layers[worst].Clipped.Share) {
+				worst = k
+			}
+		}
+		if worst < 0 {
+			return nil
+		}
+		c := f.Variant.Layers[worst].Clipped
+		return []result.Cause{{Layers: []int{worst}, Confidence: min(0.9, 0.5+c.Share), Fix: fix,
+			Evidence: fmt.Sprintf("%.0f %% of the values of %s lie outside of its encoding, most on %s (%.0f %%)", 100*c.Share, f.Run.Layers[worst].Name, f.sample(c.Worst), 100*c.Most)}}
+	},
+}
+
+func (f *Facts) sample(n int) string {
+	if n < 0 || n >= len(f.Run.Samples) {
+		return "a sample"
+	}
+	return f.Run.Samples[n].Name
+}
+
+var steepActivation = Cause{
+	Kind: "steep-activation", Title: "resolution is lost before a steep activation", Evidence: "a Sigmoid, Softmax, Exp or Tanh falls 10 dB under what it makes alone, and a step of its input's encoding is over 0.25",
+	Remedy: "the calibrator mse-out, which minimises the error behind the activation; 16 bits for its input",
+	find: func(f *Facts) []result.Cause {
+		if !f.loses() {
+			return nil
+		}
+		best, at, from := 0.0, -1, -1
+		for k, l := range f.Run.Layers {
+			switch l.Op {
+			case "Sigmoid", "Softmax", "LogSoftmax", "Exp", "Tanh", "HardSigmoid":
+			default:
+				continue
+			}
+			r := &f.Variant.Layers[k]
+			if !r.HasMetrics() || r.Local == nil || !sqnr(r.Summary).OK || len(l.Inputs) != 1 {
+				continue
+			}
+			in := &f.Variant.Layers[l.Inputs[0]]
+			if in.Encoding == nil || in.Encoding.Scale < 0.25 || in.Encoding.Bits > 8 {
+				continue
+			}
+			if drop := sqnr(r.Local.Full.Summary).V - sqnr(r.Summary).V; drop > 10 && sqnr(r.Summary).V < 20 && drop > best {
+				best, at, from = drop, k, l.Inputs[0]
+			}
+		}
+		if at < 0 {
+			return nil
+		}
+		fix := result.Fix{Text: "let the calibrator look behind the activation, or give its input 16 bits"}
+		if f.recipe() && f.Variant.Spec.Calibrator != variant.MSEOut {
+			fix.Variant = with(f, variant.MSEOut)
+		}
+		e := f.Variant.Layers[from].Encoding
+		return []result.Cause{{Layers: []int{at, from}, Confidence: 0.7, Fix: fix,
+			Evidence: fmt.Sprintf("%s (%s) has %.1f dB of SQNR: a step of its input %s is %.2g", f.Run.Layers[at].Name, f.Run.Layers[at].Op, sqnr(f.Variant.Layers[at].Summary).V, f.Run.Layers[from].Name, e.Scale)}}
+	},
+}
+
+var engineError = Cause{
+	Kind: "engine-error", Title: "the engine computes an operator wrongly", Evidence: "computed alone, the emulation of a layer is 20 dB further from float than its simulation with the same encodings, or half precision is as far from float",
+	Remedy: "another form of the operator; more bits do not help",
+	find: func(f *Facts) []result.Cause {
+		best, at := 0.0, -1
+		for k := range f.Variant.Layers {
+			l := &f.Variant.Layers[k]
+			if l.Local == nil || !sqnr(l.Local.Full.Summary).OK || sqnr(l.Local.Full.Summary).V >= 20 {
+				continue
+			}
+			own := sqnr(l.Local.Full.Summary).V
+			gap := 0.0
+			switch {
+			case f.Variant.Spec.Kind == variant.Half:
+				gap = 40 - own // half precision leaves about 60 dB
+			case f.counterpart(k).OK:
+				gap = f.counterpart(k).V - own
+			}
+			if gap > 20 && gap > best {
+				best, at = gap, k
+			}
+		}
+		if at < 0 {
+			return nil
+		}
+		own := sqnr(f.Variant.Layers[at].Local.Full.Summary).V
+		return []result.Cause{{Layers: []int{at}, Confidence: 0.97,
+			Evidence: fmt.Sprintf("computed alone, %s (%s) has %.1f dB of SQNR on this engine, %.0f dB less than its arithmetic leaves: the engine computes it wrongly, this is no matter of quantization", f.Run.Layers[at].Name, f.Run.Layers[at].Op, own, best),
+			Fix:      result.Fix{Text: "use another form of the operator; more bits do not help"}}}
+	},
+}
+
+// counterpart is what the simulation of the same encodings makes of a layer alone, dB.
+func (f *Facts) counterpart(k int) metric.Value {
+	n := f.Variant.Counterpart
+	if n < 0 || n >= len(f.Run.Variants) || f.Run.Variants[n].Layers[k].Local == nil {
+		return metric.Value{}
+	}
+	return sqnr(f.Run.Variants[n].Layers[k].Local.Full.Summary)
+}
+
+var fewBits = Cause{
+	Kind: "few-bits", Title: "activations, or weights, have too few steps", Evidence: "with only one of the two quantized, the worst output is 3 dB worse than with only the other",
+	Remedy: "another calibrator, or wider activations or weights",
+	find: func(f *Facts) []result.Cause {
+		p := f.worst()
+		if !f.loses() || !f.recipe() || p == nil {
+			return nil
+		}
+		for _, w := range f.Variant.Whole {
+			weights, acts := sqnr(w.WeightsOnly), sqnr(w.ActsOnly)
+			if w.Layer != p.Layer || !weights.OK || !acts.OK {
+				continue
+			}
+			s := f.Variant.Spec
+			c := result.Cause{Layers: []int{p.Layer}, Confidence: 0.4}
+			switch {
+			case acts.V < weights.V-3 && s.ActBits == 8:
+				c.Evidence = fmt.Sprintf("with only the activations quantized %s has %.1f dB of SQNR, with only the weights %.1f dB", f.Run.Layers[p.Layer].Name, acts.V, weights.V)
+				c.Fix = result.Fix{Text: "give the activations 16 bits, or those that need them (quantcheck explore)", Variant: wider(f), Command: "quantcheck explore MODEL"}
+				if wholeRange(s.Calibrator) {
+					c.Fix = result.Fix{Text: "take another calibrator for the activations, or 16 bits where they are needed (quantcheck explore)", Variant: with(f, variant.MSE), Command: "quantcheck explore MODEL"}
+				}
+			case weights.V < acts.V-3:
+				c.Evidence = fmt.Sprintf("with only the weights quantized %s has %.1f dB of SQNR, with only the activations %.1f dB", f.Run.Layers[p.Layer].Name, weights.V, acts.V)
+				c.Fix = result.Fix{Text: "take another calibrator for the weights, or more bits", Variant: with(f, variant.MSE)}
+			default:
+				return nil
+			}
+			if c.Fix.Variant == s.Text() {
+				c.Fix.Variant = ""
+			}
+			return []result.Cause{c}
+		}
+		return nil
+	},
+}
+
+// wholeRange says whether a calibrator takes all that it saw; the others clip on purpose.
+func wholeRange(c variant.Calibrator) bool { return c == variant.TF || c == variant.Symmetric }
+
+// wider is the variant's recipe with activations of 16 bits, "" if it has them or is no recipe.
+func wider(f *Facts) string {
+	if !f.recipe() || f.Variant.Spec.ActBits >= 16 {
+		return ""
+	}
+	s := f.Variant.Spec
+	s.ActBits = 16
+	return s.Text()
+}
+
+// with is the variant's recipe with another calibrator.
+func with(f *Facts, c variant.Calibrator) string {
+	s := f.Variant.Spec
+	s.Calibrator = c
+	return s.Text()
+}
