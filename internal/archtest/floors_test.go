@@ -43,7 +43,7 @@ var floors = []floor{
 		"model", "session", "session/calibration", "session/cpuvariant", "session/dlcvariant", "session/htpvariant", "session/identity", "session/prepare", "session/qdqvariant",
 	}},
 	{"use cases", "one for each command", []string{
-		"benchmark", "compare", "compare/cycles", "compare/measure", "estimate", "explore", "lint", "netrun", "optimize", "quantize", "rawfiles", "score", "seedfiles",
+		"benchmark", "compare", "compare/cycles", "compare/measure", "estimate", "explore", "lint", "netrun", "optimize", "quantize", "rawfiles", "remedy", "score", "seedfiles",
 	}},
 	{"publishing", "what was found out, put into a workspace with its page", []string{"publish"}},
 	{"program", "commands, flags, exit status", []string{"cli"}},

@@ -19,6 +19,7 @@ import (
 	"quantcheck/internal/metric"
 	"quantcheck/internal/publish"
 	"quantcheck/internal/qnn"
+	"quantcheck/internal/remedy"
 	"quantcheck/internal/report"
 	"quantcheck/internal/result"
 	"quantcheck/internal/runner/htp"
@@ -208,6 +209,7 @@ type checkCmd struct {
 	DivergeUnder float64   `default:"20" placeholder:"DB" help:"A layer diverges when its SQNR is under this (20)."`
 	FailUnder    []string  `sep:"none" placeholder:"cos=0.99" help:"Exit with status 3 when an output layer's ${gates} is lower; repeatable."`
 	Estimate     *bool     `negatable:"" help:"Estimate the time of every variant on the DSP, layer by layer, beside the error (of variants with @htp, and of dumps where the emulator is there)."`
+	NoTry        bool      `help:"Do not try the fixes of what was found on a few samples."`
 	JSON         bool      `name:"json" help:"Print the whole result as JSON instead of the summary."`
 	Keep         keepFlags `embed:""`
 }
@@ -323,6 +325,11 @@ func (c *checkCmd) Run(con *console) error {
 	run, err := compare.Run(con.ctx, c.HTP.engines(r), spec, progress, stage, keep)
 	if err != nil {
 		return err
+	}
+	if !c.NoTry {
+		if err := remedy.New(c.HTP.engines(r)).Try(con.ctx, spec, run, progress); err != nil {
+			return err
+		}
 	}
 	progress.Phase("writing", 1)
 	var files []string

@@ -106,31 +106,15 @@ func Worst(v *result.Variant, most int) []int {
 	return list[:min(most, len(list))]
 }
 
-// Tips says what to try next, most promising first.
+// Tips says what to do next: the causes with what was tried, then what to look at.
 func Tips(run *result.Run, v *result.Variant) []string {
-	k := worstOutput(run, v)
-	if k < 0 || v.Spec.Kind != variant.Recipe || verdict.Of(run, v).Grade == result.Good {
-		return nil
+	d := verdict.Of(run, v)
+	if v.Spec.Kind != variant.Recipe || d.Grade == result.Good || d.Grade == result.Unknown {
+		return Causes(run, v)
 	}
-	var tips []string
-	if !v.Spec.PerChannel && v.Spec.WeightBits == 8 {
-		tips = append(tips, "Weights have one encoding per tensor: try per-channel, which costs next to nothing on the DSP.")
-	}
-	for _, w := range v.Whole {
-		weights, acts := w.WeightsOnly[metric.SQNR].Mean, w.ActsOnly[metric.SQNR].Mean
-		if w.Layer != k || !weights.OK || !acts.OK {
-			continue
-		}
-		if acts.V < weights.V && v.Spec.ActBits == 8 {
-			tips = append(tips, fmt.Sprintf("The activations cost more than the weights (%s against %s dB): try --variant w%da16, or another calibrator: enhanced, mse, percentile:99.99.",
-				number(acts), number(weights), v.Spec.WeightBits))
-		}
-		if weights.V < acts.V {
-			tips = append(tips, fmt.Sprintf("The weights cost more than the activations (%s against %s dB): try the enhanced or mse calibrator, or wider weights.", number(weights), number(acts)))
-		}
-	}
+	tips := Causes(run, v)
 	if list := Makers(v, 5); len(list) > 0 && v.Layers[list[0]].Local.Share > 0.1 {
-		tips = append(tips, fmt.Sprintf("Look at %s first: it makes %.0f %% of the noise that the layers make alone.", Short(run.Layers[list[0]].Name, 60), 100*v.Layers[list[0]].Local.Share))
+		tips = append(tips, fmt.Sprintf("Look at %s first: it makes %.0f %% of the noise that layers make when computed alone.", Short(run.Layers[list[0]].Name, 60), 100*v.Layers[list[0]].Local.Share))
 	}
 	if run.Spec.Calib == "" {
 		tips = append(tips, "Calibrate on pictures of their own (--calib) before you trust small differences.")

@@ -31,6 +31,9 @@ func Terminal(w io.Writer, run *result.Run) {
 		if s := Sources(run, v); s != "" {
 			fmt.Fprintln(w, s)
 		}
+		for _, c := range Causes(run, v) {
+			fmt.Fprintln(w, c)
+		}
 		for _, n := range slices.Concat(Container(run, v), Emulation(run, v), InputNotes(run, v)) {
 			fmt.Fprintln(w, n)
 		}

@@ -1,7 +1,7 @@
 package workspace
 
 // schemaVersion is the version of the tables below. A database of a later version is not read.
-const schemaVersion = 4
+const schemaVersion = 5
 
 // schema are the tables, made by the function tables. Times are UTC in RFC 3339; JSON columns hold what internal/result marshals; a metric that is
 // not defined is NULL, an infinite one is ±9e999, which SQLite stores as ±Inf.

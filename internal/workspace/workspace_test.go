@@ -159,3 +159,10 @@ func TestTheDatabaseSyncsWhatIsCommitted(t *testing.T) {
 		}
 	}
 }
+
+// A migration without a new version would never run.
+func TestEveryMigrationHasItsVersion(t *testing.T) {
+	if schemaVersion != len(migrations)+1 {
+		t.Errorf("version %d, %d migrations", schemaVersion, len(migrations))
+	}
+}

@@ -53,6 +53,9 @@ func (v *compared) concludeInputs(inputs []dataset.Input) {
 		clip := result.Clipping{Worst: -1}
 		for _, c := range list {
 			as, swapped = append(as, c.as), append(swapped, c.swapped)
+			if clip.Share += c.clipped / float64(len(list)); c.clipped > clip.Most {
+				clip.Most, clip.Worst = c.clipped, c.sample
+			}
 		}
 		check := result.InputCheck{
 			Input: in.Name, SQNR: metric.Summarize(as)[metric.SQNR].Mean, Swapped: metric.Summarize(swapped)[metric.SQNR].Mean,

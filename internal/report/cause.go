@@ -1,0 +1,81 @@
+package report
+
+import (
+	"fmt"
+	"strings"
+
+	"quantcheck/internal/result"
+)
+
+// causesShown is how many causes the terminal lists of a variant.
+const causesShown = 3
+
+// Causes says why a variant is not float, what was tried, and what to do; one line each, the surest cause first.
+func Causes(run *result.Run, v *result.Variant) []string {
+	if v.Verdict == nil {
+		return nil
+	}
+	var list []string
+	for i := range v.Verdict.Causes {
+		if i == causesShown {
+			break
+		}
+		c := &v.Verdict.Causes[i]
+		lead := "Cause"
+		if i > 0 {
+			lead = "Also"
+		}
+		if c.Confidence < 0.6 {
+			lead = map[string]string{"Cause": "Likely cause", "Also": "Perhaps"}[lead]
+		}
+		text := fmt.Sprintf("%s (%s): %s.", lead, c.Kind, Printable(c.Evidence))
+		if fix := fixText(run, &c.Fix); fix != "" {
+			text += " " + fix
+		}
+		list = append(list, text)
+	}
+	return list
+}
+
+// fixText says what to do about a cause, and what a try gave.
+func fixText(run *result.Run, f *result.Fix) string {
+	if f.Text == "" {
+		return ""
+	}
+	text := strings.ToUpper(f.Text[:1]) + f.Text[1:]
+	t := f.Tried
+	switch {
+	case t == nil:
+	case t.Failed != "":
+		text += fmt.Sprintf(" (not measured: %s)", Printable(t.Failed))
+	case t.Helps:
+		text += fmt.Sprintf(": tried on %d samples, %s", t.Samples, change(t))
+	default:
+		text += fmt.Sprintf(" (tried on %d samples, it does not help: %s)", t.Samples, change(t))
+	}
+	if f.Variant != "" && !inRun(run, f.Variant) {
+		text += fmt.Sprintf(" (--variant %s)", f.Variant)
+	}
+	text += "."
+	if f.Command != "" {
+		text += " " + strings.ReplaceAll(f.Command, "MODEL", Printable(run.Spec.Model)) + "."
+	}
+	return text
+}
+
+// inRun says whether a variant stands in the run already.
+func inRun(run *result.Run, text string) bool {
+	for i := range run.Variants {
+		if run.Variants[i].Spec.Text() == text {
+			return true
+		}
+	}
+	return false
+}
+
+func change(t *result.Try) string {
+	if t.What == "SQNR" {
+		return fmt.Sprintf("SQNR of the worst part %s → %s dB", number(t.Before), number(t.After))
+	}
+	return fmt.Sprintf("%s kept %.0f → %.0f %%", t.What, 100*t.Before.V, 100*t.After.V)
+}
