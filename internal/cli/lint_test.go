@@ -7,7 +7,10 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/protobuf/proto"
+
 	"quantcheck/internal/fixture"
+	"quantcheck/internal/onnx/onnxpb"
 )
 
 func TestLintModelDLCAndWorkspace(t *testing.T) {
@@ -98,4 +101,21 @@ func TestLintRefusesWhatIsWrong(t *testing.T) {
 	if status, stdout, _ := run(t, "lint", "--list"); status != 0 || strings.Count(stdout, "\n") < 18 {
 		t.Errorf("%d %s", status, stdout)
 	}
+}
+
+// scaledModel is the small model behind an ImageScaler, which the HTP refuses, in an opset that no CPU kernel of a quantized Conv has.
+func scaledModel(t *testing.T) string {
+	t.Helper()
+	return smallModel(t, func(p *onnxpb.ModelProto) {
+		p.OpsetImport[0].Version = proto.Int64(7)
+		scaler := &onnxpb.NodeProto{
+			OpType: proto.String("ImageScaler"), Name: proto.String("the scaler"), Input: []string{"x"}, Output: []string{"scaled"},
+			Attribute: []*onnxpb.AttributeProto{
+				{Name: proto.String("scale"), Type: onnxpb.AttributeProto_FLOAT.Enum(), F: proto.Float32(1)},
+				{Name: proto.String("bias"), Type: onnxpb.AttributeProto_FLOATS.Enum(), Floats: []float32{0.5, 0, 0}},
+			},
+		}
+		p.Graph.Node[0].Input[0] = "scaled"
+		p.Graph.Node = append([]*onnxpb.NodeProto{scaler}, p.Graph.Node...)
+	})
 }
