@@ -10,7 +10,7 @@ ORT := $(THIRD)/.package-lock.json
 BIN := bin/quantcheck
 PAGE := internal/web/dist/index.html
 
-.PHONY: docs types build deps test slow soak soak-device soak-workspace race timing check bench fuzz demo clean proto
+.PHONY: docs types build deps fixtures test slow soak soak-device soak-workspace race timing check bench fuzz demo clean proto
 
 # The library of ONNX Runtime lies beside the program, which looks for it there.
 build: $(ORT) $(PAGE)
@@ -21,6 +21,10 @@ build: $(ORT) $(PAGE)
 
 deps: $(ORT) $(PAGE)
 
+# What tests read: models of a published package, networks with invented weights, drawn pictures. DLCs want the emulator.
+fixtures: build
+	go run ./tools/fixtures
+
 $(PAGE): ui/package-lock.json ui/index.html ui/vite.config.ts $(wildcard ui/src/*)
 	cd ui && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error && npm run --silent build -- --logLevel warn
 
@@ -28,11 +32,11 @@ $(ORT): third_party/package.json third_party/package-lock.json
 	cd third_party && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
-test: build
+test: fixtures
 	go test -json -timeout 40m ./... | go run ./tools/testsum
 
 # What make test proves on small networks, on whole detectors: ten minutes.
-slow: $(ORT) $(PAGE)
+slow: fixtures
 	go test -tags slow -json -count=1 -timeout 40m ./internal/cli -run '^TestSlow' | go run ./tools/testsum
 
 # Accidents, each drawn so many times (TIMES:SEED): faults of a stand-in board over sshd, kill -9, signals, processes at once in one workspace,
@@ -57,7 +61,7 @@ soak-workspace: $(ORT) $(PAGE)
 		-run '^(TestKilledRuns|TestSignals|TestManyRunsShareAWorkspace|TestWhatACommandWroteSurvivesAPowerCut|TestPowerCutsAtAnyMoment|TestDisksThatFillUp|TestLittleMemory)$$' | go run ./tools/testsum
 
 # The race detector needs cgo and a C compiler. Without the setting a program with several goroutines ends a second late.
-race: $(ORT) $(PAGE)
+race: fixtures
 	CGO_ENABLED=1 GORACE=atexit_sleep_ms=0 go test -race -json -timeout 60m ./... | go run ./tools/testsum
 
 # Limits of time that hold on a machine with nothing else to do.
@@ -133,4 +137,4 @@ proto:
 	protoc -I internal/onnx/onnxpb --go_out=internal/onnx/onnxpb --go_opt=paths=source_relative onnx.proto
 
 clean:
-	rm -rf bin demo $(THIRD) ui/node_modules $(PAGE)
+	rm -rf bin demo $(THIRD) third_party/fixtures ui/node_modules $(PAGE)

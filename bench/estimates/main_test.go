@@ -19,7 +19,7 @@ func TestMain(m *testing.M) {
 // The networks that are built here, quantized by us, take what the same networks take that others built and quantized.
 func TestFindingsAreTheFixtures(t *testing.T) {
 	fixture.Emulator(t)
-	data, err := os.ReadFile(fixture.Path(t, "qnn", "speed_findings.json"))
+	data, err := os.ReadFile(fixture.Beside(t, "qnn", "speed_findings.json"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -50,7 +50,7 @@ func TestWhatABenchmarkRefuses(t *testing.T) {
 		{[]string{"--dlc", dlc, "--onnx", onnx, "--images", images, "--repeats", "0"}, "--repeats 0"},
 		{[]string{"--dlc", dlc, "--onnx", onnx, "--images", images, "--variant", "d=device:adb:x@m.dlc"}, "the device is --device"},
 		{[]string{"--dlc", onnx, "--onnx", onnx, "--images", images}, "zoo.onnx"},
-		{[]string{"--dlc", fixture.Path(t, "snpe", "dlc-info_yolov5s_quantized.txt"), "--onnx", onnx, "--images", images}, "is a listing of a DLC"},
+		{[]string{"--dlc", written(t, "listing.txt", []byte("DLC info of: m.dlc\nModel Version: N/A\nModel Copyright: N/A\n")), "--onnx", onnx, "--images", images}, "is a listing of a DLC"},
 		{[]string{"--file", list}, "colour"},
 		{[]string{"--file", list, "--dlc", dlc}, "--file names the models"},
 	} {

@@ -45,8 +45,9 @@ var pythonsMAP = map[string]float64{"float": 0.3283327040944152, "w8a8": 0.15102
 
 func TestDetectionScoresAreThoseOfAPythonPipeline(t *testing.T) {
 	dir := t.TempDir()
-	e := evaluate(t, append(yoloxNano(t), "--variant", "w8a8="+fixture.Path(t, "qnn", "yolox_nano_w8a8_per_channel.onnx"),
-		"--variant", "w8a16="+fixture.Path(t, "qnn", "yolox_nano_w8a16_per_channel.onnx"), "--out", dir, "--json")...)
+	e := evaluate(t, fixture.Beside(t, "models", "yolox_nano.onnx"), "--data", fixture.Beside(t, "coco", "instances.json"), "--task", "detection",
+		"--model-config", filepath.Join(fixture.Root(), "examples", "yolox_nano.yaml"), "--variant", "w8a8="+fixture.Beside(t, "qnn", "yolox_nano_w8a8_per_channel.onnx"),
+		"--variant", "w8a16="+fixture.Beside(t, "qnn", "yolox_nano_w8a16_per_channel.onnx"), "--out", dir, "--json")
 	if len(e.Models) != 3 || len(e.Pictures) != 48 || !strings.HasPrefix(e.Reading, "yolox") || len(e.Problems) > 0 {
 		t.Fatalf("%d models, %d pictures, %s, %v", len(e.Models), len(e.Pictures), e.Reading, e.Problems)
 	}
@@ -66,7 +67,7 @@ func TestDetectionScoresAreThoseOfAPythonPipeline(t *testing.T) {
 	if err != nil || len(boxes) < 1000 {
 		t.Fatal(err, len(boxes))
 	}
-	truth, err := coco.ReadDatasetFile(fixture.Path(t, "coco", "instances.json"))
+	truth, err := coco.ReadDatasetFile(fixture.Beside(t, "coco", "instances.json"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,11 +7,14 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/protobuf/proto"
+
 	"quantcheck/internal/fixture"
+	"quantcheck/internal/onnx/onnxpb"
 )
 
 func TestLintModelDLCAndWorkspace(t *testing.T) {
-	model := fixture.Path(t, "models", "version-RFB-320.onnx")
+	model := fixture.Path(t, "models", "faces.onnx")
 	status, stdout, stderr := run(t, "lint", model, "--no-htp")
 	if status != 0 || !strings.Contains(stdout, "QC1001") || !strings.Contains(stdout, "quantcheck optimize --pass div-to-mul") {
 		t.Errorf("%d %s %s", status, stdout, stderr)
@@ -29,7 +32,7 @@ func TestLintModelDLCAndWorkspace(t *testing.T) {
 		}
 	}
 	status, stdout, _ = run(t, "lint", model, "--no-htp", "--sarif")
-	if err := json.Unmarshal([]byte(stdout), &s); err != nil || status != 0 || s.Version != "2.1.0" || len(s.Runs) != 1 || len(s.Runs[0].Results) < 30 || s.Runs[0].Results[0].Level != "warning" {
+	if err := json.Unmarshal([]byte(stdout), &s); err != nil || status != 0 || s.Version != "2.1.0" || len(s.Runs) != 1 || len(s.Runs[0].Results) < 10 || s.Runs[0].Results[0].Level != "warning" {
 		t.Errorf("%d %v %+v", status, err, s)
 	}
 	out := filepath.Join(t.TempDir(), "better.onnx")
@@ -48,9 +51,11 @@ func TestLintModelDLCAndWorkspace(t *testing.T) {
 	if !json.Valid([]byte(stdout)) || status != 0 || !strings.Contains(stderr, after) {
 		t.Errorf("--fix with --json: %d %s", status, stderr)
 	}
-	status, stdout, _ = run(t, "lint", fixture.Path(t, "dlc", "pose_landmark_lite_quantized.dlc"), "--json")
-	if status != 0 || !strings.Contains(stdout, `"QC2001"`) {
-		t.Errorf("%d %s", status, stdout)
+	if pose, ok := fixture.Also(t, "dlc", "pose_landmark_lite_quantized.dlc"); ok {
+		status, stdout, _ = run(t, "lint", pose, "--json")
+		if status != 0 || !strings.Contains(stdout, `"QC2001"`) {
+			t.Errorf("%d %s", status, stdout)
+		}
 	}
 	dir := t.TempDir()
 	if status, _, stderr := run(t, "check", smallModel(t, nil), "--images", pictures(t, 2), "--out", dir, "--variant", "w16a16"); status != 0 {
@@ -96,4 +101,21 @@ func TestLintRefusesWhatIsWrong(t *testing.T) {
 	if status, stdout, _ := run(t, "lint", "--list"); status != 0 || strings.Count(stdout, "\n") < 18 {
 		t.Errorf("%d %s", status, stdout)
 	}
+}
+
+// scaledModel is the small model behind an ImageScaler, which the HTP refuses, in an opset that no CPU kernel of a quantized Conv has.
+func scaledModel(t *testing.T) string {
+	t.Helper()
+	return smallModel(t, func(p *onnxpb.ModelProto) {
+		p.OpsetImport[0].Version = proto.Int64(7)
+		scaler := &onnxpb.NodeProto{
+			OpType: proto.String("ImageScaler"), Name: proto.String("the scaler"), Input: []string{"x"}, Output: []string{"scaled"},
+			Attribute: []*onnxpb.AttributeProto{
+				{Name: proto.String("scale"), Type: onnxpb.AttributeProto_FLOAT.Enum(), F: proto.Float32(1)},
+				{Name: proto.String("bias"), Type: onnxpb.AttributeProto_FLOATS.Enum(), Floats: []float32{0.5, 0, 0}},
+			},
+		}
+		p.Graph.Node[0].Input[0] = "scaled"
+		p.Graph.Node = append([]*onnxpb.NodeProto{scaler}, p.Graph.Node...)
+	})
 }

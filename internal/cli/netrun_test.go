@@ -75,7 +75,7 @@ func TestNetRunGivesEveryLayerOfAUsersDLC(t *testing.T) {
 			Encoding      []any
 		}
 	}
-	data, err := os.ReadFile(fixture.Path(t, "qnn", "pose_landmark_lite_run.json"))
+	data, err := os.ReadFile(fixture.Beside(t, "qnn", "pose_landmark_lite_run.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +83,7 @@ func TestNetRunGivesEveryLayerOfAUsersDLC(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	r := ran(t, "--container", fixture.Path(t, "dlc", "pose_landmark_lite_quantized.dlc"), "--input_list", list(t, written(t, "in.raw", pattern(poseInput))), "--output_dir", dir,
+	r := ran(t, "--container", fixture.Beside(t, "dlc", "pose_landmark_lite_quantized.dlc"), "--input_list", list(t, written(t, "in.raw", pattern(poseInput))), "--output_dir", dir,
 		"--debug", "--use_native_input_files", "--use_native_output_files")
 	if len(want.Outputs) != 187 || len(r.Outputs) != 187 || len(files(t, dir)) != 187 || len(r.Notes) > 0 {
 		t.Errorf("%d tensors of %d, %d files, notes %v", len(r.Outputs), len(want.Outputs), len(files(t, dir)), r.Notes)
@@ -201,7 +201,7 @@ func (w *workers) Begins([]string) {
 
 func TestNetRunTakesSeveralInputsAndSaysFP16(t *testing.T) {
 	fixture.Emulator(t)
-	joiner := fixture.Path(t, "dlc", "joiner-epoch-4-avg-1.fix.dlc")
+	joiner := fixture.Beside(t, "dlc", "joiner-epoch-4-avg-1.fix.dlc")
 	a, b := written(t, "a.raw", make([]byte, 2048)), written(t, "b.raw", make([]byte, 2048))
 	dir := t.TempDir()
 	status, stdout, stderr := run(t, "net-run", "--container", joiner, "--input_list", list(t, a+" "+b, "decoder_out:="+b+" encoder_out:="+a), "--output_dir", dir, "--debug", "--json")
@@ -253,21 +253,20 @@ func TestNetRunWritesWhatHasNoOtherFormAsItIs(t *testing.T) {
 
 func TestNetRunSaysWhatIsWrong(t *testing.T) {
 	fixture.Emulator(t)
-	zoo, joiner := fixture.Path(t, "qnn", "zoo_w8a8_per_tensor.dlc"), fixture.Path(t, "dlc", "joiner-epoch-4-avg-1.fix.dlc")
+	zoo := fixture.Path(t, "qnn", "zoo_w8a8_per_tensor.dlc")
 	native, half := written(t, "native.raw", pattern(zooElements)), written(t, "half.raw", pattern(zooElements/2))
 	floats := written(t, "floats.raw", make([]byte, 4*zooElements))
 	one := list(t, floats)
 	kept := t.TempDir()
-	for _, row := range []struct {
+	type row struct {
 		args   []string
 		says   string
 		status int
-	}{
+	}
+	rows := []row{
 		{[]string{"--container", "/none.dlc", "--input_list", one}, "no such file", exitUsage},
 		{[]string{"--container", t.TempDir(), "--input_list", one}, "no regular file", exitUsage},
 		{[]string{"--container", written(t, "junk.dlc", pattern(30000)), "--input_list", one}, "no DLC that can be run", exitUsage},
-		{[]string{"--container", fixture.Path(t, "dlc", "monitoring_model-0b9f8060.dlc"), "--input_list", one}, "convert the model again with SNPE 2", exitUsage},
-		{[]string{"--container", fixture.Path(t, "dlc", "test_abs_q.dlc"), "--input_list", one}, "convert the model again with SNPE 2", exitUsage},
 		{[]string{"--container", zoo, "--input_list", "/none.txt"}, "no such file", exitUsage},
 		{[]string{"--container", zoo, "--input_list", list(t, "")}, "names no inputs", exitUsage},
 		{[]string{"--container", zoo, "--input_list", list(t, floats, "/none.raw")}, ":2: /none.raw: no such file", exitUsage},
@@ -276,8 +275,6 @@ func TestNetRunSaysWhatIsWrong(t *testing.T) {
 		{[]string{"--container", zoo, "--input_list", list(t, native)}, "give --use_native_input_files", exitUsage},
 		{[]string{"--container", zoo, "--input_list", one, "--use_native_input_files"}, "leave --use_native_input_files out", exitUsage},
 		{[]string{"--container", zoo, "--input_list", list(t, "imag:="+floats)}, `no input "imag"; nearest: "image"`, exitUsage},
-		{[]string{"--container", joiner, "--input_list", list(t, floats)}, "1 files for 2 inputs; write encoder_out:=FILE decoder_out:=FILE", exitUsage},
-		{[]string{"--container", joiner, "--input_list", list(t, "encoder_out:="+floats)}, `no file for the input "decoder_out"`, exitUsage},
 		{[]string{"--container", zoo, "--input_list", one, "--set_output_tensors", "score"}, `no tensor "score"; nearest: "scores"`, exitUsage},
 		{[]string{"--container", zoo, "--input_list", one, "--only", "image"}, "an input of the graph", exitUsage},
 		{[]string{"--container", zoo, "--input_list", list(t, "#/conv2/Conv_output_0_Conv_token", floats)}, `no layer or tensor "/conv2/Conv_output_0_Conv_token"; nearest: "/conv1/Conv_output_0_Conv_token_1`, exitUsage},
@@ -290,7 +287,17 @@ func TestNetRunSaysWhatIsWrong(t *testing.T) {
 		{[]string{"--container", zoo, "--input_list", one, "--userbuffer_tf8", "--userbuffer_auto"}, "contradict", exitUsage},
 		{[]string{"--container", zoo, "--input_list", one, "--use_native_input_files", "--userbuffer_tfN", "16"}, "it is uFxp_8 in the DLC, not fixed point of 16 bits", exitUsage},
 		{[]string{"--container", zoo, "--input_list", one, "--output_dir", native}, "is no folder", exitUsage},
-	} {
+	}
+	for _, name := range []string{"monitoring_model-0b9f8060.dlc", "test_abs_q.dlc"} {
+		if path, ok := fixture.Also(t, "dlc", name); ok {
+			rows = append(rows, row{[]string{"--container", path, "--input_list", one}, "convert the model again with SNPE 2", exitUsage})
+		}
+	}
+	if joiner, ok := fixture.Also(t, "dlc", "joiner-epoch-4-avg-1.fix.dlc"); ok {
+		rows = append(rows, row{[]string{"--container", joiner, "--input_list", list(t, floats)}, "1 files for 2 inputs; write encoder_out:=FILE decoder_out:=FILE", exitUsage},
+			row{[]string{"--container", joiner, "--input_list", list(t, "encoder_out:="+floats)}, `no file for the input "decoder_out"`, exitUsage})
+	}
+	for _, row := range rows {
 		args := append([]string{"net-run"}, row.args...)
 		if !slices.Contains(args, "--output_dir") {
 			args = append(args, "--output_dir", kept)

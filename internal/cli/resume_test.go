@@ -161,7 +161,7 @@ func TestAnInterruptedCheckGoesOnToTheSameBits(t *testing.T) {
 		"saved tensors": {func(*testing.T) []string { return []string{small, "--images", many, "--save-tensors", "--save-model"} }, 9, 2, 3},
 		"a detector": {func(t *testing.T) []string {
 			t.Helper()
-			return []string{fixture.Path(t, "models", "version-RFB-320.onnx"), "--images", fixture.Path(t, "coco", "val"), "--limit", "5", "--variant", "w8a8,percentile:99.9", "--local-samples", "2"}
+			return []string{fixture.Path(t, "models", "faces.onnx"), "--images", fixture.Path(t, "coco", "val"), "--limit", "5", "--variant", "w8a8,percentile:99.9", "--local-samples", "2"}
 		}, 5, 2, 1},
 		"emulated": {func(t *testing.T) []string {
 			t.Helper()
@@ -242,7 +242,7 @@ func saved(t *testing.T, dir string) string {
 
 // A calibration goes on too, from what was kept while it ran.
 func TestAnInterruptedCalibrationGoesOn(t *testing.T) {
-	args := []string{fixture.Path(t, "models", "version-RFB-320.onnx"), "--images", fixture.Path(t, "coco", "val"), "--limit", "40", "--variant", "w8a8,percentile:99", "--local-samples", "0"}
+	args := []string{fixture.Path(t, "models", "faces.onnx"), "--images", fixture.Path(t, "coco", "val"), "--limit", "40", "--variant", "w8a8,percentile:99", "--local-samples", "0"}
 	args = append(args, "--out", filepath.Join(t.TempDir(), "out"))
 	whole, _, _ := interrupted(t, args, nil)
 	run, said, _ := interrupted(t, args, []stop{{"calibrating", 39}})

@@ -13,9 +13,15 @@ import (
 
 // What is proved here on whole networks is proved on small ones by the tests beside it; make slow runs these.
 
+// trained are the arguments that describe the detector of the folder beside the project, and photographs.
+func trained(t *testing.T) []string {
+	t.Helper()
+	return append([]string{fixture.Beside(t, "models", "yolox_nano.onnx"), "--data", fixture.Beside(t, "coco", "instances.json")}, yoloxNano(t)[3:]...)
+}
+
 func TestSlowADetectorIsHealedOnTheCPU(t *testing.T) {
 	dir := t.TempDir()
-	x := healed(t, dir, "yolox_nano", 0.75, append(yoloxNano(t), "--limit", "4", "--out", dir, "--target", "75%", "--budget", "20m", "--variant", "w8a8", "--apply"))
+	x := healed(t, dir, "yolox_nano", 0.75, append(trained(t), "--limit", "4", "--out", dir, "--target", "75%", "--budget", "20m", "--variant", "w8a8", "--apply"))
 	if x.Pictures != (result.PictureCounts{Calibrating: 3, Searched: 3, HeldOut: 1}) {
 		t.Errorf("%+v", x.Pictures)
 	}
@@ -30,7 +36,7 @@ func TestSlowADetectorIsHealedOnTheCPU(t *testing.T) {
 }
 
 func TestSlowADetectorIsRewrittenFirst(t *testing.T) {
-	x := explored(t, 0, append(yoloxNano(t), "--limit", "4", "--out", t.TempDir(), "--target", "60%", "--budget", "20m", "--optimize")...)
+	x := explored(t, 0, append(trained(t), "--limit", "4", "--out", t.TempDir(), "--target", "60%", "--budget", "20m", "--optimize")...)
 	if x.Verdict != result.AlreadyGood || len(x.Points) != 1 {
 		t.Errorf("%v %v", x.Verdict, x.Story)
 	}
@@ -38,8 +44,8 @@ func TestSlowADetectorIsRewrittenFirst(t *testing.T) {
 
 func TestSlowEmulatedDetectionScores(t *testing.T) {
 	fixture.Emulator(t)
-	e := evaluate(t, append(yoloxNano(t), "--limit", "8", "--variant", "w8a8="+fixture.Path(t, "qnn", "yolox_nano_w8a8_per_channel.onnx")+"@htp",
-		"--variant", "w8a16="+fixture.Path(t, "qnn", "yolox_nano_w8a16_per_channel.onnx")+"@htp", "--out", t.TempDir(), "--json")...)
+	e := evaluate(t, append(trained(t), "--limit", "8", "--variant", "w8a8="+fixture.Beside(t, "qnn", "yolox_nano_w8a8_per_channel.onnx")+"@htp",
+		"--variant", "w8a16="+fixture.Beside(t, "qnn", "yolox_nano_w8a16_per_channel.onnx")+"@htp", "--out", t.TempDir(), "--json")...)
 	float, w8a8, w8a16 := e.Models[0].Scores[0].V, e.Models[1].Scores[0].V, e.Models[2].Scores[0].V
 	if w8a8 > 0.6*float || w8a16 < 0.95*float || e.Models[1].Emulator == nil {
 		t.Errorf("float %g, w8a8 %g, w8a16 %g on the emulator", float, w8a8, w8a16)
@@ -47,7 +53,7 @@ func TestSlowEmulatedDetectionScores(t *testing.T) {
 }
 
 func TestSlowInputsOfADetectorAreTried(t *testing.T) {
-	status, stdout, stderr := run(t, "eval", fixture.Path(t, "models", "yolox_nano.onnx"), "--data", fixture.Path(t, "coco", "instances.json"), "--task", "detection", "--try-inputs", "--limit", "4", "--json")
+	status, stdout, stderr := run(t, "eval", fixture.Beside(t, "models", "yolox_nano.onnx"), "--data", fixture.Beside(t, "coco", "instances.json"), "--task", "detection", "--try-inputs", "--limit", "4", "--json")
 	var tried result.TriedInputs
 	if err := json.Unmarshal([]byte(stdout), &tried); status != 0 || err != nil {
 		t.Fatalf("%d %v %s", status, err, stderr)
@@ -62,8 +68,8 @@ func TestSlowInputsOfADetectorAreTried(t *testing.T) {
 // yolox_nano: the DLC, aligned with the float model, and the QDQ model that it was written from.
 func TestSlowYoloxAsDLCIsTheQDQModel(t *testing.T) {
 	fixture.Emulator(t)
-	c := checkDLC(t, fixture.Path(t, "models", "yolox_nano.onnx"), "--images", fixture.Path(t, "coco", "val"), "--limit", "1", "--local-samples", "0",
-		"--variant", "qdq="+fixture.Path(t, "qnn", "yolox_nano_w8a8_per_channel.onnx")+"@htp", "--variant", "mine="+fixture.Path(t, "qnn", "yolox_nano_w8a8_per_channel.dlc")+"@htp")
+	c := checkDLC(t, fixture.Beside(t, "models", "yolox_nano.onnx"), "--images", fixture.Beside(t, "coco", "val"), "--limit", "1", "--local-samples", "0",
+		"--variant", "qdq="+fixture.Beside(t, "qnn", "yolox_nano_w8a8_per_channel.onnx")+"@htp", "--variant", "mine="+fixture.Beside(t, "qnn", "yolox_nano_w8a8_per_channel.dlc")+"@htp")
 	if n := c.equalLayers(t, 0, 1); n < 350 || c.Variants[1].Twin != 0 || c.Variants[1].Parts != -1 {
 		t.Errorf("%d layers, twin %d, parts at %d", n, c.Variants[1].Twin, c.Variants[1].Parts)
 	}
@@ -72,7 +78,7 @@ func TestSlowYoloxAsDLCIsTheQDQModel(t *testing.T) {
 // What must hold: optimize alone brings yolox_nano from 5.4 M cycles to at most 1.35 M, its outputs as before.
 func TestSlowOptimizeBringsWhatItPromises(t *testing.T) {
 	fixture.Emulator(t)
-	before, after := gained(t, fixture.Path(t, "models", "yolox_nano.onnx"), filepath.Join(t.TempDir(), "o.onnx"))
+	before, after := gained(t, fixture.Beside(t, "models", "yolox_nano.onnx"), filepath.Join(t.TempDir(), "o.onnx"))
 	if before < 5_000_000 || after > 1_350_000 {
 		t.Errorf("%d cycles, now %d", before, after)
 	}
@@ -86,7 +92,7 @@ func TestSlowEstimatesOfADetectorAreTheFixturesNumbers(t *testing.T) {
 // A picture of 720 by 720 in a network of an opset that no CPU kernel of a quantized Conv has.
 func TestSlowAnEstimateOfTensorsThatDoNotFit(t *testing.T) {
 	fixture.Emulator(t)
-	e := estimated(t, fixture.Path(t, "models", "fns-candy_tensor.onnx"), "--no-advice")
+	e := estimated(t, fixture.Beside(t, "models", "fns-candy_tensor.onnx"), "--no-advice")
 	if len(e.Refused) == 0 || e.Covered > 0.26 || e.Covered < 0.25 || e.IntermediateSpillBytes == 0 {
 		t.Errorf("%q, %g, %d bytes", e.Refused, e.Covered, e.IntermediateSpillBytes)
 	}

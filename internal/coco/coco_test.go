@@ -13,7 +13,7 @@ const tolerance = 1e-9
 
 func readFixture(t testing.TB, elem ...string) []byte {
 	t.Helper()
-	data, err := os.ReadFile(fixture.Path(t, elem...))
+	data, err := os.ReadFile(fixture.Beside(t, elem...))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,10 @@
 package coco
 
-import "testing"
+import (
+	"testing"
+
+	"quantcheck/internal/fixture"
+)
 
 // The demo of the COCO API, 100 images of val2014, as pycocotools 2.0.11 evaluates it.
 var (
@@ -123,6 +127,7 @@ func demo(t *testing.T, results string, p Params) *Result {
 }
 
 func TestDemoHasPycocotoolsNumbers(t *testing.T) {
+	fixture.Beside(t, "cocoeval")
 	for _, c := range []struct {
 		name, results string
 		kind          Type

@@ -25,7 +25,7 @@ func formula(width, height, seed int) *Picture {
 }
 
 func TestResizeEqualsOpenCV(t *testing.T) {
-	raw, err := os.ReadFile(fixture.Path(t, "golden", "resize.json"))
+	raw, err := os.ReadFile(fixture.Beside(t, "golden", "resize.json"))
 	if err != nil {
 		t.Fatal(err)
 	}

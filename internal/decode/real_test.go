@@ -26,7 +26,7 @@ type model struct {
 // open compiles a fixture model; more tells which tensors to yield besides its outputs.
 func open(t *testing.T, file string, d dataset.Description, more func(m *onnx.Model, types map[string][]int64) []string) model {
 	t.Helper()
-	path := fixture.Path(t, "models", file)
+	path := fixture.Beside(t, "models", file)
 	r := fixture.Runtime(t)
 	m, err := onnx.Load(path)
 	if err != nil {
@@ -77,7 +77,7 @@ func (m model) outputs(t *testing.T, source dataset.Source) map[string]decode.Ou
 
 func pictures(t *testing.T, limit int) []dataset.Source {
 	t.Helper()
-	set, err := dataset.Find(fixture.Path(t, "coco", "val"), limit)
+	set, err := dataset.Find(fixture.Beside(t, "coco", "val"), limit)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +92,7 @@ type truth struct {
 
 func truths(t *testing.T) map[string]truth {
 	t.Helper()
-	data, err := os.ReadFile(fixture.Path(t, "coco", "instances.json"))
+	data, err := os.ReadFile(fixture.Beside(t, "coco", "instances.json"))
 	if err != nil {
 		t.Fatal(err)
 	}

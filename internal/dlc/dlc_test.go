@@ -22,7 +22,17 @@ import (
 
 func open(t testing.TB, elem ...string) *File {
 	t.Helper()
-	f, err := Open(fixture.Path(t, elem...))
+	return opened(t, fixture.Path(t, elem...))
+}
+
+func openBeside(t testing.TB, elem ...string) *File {
+	t.Helper()
+	return opened(t, fixture.Beside(t, elem...))
+}
+
+func opened(t testing.TB, path string) *File {
+	t.Helper()
+	f, err := Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,7 +42,7 @@ func open(t testing.TB, elem ...string) *File {
 
 func TestWhatAnIndependentReaderFound(t *testing.T) {
 	for _, name := range []string{"pose_landmark_lite_quantized", "joiner-epoch-4-avg-1.fix", "QNNExecutionProvider_QNNExecutionProvider_11142297670459488311_0_0"} {
-		data, err := os.ReadFile(fixture.Path(t, "dlc", "golden", name+".dlc.json"))
+		data, err := os.ReadFile(fixture.Beside(t, "dlc", "golden", name+".dlc.json"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -60,7 +70,7 @@ func TestWhatAnIndependentReaderFound(t *testing.T) {
 		if err := json.Unmarshal(data, &want); err != nil {
 			t.Fatal(err)
 		}
-		f := open(t, "dlc", name+".dlc")
+		f := openBeside(t, "dlc", name+".dlc")
 		if f.Major != want.Version[0] || f.Minor != want.Version[1] || len(f.Members) != len(want.Members) || len(f.Graphs) != len(want.Graphs) || len(f.Notes) > 0 {
 			t.Fatalf("%s: version %d.%d, %d members, %d graphs, notes %v", name, f.Major, f.Minor, len(f.Members), len(f.Graphs), f.Notes)
 		}
@@ -112,7 +122,7 @@ func asGolden(values []byte, params string) []byte {
 
 // Values of files by SNPE 2 stand where they should: what has to be a permutation is one, and what has two equal halves has.
 func TestValuesInLongBuffersBeginBehindTheirLength(t *testing.T) {
-	f := open(t, "dlc", "pose_landmark_lite_quantized.dlc")
+	f := openBeside(t, "dlc", "pose_landmark_lite_quantized.dlc")
 	seen := map[string]int{}
 	for _, n := range f.Graphs[0].Nodes {
 		for _, name := range []string{"perm", "stride", "dilation"} {
@@ -277,7 +287,7 @@ func TestEveryFixtureIsReadOrRefusedByName(t *testing.T) {
 		"test_abs.dlc": {2, 0}, "test_abs_q.dlc": {2, 2}, "test_concat_2d_axis_0.dlc": {0, 0}, "test_split_equal_parts_2d.dlc": {0, 0},
 		"dmonitoring_model_q-5253e359.dlc": {0, 20}, "dmonitoring_model_q-03f82c57.dlc": {0, 0}, "deeplabv3_hta_v1_0.dlc": {0, 0},
 	} {
-		f := open(t, "dlc", name)
+		f := openBeside(t, "dlc", name)
 		encoded := 0
 		for _, x := range f.Graphs[0].Tensors {
 			if x.Encoding != nil {
@@ -289,15 +299,18 @@ func TestEveryFixtureIsReadOrRefusedByName(t *testing.T) {
 			t.Errorf("%s: version %d, %d nodes, %d encoded", name, f.Major, len(f.Graphs[0].Nodes), encoded)
 		}
 	}
-	if _, err := Open(fixture.Path(t, "dlc", "monitoring_model-0b9f8060.dlc")); !errors.Is(err, ErrVersion2) {
+	if _, err := Open(fixture.Beside(t, "dlc", "monitoring_model-0b9f8060.dlc")); !errors.Is(err, ErrVersion2) {
 		t.Errorf("version 2: %v", err)
 	}
 }
 
 func TestEveryTruncationIsAnError(t *testing.T) {
-	var paths []string
-	for _, folder := range []string{"dlc", "qnn"} {
-		found, err := filepath.Glob(filepath.Join(fixture.Path(t, folder), "*.dlc"))
+	folders, paths := []string{fixture.Path(t, "qnn")}, []string(nil)
+	if folder, ok := fixture.Also(t, "dlc"); ok {
+		folders = append(folders, folder)
+	}
+	for _, folder := range folders {
+		found, err := filepath.Glob(filepath.Join(folder, "*.dlc"))
 		if err != nil || len(found) == 0 {
 			t.Fatal(err)
 		}
@@ -348,8 +361,14 @@ func readAll(data []byte) {
 }
 
 func FuzzRead(f *testing.F) {
-	for _, path := range []string{"dlc/test_abs_q.dlc", "dlc/QNNExecutionProvider_QNNExecutionProvider_11142297670459488311_0_0.dlc", "dlc/test_concat_2d_axis_0.dlc", "qnn/zoo_w8a8_per_tensor.dlc"} {
-		data, err := os.ReadFile(fixture.Path(f, filepath.FromSlash(path)))
+	paths := []string{fixture.Path(f, "qnn", "zoo_w8a8_per_tensor.dlc")}
+	for _, name := range []string{"test_abs_q.dlc", "QNNExecutionProvider_QNNExecutionProvider_11142297670459488311_0_0.dlc", "test_concat_2d_axis_0.dlc"} {
+		if path, ok := fixture.Also(f, "dlc", name); ok {
+			paths = append(paths, path)
+		}
+	}
+	for _, path := range paths {
+		data, err := os.ReadFile(path)
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -372,7 +391,7 @@ func FuzzRead(f *testing.F) {
 
 // TestALargeDLCIsOpenedFastAndSmall repeats the weights of a fixture until the file has over 100 MB.
 func TestALargeDLCIsOpenedFastAndSmall(t *testing.T) {
-	small := open(t, "dlc", "pose_landmark_lite_quantized.dlc")
+	small := open(t, "qnn", "yolox_nano_w8a8_per_channel.dlc")
 	path := filepath.Join(t.TempDir(), "large.dlc")
 	out, err := os.Create(path)
 	if err != nil {

@@ -143,7 +143,7 @@ func (p place) calm(t testing.TB) {
 }
 
 func TestAToolThatIsKilledLeavesNoWorker(t *testing.T) {
-	p := on(t, Install(t, Options{}), 2, "dlc", "pose_landmark_lite_quantized.dlc")
+	p := on(t, Install(t, Options{}), 2, "qnn", "yolox_nano_w8a8_per_channel.dlc")
 	cmd := exec.CommandContext(t.Context(), filepath.Join(p.board.Bin, "snpe-net-run"), strings.Fields(debugRun)[1:]...)
 	cmd.Dir = p.dir
 	if err := cmd.Start(); err != nil {

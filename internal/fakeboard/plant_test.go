@@ -44,7 +44,7 @@ func differing(got, want map[string][]byte, files []string) (list []string) {
 // A planted fault changes the layer that it names first, and what comes of it.
 func TestPlantedFaultsChangeTheirLayerFirst(t *testing.T) {
 	zoo, pose := []string{"qnn", "zoo_w8a8_per_channel.dlc"}, []string{"dlc", "pose_landmark_lite_quantized.dlc"}
-	cache := t.TempDir()
+	cache, posed := t.TempDir(), len(poses(t)) > 0
 	for _, row := range []struct {
 		model    []string
 		fault    Fault
@@ -63,6 +63,9 @@ func TestPlantedFaultsChangeTheirLayerFirst(t *testing.T) {
 		{zoo, Fault{Kind: Swapped}, 0, 20},
 		{pose, Fault{Kind: Swapped}, 0, 150},
 	} {
+		if row.model[0] == "dlc" && !posed {
+			continue
+		}
 		t.Run(row.model[1]+" "+string(row.fault.Kind)+" "+strings.ReplaceAll(row.fault.Layer, "/", "."), func(t *testing.T) {
 			t.Parallel()
 			p := on(t, Install(t, Options{Cache: cache}), 1, row.model...)

@@ -86,7 +86,7 @@ func TestAProfileHasARowForEachLayerAndInference(t *testing.T) {
 }
 
 func TestTheListingIsReadBackAsTheDLC(t *testing.T) {
-	for _, elem := range [][]string{{"qnn", "zoo_w8a8_per_channel.dlc"}, {"dlc", "pose_landmark_lite_quantized.dlc"}} {
+	for _, elem := range append([][]string{{"qnn", "zoo_w8a8_per_channel.dlc"}}, poses(t)...) {
 		p := on(t, Install(t, Options{}), 1, elem...)
 		r := p.sh(t, "snpe-dlc-info -i m.dlc -m -d -s saved.csv")
 		if r.status != 0 || r.stderr != "" {

@@ -305,11 +305,7 @@ func TestThePageOfDocsIsTheChecks(t *testing.T) {
 }
 
 func TestADLCIsLookedOver(t *testing.T) {
-	f, err := dlc.Open(fixture.Path(t, "dlc", "pose_landmark_lite_quantized.dlc"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
+	f := dlc.Described("DLC 4.0", dlc.Metadata{QuantizerCommand: "snpe-dlc-quant input_dlc=m.dlc; use_per_channel_quantization=[False]"}, []dlc.Graph{{Name: "m"}}, nil)
 	found := lint.Look(&lint.Subject{DLC: f})
 	if len(found) == 0 || found[0].ID != "QC2001" {
 		t.Errorf("%+v", found)

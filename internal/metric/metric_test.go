@@ -16,7 +16,7 @@ import (
 )
 
 func TestMetricsEqualNumPyAndScikitLearn(t *testing.T) {
-	raw, err := os.ReadFile(fixture.Path(t, "golden", "metrics.json"))
+	raw, err := os.ReadFile(fixture.Beside(t, "golden", "metrics.json"))
 	if err != nil {
 		t.Fatal(err)
 	}

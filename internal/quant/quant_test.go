@@ -55,7 +55,7 @@ func near(a, b, tolerance float64) bool {
 }
 
 func TestEncodingsEqualAIMET(t *testing.T) {
-	raw, err := os.ReadFile(fixture.Path(t, "golden", "encodings.json"))
+	raw, err := os.ReadFile(fixture.Beside(t, "golden", "encodings.json"))
 	if err != nil {
 		t.Fatal(err)
 	}

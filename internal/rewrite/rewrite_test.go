@@ -46,13 +46,17 @@ func outputs(t *testing.T, r ort.Engine, m *onnx.Model) map[string][]float32 {
 
 func TestFoldBatchNormKeepsTheOutputs(t *testing.T) {
 	r := fixture.Runtime(t)
-	for path, want := range map[string]int{
-		fixture.Path(t, "models", "version-RFB-320.onnx"):                35,
+	models := map[string]int{
 		fixture.Path(t, "models", "onnx_light", "light_resnet50.onnx"):   53,
 		fixture.Path(t, "models", "onnx_light", "light_shufflenet.onnx"): 49,
 		fixture.Path(t, "models", "onnx_light", "light_squeezenet.onnx"): 0,
-		fixture.Path(t, "models", "squeezenet_tensor_input.onnx"):        0,
-	} {
+	}
+	for name, want := range map[string]int{"version-RFB-320.onnx": 35, "squeezenet_tensor_input.onnx": 0} {
+		if path, ok := fixture.Also(t, "models", name); ok {
+			models[path] = want
+		}
+	}
+	for path, want := range models {
 		m, err := onnx.Load(path)
 		if err != nil {
 			t.Fatal(err)

@@ -18,7 +18,7 @@ const seeds = 20
 
 func squeezenet(t *testing.T) *bench {
 	t.Helper()
-	m, err := onnx.Load(fixture.Path(t, "models", "squeezenet_tensor_input.onnx"))
+	m, err := onnx.Load(fixture.Beside(t, "models", "squeezenet_tensor_input.onnx"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +113,7 @@ func (b *bench) with(t *testing.T, name string, change func(tensor.Tensor)) *qdq
 
 func TestYoloxsWorstTensorsAreItsFirst(t *testing.T) {
 	t.Parallel()
-	b := yolox(t, 1)
+	b := detector(t, fixture.Beside(t, "models", "yolox_nano.onnx"), 1)
 	worst := b.examine(t, b.options(sensitivity.Activations(b.p))).Worst()
 	var names []string
 	for _, r := range worst[:3] {

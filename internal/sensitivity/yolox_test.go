@@ -40,7 +40,12 @@ func pictures(t *testing.T, m *onnx.Model, d dataset.Description, n int) []map[s
 
 func yolox(t *testing.T, n int) *bench {
 	t.Helper()
-	m, err := onnx.Load(fixture.Path(t, "models", "yolox_nano.onnx"))
+	return detector(t, fixture.Path(t, "models", "yolox_nano.onnx"), n)
+}
+
+func detector(t *testing.T, path string, n int) *bench {
+	t.Helper()
+	m, err := onnx.Load(path)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,16 +9,15 @@ import (
 
 func TestThroughputIsThatOfTheRuntimeThatWasAskedFor(t *testing.T) {
 	t.Parallel()
-	dsp, cpu := string(read(t, "snpe", "throughput_2.9_dsp.txt")), string(read(t, "snpe", "throughput_2.9_cpu.txt"))
 	for _, row := range []struct {
 		name, text, runtime string
 		want                float64
 		fallback            bool
 	}{
-		{"as it is printed", dsp, "dsp", 1581.96, false},
+		{"as it is printed", throughputDSP, "dsp", 1581.96, false},
 		{"an integer", "Total throughput: 120 infs/sec", "dsp", 120, false},
 		{"an exponent", "Total throughput: 1e+06 infs/sec   ", "dsp", 1e6, false},
-		{"the CPU's label on the DSP's run", cpu, "dsp", 0, true},
+		{"the CPU's label on the DSP's run", throughputCPU, "dsp", 0, true},
 		{"nothing", "", "dsp", 0, false},
 		{"no number", "Total throughput: many infs/sec", "dsp", 0, false},
 	} {
@@ -77,15 +76,15 @@ func TestProfilesThatAreNone(t *testing.T) {
 
 func TestWhatNetRunSays(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"netrun_2.14_cpu_inception.txt", "netrun_2.22_depth_anything.txt"} {
-		if !Executed(read(t, "snpe", name)) {
-			t.Errorf("%s", name)
+	for _, text := range []string{netRun214, netRun222} {
+		if !Executed([]byte(text)) {
+			t.Errorf("%s", text)
 		}
 	}
 	if Executed([]byte("Processing DNN input(s):\nnot Successfully executed!\n")) {
 		t.Error("any line will do")
 	}
-	if got := ToolError(read(t, "snpe", "error_incomplete_dlc.txt")); !strings.HasPrefix(got, "SNPE error 311 in Dl Container: Dlc container is bad.") {
+	if got := ToolError([]byte(incomplete)); !strings.HasPrefix(got, "SNPE error 311 in Dl Container: Dlc container is bad.") {
 		t.Error(got)
 	}
 	if got := FailedWrites([]byte("x\nFailed to write data to: output/Result_0/a b/c.raw\n")); len(got) != 1 || got[0] != "output/Result_0/a b/c.raw" {

@@ -31,11 +31,21 @@ func TestInputLists(t *testing.T) {
 	}
 }
 
-func TestRealInputLists(t *testing.T) {
-	for name, inputs := range map[string]int{"input_list_mobilebert_head.txt": 2, "input_list_yolov5s_bench.txt": 1} {
-		l, err := ReadInputList(read(t, "snpe", name))
+func TestInputListsAsTutorialsHaveThem(t *testing.T) {
+	for name, row := range map[string]struct {
+		text   string
+		inputs int
+	}{
+		"two inputs": {"input_ids:0:=input_ids/inp_ids_0.raw attention_mask:0:=attention_mask/attn_mask_0.raw\ninput_ids:0:=input_ids/inp_ids_1.raw attention_mask:0:=attention_mask/attn_mask_1.raw\n", 2},
+		"one":        {"cropped/notice_sign.raw\ncropped/chairs.raw\n", 1},
+	} {
+		inputs := row.inputs
+		l, err := ReadInputList([]byte(row.text))
 		if err != nil {
 			t.Fatal(err)
+		}
+		if len(l.Inferences) != 2 {
+			t.Errorf("%s: %v", name, l.Inferences)
 		}
 		for _, i := range l.Inferences {
 			if len(i.Items) != inputs {

@@ -1,37 +1,31 @@
 package snpe
 
 import (
-	"os"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-
-	"quantcheck/internal/fixture"
 )
 
 func TestRealRuntimes(t *testing.T) {
 	t.Parallel()
 	yes, no := true, false
 	for _, row := range []struct {
-		file string
+		text string
 		want []Runtime
 	}{
-		{"platform_validator_dsp_ok_2.14.txt", []Runtime{{Name: "DSP", Supported: &yes, UnitTest: &yes}}},
-		{"platform_validator_dsp_failed.txt", []Runtime{{Name: "DSP", Supported: &no, UnitTest: &no, Errors: []string{
+		{validatorPassed, []Runtime{{Name: "DSP", Supported: &yes, UnitTest: &yes}}},
+		{validatorFailed, []Runtime{{Name: "DSP", Supported: &no, UnitTest: &no, Errors: []string{
 			"-2 . Error while executing the sum function.",
 			"Please use testsig if using unsigned images.",
 			"Also make sure ADSP_LIBRARY_PATH points to directory containing skels.",
 		}}}},
 	} {
-		text, err := os.ReadFile(fixture.Path(t, "snpe", row.file))
-		if err != nil {
-			t.Fatal(err)
-		}
+		text := []byte(row.text)
 		if diff := cmp.Diff(row.want, Runtimes(text)); diff != "" {
-			t.Errorf("%s: %s", row.file, diff)
+			t.Errorf("%s: %s", text, diff)
 		}
 		if cut := Runtimes(text[:len(text)/2]); len(cut) != 0 {
-			t.Errorf("half of %s: %+v", row.file, cut)
+			t.Errorf("half of %s: %+v", text, cut)
 		}
 	}
 }
@@ -47,15 +41,9 @@ func TestRuntimesWithVersions(t *testing.T) {
 
 func TestVersions(t *testing.T) {
 	t.Parallel()
-	for file, want := range map[string]string{
-		"netrun_2.14_cpu_inception.txt": "2.14.2.230905160328_61726", "netrun_2.22_depth_anything.txt": "2.22.6.240515184619_92920",
-	} {
-		text, err := os.ReadFile(fixture.Path(t, "snpe", file))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got, ok := Version(text); !ok || got != want {
-			t.Errorf("%s: %q", file, got)
+	for text, want := range map[string]string{netRun214: "2.14.2.230905160328_61726", netRun222: "2.22.6.240515184619_92920"} {
+		if got, ok := Version([]byte(text)); !ok || got != want {
+			t.Errorf("%s: %q", text, got)
 		}
 	}
 	for _, text := range []string{"", "SNPE v", "is SNPE v2 there?", "SNPE vx"} {

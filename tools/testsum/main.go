@@ -1,5 +1,5 @@
 // Testsum reads `go test -json` and prints what people need: a line per package, the output of what failed, every skip
-// with its reason, what tests of accidents counted (their lines that begin with "soak: "), and the counts. It fails if a test failed, and, with QUANTCHECK_NO_SKIP set, if one was skipped.
+// with its reason (those that want the folder of fixtures beside the project are counted in one line), what tests of accidents counted (their lines that begin with "soak: "), and the counts. It fails if a test failed, and, with QUANTCHECK_NO_SKIP set, if one was skipped.
 package main
 
 import (
@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"os"
 	"strings"
+
+	"quantcheck/internal/fixture"
 )
 
 type event struct {
@@ -19,6 +21,7 @@ func main() {
 	output := map[string][]string{}
 	counts := map[string]int{}
 	var skips, soaks []string
+	tied, less := 0, map[string]bool{} // for want of the folder of fixtures beside the project
 	broken := false
 	in := bufio.NewScanner(os.Stdin)
 	in.Buffer(nil, 64<<20)
@@ -56,8 +59,16 @@ func main() {
 				if _, counted, ok := strings.Cut(line, ": soak: "); ok {
 					soaks = append(soaks, strings.TrimSpace(counted))
 				}
+				if strings.Contains(line, fixture.LessBeside) {
+					less[key] = true
+				}
 			}
 			if e.Action == "skip" {
+				if strings.Contains(strings.Join(output[key], ""), fixture.WantBeside) {
+					tied++
+					delete(output, key)
+					continue
+				}
 				var reason []string
 				for _, line := range output[key] {
 					if !strings.HasPrefix(strings.TrimSpace(line), "===") && !strings.HasPrefix(strings.TrimSpace(line), "---") {
@@ -74,6 +85,9 @@ func main() {
 	}
 	for _, s := range skips {
 		fmt.Println(s)
+	}
+	if tied > 0 || len(less) > 0 {
+		fmt.Printf("%d tests were skipped for want of the folder of fixtures beside the project (QUANTCHECK_FIXTURES), and %d looked at less\n", tied, len(less))
 	}
 	fmt.Printf("%d passed, %d failed, %d skipped\n", counts["pass"], counts["fail"], counts["skip"])
 	switch {

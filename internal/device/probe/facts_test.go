@@ -16,7 +16,6 @@ import (
 	"quantcheck/internal/device/local"
 	"quantcheck/internal/device/ssh"
 	"quantcheck/internal/device/sshtest"
-	"quantcheck/internal/fixture"
 	"quantcheck/internal/snpe"
 )
 
@@ -46,7 +45,10 @@ func TestDescribe(t *testing.T) {
 	put(t, root, "proc/cpuinfo", "processor\t: 0\nx\nprocessor\t: 1\n", 0o666)
 	put(t, root, "proc/meminfo", "MemTotal:       16000000 kB\n", 0o666)
 	put(t, bin, "snpe-net-run", "#!/bin/sh\n[ \"$1\" = --version ] && echo 'SNPE v2.32.6.250402152434_116405'\n", 0o777)
-	put(t, bin, "snpe-platform-validator", "#!/bin/sh\ncase $2 in dsp) cat "+device.Quote(fixture.Path(t, "snpe", "platform_validator_dsp_failed.txt"))+"; exit 1;; esac\necho nothing >&2\n", 0o777)
+	said := filepath.Join(t.TempDir(), "said") // by the tool of SNPE 2
+	put(t, filepath.Dir(said), "said", "PF_VALIDATOR: ERROR: -2 . Error while executing the sum function.\nPF_VALIDATOR: ERROR: Please use testsig if using unsigned images.\n"+
+		"PF_VALIDATOR: ERROR: Also make sure ADSP_LIBRARY_PATH points to directory containing skels.\nUnit Test on the runtime DSP: Failed.\nSNPE is NOT supported for runtime DSP on the device.\n", 0o666)
+	put(t, bin, "snpe-platform-validator", "#!/bin/sh\ncase $2 in dsp) cat "+device.Quote(said)+"; exit 1;; esac\necho nothing >&2\n", 0o777)
 	s := sshtest.Start(t, sshtest.Options{Env: map[string]string{"PATH": bin + ":" + os.Getenv("PATH")}})
 	d, err := ssh.Open(t.Context(), s.Target, ssh.Options{ConfigFile: "/none", KnownHosts: s.KnownHosts, Identities: []string{s.Identity}, Agent: "none"})
 	if err != nil {

@@ -83,6 +83,15 @@ func written(t testing.TB, data []byte) string {
 	return path
 }
 
+func readBeside(t testing.TB, elem ...string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(fixture.Beside(t, elem...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
 func readFixture(t testing.TB, elem ...string) []byte {
 	t.Helper()
 	data, err := os.ReadFile(fixture.Path(t, elem...))
@@ -96,10 +105,10 @@ func TestEveryTensorComesThroughTheWorker(t *testing.T) {
 	var want struct {
 		Outputs map[string]struct{ SHA256 string }
 	}
-	if err := json.Unmarshal(readFixture(t, "qnn", "pose_landmark_lite_run.json"), &want); err != nil {
+	if err := json.Unmarshal(readBeside(t, "qnn", "pose_landmark_lite_run.json"), &want); err != nil {
 		t.Fatal(err)
 	}
-	r := start(t, fixture.Path(t, "dlc", pose), Options{All: true})
+	r := start(t, fixture.Beside(t, "dlc", pose), Options{All: true})
 	if len(r.Tensors()) != 614 || len(r.Nodes()) != 187 || len(r.Outputs()) != 187 || len(r.Notes()) != 0 || r.Core() != [3]int{2, 40, 0} || r.Name() != "pose_landmark_lite" {
 		t.Errorf("%d tensors, %d nodes, %d outputs, notes %v, core %v", len(r.Tensors()), len(r.Nodes()), len(r.Outputs()), r.Notes(), r.Core())
 	}
@@ -120,11 +129,11 @@ func TestEveryTensorComesThroughTheWorker(t *testing.T) {
 }
 
 func TestNamedTensorsAreExposedAndNothingElseChanges(t *testing.T) {
-	path := fixture.Path(t, "dlc", pose)
+	path := fixture.Path(t, "qnn", "zoo_w8a8_per_tensor.dlc")
 	bare := start(t, path, Options{})
-	tapped := start(t, path, Options{Expose: []string{"Conv2D__14:0.nhwc", "Conv__290_0", "Identity"}})
+	tapped := start(t, path, Options{Expose: []string{"/sub/Sub_output_0_QuantizeLinear", "_add_Add_output_0_QuantizeLinear", "scores"}})
 	without, with := run(t, bare), run(t, tapped)
-	if len(without) != 5 || len(with) != 7 {
+	if len(without) != 2 || len(with) != 4 {
 		t.Errorf("%d and %d outputs", len(without), len(with))
 	}
 	for name, b := range without {
@@ -132,35 +141,41 @@ func TestNamedTensorsAreExposedAndNothingElseChanges(t *testing.T) {
 			t.Errorf("%s differs with taps", name)
 		}
 	}
-	_, err := New(t.Context(), engine(t), path, Options{Expose: []string{"Identity", "Conv2D/filter:0", "nothing"}})
+	_, err := New(t.Context(), engine(t), path, Options{Expose: []string{"scores", "conv2.bias", "nothing"}})
 	var unknown *UnknownTensorError
-	if !errors.As(err, &unknown) || !slices.Equal(unknown.Names, []string{"Conv2D/filter:0", "nothing"}) {
+	if !errors.As(err, &unknown) || !slices.Equal(unknown.Names, []string{"conv2.bias", "nothing"}) {
 		t.Errorf("%v", err)
 	}
 }
 
 func TestEveryTensorOfTheFileIsFoundUnderItsName(t *testing.T) {
-	for _, elem := range [][]string{{"dlc", pose}, {"dlc", "joiner-epoch-4-avg-1.fix.dlc"}, {"qnn", "zoo_w8a8_per_tensor.dlc"}, {"qnn", "yolox_nano_w8a16_per_channel.dlc"}} {
-		f, err := dlc.Open(fixture.Path(t, elem...))
+	paths := []string{fixture.Path(t, "qnn", "zoo_w8a8_per_tensor.dlc"), fixture.Path(t, "qnn", "yolox_nano_w8a16_per_channel.dlc")}
+	for _, name := range []string{pose, "joiner-epoch-4-avg-1.fix.dlc"} {
+		if path, ok := fixture.Also(t, "dlc", name); ok {
+			paths = append(paths, path)
+		}
+	}
+	for _, path := range paths {
+		f, err := dlc.Open(path)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer f.Close()
-		r := start(t, fixture.Path(t, elem...), Options{})
+		r := start(t, path, Options{})
 		found := map[string]bool{}
 		for _, x := range r.Tensors() {
 			if x.Own != "" && compose.Reported(x.Own) != x.Name {
-				t.Errorf("%s: %s is called %s", elem[1], x.Name, x.Own)
+				t.Errorf("%s: %s is called %s", path, x.Name, x.Own)
 			}
 			found[x.Own] = true
 		}
 		for _, x := range f.Graphs[0].Tensors {
 			if !found[x.Name] {
-				t.Errorf("%s: %s was not found", elem[1], x.Name)
+				t.Errorf("%s: %s was not found", path, x.Name)
 			}
 		}
 		if len(r.Notes()) > 0 {
-			t.Errorf("%s: %v", elem[1], r.Notes())
+			t.Errorf("%s: %v", path, r.Notes())
 		}
 	}
 }
@@ -206,29 +221,35 @@ func TestAnEncodingOnWhichTheTwoDisagreeIsSaid(t *testing.T) {
 
 func TestWhatIsNoDLCIsSaid(t *testing.T) {
 	e := engine(t)
-	for name, row := range map[string]struct {
+	type row struct {
 		path string
 		want error
-	}{
-		"missing":   {filepath.Join(t.TempDir(), "nothing.dlc"), fs.ErrNotExist},
-		"a folder":  {t.TempDir(), ErrNotDLC},
-		"empty":     {written(t, nil), ErrNotDLC},
-		"junk":      {written(t, bytes.Repeat([]byte("junk"), 5000)), ErrNotDLC},
-		"version 2": {fixture.Path(t, "dlc", "monitoring_model-0b9f8060.dlc"), ErrOldVersion},
-		"version 3": {fixture.Path(t, "dlc", "test_abs_q.dlc"), ErrOldVersion},
-	} {
+	}
+	rows := map[string]row{
+		"missing":  {filepath.Join(t.TempDir(), "nothing.dlc"), fs.ErrNotExist},
+		"a folder": {t.TempDir(), ErrNotDLC},
+		"empty":    {written(t, nil), ErrNotDLC},
+		"junk":     {written(t, bytes.Repeat([]byte("junk"), 5000)), ErrNotDLC},
+	}
+	for name, file := range map[string]string{"version 2": "monitoring_model-0b9f8060.dlc", "version 3": "test_abs_q.dlc"} {
+		if path, ok := fixture.Also(t, "dlc", file); ok {
+			rows[name] = row{path, ErrOldVersion}
+		}
+	}
+	for name, row := range rows {
 		_, err := New(t.Context(), e, row.path, Options{})
 		if !errors.Is(err, row.want) || strings.Count(err.Error(), row.path) != 1 {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	data := readFixture(t, "dlc", pose)
+	whole := fixture.Path(t, "qnn", "zoo_w8a8_per_tensor.dlc")
+	data := readFixture(t, "qnn", "zoo_w8a8_per_tensor.dlc")
 	for _, cut := range []int{1, 30, 4096, len(data) / 2, len(data) - 4096, len(data) - 22, len(data) - 1} {
 		if _, err := New(t.Context(), e, written(t, data[:cut]), Options{}); !errors.Is(err, ErrNotDLC) {
 			t.Errorf("cut to %d bytes: %v", cut, err)
 		}
 	}
-	_, err := New(t.Context(), Engine{Kit: qnn.Kit{Dir: t.TempDir()}}, fixture.Path(t, "dlc", pose), Options{})
+	_, err := New(t.Context(), Engine{Kit: qnn.Kit{Dir: t.TempDir()}}, whole, Options{})
 	if !errors.Is(err, qnn.ErrUnavailable) {
 		t.Errorf("no libraries: %v", err)
 	}
@@ -331,7 +352,7 @@ func TestNothingIsLeftBehind(t *testing.T) {
 
 // BenchmarkPose is one picture with all layers.
 func BenchmarkPose(b *testing.B) {
-	r := start(b, fixture.Path(b, "dlc", pose), Options{All: true})
+	r := start(b, fixture.Beside(b, "dlc", pose), Options{All: true})
 	in := sample(r)
 	for b.Loop() {
 		if _, err := r.Run(b.Context(), in); err != nil {

@@ -22,14 +22,14 @@ func TestEstimatesAreTheFixtures(t *testing.T) {
 		OutputSpill                       int64 `json:"output_spill"`
 	}
 	var want struct{ DLC map[string]numbers }
-	if err := json.Unmarshal(readFixture(t, "qnn", "estimates.json"), &want); err != nil {
+	if err := json.Unmarshal(readBeside(t, "qnn", "estimates.json"), &want); err != nil {
 		t.Fatal(err)
 	}
 	if len(want.DLC) == 0 {
 		t.Fatal("no numbers")
 	}
 	for name, w := range want.DLC {
-		x, err := Estimate(t.Context(), e, htpcost.SoCs[0], fixture.Path(t, strings.Split(name, "/")...), t.TempDir())
+		x, err := Estimate(t.Context(), e, htpcost.SoCs[0], fixture.Beside(t, strings.Split(name, "/")...), t.TempDir())
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -48,7 +48,7 @@ func TestEstimatesAreTheFixtures(t *testing.T) {
 			t.Errorf("%s: layers add up to %g, the timeline ends at %d of %d; notes %q", name, total, x.Timeline.Cycles, x.Cycles, x.Notes)
 		}
 		if name == "qnn/zoo_w8a8_per_channel.dlc" {
-			timeline, err := htpcost.ReadTrace(readFixture(t, "qnn", "zoo_w8a8_per_channel.trace.json"))
+			timeline, err := htpcost.ReadTrace(readBeside(t, "qnn", "zoo_w8a8_per_channel.trace.json"))
 			if err != nil {
 				t.Fatal(err)
 			}
