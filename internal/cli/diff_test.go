@@ -34,6 +34,7 @@ func count(found map[string]inspect.Difference) map[inspect.Kind]int {
 }
 
 func TestDiffOfAModelAndItsDLC(t *testing.T) {
+	t.Parallel()
 	for name, want := range map[string]int{"yolox_nano_w8a8_per_channel": 590, "yolox_nano_w8a16_per_channel": 590, "zoo_w8a8_per_tensor": 30, "zoo_w8a16_per_channel": 30, "zoo_w4a8_per_channel": 30} {
 		n := count(kinds(t, fixture.Path(t, "qnn", name+".dlc"), fixture.Path(t, "qnn", name+".onnx")))
 		if n[inspect.Equal] < want || n[inspect.Regridded]+n[inspect.Widened]+n[inspect.Narrowed]+n[inspect.Width]+n[inspect.Granularity]+n[inspect.ToFloat] > 0 {
@@ -47,6 +48,7 @@ func TestDiffOfAModelAndItsDLC(t *testing.T) {
 }
 
 func TestDiffSaysWhatBecameOfAnOverride(t *testing.T) {
+	t.Parallel()
 	dlc := fixture.Path(t, "qnn", "zoo_w8a8_per_channel.dlc")
 	held := kinds(t, dlc, dlc)["/add/Add_output_0_QuantizeLinear"].Held
 	if held == nil {
@@ -96,6 +98,7 @@ func TestDiffSaysWhatBecameOfAnOverride(t *testing.T) {
 }
 
 func TestDiffRefusesWhatIsWrong(t *testing.T) {
+	t.Parallel()
 	dlc := fixture.Path(t, "qnn", "zoo_w8a8_per_channel.dlc")
 	bad := filepath.Join(t.TempDir(), "bad.json")
 	if err := os.WriteFile(bad, []byte("{"), 0o600); err != nil {

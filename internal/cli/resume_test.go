@@ -139,6 +139,7 @@ func interrupted(t *testing.T, args []string, stops []stop) (run *result.Run, sa
 }
 
 func TestAnInterruptedCheckGoesOnToTheSameBits(t *testing.T) {
+	t.Parallel()
 	small := smallModel(t, nil)
 	many := pictures(t, 9)
 	if err := os.WriteFile(filepath.Join(many, "p4.png"), []byte("no picture"), 0o600); err != nil { // it is passed over
@@ -181,6 +182,7 @@ func TestAnInterruptedCheckGoesOnToTheSameBits(t *testing.T) {
 		}, 5, 1, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			args := append(c.args(t), "--out", filepath.Join(t.TempDir(), "out"))
 			out := args[len(args)-1]
 			whole, said, _ := interrupted(t, args, nil)
@@ -242,6 +244,7 @@ func saved(t *testing.T, dir string) string {
 
 // A calibration goes on too, from what was kept while it ran.
 func TestAnInterruptedCalibrationGoesOn(t *testing.T) {
+	t.Parallel()
 	args := []string{stemModel(t, 64), "--images", pictures(t, 40), "--scale", "255", "--variant", "w8a8,percentile:99", "--local-samples", "0"}
 	args = append(args, "--out", filepath.Join(t.TempDir(), "out"))
 	whole, _, _ := interrupted(t, args, nil)
@@ -256,6 +259,7 @@ func TestAnInterruptedCalibrationGoesOn(t *testing.T) {
 
 // Another request, other files or a damaged state begin anew.
 func TestAStateOfAnotherRequestIsNotUsed(t *testing.T) {
+	t.Parallel()
 	model, images := smallModel(t, nil), pictures(t, 6)
 	out := filepath.Join(t.TempDir(), "out")
 	args := []string{model, "--images", images, "--out", out, "--local-samples", "2"}
