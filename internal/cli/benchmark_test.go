@@ -305,6 +305,8 @@ func TestFaultsOfADevice(t *testing.T) {
 	t.Parallel()
 	const net, layer = "snpe-net-run", "/conv2/Conv_output_0_QuantizeLinear"
 	cache := t.TempDir()
+	// stepsOf are the steps that use a tool; a fault of no tool shows in any of them.
+	stepsOf := map[string]string{net: "layers", "snpe-throughput-net-run": "throughput", "snpe-diagview": "cycles"}
 	for _, row := range []struct {
 		name   string
 		fault  fakeboard.Fault
@@ -339,7 +341,11 @@ func TestFaultsOfADevice(t *testing.T) {
 			t.Parallel()
 			b := newBenchCached(t, cache, "qnn", "zoo_w8a8_per_channel.dlc")
 			b.board.Inject(row.fault)
-			status, stdout, stderr := b.run(t, append([]string{"--name", "zoo", "--no-emulate", "--timeout", "3s"}, zooInput...)...)
+			args := append([]string{"--name", "zoo", "--no-emulate", "--timeout", "3s"}, zooInput...)
+			if steps := stepsOf[row.fault.Tool]; steps != "" {
+				args = append(args, "--steps", steps)
+			}
+			status, stdout, stderr := b.run(t, args...)
 			said := stderr
 			if status == 0 {
 				said = stdout + b.similarities(t)

@@ -20,6 +20,7 @@ import (
 // TestAnAbsurdBoxIsNamedAndTheResultIsStored gives detection sets with boxes that nothing can be computed with, from the annotations to the
 // workspace.
 func TestAnAbsurdBoxIsNamedAndTheResultIsStored(t *testing.T) {
+	t.Parallel()
 	for _, box := range []string{"[1e308, 1e308, 1e308, 1e308]", "[-1e308, 0, 1e308, 5]", "[0, 0, 1e-320, 1e308]", "[1, 2, 1e12, 4]"} {
 		path, out := filepath.Join(t.TempDir(), "set.json"), t.TempDir()
 		text := fmt.Sprintf(`{"images": [{"id": 9, "file_name": "000000000009.jpg", "width": 640, "height": 480}], "categories": [{"id": 1, "name": "person"}],
@@ -51,6 +52,7 @@ func TestAnAbsurdBoxIsNamedAndTheResultIsStored(t *testing.T) {
 
 // TestTrapsAreRefusedAtOnce gives descriptions and archives that would take all memory or all of a disk.
 func TestTrapsAreRefusedAtOnce(t *testing.T) {
+	t.Parallel()
 	model, images := smallModel(t, nil), pictures(t, 1)
 	write := func(name, text string) string {
 		path := filepath.Join(t.TempDir(), name)
@@ -126,6 +128,7 @@ func (zeroBytes) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
 // TestADamagedDatabaseIsReadByEveryCommand sets numbers in a database that point beyond everything.
 func TestADamagedDatabaseIsReadByEveryCommand(t *testing.T) {
+	t.Parallel()
 	out := t.TempDir()
 	model, images := smallModel(t, nil), pictures(t, 2)
 	for _, args := range [][]string{{"check", model, "--images", images}, {"eval", model, "--task", "agreement", "--data", images}} {

@@ -123,6 +123,7 @@ func pictures(t *testing.T, n int) string {
 }
 
 func TestCheckWritesTheSeedsFilesAndMore(t *testing.T) {
+	t.Parallel()
 	model, images, out := smallModel(t, nil), pictures(t, 3), t.TempDir()
 	status, stdout, stderr := run(t, "check", model, "--images", images, "--out", out, "--variant", "w8a8", "--variant", "fp16",
 		"--save-tensors", "--save-model", "--encodings", filepath.Join(out, "e.json"))
@@ -198,6 +199,7 @@ func TestCheckWritesTheSeedsFilesAndMore(t *testing.T) {
 }
 
 func TestDatabaseHoldsWhatWasPrinted(t *testing.T) {
+	t.Parallel()
 	model, images, out := smallModel(t, nil), pictures(t, 2), t.TempDir()
 	status, stdout, _ := run(t, "check", model, "--images", images, "--out", out, "--variant", "w8a8", "--json")
 	if status != 0 {
@@ -236,6 +238,7 @@ func TestDatabaseHoldsWhatWasPrinted(t *testing.T) {
 }
 
 func TestGate(t *testing.T) {
+	t.Parallel()
 	model, images := smallModel(t, nil), pictures(t, 2)
 	for gate, want := range map[string]int{"cos=0.5": 0, "cos=0.9999999": 3, "sqnr=5": 0, "sqnr=200": 3} {
 		status, _, stderr := run(t, "check", model, "--images", images, "--out", t.TempDir(), "--fail-under", gate)
@@ -246,6 +249,7 @@ func TestGate(t *testing.T) {
 }
 
 func TestBadInputGetsAClearSentence(t *testing.T) {
+	t.Parallel()
 	good, images := smallModel(t, nil), pictures(t, 1)
 	at := func(name, content string) string {
 		path := filepath.Join(t.TempDir(), name)
@@ -319,6 +323,7 @@ func TestBadInputGetsAClearSentence(t *testing.T) {
 }
 
 func TestADamagedPictureIsNamedAndTheRunGoesOn(t *testing.T) {
+	t.Parallel()
 	model, images := smallModel(t, nil), pictures(t, 3)
 	path := filepath.Join(images, "p1.png")
 	whole, err := os.ReadFile(path)

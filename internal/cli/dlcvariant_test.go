@@ -67,6 +67,7 @@ func (c dlcCheck) equalLayers(t *testing.T, a, b int) int {
 
 // The DLC that quantize writes computes what the recipe does on the emulator, layer by layer, bit by bit.
 func TestTheDLCThatQuantizeWritesIsTheRecipe(t *testing.T) {
+	t.Parallel()
 	fixture.Emulator(t)
 	dir := t.TempDir()
 	model, dlc := fixture.Path(t, "qnn", "zoo.onnx"), filepath.Join(dir, "q.dlc")
@@ -92,6 +93,7 @@ func TestTheDLCThatQuantizeWritesIsTheRecipe(t *testing.T) {
 
 // What the converter made of the model is told from what quantization did to it.
 func TestAUsersDLCIsHeldAgainstTheRecipe(t *testing.T) {
+	t.Parallel()
 	fixture.Emulator(t)
 	model := fixture.Path(t, "qnn", "zoo.onnx")
 	args := []string{"check", model, "--images", fixture.Path(t, "coco", "val"), "--limit", "1", "--mean", "127", "--scale", "64", "--local-samples", "0", "--out", t.TempDir(),
@@ -113,6 +115,7 @@ func TestAUsersDLCIsHeldAgainstTheRecipe(t *testing.T) {
 
 // The order of a DLC's input axes is asked for where nothing tells it: here all of them but one are 3 long.
 func TestAnUnknownOrderOfAxesIsAskedFor(t *testing.T) {
+	t.Parallel()
 	fixture.Emulator(t)
 	dir := t.TempDir()
 	model, dlc := smallModel(t, func(p *onnxpb.ModelProto) {
@@ -145,6 +148,7 @@ func TestAnUnknownOrderOfAxesIsAskedFor(t *testing.T) {
 // A converter that took a channels-last model for a channels-first one left an input of [1,256,3,256]: pictures go in as that
 // asks. The model here has that network's input only.
 func TestAnInputOfAnOddOrderGetsThePicture(t *testing.T) {
+	t.Parallel()
 	fixture.Emulator(t)
 	model := smallModel(t, func(p *onnxpb.ModelProto) {
 		p.Graph.Input = []*onnxpb.ValueInfoProto{onnx.ValueInfo("input_1", tensor.Float32, []int64{1, 256, 256, 3})}
@@ -160,6 +164,7 @@ func TestAnInputOfAnOddOrderGetsThePicture(t *testing.T) {
 
 // A float DLC runs in half precision, is called so, and is held against fp16.
 func TestAFloatDLCIsHeldAgainstFP16(t *testing.T) {
+	t.Parallel()
 	fixture.Emulator(t)
 	c := checkDLC(t, fixture.Path(t, "qnn", "zoo.onnx"), "--images", fixture.Path(t, "coco", "val"), "--limit", "1", "--mean", "127", "--scale", "64", "--local-samples", "0",
 		"--variant", "fp16", "--variant", "w8a8", "--variant", "mine="+fixture.Path(t, "qnn", "zoo.dlc")+"@htp")
@@ -180,6 +185,7 @@ func TestAFloatDLCIsHeldAgainstFP16(t *testing.T) {
 }
 
 func TestDLCVariantsThatDoNotRunAreRefused(t *testing.T) {
+	t.Parallel()
 	fixture.Emulator(t)
 	zoo, images := fixture.Path(t, "qnn", "zoo.onnx"), fixture.Path(t, "coco", "val")
 	refused := map[string]string{

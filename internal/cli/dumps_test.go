@@ -169,6 +169,7 @@ func checkRecorded(t *testing.T, args ...string) recordedCheck {
 // TestDumpsAreComparedAsTheModelTheyCameFrom holds a folder of raw outputs against the QDQ model that they were made with:
 // every layer that both have gets the same numbers.
 func TestDumpsAreComparedAsTheModelTheyCameFrom(t *testing.T) {
+	t.Parallel()
 	for _, native := range []bool{false, true} {
 		d := zooDumps(t, 2, native)
 		c := checkRecorded(t, fixture.Path(t, "qnn", "zoo.onnx"), "--images", d.samples,
@@ -202,6 +203,7 @@ func TestDumpsAreComparedAsTheModelTheyCameFrom(t *testing.T) {
 }
 
 func TestDamagedDumpsAreNamed(t *testing.T) {
+	t.Parallel()
 	d := zooDumps(t, 2, false)
 	result := func(i int, tensor string) string {
 		return filepath.Join(d.dir, fmt.Sprintf("Result_%d", i), d.names[tensor]+".raw")
@@ -249,6 +251,7 @@ func TestDamagedDumpsAreNamed(t *testing.T) {
 }
 
 func TestDumpsThatDoNotFitAreRefused(t *testing.T) {
+	t.Parallel()
 	d := zooDumps(t, 1, false)
 	empty := t.TempDir()
 	zoo := fixture.Path(t, "qnn", "zoo.onnx")

@@ -82,6 +82,7 @@ func checked(t *testing.T, stdout string) *result.Run {
 }
 
 func TestFloatSimulatedAndEmulatedSideBySide(t *testing.T) {
+	t.Parallel()
 	fixture.Emulator(t)
 	model := fixture.Path(t, "qnn", "zoo.onnx")
 	dir := t.TempDir()
@@ -176,6 +177,7 @@ func kitOf(t *testing.T, version string, libraries ...string) string {
 }
 
 func TestOperatorsThatTheHTPRefuses(t *testing.T) {
+	t.Parallel()
 	fixture.Emulator(t)
 	model := smallModel(t, func(p *onnxpb.ModelProto) {
 		for _, n := range p.Graph.Node {
@@ -227,6 +229,7 @@ func TestCtrlCStopsAnEmulatedCheckWithinASecond(t *testing.T) {
 }
 
 func TestQuantizeWritesModelEncodingsAndDLC(t *testing.T) {
+	t.Parallel()
 	fixture.Emulator(t)
 	dir := t.TempDir()
 	out, enc, dlc := filepath.Join(dir, "q.onnx"), filepath.Join(dir, "enc.json"), filepath.Join(dir, "q.dlc")

@@ -74,6 +74,7 @@ func estimatesAreTheFixtures(t *testing.T, names ...string) {
 }
 
 func TestTheEstimatesJSONIsFlat(t *testing.T) {
+	t.Parallel()
 	fixture.Emulator(t)
 	status, stdout, stderr := run(t, "estimate", "--json", fixture.Path(t, "qnn", "zoo_w8a8_per_channel.dlc"))
 	var doc map[string]any
@@ -130,6 +131,7 @@ func noFalseWords(t *testing.T, text string) {
 }
 
 func TestVariantsStandSideBySide(t *testing.T) {
+	t.Parallel()
 	fixture.Emulator(t)
 	zoo := fixture.Path(t, "qnn", "zoo.onnx")
 	status, stdout, stderr := run(t, "estimate", zoo, "--variant", "w8a8", "--variant", "fp16", "--variant", "ready="+fixture.Path(t, "qnn", "zoo_w8a16_per_channel.onnx"), "--by", "op")
@@ -159,6 +161,7 @@ func zooCycles(t *testing.T) int64 {
 }
 
 func TestAnEstimateIsHeldAgainstAnother(t *testing.T) {
+	t.Parallel()
 	fixture.Emulator(t)
 	dir := t.TempDir()
 	mine, other := fixture.Path(t, "qnn", "zoo_w8a8_per_channel.dlc"), fixture.Path(t, "qnn", "zoo_w8a16_per_channel.dlc")
@@ -211,6 +214,7 @@ func TestAnEstimateIsHeldAgainstAnother(t *testing.T) {
 }
 
 func TestTheTimelineIsWrittenAndStored(t *testing.T) {
+	t.Parallel()
 	fixture.Emulator(t)
 	dir := t.TempDir()
 	file := filepath.Join(dir, "t.json")
@@ -236,6 +240,7 @@ func TestTheTimelineIsWrittenAndStored(t *testing.T) {
 }
 
 func TestAnEstimateOverTheThreshold(t *testing.T) {
+	t.Parallel()
 	fixture.Emulator(t)
 	model := fixture.Path(t, "qnn", "zoo_w8a8_per_channel.dlc")
 	if status, _, stderr := run(t, "estimate", model, "--fail-over", "12us"); status != exitNo || !strings.Contains(stderr, "over 12µs") {
@@ -247,6 +252,7 @@ func TestAnEstimateOverTheThreshold(t *testing.T) {
 }
 
 func TestEstimateRefusesWhatIsWrong(t *testing.T) {
+	t.Parallel()
 	fixture.Emulator(t)
 	small := smallModel(t, nil)
 	dir := t.TempDir()
@@ -417,6 +423,7 @@ func TestOnlyWhatPaysIsKept(t *testing.T) {
 }
 
 func TestCheckPutsTimeBesideError(t *testing.T) {
+	t.Parallel()
 	fixture.Emulator(t)
 	model, images, out := smallModel(t, nil), pictures(t, 2), t.TempDir()
 	status, stdout, stderr := run(t, "check", model, "--images", images, "--out", out, "--name", "m", "--variant", "w8a8@htp", "--variant", "w8a8")

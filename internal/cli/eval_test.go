@@ -44,6 +44,7 @@ func yoloxNano(t *testing.T) []string {
 var pythonsMAP = map[string]float64{"float": 0.3283327040944152, "w8a8": 0.15102506195340204, "w8a16": 0.3314328399326574}
 
 func TestDetectionScoresAreThoseOfAPythonPipeline(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	e := evaluate(t, fixture.Beside(t, "models", "yolox_nano.onnx"), "--data", fixture.Beside(t, "coco", "instances.json"), "--task", "detection",
 		"--model-config", filepath.Join(fixture.Root(), "examples", "yolox_nano.yaml"), "--variant", "w8a8="+fixture.Beside(t, "qnn", "yolox_nano_w8a8_per_channel.onnx"),
@@ -220,6 +221,7 @@ func segmenter(t *testing.T) (model, data string) {
 }
 
 func TestSegmentationFromPicturesToMasks(t *testing.T) {
+	t.Parallel()
 	model, data := segmenter(t)
 	dir := t.TempDir()
 	e := evaluate(t, model, "--task", "segmentation", "--data", data, "--variant", "w8a8", "--out", dir, "--json")
@@ -264,6 +266,7 @@ func TestSegmentationFromPicturesToMasks(t *testing.T) {
 }
 
 func TestEvalRefusesWhatItCannotScore(t *testing.T) {
+	t.Parallel()
 	model, data := segmenter(t)
 	nano := fixture.Path(t, "models", "yolox_nano.onnx")
 	instances := fixture.Path(t, "coco", "instances.json")
@@ -301,6 +304,7 @@ func TestEvalRefusesWhatItCannotScore(t *testing.T) {
 
 // TestProblemsOfADataSetAreCounted damages the annotations in every way that occurs.
 func TestProblemsOfADataSetAreCounted(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "set.json")
 	text := `{"images": [{"id": 9, "file_name": "000000000009.jpg", "width": 640, "height": 480}, {"id": 9, "file_name": "000000000009.jpg", "width": 640, "height": 480}, {"id": 4, "file_name": "absent.jpg", "width": 5, "height": 5}],
  "annotations": [{"id": 1, "image_id": 9, "category_id": 51, "bbox": [1, 187, 611, 285], "area": 120057, "iscrowd": 0}, {"id": 1, "image_id": 9, "category_id": 51, "bbox": [311, 4, 319, 228], "area": 44434, "iscrowd": 0},
@@ -328,6 +332,7 @@ func TestProblemsOfADataSetAreCounted(t *testing.T) {
 }
 
 func TestEvaluationsAreReadBackWhole(t *testing.T) {
+	t.Parallel()
 	model, data := segmenter(t)
 	dir := t.TempDir()
 	e := evaluate(t, model, "--task", "segmentation", "--data", data, "--out", dir, "--json")
@@ -345,6 +350,7 @@ func TestEvaluationsAreReadBackWhole(t *testing.T) {
 // TestOutputsOfABoardAreScored scores a folder of a DLC's own outputs, as integers and as float32, against the QDQ model
 // that it came from.
 func TestOutputsOfABoardAreScored(t *testing.T) {
+	t.Parallel()
 	for _, native := range []bool{false, true} {
 		d := zooDumps(t, 3, native)
 		e := evaluate(t, fixture.Path(t, "qnn", "zoo.onnx"), "--task", "agreement", "--data", d.samples, "--variant", "qdq="+fixture.Path(t, "qnn", "zoo_w8a8_per_channel.onnx"),

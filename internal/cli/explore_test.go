@@ -318,6 +318,7 @@ func TestABudgetIsKeptWithTheBestSoFar(t *testing.T) {
 }
 
 func TestABenchmarkOfTheModelScalesThePrices(t *testing.T) {
+	t.Parallel()
 	fixture.Emulator(t)
 	dir := t.TempDir()
 	path := filepath.Join(dir, "models_dlc", "zoo-w8a8", "layer_stats.csv")

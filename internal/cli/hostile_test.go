@@ -96,6 +96,7 @@ func hostileFile(t *testing.T, name, content string) string {
 }
 
 func TestNothingOfAFileReachesTheTerminalRaw(t *testing.T) {
+	t.Parallel()
 	model := hostileModel(t, nil)
 	out := filepath.Join(t.TempDir(), hostileName)
 	images := filepath.Join(t.TempDir(), hostileName)
@@ -190,6 +191,7 @@ func hostilePicture(t *testing.T) string {
 
 // Models that a library refuses: what it says of them repeats their names.
 func TestALibrarysWordsAreHarmless(t *testing.T) {
+	t.Parallel()
 	images := pictures(t, 1)
 	for name, change := range map[string]func(*onnxpb.ModelProto){
 		"an unknown operator": func(p *onnxpb.ModelProto) { p.Graph.Node[1].OpType = proto.String("Relu" + hostileName) },

@@ -12,6 +12,7 @@ import (
 )
 
 func TestInfoShowsTheSameOfADLCAndItsModel(t *testing.T) {
+	t.Parallel()
 	view := func(path string) inspect.View {
 		t.Helper()
 		status, stdout, stderr := run(t, "info", path, "--json")
@@ -52,6 +53,7 @@ func TestInfoShowsTheSameOfADLCAndItsModel(t *testing.T) {
 }
 
 func TestInfoRefusesWhatItCannotRead(t *testing.T) {
+	t.Parallel()
 	junk := filepath.Join(t.TempDir(), "junk.dlc")
 	if err := os.WriteFile(junk, []byte("PK"), 0o600); err != nil {
 		t.Fatal(err)

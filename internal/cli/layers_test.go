@@ -15,6 +15,7 @@ import (
 )
 
 func TestInfoWritesTheSeedsFiles(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	folder := filepath.Join(dir, "models_dlc", "pose")
 	if err := os.MkdirAll(folder, 0o755); err != nil {
@@ -78,6 +79,7 @@ func TestInfoWritesTheSeedsFiles(t *testing.T) {
 }
 
 func TestLayersOfAWorkspace(t *testing.T) {
+	t.Parallel()
 	dir, samples := t.TempDir(), zooDumps(t, 2, false)
 	zoo := fixture.Path(t, "qnn", "zoo.onnx")
 	if status, _, stderr := run(t, "layers", dir); status != exitUsage || !strings.Contains(stderr, "no workspace") {

@@ -14,6 +14,7 @@ import (
 )
 
 func TestLintModelDLCAndWorkspace(t *testing.T) {
+	t.Parallel()
 	model := fixture.Path(t, "models", "faces.onnx")
 	status, stdout, stderr := run(t, "lint", model, "--no-htp")
 	if status != 0 || !strings.Contains(stdout, "QC1001") || !strings.Contains(stdout, "quantcheck optimize --pass div-to-mul") {
@@ -74,6 +75,7 @@ func TestLintModelDLCAndWorkspace(t *testing.T) {
 }
 
 func TestLintRefusesWhatIsWrong(t *testing.T) {
+	t.Parallel()
 	empty := t.TempDir()
 	junk := filepath.Join(empty, "junk.dlc")
 	if err := os.WriteFile(junk, []byte("junk"), 0o600); err != nil {

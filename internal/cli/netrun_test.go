@@ -67,6 +67,7 @@ func ran(t *testing.T, args ...string) netrun.Ran {
 }
 
 func TestNetRunGivesEveryLayerOfAUsersDLC(t *testing.T) {
+	t.Parallel()
 	fixture.Emulator(t)
 	var want struct {
 		Outputs map[string]struct {
@@ -108,6 +109,7 @@ func TestNetRunGivesEveryLayerOfAUsersDLC(t *testing.T) {
 
 // Many inputs, as scripts run them: the lines of snpe-net-run, float32 in and out, Result_0 and so on.
 func TestNetRunIsADropIn(t *testing.T) {
+	t.Parallel()
 	fixture.Emulator(t)
 	zoo := fixture.Path(t, "qnn", "zoo_w8a8_per_tensor.dlc")
 	f, err := dlc.Open(zoo)
@@ -200,6 +202,7 @@ func (w *workers) Begins([]string) {
 }
 
 func TestNetRunTakesSeveralInputsAndSaysFP16(t *testing.T) {
+	t.Parallel()
 	fixture.Emulator(t)
 	joiner := fixture.Beside(t, "dlc", "joiner-epoch-4-avg-1.fix.dlc")
 	a, b := written(t, "a.raw", make([]byte, 2048)), written(t, "b.raw", make([]byte, 2048))
@@ -223,6 +226,7 @@ func TestNetRunTakesSeveralInputsAndSaysFP16(t *testing.T) {
 
 // A tensor that is not of the width that was asked for keeps its own, and it is said; the parts of a long run are those asked for.
 func TestNetRunWritesWhatHasNoOtherFormAsItIs(t *testing.T) {
+	t.Parallel()
 	fixture.Emulator(t)
 	zoo := fixture.Path(t, "qnn", "zoo_w8a16_per_channel.dlc")
 	in := list(t, "#/dw/Conv_output_0_QuantizeLinear", written(t, "in.raw", make([]byte, 4*3*32*32)))
@@ -317,6 +321,7 @@ func TestNetRunSaysWhatIsWrong(t *testing.T) {
 }
 
 func TestNetRunOfTruncatedFiles(t *testing.T) {
+	t.Parallel()
 	fixture.Emulator(t)
 	in := list(t, written(t, "in.raw", pattern(zooElements)))
 	for name, step := range map[string]int{"zoo_w8a8_per_tensor.dlc": 4096, "yolox_nano_w8a8_per_channel.dlc": 128 * 4096} {

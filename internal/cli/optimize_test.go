@@ -17,6 +17,7 @@ import (
 )
 
 func TestOptimizeProvesEveryPass(t *testing.T) {
+	t.Parallel()
 	models := map[string]string{
 		fixture.Path(t, "models", "faces.onnx"):                          "fold-batchnorm",
 		fixture.Path(t, "models", "onnx_light", "light_shufflenet.onnx"): "fold-batchnorm",
@@ -87,6 +88,7 @@ func TestOptimizeProvesEveryPass(t *testing.T) {
 }
 
 func TestAChannelShuffleBecomesAConvOnlyWhenAskedByName(t *testing.T) {
+	t.Parallel()
 	model, out := fixture.Path(t, "models", "onnx_light", "light_shufflenet.onnx"), filepath.Join(t.TempDir(), "out.onnx")
 	if status, stdout, stderr := run(t, "optimize", model, "-o", out); status != 0 || !strings.Contains(stdout, "--pass split-concat-to-conv makes it a Conv") {
 		t.Errorf("%d %s %s", status, stdout, stderr)
@@ -125,6 +127,7 @@ func TestAStemWithUnlikeChannelsHoldsWithEightBits(t *testing.T) {
 }
 
 func TestOptimizeTurnsTheInputsColours(t *testing.T) {
+	t.Parallel()
 	model := smallModel(t, nil)
 	out := filepath.Join(t.TempDir(), "bgr.onnx")
 	status, stdout, stderr := run(t, "optimize", model, "-o", out, "--input-color", "bgr", "--images", pictures(t, 2))
@@ -154,6 +157,7 @@ func TestOptimizeTurnsTheInputsColours(t *testing.T) {
 }
 
 func TestOptimizeRefusesWhatIsWrong(t *testing.T) {
+	t.Parallel()
 	model := smallModel(t, nil)
 	out := filepath.Join(t.TempDir(), "o.onnx")
 	for _, c := range []struct {
@@ -188,6 +192,7 @@ func TestOptimizeRefusesWhatIsWrong(t *testing.T) {
 }
 
 func TestAPaddedAdditionIsLeftAndSaid(t *testing.T) {
+	t.Parallel()
 	model := smallModel(t, func(p *onnxpb.ModelProto) {
 		conv := p.Graph.Node[0]
 		add := &onnxpb.NodeProto{OpType: proto.String("Add"), Name: proto.String("shift"), Input: []string{conv.Input[0], "a"}, Output: []string{"shifted"}}

@@ -184,6 +184,7 @@ func faultsAreFound(t *testing.T, c faulty) {
 }
 
 func TestLocalErrorsAddUpAndSplit(t *testing.T) {
+	t.Parallel()
 	r, _ := check(t, fixture.Path(t, "qnn", "zoo.onnx"), "--images", fixture.Path(t, "coco", "val"), "--limit", "3", "--variant", "w8a8", "--variant", "fp16")
 	for _, v := range r.Variants {
 		sum, weighted := 0.0, 0

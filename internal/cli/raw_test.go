@@ -12,6 +12,7 @@ import (
 )
 
 func TestRawFilesOfPictures(t *testing.T) {
+	t.Parallel()
 	images := fixture.Path(t, "coco", "val")
 	dir := t.TempDir()
 	status, stdout, stderr := run(t, "raw", "--images", images, "--limit", "2", "-o", dir, "--size", "64x48", "--resize", "seed", "--prefix", "N")
@@ -50,6 +51,7 @@ func TestRawFilesOfPictures(t *testing.T) {
 const opencvs = "0294bf71e5de686b"
 
 func TestRawRefuses(t *testing.T) {
+	t.Parallel()
 	images := fixture.Path(t, "coco", "val")
 	for _, c := range []struct {
 		args []string

@@ -139,6 +139,7 @@ func interrupted(t *testing.T, args []string, stops []stop) (run *result.Run, sa
 }
 
 func TestAnInterruptedCheckGoesOnToTheSameBits(t *testing.T) {
+	t.Parallel()
 	small := smallModel(t, nil)
 	many := pictures(t, 9)
 	if err := os.WriteFile(filepath.Join(many, "p4.png"), []byte("no picture"), 0o600); err != nil { // it is passed over
@@ -159,9 +160,9 @@ func TestAnInterruptedCheckGoesOnToTheSameBits(t *testing.T) {
 			return []string{small, "--images", many, "--variant", "w8a8", "--variant", "w4a8,mse,per-tensor", "--variant", "fp16", "--local-samples", "3"}
 		}, 9, 2, 4},
 		"saved tensors": {func(*testing.T) []string { return []string{small, "--images", many, "--save-tensors", "--save-model"} }, 9, 2, 3},
-		"a detector": {func(t *testing.T) []string {
+		"a stem": {func(t *testing.T) []string {
 			t.Helper()
-			return []string{fixture.Path(t, "models", "faces.onnx"), "--images", fixture.Path(t, "coco", "val"), "--limit", "5", "--variant", "w8a8,percentile:99.9", "--local-samples", "2"}
+			return []string{stemModel(t, 64), "--images", pictures(t, 5), "--scale", "255", "--variant", "w8a8,percentile:99.9", "--variant", "w8a8,mse-out", "--local-samples", "2"}
 		}, 5, 2, 1},
 		"emulated": {func(t *testing.T) []string {
 			t.Helper()
@@ -181,6 +182,7 @@ func TestAnInterruptedCheckGoesOnToTheSameBits(t *testing.T) {
 		}, 5, 1, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			args := append(c.args(t), "--out", filepath.Join(t.TempDir(), "out"))
 			out := args[len(args)-1]
 			whole, said, _ := interrupted(t, args, nil)
@@ -242,10 +244,11 @@ func saved(t *testing.T, dir string) string {
 
 // A calibration goes on too, from what was kept while it ran.
 func TestAnInterruptedCalibrationGoesOn(t *testing.T) {
-	args := []string{fixture.Path(t, "models", "faces.onnx"), "--images", fixture.Path(t, "coco", "val"), "--limit", "40", "--variant", "w8a8,percentile:99", "--local-samples", "0"}
+	t.Parallel()
+	args := []string{stemModel(t, 64), "--images", pictures(t, 40), "--scale", "255", "--variant", "w8a8,percentile:99", "--local-samples", "0"}
 	args = append(args, "--out", filepath.Join(t.TempDir(), "out"))
 	whole, _, _ := interrupted(t, args, nil)
-	run, said, _ := interrupted(t, args, []stop{{"calibrating", 39}})
+	run, said, _ := interrupted(t, args, []stop{{"calibrating", 30}})
 	if got, want := digest(t, run), digest(t, whole); got != want {
 		t.Errorf("other results:\n%s", parting(want, got))
 	}
@@ -256,6 +259,7 @@ func TestAnInterruptedCalibrationGoesOn(t *testing.T) {
 
 // Another request, other files or a damaged state begin anew.
 func TestAStateOfAnotherRequestIsNotUsed(t *testing.T) {
+	t.Parallel()
 	model, images := smallModel(t, nil), pictures(t, 6)
 	out := filepath.Join(t.TempDir(), "out")
 	args := []string{model, "--images", images, "--out", out, "--local-samples", "2"}
@@ -336,14 +340,13 @@ func TestAStateOfAnotherRequestIsNotUsed(t *testing.T) {
 
 // TestAKilledRunGoesOn kills the program as kill -9 does, again and again, until it ends.
 func TestAKilledRunGoesOn(t *testing.T) {
-	detector := yoloxNano(t)
 	model, images := smallModel(t, nil), pictures(t, 400)
 	for name, c := range map[string]struct {
 		args  []string
 		kills int
 	}{
 		"check": {[]string{"check", model, "--images", images, "--variant", "w8a8", "--variant", "w8a8,mse"}, 3},
-		"eval":  {append(append([]string{"eval"}, detector...), "--limit", "16"), 2},
+		"eval":  {[]string{"eval", model, "--task", "agreement", "--data", images, "--variant", "w8a8"}, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()

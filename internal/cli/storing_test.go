@@ -227,6 +227,7 @@ func withoutPaths(rows map[string][]string, _ string) map[string][]string {
 
 // TestAWorkspaceIsTriedBeforeTheWork gives a library that is not there: whoever comes to the point of needing it ends with another status.
 func TestAWorkspaceIsTriedBeforeTheWork(t *testing.T) {
+	t.Parallel()
 	model, images := smallModel(t, nil), pictures(t, 1)
 	file := func(t *testing.T, path string) {
 		t.Helper()
