@@ -37,14 +37,16 @@ func main() {
 	samples := flag.Int("limit", 64, "how often")
 	local := flag.Int("local-samples", 4, "of these with the layers alone")
 	flag.Parse()
-	spec := result.Spec{Model: *model, Images: *images, Limit: 1, Variants: []string{*recipe}, Threads: 2, MemoryMiB: memory >> 20, LocalSamples: *local, Input: dataset.Default()}
+	spec := result.CheckSpec{
+		Sources: result.Sources{Model: *model, Images: *images, Limit: 1}, Variants: []string{*recipe}, Bounds: result.Bounds{Threads: 2, MemoryMiB: memory >> 20}, LocalSamples: *local, Input: dataset.Default(),
+	}
 	if err := run(context.Background(), spec, *config, *samples); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, spec result.Spec, config string, samples int) error {
+func run(ctx context.Context, spec result.CheckSpec, config string, samples int) error {
 	if config != "" {
 		if err := spec.Input.ReadFile(config); err != nil {
 			return err
@@ -63,7 +65,7 @@ func run(ctx context.Context, spec result.Spec, config string, samples int) erro
 		return err
 	}
 	defer engine.Close()
-	b, err := session.Open(ctx, "check", engine, spec, variants, progress.Silent{}, time.Now())
+	b, err := session.Open(ctx, engine, session.Options{Command: "check", Model: spec.Model, Input: spec.Input, MemoryMiB: spec.MemoryMiB, LocalSamples: spec.LocalSamples}, variants, progress.Silent{}, time.Now())
 	if err != nil {
 		return err
 	}

@@ -47,7 +47,7 @@ type Spec struct {
 	Again   bool // steps that are done already are run again
 	Emulate bool // the very DLC is run on the emulator too
 	// Check holds the rest: float model, images, variants, input, workspace, name.
-	Check result.Spec
+	Check result.CheckSpec
 }
 
 // Bench is the surroundings of a benchmark.

@@ -151,11 +151,12 @@ func (b *benchmark) nativeInputs(ctx context.Context) ([]string, error) {
 
 // entries reads the float model and the DLC for what is put into it.
 func (b *benchmark) entries(ctx context.Context) (dump.Work, func(), error) {
-	x, err := session.Open(ctx, "benchmark", b.Engines.ORT, b.spec.Check, nil, progress.Silent{}, b.began)
+	check := &b.spec.Check
+	x, err := session.Open(ctx, b.Engines.ORT, session.Options{Command: "benchmark", Name: check.Name, Model: check.Model, Input: check.Input, MemoryMiB: check.MemoryMiB, DLC: check.DLCRun}, nil, progress.Silent{}, b.began)
 	if err != nil {
 		return dump.Work{}, nil, err
 	}
-	set, err := session.Samples(b.spec.Check.Images, b.spec.Check.Limit, x.Loader)
+	set, err := session.Samples(check.Images, check.Limit, x.Loader)
 	if err != nil {
 		return dump.Work{}, nil, err
 	}

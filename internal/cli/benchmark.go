@@ -166,16 +166,16 @@ func (c *benchmarkCmd) steps() ([]result.Step, error) {
 }
 
 // check is the comparison's spec.
-func (c *benchmarkCmd) check(m benchModel, steps []result.Step) (result.Spec, error) {
+func (c *benchmarkCmd) check(m benchModel, steps []result.Step) (result.CheckSpec, error) {
 	name := workspace.ModelName(m.Name, m.DLC)
 	chip, err := c.HTP.chip()
 	if err != nil {
-		return result.Spec{}, err
+		return result.CheckSpec{}, err
 	}
-	spec := result.Spec{
-		Model: m.ONNX, Images: m.Images, Calib: m.Calib, Limit: c.Limit, Variants: m.Variants, Out: c.Out, Name: name, Threads: c.Engine.threads(),
-		SaveTensors: c.SaveTensors, LocalSamples: c.LocalSamples, DivergeUnder: c.DivergeUnder, SoC: chip.Number, HTPArch: chip.Arch,
-		HTPFallback: c.HTP.HtpFallback, DLCLayouts: c.HTP.DlcLayout, AnyVersion: c.HTP.AnyVersion,
+	spec := result.CheckSpec{
+		Sources: result.Sources{Model: m.ONNX, Images: m.Images, Calib: m.Calib, Limit: c.Limit}, Variants: m.Variants, Place: result.Place{Out: c.Out, Name: name},
+		Bounds: result.Bounds{Threads: c.Engine.threads()}, Saving: result.Saving{SaveTensors: c.SaveTensors}, LocalSamples: c.LocalSamples, DivergeUnder: c.DivergeUnder,
+		Emulation: c.HTP.emulation(chip), DLCRun: c.HTP.dlcRun(),
 	}
 	pictures := slices.Contains(steps, result.StepLayers) || slices.Contains(steps, result.StepCycles) && m.Data == ""
 	switch {
@@ -225,7 +225,7 @@ func pictureList(folder workspace.Folder, name string) string {
 }
 
 // pictureFirst writes that list if it is the spec's.
-func pictureFirst(folder workspace.Folder, m benchModel, spec result.Spec) error {
+func pictureFirst(folder workspace.Folder, m benchModel, spec result.CheckSpec) error {
 	path := pictureList(folder, spec.Name)
 	if spec.Images != path || m.Image == "" || m.Images == "" {
 		return nil

@@ -158,6 +158,16 @@ func (h *htpFlags) chip() (qnn.SoC, error) {
 	return chip, nil
 }
 
+// emulation is what a request says of the chip.
+func (h *htpFlags) emulation(chip qnn.SoC) result.Emulation {
+	return result.Emulation{SoC: chip.Number, HTPArch: chip.Arch, HTPFallback: h.HtpFallback}
+}
+
+// dlcRun is what a request says of DLC files.
+func (h *htpFlags) dlcRun() result.DLCRun {
+	return result.DLCRun{DLCLayouts: h.DlcLayout, AnyVersion: h.AnyVersion}
+}
+
 // priced names the chip whose cost model gives prices: the one that is emulated, or the default where the compiler has no cost model of it,
 // which note says.
 func (h *htpFlags) priced() (name, note string, err error) {
@@ -214,34 +224,33 @@ type checkCmd struct {
 	Keep         keepFlags `embed:""`
 }
 
-func (c *checkCmd) spec() (result.Spec, error) {
+func (c *checkCmd) spec() (result.CheckSpec, error) {
 	input, err := c.Input.description(c.Model)
 	if err != nil {
-		return result.Spec{}, err
+		return result.CheckSpec{}, err
 	}
 	memory, err := c.Engine.memoryMiB()
 	if err != nil {
-		return result.Spec{}, err
+		return result.CheckSpec{}, err
 	}
 	chip, err := c.HTP.chip()
 	if err != nil {
-		return result.Spec{}, err
+		return result.CheckSpec{}, err
 	}
 	if c.Limit < 0 {
-		return result.Spec{}, usagef("--limit %d: a number of samples is not negative", c.Limit)
+		return result.CheckSpec{}, usagef("--limit %d: a number of samples is not negative", c.Limit)
 	}
 	if c.LocalSamples < 0 || c.LocalSamples > 1<<16 {
-		return result.Spec{}, usagef("--local-samples %d", c.LocalSamples)
+		return result.CheckSpec{}, usagef("--local-samples %d", c.LocalSamples)
 	}
 	if len(c.Variant) == 0 {
 		c.Variant = []string{"w8a8"}
 	}
-	s := result.Spec{
-		Model: c.Model, Images: c.Images, Calib: c.Calib, Limit: c.Limit, Variants: c.Variant, Out: c.Out,
-		Name: modelName(c.Name, c.Model), Input: input, Threads: c.Engine.threads(), MemoryMiB: memory, MemoryOf: c.Engine.memoryOf(),
-		SaveTensors: c.SaveTensors, SaveModel: c.SaveModel, Encodings: c.Encodings, LocalSamples: c.LocalSamples, DivergeUnder: c.DivergeUnder,
-		SoC: chip.Number, HTPArch: chip.Arch, HTPFallback: c.HTP.HtpFallback, Estimate: c.Estimate,
-		DLCLayouts: c.HTP.DlcLayout, AnyVersion: c.HTP.AnyVersion,
+	s := result.CheckSpec{
+		Sources: result.Sources{Model: c.Model, Images: c.Images, Calib: c.Calib, Limit: c.Limit}, Variants: c.Variant,
+		Place: result.Place{Out: c.Out, Name: modelName(c.Name, c.Model)}, Input: input, Bounds: c.Engine.bounds(memory),
+		Saving: result.Saving{SaveTensors: c.SaveTensors, SaveModel: c.SaveModel, Encodings: c.Encodings}, LocalSamples: c.LocalSamples, DivergeUnder: c.DivergeUnder,
+		Emulation: c.HTP.emulation(chip), DLCRun: c.HTP.dlcRun(), Estimate: c.Estimate,
 	}
 	for _, text := range c.FailUnder {
 		t, err := parseThreshold(text)
@@ -275,7 +284,7 @@ func (c *checkCmd) places() places {
 	if err != nil {
 		return p // the command will tell
 	}
-	stage := workspace.NewStage(workspace.Folder(c.Out), result.Spec{Name: workspace.ModelName(c.Name, c.Model), Variants: c.variants(), Encodings: c.Encodings})
+	stage := workspace.NewStage(workspace.Folder(c.Out), result.CheckSpec{Place: result.Place{Name: workspace.ModelName(c.Name, c.Model)}, Variants: c.variants(), Saving: result.Saving{Encodings: c.Encodings}})
 	for _, v := range append([]string{""}, names...) {
 		if c.SaveTensors {
 			p.replaces = append(p.replaces, place{"--save-tensors", stage.Outputs(v)})
@@ -366,7 +375,7 @@ func (c *checkCmd) Run(con *console) error {
 }
 
 // begin claims the run's names and tries its workspace and its files.
-func (c *checkCmd) begin(con *console, folder workspace.Folder, spec result.Spec) (*workspace.Claim, error) {
+func (c *checkCmd) begin(con *console, folder workspace.Folder, spec result.CheckSpec) (*workspace.Claim, error) {
 	names, err := runNames(spec.Name, spec.Variants)
 	if err != nil {
 		return nil, err
@@ -375,7 +384,7 @@ func (c *checkCmd) begin(con *console, folder workspace.Folder, spec result.Spec
 }
 
 // stagedFiles is one file in every folder that a check writes to.
-func stagedFiles(folder workspace.Folder, spec result.Spec, names []string) []string {
+func stagedFiles(folder workspace.Folder, spec result.CheckSpec, names []string) []string {
 	files := []string{folder.Similarities(spec.Name, "variant")}
 	for _, name := range names {
 		if spec.SaveModel || spec.SaveTensors {

@@ -12,6 +12,7 @@ import (
 	"quantcheck/internal/hostinfo"
 	"quantcheck/internal/onnxruntime"
 	"quantcheck/internal/report"
+	"quantcheck/internal/result"
 	"quantcheck/internal/runner/cpu"
 	"quantcheck/internal/runner/ort"
 )
@@ -56,6 +57,11 @@ func (e *engineFlags) threads() int {
 		return e.Threads
 	}
 	return runtime.NumCPU()
+}
+
+// bounds is what a request says of them, with the bound on memory that memoryMiB gave.
+func (e *engineFlags) bounds(memoryMiB int) result.Bounds {
+	return result.Bounds{Threads: e.threads(), MemoryMiB: memoryMiB, MemoryOf: e.memoryOf()}
 }
 
 // memoryMiB is the bound that was asked for, else half of what there is.

@@ -97,12 +97,12 @@ func (c *evalCmd) spec() (result.EvalSpec, eval.Config, error) {
 		c.Variant = []string{"w8a8"}
 	}
 	return result.EvalSpec{
-		Spec: result.Spec{
-			Model: c.Model, Images: c.Images, Calib: c.Calib, Limit: c.Limit, Variants: c.Variant, Out: c.Out, Name: modelName(c.Name, c.Model), Input: input,
-			Threads: c.Engine.threads(), MemoryMiB: memory, MemoryOf: c.Engine.memoryOf(), SoC: chip.Number, HTPArch: chip.Arch, HTPFallback: c.HTP.HtpFallback,
+		Sources: result.Sources{Model: c.Model, Images: c.Images, Calib: c.Calib, Limit: c.Limit}, Variants: c.Variant,
+		Place: result.Place{Out: c.Out, Name: modelName(c.Name, c.Model)}, Input: input, Bounds: c.Engine.bounds(memory), Emulation: c.HTP.emulation(chip),
+		Scoring: result.Scoring{
+			Task: config.Task, Data: c.Data, Decoder: config.Decoder, Confidence: config.Decode.Confidence, NMSIoU: config.Decode.IoU, MaxDet: config.Decode.Most, Agnostic: config.Decode.Agnostic,
+			Strict: c.Strict,
 		},
-		Task: config.Task, Data: c.Data, Decoder: config.Decoder, Confidence: config.Decode.Confidence, NMSIoU: config.Decode.IoU, MaxDet: config.Decode.Most, Agnostic: config.Decode.Agnostic,
-		Strict: c.Strict,
 	}, config, nil
 }
 

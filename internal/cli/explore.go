@@ -81,7 +81,8 @@ func (c *exploreCmd) spec() (result.ExploreSpec, eval.Config, error) {
 		c.Input.notes = append(c.Input.notes, note)
 	}
 	return result.ExploreSpec{
-		EvalSpec: spec, Target: target, Seconds: c.Budget.Seconds(), Chip: chip, Fixed: c.Variant != "", Apply: c.Apply,
+		Sources: spec.Sources, Variants: spec.Variants, Place: spec.Place, Input: spec.Input, Bounds: spec.Bounds, Emulation: spec.Emulation, Scoring: spec.Scoring,
+		Target: target, Seconds: c.Budget.Seconds(), Chip: chip, Fixed: c.Variant != "", Apply: c.Apply,
 	}, config, err
 }
 

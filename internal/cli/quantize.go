@@ -70,13 +70,12 @@ func (c *quantizeCmd) Run(con *console) error {
 	if err != nil {
 		return err
 	}
-	spec := result.Spec{
-		Model: c.Model, Images: c.Calib, Limit: c.Limit, Variants: []string{c.Variant}, Name: workspace.ModelName("", c.Model), Input: input,
-		Threads: c.Engine.threads(), MemoryMiB: memory, MemoryOf: c.Engine.memoryOf(),
+	spec := quantize.Spec{
+		Model: c.Model, Name: workspace.ModelName("", c.Model), Calib: c.Calib, Limit: c.Limit, Recipe: c.Variant, Input: input, MemoryMiB: memory, DLC: c.Dlc != "",
 	}
 	progress := newProgress(con.stderr)
 	defer progress.clear()
-	q, err := quantize.Run(con.ctx, rvc4.engines(r), spec, c.Dlc != "", progress)
+	q, err := quantize.Run(con.ctx, rvc4.engines(r), spec, progress)
 	if err != nil {
 		return err
 	}

@@ -32,7 +32,7 @@ import (
 //
 // What is computed is kept as keep says (nil: it is not), and an interrupted run of the same request goes on. A run that ends early
 // and is kept gives a *checkpoint.UnfinishedError.
-func Run(ctx context.Context, engines session.Engines, spec result.Spec, progress progress.Reporter, out session.Output, keep *checkpoint.Keeping) (*result.Run, error) {
+func Run(ctx context.Context, engines session.Engines, spec result.CheckSpec, progress progress.Reporter, out session.Output, keep *checkpoint.Keeping) (*result.Run, error) {
 	started := time.Now()
 	variants, err := variant.ParseAll(spec.Variants)
 	if err != nil {
@@ -51,12 +51,15 @@ func Run(ctx context.Context, engines session.Engines, spec result.Spec, progres
 	if err != nil {
 		return nil, err
 	}
-	b, err := session.Open(ctx, "check", r, spec, variants, progress, started)
+	b, err := session.Open(ctx, r, session.Options{
+		Command: "check", Name: spec.Name, Model: spec.Model, Input: spec.Input, MemoryMiB: spec.MemoryMiB, LocalSamples: spec.LocalSamples, AllLayers: spec.SaveTensors, DLC: spec.DLCRun,
+	}, variants, progress, started)
 	if err != nil {
 		return nil, err
 	}
 	defer b.Close()
 	run := b.Run
+	run.Spec = spec
 	if b.Compared, err = session.Samples(spec.Images, spec.Limit, b.Loader); err != nil {
 		return nil, err
 	}
@@ -102,7 +105,7 @@ func checkAll(ctx context.Context, b *session.Session, engines session.Engines, 
 	if err := cycles.Add(ctx, b, engines, calibrating); err != nil {
 		return err
 	}
-	if out != nil {
+	if spec := b.Run.Spec; out != nil && (spec.SaveModel || spec.Encodings != "") {
 		if err := b.HandOver(out); err != nil {
 			return err
 		}
@@ -111,7 +114,7 @@ func checkAll(ctx context.Context, b *session.Session, engines session.Engines, 
 }
 
 // identifying is a request without what is looked at when all is computed, and with paths that hold in every working folder.
-func identifying(s result.Spec) result.Spec {
+func identifying(s result.CheckSpec) result.CheckSpec {
 	s.FailUnder, s.DivergeUnder = nil, 0
 	s.Model, s.Out = paths.Absolute(s.Model), paths.Absolute(s.Out)
 	return s

@@ -16,9 +16,9 @@ import (
 func EqualizeEffect(ctx context.Context, engines session.Engines, before, after, images string, limit int, input dataset.Description, progress progress.Reporter) (string, error) {
 	var local, output [2]float64
 	for i, model := range []string{before, after} {
-		run, err := Run(ctx, engines, result.Spec{
-			Model: model, Images: images, Limit: limit, Variants: []string{"w8a8,per-tensor"}, Name: "model", Input: input,
-			Threads: engines.ORT.About().Threads, MemoryMiB: 2048, LocalSamples: limit, DivergeUnder: 20,
+		run, err := Run(ctx, engines, result.CheckSpec{
+			Sources: result.Sources{Model: model, Images: images, Limit: limit}, Variants: []string{"w8a8,per-tensor"}, Place: result.Place{Name: "model"}, Input: input,
+			Bounds: result.Bounds{Threads: engines.ORT.About().Threads, MemoryMiB: 2048}, LocalSamples: limit, DivergeUnder: 20,
 		}, progress, nil, nil)
 		if err != nil {
 			return "", err

@@ -105,7 +105,10 @@ func TestAnEngineJoinsByOneRegistration(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	spec := result.Spec{Model: model, Images: fixture.Pictures(t, 4), Variants: []string{"w8a8", "w8a8@toy"}, Name: "m", Input: dataset.Default(), Threads: fixture.Threads, MemoryMiB: 512, LocalSamples: 2}
+	spec := result.CheckSpec{
+		Sources: result.Sources{Model: model, Images: fixture.Pictures(t, 4)}, Variants: []string{"w8a8", "w8a8@toy"}, Place: result.Place{Name: "m"}, Input: dataset.Default(),
+		Bounds: result.Bounds{Threads: fixture.Threads, MemoryMiB: 512}, LocalSamples: 2,
+	}
 	run, err := compare.Run(t.Context(), session.Engines{ORT: fixture.Runtime(t)}, spec, progress.Silent{}, nil, nil)
 	if err != nil {
 		t.Fatal(err)

@@ -230,7 +230,7 @@ func (e *Estimator) build(ctx context.Context, m *onnx.Model, variants []variant
 		}
 		set = &dataset.Set{Sources: []dataset.Source{{Name: "seeded random input", Inputs: values[0]}, {Name: "seeded random input", Inputs: values[1]}}}
 	}
-	b := &session.Session{ORT: e.Ort, Emulator: e.Engine, Float: ref, Spec: result.Spec{MemoryMiB: max(e.Memory, 256)}, Variants: session.Of(recipes), Progress: progress.Silent{}, Run: run}
+	b := &session.Session{ORT: e.Ort, Emulator: e.Engine, Float: ref, Options: session.Options{MemoryMiB: max(e.Memory, 256)}, Variants: session.Of(recipes), Progress: progress.Silent{}, Run: run}
 	defer b.Close()
 	if err := prepare.Build(ctx, b, set, loader); err != nil {
 		return nil, err

@@ -103,7 +103,7 @@ func (x *explorer) open(ctx context.Context, cache Cache) error {
 	if err := errors.Join(x.spec.Input.Check(), x.config.Check()); err != nil {
 		return usage.Mark(err)
 	}
-	if x.set, err = score.OpenTruth(x.spec.EvalSpec); err != nil {
+	if x.set, err = score.OpenTruth(x.spec.Scoring, x.spec.Images, x.spec.Limit); err != nil {
 		return usage.Mark(err)
 	}
 	soc, err := htpcost.Find(x.spec.Chip)

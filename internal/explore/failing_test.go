@@ -93,9 +93,10 @@ func explorationOn(t *testing.T, fails func(quantized int) error, float error) (
 		return err
 	})
 	input := dataset.Default()
-	spec := result.ExploreSpec{Target: 1, Seconds: 300, EvalSpec: result.EvalSpec{Task: result.Agreement, Data: images, Spec: result.Spec{
-		Model: path, Images: images, Variants: []string{"w8a8"}, Input: input, MemoryMiB: 256, Threads: 1, Name: "m", LocalSamples: 2, DivergeUnder: 20,
-	}}}
+	spec := result.ExploreSpec{
+		Target: 1, Seconds: 300, Scoring: result.Scoring{Task: result.Agreement, Data: images}, Sources: result.Sources{Model: path, Images: images},
+		Variants: []string{"w8a8"}, Input: input, Bounds: result.Bounds{MemoryMiB: 256, Threads: 1}, Place: result.Place{Name: "m"},
+	}
 	engines := session.Engines{ORT: engine, HTP: func() (htp.Engine, error) { return htp.Engine{}, qnn.ErrUnavailable }}
 	ctx, stop := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer stop()

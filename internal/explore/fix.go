@@ -33,7 +33,7 @@ func (x *explorer) makeFix(ctx context.Context) error {
 	}
 	x.found.Converts = append([]string{}, slices.Compact(slices.Sorted(slices.Values(borders(m))))...)
 	run := &result.Run{Model: s.b.Run.Model, Layers: s.b.Float.Layers}
-	b := s.b.Beside(s.b.Spec, run, spec)
+	b := s.b.Beside(s.b.Options, run, spec)
 	defer b.Close()
 	b.Stats = s.stats
 	if err := prepare.Build(ctx, b, nil, b.Loader); err != nil {

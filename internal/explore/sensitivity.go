@@ -46,7 +46,7 @@ func (x *explorer) sensitivities(ctx context.Context) error {
 	x.progress.Phase("each quantizer alone", len(candidates))
 	var failed error
 	results, err := sensitivity.Run(ctx, s.b.ORT, sensitivity.Options{
-		Float: s.b.Float.Base, Quantized: q, Outputs: s.floatOutputs(), Samples: samples, Candidates: candidates, Harmless: harmless, MemoryMiB: s.b.Spec.MemoryMiB / 8,
+		Float: s.b.Float.Base, Quantized: q, Outputs: s.floatOutputs(), Samples: samples, Candidates: candidates, Harmless: harmless, MemoryMiB: s.b.Options.MemoryMiB / 8,
 		Sample: func(_ context.Context, i int) (map[string]tensor.Tensor, error) {
 			loaded, err := s.evaluate.Loader.Load(s.shots[i].source)
 			if err != nil {
@@ -194,16 +194,16 @@ func (x *explorer) errorsOf(ctx context.Context, recipe variant.Spec) (*result.R
 		set.Sources = append(set.Sources, one.source)
 	}
 	run := &result.Run{Model: s.b.Run.Model, Layers: s.b.Float.Layers, Started: time.Now()}
-	spec := x.spec.Spec
-	spec.LocalSamples, spec.DivergeUnder = len(set.Sources), 20
-	spec.MemoryMiB = max(spec.MemoryMiB/8, 64) // beside what the exploration holds
+	o := s.b.Options
+	o.LocalSamples = len(set.Sources)
+	o.MemoryMiB = max(o.MemoryMiB/8, 64) // beside what the exploration holds
 	variants := []variant.Spec{recipe}
 	if x.spec.Engine == variant.HTP {
 		twin := recipe
 		twin.Engine, twin.Name = variant.HTP, recipe.Name+"@htp"
 		variants = append(variants, twin)
 	}
-	b := s.b.Beside(spec, run, variants...)
+	b := s.b.Beside(o, run, variants...)
 	b.Samples, b.Stats = len(set.Sources), s.stats
 	defer b.Close()
 	if err := prepare.All(ctx, b, nil, s.evaluate.Loader); err != nil {

@@ -72,7 +72,7 @@ type coding struct {
 
 // openStage reads a model, calibrates it, and runs it on the pictures.
 func openStage(ctx context.Context, engines session.Engines, p policy, spec result.ExploreSpec, config eval.Config, set *score.TruthSet, progress progress.Reporter) (*stage, error) {
-	b, err := session.Open(ctx, "explore", engines.ORT, spec.Spec, []variant.Spec{wide()}, progress, time.Now())
+	b, err := session.Open(ctx, engines.ORT, session.Options{Command: "explore", Name: spec.Name, Model: spec.Model, Input: spec.Input, MemoryMiB: spec.MemoryMiB}, []variant.Spec{wide()}, progress, time.Now())
 	if err != nil {
 		return nil, err
 	}
@@ -83,9 +83,9 @@ func openStage(ctx context.Context, engines session.Engines, p policy, spec resu
 		return nil, usage.Mark(err)
 	}
 	b.Arena = b.ORT.NewArena(min(int64(spec.MemoryMiB)<<20/8, 160<<20))
-	s := &stage{b: b, policy: p, evaluate: &score.Evaluation{B: b, Set: set, Loader: loader, Spec: spec.EvalSpec}, encoded: map[encoded]coding{}}
+	s := &stage{b: b, policy: p, evaluate: &score.Evaluation{B: b, Set: set, Loader: loader}, encoded: map[encoded]coding{}}
 	s.higher = spec.Task != result.Depth
-	s.scorer = func() eval.Scorer { return set.Scorer(spec.EvalSpec, config, 2, nil) }
+	s.scorer = func() eval.Scorer { return set.Scorer(spec.Scoring, config, 2, nil) }
 	if spec.Task == result.Agreement {
 		s.column = 1 // the cosine, of which float has 1
 		s.scorer = func() eval.Scorer { return eval.NewDistance(2, true) }
@@ -128,7 +128,7 @@ func (s *stage) shoot(ctx context.Context) error {
 	if e.Float, err = ort.New(b.ORT, b.Float.Model, ort.Options{Taps: e.Outputs, Arena: b.Arena, Types: b.Float.Types}); err != nil {
 		return err
 	}
-	bound := int64(b.Spec.MemoryMiB) << 20 / 4
+	bound := int64(b.Options.MemoryMiB) << 20 / 4
 	var all []shot
 	sources := e.Set.Samples()
 	b.Progress.Phase("running float", len(sources.Sources))

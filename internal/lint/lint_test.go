@@ -90,7 +90,7 @@ func conv() tensor.Tensor { return filled([]int64{4, 3, 3, 3}, 0.5, -0.25, 1) }
 
 // runOf makes a run of one variant.
 func runOf(spec variant.Spec, change func(*result.Run)) *result.Run {
-	r := &result.Run{Spec: result.Spec{DivergeUnder: 20}, Layers: []result.Layer{{Name: "a", Op: "Conv"}, {Name: "b", Op: "Conv"}, {Name: "c", Op: "Concat", Inputs: []int{0, 1}}}}
+	r := &result.Run{Spec: result.CheckSpec{DivergeUnder: 20}, Layers: []result.Layer{{Name: "a", Op: "Conv"}, {Name: "b", Op: "Conv"}, {Name: "c", Op: "Concat", Inputs: []int{0, 1}}}}
 	v := result.Variant{Spec: spec, Layers: make([]result.LayerResult, 3)}
 	for k := range v.Layers {
 		v.Layers[k] = result.LayerResult{Status: result.Compared, Encoding: &result.Coding{Bits: 8, Min: -1, Max: 1}}

@@ -36,7 +36,7 @@ func measuredRun(name string) *result.Run {
 	part := result.Part{Summary: metric.Summarize(samples), Samples: samples}
 	layer := result.LayerResult{Status: result.Compared, Summary: part.Summary, Samples: samples, EmulationError: &result.EmulationError{Part: part, FractionOverOneStep: metric.Defined(0)}, Local: &result.Local{Full: part}}
 	return &result.Run{
-		Command: "check", Name: name, Samples: []result.Sample{{Name: "sample"}}, Spec: result.Spec{LocalSamples: 1},
+		Command: "check", Name: name, Samples: []result.Sample{{Name: "sample"}}, Spec: result.CheckSpec{LocalSamples: 1},
 		Layers:   []result.Layer{{Name: "layer", Clean: "layer", Shape: []int64{1}, Inputs: []int{}}},
 		Variants: []result.Variant{{Diverges: -1, FirstMismatchLayer: -1, Emulator: &result.Emulator{}, Layers: []result.LayerResult{layer}}},
 	}

@@ -40,27 +40,27 @@ type Float struct {
 	External  []string // files beside the model that hold weights
 }
 
-// Open reads the float model of a request and makes it ready: its input shapes are fixed, its constants are folded. What is wrong with the
-// request is an error of usage.
-func Open(ctx context.Context, r ort.Engine, spec result.Spec) (*Float, error) {
-	m, err := onnx.Load(spec.Model)
+// Open reads the float model of a request and makes it ready: its input shapes are fixed, as input says, its constants are folded. What is
+// wrong with the request is an error of usage.
+func Open(ctx context.Context, r ort.Engine, path string, input dataset.Description) (*Float, error) {
+	m, err := onnx.Load(path)
 	if err != nil {
 		return nil, usage.Mark(err)
 	}
-	shapes, err := spec.Input.Shapes()
+	shapes, err := input.Shapes()
 	if err != nil {
 		return nil, usage.Mark(err)
 	}
 	if len(m.Inputs()) == 0 {
-		return nil, usage.Mark(fmt.Errorf("%s has no inputs, so there is nothing to compare on samples", spec.Model))
+		return nil, usage.Mark(fmt.Errorf("%s has no inputs, so there is nothing to compare on samples", path))
 	}
 	fixed, batched, err := onnx.FixInputs(m, shapes)
 	if err != nil {
-		return nil, usage.Mark(fmt.Errorf("%s: %w", spec.Model, err))
+		return nil, usage.Mark(fmt.Errorf("%s: %w", path, err))
 	}
 	ref, err := New(ctx, r, fixed)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", spec.Model, err)
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	ref.External = m.ExternalFiles()
 	if len(batched) > 0 {

@@ -77,7 +77,7 @@ func TestResultsAreStoredThoughThePageCannotBeWritten(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(folder.Report(), "in the way"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	files, err := Check(t.Context(), folder, workspace.NewStage(folder, result.Spec{}), compared("m"))
+	files, err := Check(t.Context(), folder, workspace.NewStage(folder, result.CheckSpec{}), compared("m"))
 	var drawn *DrawnError
 	if !errors.As(err, &drawn) || !strings.Contains(err.Error(), "quantcheck report "+string(folder)) || slices.Contains(files, folder.Report()) {
 		t.Errorf("%v %v", files, err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"quantcheck/internal/dataset"
 	"quantcheck/internal/model"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/progress"
@@ -17,6 +18,18 @@ import (
 	"quantcheck/internal/variant"
 )
 
+// Spec is what is quantized.
+type Spec struct {
+	Model     string // path of the float model
+	Name      string // of the model
+	Calib     string // samples that calibrate
+	Limit     int    // of them; 0: all
+	Recipe    string // such as w8a8
+	Input     dataset.Description
+	MemoryMiB int
+	DLC       bool // write the DLC too
+}
+
 // Result is a model that was quantized by a recipe.
 type Result struct {
 	Run   *result.Run // its layers, one variant with its encodings, and what was used; nothing is measured
@@ -24,36 +37,34 @@ type Result struct {
 	DLC   []byte      // nil if it was not asked for
 }
 
-// Run calibrates a recipe on samples and writes the model that a device runs: as QDQ ONNX, and as a DLC if dlc says so.
-// Its spec has one variant, a recipe.
-func Run(ctx context.Context, engines session.Engines, spec result.Spec, dlc bool, progress progress.Reporter) (*Result, error) {
+// Run calibrates a recipe on samples and writes the model that a device runs: as QDQ ONNX, and as a DLC if that is asked for.
+func Run(ctx context.Context, engines session.Engines, spec Spec, progress progress.Reporter) (*Result, error) {
 	started := time.Now()
-	variants, err := variant.ParseAll(spec.Variants)
+	variants, err := variant.ParseAll([]string{spec.Recipe})
 	if err != nil {
 		return nil, usage.Mark(err)
 	}
 	if len(variants) != 1 || variants[0].Kind != variant.Recipe {
-		return nil, usage.Mark(fmt.Errorf("quantize takes one recipe, such as w8a8; %v is none", spec.Variants))
+		return nil, usage.Mark(fmt.Errorf("quantize takes one recipe, such as w8a8; [%s] is none", spec.Recipe))
 	}
 	if err := spec.Input.Check(); err != nil {
 		return nil, usage.Mark(err)
 	}
 	var emulator htp.Engine
-	if dlc {
+	if spec.DLC {
 		if emulator, err = engines.HTP(); err != nil {
 			return nil, err
 		}
 	}
-	variants[0].Choices = spec.Choices
 	variants[0].Engine = variant.HTP // a device takes no float tensor between two operators
-	b, err := session.Open(ctx, "quantize", engines.ORT, spec, variants, progress, started)
+	b, err := session.Open(ctx, engines.ORT, session.Options{Command: "quantize", Name: spec.Name, Model: spec.Model, Input: spec.Input, MemoryMiB: spec.MemoryMiB}, variants, progress, started)
 	if err != nil {
 		return nil, err
 	}
 	defer b.Close()
 	b.Emulator = emulator
 	run := b.Run
-	set, err := session.Samples(spec.Images, spec.Limit, b.Loader)
+	set, err := session.Samples(spec.Calib, spec.Limit, b.Loader)
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +75,7 @@ func Run(ctx context.Context, engines session.Engines, spec result.Spec, dlc boo
 	v := &run.Variants[0]
 	v.Spec.Engine, v.Emulator = variant.CPU, nil
 	q := &Result{Run: run, Model: model.WithOutputTypes(b.Variants[0].Model, b.Float.Types)}
-	if dlc {
+	if spec.DLC {
 		progress.Phase("writing the DLC", 1)
 		if q.DLC, err = emulator.WriteDLC(ctx, q.Model); err != nil {
 			return nil, err

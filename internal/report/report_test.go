@@ -48,7 +48,7 @@ func sample() *result.Run {
 		return result.LayerResult{Status: result.Compared, Summary: metric.Summarize([]*metric.Values{v}), Samples: []*metric.Values{v}}
 	}
 	run := &result.Run{
-		Name: "m", Samples: []result.Sample{{Name: "s.png"}}, Spec: result.Spec{DivergeUnder: 20, Model: "m.onnx"},
+		Name: "m", Samples: []result.Sample{{Name: "s.png"}}, Spec: result.CheckSpec{DivergeUnder: 20, Sources: result.Sources{Model: "m.onnx"}},
 		Layers: []result.Layer{{Name: "a,b", Clean: "a,b", Op: "Conv"}, {Name: "c", Clean: "c", Op: "Relu"}, {Name: "y", Clean: "y", Op: "Mul", Output: true}},
 	}
 	for _, name := range []string{"w8a8", "w8a16"} {

@@ -13,7 +13,7 @@ import (
 
 // timed is a run of a hundred layers of which the first four are special.
 func timed(localSamples int) *result.Run {
-	run := &result.Run{Spec: result.Spec{LocalSamples: localSamples, DivergeUnder: 20}, Layers: make([]result.Layer, 100)}
+	run := &result.Run{Spec: result.CheckSpec{LocalSamples: localSamples, DivergeUnder: 20}, Layers: make([]result.Layer, 100)}
 	v := result.Variant{Time: &result.Time{SoC: htpcost.SoCs[0], Cycles: 1000, Microseconds: 1}, Layers: make([]result.LayerResult, 100)}
 	for k := range v.Layers {
 		cycles, share, sqnr := 4.0, 0.005, 40.0

@@ -48,19 +48,6 @@ type Evaluation struct {
 	Truth       *coco.Dataset `json:"-"` // of a detection, for results/<file>.json
 }
 
-// EvalSpec is what was asked for.
-type EvalSpec struct {
-	Spec
-	Task       Task    `json:"task"`
-	Data       string  `json:"data"`
-	Decoder    string  `json:"decoder,omitempty"` // "": recognised
-	Confidence float64 `json:"confidence"`
-	NMSIoU     float64 `json:"nms_iou"`
-	MaxDet     int     `json:"max_det"`
-	Agnostic   bool    `json:"agnostic,omitempty"`
-	Strict     bool    `json:"strict,omitempty"` // refuse a data set with problems
-}
-
 // Column is a score.
 type Column struct {
 	Key    string `json:"key"`

@@ -50,22 +50,6 @@ type Explored struct {
 	Warnings  []string `json:"warnings"`
 }
 
-// ExploreSpec is what was asked for.
-type ExploreSpec struct {
-	EvalSpec
-	Target  float64        `json:"target"` // share of the float model's score, 0 to 1
-	Seconds float64        `json:"budget_seconds"`
-	Engine  variant.Engine `json:"engine"`                // that has the last word
-	Auto    bool           `json:"auto_engine,omitempty"` // the emulator, where it takes the model
-	Chip    string         `json:"chip"`                  // of the estimate
-	// Measured are the cycles of the recipe's layers in a benchmark of this model, together; 0: there is none.
-	Measured float64 `json:"measured_cycles,omitempty"`
-	Fixed    bool    `json:"fixed_recipe,omitempty"`
-	// Rewritten is where the model goes that is rewritten first, which is then explored in its place; "": it is explored as it is.
-	Rewritten string `json:"rewritten,omitempty"`
-	Apply     bool   `json:"apply,omitempty"`
-}
-
 // PictureCounts says which pictures did what.
 type PictureCounts struct {
 	Calibrating int `json:"calibrating"`

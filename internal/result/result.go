@@ -20,7 +20,7 @@ type Run struct {
 	Name        string        `json:"name"`
 	Started     time.Time     `json:"started"`
 	Seconds     float64       `json:"seconds"`
-	Spec        Spec          `json:"spec"`
+	Spec        CheckSpec     `json:"spec"`
 	Tool        string        `json:"tool"`        // version of quantcheck
 	ONNXRuntime string        `json:"onnxruntime"` // version of the library
 	Machine     hostinfo.Info `json:"machine"`
@@ -30,41 +30,6 @@ type Run struct {
 	Layers      []Layer       `json:"layers"`      // every float tensor that a node makes, in graph order, and its kin of other types
 	Variants    []Variant     `json:"variants"`
 	Warnings    []string      `json:"warnings"`
-}
-
-// Spec is what was asked for: all that the command line and the files beside the model said.
-type Spec struct {
-	Model        string              `json:"model"`
-	Images       string              `json:"images"`
-	Calib        string              `json:"calib,omitempty"` // "": the samples of Images calibrate
-	Limit        int                 `json:"limit,omitempty"`
-	Variants     []string            `json:"variants"`
-	Choices      variant.Choices     `json:"choices,omitempty"` // of quantize: the activations that differ from its recipe
-	Out          string              `json:"out"`
-	Name         string              `json:"name"`
-	Input        dataset.Description `json:"input"`
-	Threads      int                 `json:"threads"`
-	MemoryMiB    int                 `json:"memory_mib"`
-	MemoryOf     string              `json:"-"` // where that bound comes from if nobody asked for one
-	SaveTensors  bool                `json:"save_tensors,omitempty"`
-	SaveModel    bool                `json:"save_model,omitempty"`
-	Encodings    string              `json:"encodings,omitempty"`
-	LocalSamples int                 `json:"local_samples"`       // how many samples the local error is measured on
-	DivergeUnder float64             `json:"diverge_under"`       // dB
-	SoC          int                 `json:"soc_model,omitempty"` // of the emulator, as its libraries number it
-	HTPArch      int                 `json:"htp_arch,omitempty"`
-	HTPFallback  bool                `json:"htp_fallback,omitempty"` // operators that the HTP refuses may run on the CPU
-	DLCLayouts   []string            `json:"dlc_layouts,omitempty"`  // orders of axes of a DLC's inputs, INPUT=0,2,3,1
-	AnyVersion   bool                `json:"any_version,omitempty"`  // of Qualcomm's libraries, for DLC files
-	FailUnder    []Threshold         `json:"fail_under,omitempty"`
-	// Estimate has the HTP compiler estimate the time of every variant, or of none; nil: of those that are emulated.
-	Estimate *bool `json:"estimate,omitempty"`
-}
-
-// Threshold is a gate: an output layer whose metric falls short of it fails the check.
-type Threshold struct {
-	Metric metric.ID `json:"metric"`
-	Value  float64   `json:"value"`
 }
 
 // Model identifies the float model.

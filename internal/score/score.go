@@ -47,7 +47,7 @@ func Run(ctx context.Context, engines session.Engines, spec result.EvalSpec, con
 	if err := errors.Join(spec.Input.Check(), config.Check()); err != nil {
 		return nil, usage.Mark(err)
 	}
-	set, err := OpenTruth(spec)
+	set, err := OpenTruth(spec.Scoring, spec.Images, spec.Limit)
 	if err != nil {
 		return nil, usage.Mark(err)
 	}
@@ -55,7 +55,7 @@ func Run(ctx context.Context, engines session.Engines, spec result.EvalSpec, con
 	if err != nil {
 		return nil, err
 	}
-	b, err := session.Open(ctx, "eval", engines.ORT, spec.Spec, variants, progress, started)
+	b, err := session.Open(ctx, engines.ORT, session.Options{Command: "eval", Name: spec.Name, Model: spec.Model, Input: spec.Input, MemoryMiB: spec.MemoryMiB}, variants, progress, started)
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +83,6 @@ func Run(ctx context.Context, engines session.Engines, spec result.EvalSpec, con
 	}
 	if keep != nil {
 		id := spec
-		id.FailUnder, id.DivergeUnder = nil, 0
 		id.Model, id.Out = paths.Absolute(id.Model), paths.Absolute(id.Out)
 		truth, files := set.identity()
 		key, err := identity.Of(b, b.Run.Command, id, []any{config, truth}, files, set.Samples(), calibrating)
@@ -97,7 +96,7 @@ func Run(ctx context.Context, engines session.Engines, spec result.EvalSpec, con
 	e := &Evaluation{B: b, Set: set, Loader: loader, Spec: spec}
 	defer e.Close()
 	e.empty = func() {
-		e.scorer, e.distance = set.Scorer(spec, config, 1+len(variants), sink), eval.NewDistance(1+len(variants), spec.Task == result.Agreement)
+		e.scorer, e.distance = set.Scorer(spec.Scoring, config, 1+len(variants), sink), eval.NewDistance(1+len(variants), spec.Task == result.Agreement)
 	}
 	e.empty()
 	if err := e.all(ctx, calibrating); err != nil {
@@ -144,35 +143,36 @@ type TruthSet struct {
 	classes    *labels.Classes
 }
 
-// OpenTruth reads the data set of a task, at most spec.Limit pictures of it.
-func OpenTruth(spec result.EvalSpec) (*TruthSet, error) {
+// OpenTruth reads the data set of a task, at most limit pictures of it (0: all). images is the folder of its pictures, "" if they lie
+// beside the labels.
+func OpenTruth(from result.Scoring, images string, limit int) (*TruthSet, error) {
 	s := &TruthSet{}
 	var err error
-	switch spec.Task {
+	switch from.Task {
 	case result.Detection:
-		if s.detections, err = labels.ReadDetections(spec.Data, spec.Images); err != nil {
+		if s.detections, err = labels.ReadDetections(from.Data, images); err != nil {
 			return nil, err
 		}
 		s.Images = s.detections.Images
 		s.Text = fmt.Sprintf("%d annotations in %d categories", len(s.detections.Set.Annotations), len(s.detections.Set.Categories))
 	case result.Segmentation, result.Depth:
 		endings := []string{".png"}
-		if spec.Task == result.Depth {
+		if from.Task == result.Depth {
 			endings = append(endings, ".npy")
 		}
-		if s.pairs, err = labels.ReadPairs(spec.Data, spec.Images, endings...); err != nil {
+		if s.pairs, err = labels.ReadPairs(from.Data, images, endings...); err != nil {
 			return nil, err
 		}
 		s.Images = s.pairs.Images
-		s.Text = fmt.Sprintf("%s for each", map[result.Task]string{result.Segmentation: "a mask", result.Depth: "a depth map"}[spec.Task])
+		s.Text = fmt.Sprintf("%s for each", map[result.Task]string{result.Segmentation: "a mask", result.Depth: "a depth map"}[from.Task])
 	case result.Classification:
-		if s.classes, err = labels.ReadClasses(spec.Data, spec.Images); err != nil {
+		if s.classes, err = labels.ReadClasses(from.Data, images); err != nil {
 			return nil, err
 		}
 		s.Images = s.classes.Images
 		s.Text = fmt.Sprintf("%d classes are named", len(s.classes.Names))
 	case result.Agreement:
-		found, err := dataset.Find(spec.Data, 0)
+		found, err := dataset.Find(from.Data, 0)
 		if err != nil {
 			return nil, err
 		}
@@ -183,15 +183,15 @@ func OpenTruth(spec result.EvalSpec) (*TruthSet, error) {
 		}
 		s.Text = "without truth"
 	default:
-		return nil, fmt.Errorf("task %q; there are %v", spec.Task, result.Tasks)
+		return nil, fmt.Errorf("task %q; there are %v", from.Task, result.Tasks)
 	}
 	if s.sources == nil {
 		for _, i := range s.Images {
 			s.sources = append(s.sources, dataset.Source{Name: i.Name, Files: map[string]string{"": i.Path}})
 		}
 	}
-	if spec.Limit > 0 && len(s.Images) > spec.Limit {
-		s.Images, s.sources = s.Images[:spec.Limit], s.sources[:spec.Limit]
+	if limit > 0 && len(s.Images) > limit {
+		s.Images, s.sources = s.Images[:limit], s.sources[:limit]
 	}
 	s.Text = fmt.Sprintf("%d pictures, %s", len(s.Images), s.Text)
 	return s, nil
@@ -214,10 +214,10 @@ func (s *TruthSet) Fits(loader dataset.Loader, task result.Task) error {
 }
 
 // Scorer makes the scorer of the set's task for so many models, nil for agreement with the float model, which has no labels.
-func (s *TruthSet) Scorer(spec result.EvalSpec, config eval.Config, models int, sink eval.Sink) eval.Scorer {
-	switch spec.Task {
+func (s *TruthSet) Scorer(asked result.Scoring, config eval.Config, models int, sink eval.Sink) eval.Scorer {
+	switch asked.Task {
 	case result.Detection:
-		return eval.NewBoxes(s.detections, config, models, spec.Strict)
+		return eval.NewBoxes(s.detections, config, models, asked.Strict)
 	case result.Segmentation:
 		return eval.NewMasks(s.pairs, config, models, sink)
 	case result.Depth:

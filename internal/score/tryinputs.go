@@ -69,12 +69,12 @@ func TryInputs(ctx context.Context, engines session.Engines, spec result.EvalSpe
 	if spec.Limit == 0 {
 		spec.Limit = tryPictures
 	}
-	set, err := OpenTruth(spec)
+	set, err := OpenTruth(spec.Scoring, spec.Images, spec.Limit)
 	if err != nil {
 		return nil, usage.Mark(err)
 	}
 	spec.Variants = nil
-	b, err := session.Open(ctx, "eval", engines.ORT, spec.Spec, nil, quiet{}, time.Now())
+	b, err := session.Open(ctx, engines.ORT, session.Options{Command: "eval", Name: spec.Name, Model: spec.Model, Input: spec.Input, MemoryMiB: spec.MemoryMiB}, nil, quiet{}, time.Now())
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +98,7 @@ func TryInputs(ctx context.Context, engines session.Engines, spec result.EvalSpe
 	for i := range out.Tried {
 		t := &out.Tried[i]
 		e.Loader.Description = t.Input
-		e.scorer, e.distance, e.passed = set.Scorer(spec, config, 1, nil), eval.NewDistance(1, false), 0
+		e.scorer, e.distance, e.passed = set.Scorer(spec.Scoring, config, 1, nil), eval.NewDistance(1, false), 0
 		err := e.run(ctx)
 		if ctx.Err() != nil {
 			return nil, ctx.Err()

@@ -13,19 +13,19 @@ import (
 )
 
 // begin starts a command's run: it reads the float model and says how samples become its inputs.
-func begin(ctx context.Context, command string, r ort.Engine, spec result.Spec, started time.Time) (*result.Run, *model.Float, dataset.Loader, error) {
+func begin(ctx context.Context, r ort.Engine, o Options, started time.Time) (*result.Run, *model.Float, dataset.Loader, error) {
 	run := &result.Run{
-		Command: command, Name: spec.Name, Started: started.UTC().Truncate(time.Millisecond), Spec: spec,
+		Command: o.Command, Name: o.Name, Started: started.UTC().Truncate(time.Millisecond),
 		Tool: hostinfo.Version, ONNXRuntime: r.About().Version, Machine: hostinfo.Describe(), Warnings: []string{},
 		Samples: []result.Sample{}, Calibration: []result.Sample{},
 	}
-	ref, err := model.Open(ctx, r, spec)
+	ref, err := model.Open(ctx, r, o.Model, o.Input)
 	if err != nil {
 		return nil, nil, dataset.Loader{}, err
 	}
 	run.Model, run.Layers = ref.Describe(), ref.Layers
 	run.Warnings = append(run.Warnings, ref.Warnings...)
-	loader := dataset.Loader{Inputs: run.Model.Inputs, Description: spec.Input, Cache: dataset.NewCache(min(int64(spec.MemoryMiB)<<20/32, 64<<20)), Pictures: dataset.BudgetOf(spec.MemoryMiB)}
+	loader := dataset.Loader{Inputs: run.Model.Inputs, Description: o.Input, Cache: dataset.NewCache(min(int64(o.MemoryMiB)<<20/32, 64<<20)), Pictures: dataset.BudgetOf(o.MemoryMiB)}
 	run.Model.Layout = loader.Layout()
 	return run, ref, loader, nil
 }

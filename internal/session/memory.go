@@ -18,9 +18,9 @@ type Memory struct {
 
 // Memory says how the bound on memory is divided.
 func (b *Session) Memory() Memory {
-	m := Memory{bound: int64(b.Spec.MemoryMiB) << 20, variants: len(b.Variants)}
+	m := Memory{bound: int64(b.Options.MemoryMiB) << 20, variants: len(b.Variants)}
 	each := 1
-	if b.Spec.LocalSamples > 0 { // the layers alone have a process of their own
+	if b.Options.LocalSamples > 0 { // the layers alone have a process of their own
 		each = 2
 	}
 	for _, v := range b.Variants {

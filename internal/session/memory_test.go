@@ -3,7 +3,6 @@ package session
 import (
 	"testing"
 
-	"quantcheck/internal/result"
 	"quantcheck/internal/variant"
 )
 
@@ -22,7 +21,7 @@ func TestEmulatorsAreCountedAgainstTheBoundOnMemory(t *testing.T) {
 		{6144, 0, []variant.Spec{cpu, htp}, 6144 - 128 - 1024},
 		{512, 4, []variant.Spec{htp, htp}, 128}, // a quarter stays
 	} {
-		b := &Session{Variants: Of(row.variants), Spec: result.Spec{MemoryMiB: row.mib, LocalSamples: row.local}}
+		b := &Session{Variants: Of(row.variants), Options: Options{MemoryMiB: row.mib, LocalSamples: row.local}}
 		if got := b.Memory().Own() >> 20; got != row.want {
 			t.Errorf("%d MiB with %v (%d alone): %d MiB, want %d", row.mib, Of(row.variants), row.local, got, row.want)
 		}

@@ -26,12 +26,23 @@ import (
 	"quantcheck/internal/variant"
 )
 
+// Options say what a session is opened on, and what is wanted of it.
+type Options struct {
+	Command, Name string // of the run: the command, and the model's name in the workspace
+	Model         string // path of the float model
+	Input         dataset.Description
+	MemoryMiB     int
+	LocalSamples  int  // on how many samples each layer is computed alone too; 0: it is not
+	AllLayers     bool // the float model gives every layer, also one that no variant is compared on
+	DLC           result.DLCRun
+}
+
 // Session is a float model and its variants.
 type Session struct {
 	ORT      ort.Engine
 	Emulator htp.Engine
 	Float    *model.Float
-	Spec     result.Spec
+	Options  Options
 	Variants []*Variant
 	Progress progress.Reporter
 	Run      *result.Run
@@ -47,18 +58,18 @@ type Session struct {
 	Reference runner.Runner // the float model
 }
 
-// Open reads the float model of a command's run and makes a session of it with variants that are not built yet.
-func Open(ctx context.Context, command string, r ort.Engine, spec result.Spec, variants []variant.Spec, progress progress.Reporter, started time.Time) (*Session, error) {
-	run, ref, loader, err := begin(ctx, command, r, spec, started)
+// Open reads the float model and makes a session of it with variants that are not built yet.
+func Open(ctx context.Context, r ort.Engine, o Options, variants []variant.Spec, progress progress.Reporter, started time.Time) (*Session, error) {
+	run, ref, loader, err := begin(ctx, r, o, started)
 	if err != nil {
 		return nil, err
 	}
-	return &Session{ORT: r, Float: ref, Spec: spec, Variants: Of(variants), Progress: progress, Run: run, Loader: loader}, nil
+	return &Session{ORT: r, Float: ref, Options: o, Variants: Of(variants), Progress: progress, Run: run, Loader: loader}, nil
 }
 
 // Beside makes a session of other variants of the same float model, for a run of its own. Its owner closes it before this one.
-func (b *Session) Beside(spec result.Spec, run *result.Run, variants ...variant.Spec) *Session {
-	return &Session{ORT: b.ORT, Emulator: b.Emulator, Float: b.Float, Spec: spec, Variants: Of(variants), Progress: progress.Silent{}, Run: run, Loader: b.Loader}
+func (b *Session) Beside(o Options, run *result.Run, variants ...variant.Spec) *Session {
+	return &Session{ORT: b.ORT, Emulator: b.Emulator, Float: b.Float, Options: o, Variants: Of(variants), Progress: progress.Silent{}, Run: run, Loader: b.Loader}
 }
 
 // Close frees the runners of the float model and of all variants.
@@ -76,9 +87,6 @@ func (b *Session) Close() {
 
 // HandOver gives the variants' models and encodings to the output.
 func (b *Session) HandOver(out Output) error {
-	if !b.Spec.SaveModel && b.Spec.Encodings == "" {
-		return nil
-	}
 	for _, v := range b.Variants {
 		if !v.Written {
 			continue

@@ -17,7 +17,7 @@ func inventExploration() *result.Explored {
 	v := metric.Defined
 	recipe := variant.Spec{Name: "w8a8", Kind: variant.Recipe, WeightBits: 8, ActBits: 8, PerChannel: true, Calibrator: variant.TF, BiasBits: 32}
 	x := &result.Explored{
-		ID: 3, Name: "invented" + hostile, Started: time.Date(2026, 11, 24, 1, 2, 3, 0, time.UTC), Spec: result.ExploreSpec{EvalSpec: result.EvalSpec{Task: result.Detection}, Target: 0.99, Engine: variant.HTP},
+		ID: 3, Name: "invented" + hostile, Started: time.Date(2026, 11, 24, 1, 2, 3, 0, time.UTC), Spec: result.ExploreSpec{Scoring: result.Scoring{Task: result.Detection}, Target: 0.99, Engine: variant.HTP},
 		Task: result.Detection, Recipe: recipe,
 		Column: result.Column{Key: "mAP", Higher: true}, Classes: []string{"cat", "dog" + hostile, "none"}, Float: result.Scored{All: v(0.5), ByClass: []metric.Value{v(0.6), v(0.4), {}}},
 		PriceUnit: result.CyclesUnit, Verdict: result.BitsHeal, Best: 1, Reached: true, Limits: []string{"a limit " + hostile}, Story: []string{"First " + hostile, "Second.", "Third."},

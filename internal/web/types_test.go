@@ -92,7 +92,7 @@ func TestThePagesDataFitsItsTypes(t *testing.T) {
 	least := web.Content{
 		Runs:   []*result.Run{{Layers: []result.Layer{{}}, Variants: []result.Variant{{Counterpart: -1, Counts: map[result.Status]int{}, Layers: []result.LayerResult{{Status: result.Fused}}}}}},
 		Cycles: []*result.Cycles{{}}, Evaluations: []*result.Evaluation{{Task: result.Agreement}, {Task: result.Depth, Models: []result.EvalModel{{}}, Pictures: []result.EvalPicture{{}}}},
-		Estimates: []*result.Estimated{{Estimate: &htpcost.Estimate{}}}, Explorations: []*result.Explored{{Task: result.Depth, Spec: result.ExploreSpec{EvalSpec: result.EvalSpec{Task: result.Depth}}, Recipe: recipe, Verdict: result.OutOfReach, PriceUnit: result.BitOpsUnit, Points: []result.ExplorePoint{{Recipe: recipe}}}}, Benchmarks: []*result.Benchmark{{}},
+		Estimates: []*result.Estimated{{Estimate: &htpcost.Estimate{}}}, Explorations: []*result.Explored{{Task: result.Depth, Spec: result.ExploreSpec{Scoring: result.Scoring{Task: result.Depth}}, Recipe: recipe, Verdict: result.OutOfReach, PriceUnit: result.BitOpsUnit, Points: []result.ExplorePoint{{Recipe: recipe}}}}, Benchmarks: []*result.Benchmark{{}},
 	}
 	data := [][]byte{dataOf(t, buildContent(t, full)), dataOf(t, buildContent(t, least)), dataOf(t, buildContent(t, web.Content{}))}
 	if said := compile(t, data...); said != "" {

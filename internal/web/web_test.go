@@ -29,7 +29,7 @@ func invent(id int64, layers, variants int) *result.Run {
 	rng := rand.New(rand.NewPCG(uint64(id), 3))
 	run := &result.Run{
 		ID: id, Command: "check", Name: "invented" + hostile, Started: time.Date(2026, 11, 24, 1, 2, 3, 0, time.UTC),
-		Spec: result.Spec{DivergeUnder: 20, LocalSamples: 2}, Samples: []result.Sample{{Name: "a.png"}, {Name: "b" + hostile}, {Name: "c.png"}},
+		Spec: result.CheckSpec{DivergeUnder: 20, LocalSamples: 2}, Samples: []result.Sample{{Name: "a.png"}, {Name: "b" + hostile}, {Name: "c.png"}},
 		Warnings: []string{"a warning with " + hostile}, Calibration: []result.Sample{}, Model: result.Model{Path: hostile},
 	}
 	ops := []string{"Conv", "Relu", "Mul", "Concat"}

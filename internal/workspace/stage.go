@@ -26,7 +26,7 @@ type Stage struct {
 	OnDevice string
 
 	folder  Folder
-	spec    result.Spec
+	spec    result.CheckSpec
 	dir     string           // temporary, "" until something is written
 	drafts  atomicfile.Batch // files that go to places of their own
 	tensors []*outputs       // folders that go to their places as a whole
@@ -43,7 +43,7 @@ type outputs struct {
 }
 
 // NewStage makes a stage for what the spec asks to be saved.
-func NewStage(f Folder, spec result.Spec) *Stage { return &Stage{folder: f, spec: spec} }
+func NewStage(f Folder, spec result.CheckSpec) *Stage { return &Stage{folder: f, spec: spec} }
 
 // open makes the temporary folder.
 func (s *Stage) open() error {

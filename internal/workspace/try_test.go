@@ -74,7 +74,7 @@ func TestAPlanCountsWhatIsAskedFor(t *testing.T) {
 	if page < 400<<10 || tables < 4000 || many-few < 4*990*140 {
 		t.Errorf("%d %d %d %d", few, many, page, tables)
 	}
-	s := NewStage(Folder(t.TempDir()), result.Spec{SaveTensors: true, SaveModel: true})
+	s := NewStage(Folder(t.TempDir()), result.CheckSpec{Saving: result.Saving{SaveTensors: true, SaveModel: true}})
 	huge := Plan{Layers: []result.Layer{{Shape: []int64{1 << 45}}}, Variants: 1, Models: []int64{1 << 50}}
 	if err := s.Plan(huge); err == nil || !strings.Contains(err.Error(), "tensors 281") || !strings.Contains(err.Error(), "models 1.13e+03 TB") {
 		t.Error(err)

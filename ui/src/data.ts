@@ -223,31 +223,23 @@ export interface ExplorePoint {
   on_front: boolean
 }
 
-/** ExploreSpec is what was asked for. */
+/** ExploreSpec is what an exploration was asked for. */
 export interface ExploreSpec {
   model: string
-  images: string
-  calib?: string // "": the samples of Images calibrate
-  limit?: number
-  variants: string[]
-  choices?: Record<string, VariantChoice> // of quantize: the activations that differ from its recipe
+  images: string // the samples; of a data set with labels the folder of its pictures, "": they lie beside the labels
+  calib?: string // "": the samples of Images, or the data set's, calibrate
+  limit?: number // of samples; 0: all
+  variants: string[] // one, the recipe that it starts from
   out: string
   name: string
   input: DatasetDescription
   threads: number
   memory_mib: number
-  save_tensors?: boolean
-  save_model?: boolean
-  encodings?: string
-  local_samples: number // how many samples the local error is measured on
-  diverge_under: number // dB
-  soc_model?: number // of the emulator, as its libraries number it
+  local_samples: number
+  diverge_under: number
+  soc_model?: number // as its libraries number it
   htp_arch?: number
   htp_fallback?: boolean // operators that the HTP refuses may run on the CPU
-  dlc_layouts?: string[] // orders of axes of a DLC's inputs, INPUT=0,2,3,1
-  any_version?: boolean // of Qualcomm's libraries, for DLC files
-  fail_under?: Threshold[]
-  estimate?: boolean
   task: Task
   data: string
   decoder?: string // "": recognised
@@ -530,12 +522,6 @@ export type Status = 'compared' | 'fused' | 'not quantized' | 'not comparable'
 
 /** Task is what a model is for. */
 export type Task = 'detection' | 'segmentation' | 'depth' | 'classification' | 'agreement'
-
-/** Threshold is a gate: an output layer whose metric falls short of it fails the check. */
-export interface Threshold {
-  metric: number
-  value: number
-}
 
 /** timed joins a variant of a check with an estimate of it. */
 export interface Timed {

@@ -24,8 +24,8 @@ import (
 // Add puts the compiler's estimate beside the error of every variant that a device would run: all of them if that was
 // asked for, else those that are emulated, and DLC files where the libraries are there. What cannot be estimated is a warning.
 func Add(ctx context.Context, b *session.Session, engines session.Engines, calibrating *dataset.Set) error {
-	asked := b.Spec.Estimate != nil && *b.Spec.Estimate
-	if b.Spec.Estimate != nil && !asked {
+	asked := b.Run.Spec.Estimate != nil && *b.Run.Spec.Estimate
+	if b.Run.Spec.Estimate != nil && !asked {
 		return nil
 	}
 	soc, err := htpcost.Find("")
@@ -46,7 +46,7 @@ func Add(ctx context.Context, b *session.Session, engines session.Engines, calib
 			if err != nil {
 				return err
 			}
-			e = &estimate.Estimator{Ort: b.ORT, Engine: engine, Soc: soc, Progress: progress.Silent{}, Memory: b.Spec.MemoryMiB}
+			e = &estimate.Estimator{Ort: b.ORT, Engine: engine, Soc: soc, Progress: progress.Silent{}, Memory: b.Run.Spec.MemoryMiB}
 			b.Progress.Phase("estimating", len(b.Run.Variants))
 		}
 		x, nodeOf, err := timeOf(ctx, b, e, one, calibrating)
@@ -90,16 +90,16 @@ func timeOf(ctx context.Context, b *session.Session, e *estimate.Estimator, of *
 	case v.Kind == variant.File || session.Emulated(v):
 		x, err := e.Estimate(ctx, htp.Named(model.WithOutputTypes(of.Model, b.Float.Types)))
 		if err == nil {
-			x.Path = b.Spec.Model
+			x.Path = b.Run.Spec.Model
 			if v.Kind == variant.File {
 				x.Path = v.File
 			}
 		}
 		return x, byNode, err
 	default: // a device takes no float tensor between two operators, which this simulation does
-		x, err := e.Form(ctx, model.WithOutputTypes(b.Float.Model, b.Float.Types), v, calibrating, b.Spec.Input)
+		x, err := e.Form(ctx, model.WithOutputTypes(b.Float.Model, b.Float.Types), v, calibrating, b.Run.Spec.Input)
 		if err == nil {
-			x.Path = b.Spec.Model
+			x.Path = b.Run.Spec.Model
 		}
 		return x, byNode, err
 	}

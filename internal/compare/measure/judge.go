@@ -25,7 +25,7 @@ type judging struct {
 // newJudging plans how the float model's outputs are read, and makes places for what is measured of them on so many samples. The
 // variants' layers must be matched.
 func newJudging(b *session.Session, samples int) (*judging, error) {
-	config, err := eval.ReadConfig(b.Spec.Input.Eval)
+	config, err := eval.ReadConfig(b.Options.Input.Eval)
 	if err != nil {
 		return nil, err
 	}

@@ -114,7 +114,7 @@ func All(ctx context.Context, b *session.Session, set *dataset.Set, loader datas
 // conclude turns what was measured into the variants' results.
 func (c *comparison) conclude() {
 	samples := len(c.b.Run.Samples)
-	local := min(c.b.Spec.LocalSamples, samples)
+	local := min(c.b.Options.LocalSamples, samples)
 	c.judge.conclude(samples)
 	for _, v := range c.variants {
 		v.explain(samples)
@@ -127,7 +127,7 @@ func (c *comparison) conclude() {
 
 // add makes places for what is measured of a variant on so many samples.
 func (c *comparison) add(sv *session.Variant, samples int) {
-	layers, locally := len(sv.Result.Layers), c.b.Spec.LocalSamples
+	layers, locally := len(sv.Result.Layers), c.b.Options.LocalSamples
 	v := &compared{
 		Variant: sv, users: map[string][]int{}, steps: make([]float64, layers), values: make([][]*metric.Values, layers), clipped: make([][]float64, layers), problems: make([][]problem, layers),
 		alone: parts(layers, locally), wholes: parts(layers, locally), checks: map[string][]checked{},
@@ -178,7 +178,7 @@ func (c *comparison) sample(ctx context.Context, source int, s *dataset.Sample) 
 		return fmt.Errorf("%s, sample %s: %w", who, s.Name, err)
 	}
 	sample := runner.Sample{Number: source, Inputs: s.Inputs}
-	locally := number < c.b.Spec.LocalSamples && c.isolates()
+	locally := number < c.b.Options.LocalSamples && c.isolates()
 	var alone *isolatedRun
 	outputs, judged := map[string]tensor.Tensor{}, newOutputs()
 	if locally {
@@ -219,7 +219,7 @@ func (c *comparison) sample(ctx context.Context, source int, s *dataset.Sample) 
 				return fail("variant "+f.of.Spec.Name, err)
 			}
 			for _, tap := range batch.Taps {
-				if input, ok := f.of.Entrances[tap.Name]; ok && number < max(c.b.Spec.LocalSamples, 1) {
+				if input, ok := f.of.Entrances[tap.Name]; ok && number < max(c.b.Options.LocalSamples, 1) {
 					c.checkInput(number, f.of, input, s.Inputs[input], tap.Tensor)
 				}
 				for _, layer := range f.of.users[tap.Name] {
@@ -282,7 +282,7 @@ func (c *comparison) pair(sample int, batch *runner.Batch, running []*underWay, 
 		if c.b.Run.Layers[layer].Output {
 			judged.keep(layer, tap.Tensor, got)
 		}
-		if c.out != nil && c.b.Spec.SaveTensors && sample == 0 {
+		if c.out != nil && c.b.Options.AllLayers && sample == 0 {
 			if err := c.save(layer, tap.Tensor, got); err != nil {
 				release(got)
 				return err

@@ -91,7 +91,7 @@ func (c *comparison) goOn(ctx context.Context, set *dataset.Set, loader dataset.
 	total := len(set.Sources)
 	k.What = fmt.Sprintf("the results of %d of %d samples", c.done.sources, total)
 	k.GoesOn("sample", c.done.sources+1, total)
-	if !c.b.Spec.SaveTensors || c.done.first == 0 {
+	if !c.b.Options.AllLayers || c.done.first == 0 {
 		return c.done.sources, nil
 	}
 	head := &dataset.Set{Sources: set.Sources[:c.done.first]}

@@ -23,7 +23,7 @@ const stateSamples = 4
 func blank() *comparison {
 	run := &result.Run{Layers: make([]result.Layer, 2), Samples: []result.Sample{}}
 	b := &session.Session{Run: run}
-	b.Spec.LocalSamples = 1
+	b.Options.LocalSamples = 1
 	c := &comparison{b: b, index: map[string]int{}}
 	for i := range 2 {
 		v := result.Variant{Counterpart: -1, Layers: []result.LayerResult{{Status: result.Compared}, {Status: result.Compared}}}

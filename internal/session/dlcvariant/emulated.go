@@ -34,7 +34,7 @@ func (c *DLC) runnable(path string) error {
 // entries finds for each input of a DLC what is put into it: an input of the float model, in which order of axes. Orders
 // that people give win over those that are derived.
 func entries(b *session.Session, c *DLC) ([]align.Tap, error) {
-	asked, err := layoutsOf(b.Spec.DLCLayouts)
+	asked, err := layoutsOf(b.Options.DLC.DLCLayouts)
 	if err != nil {
 		return nil, err
 	}
@@ -191,7 +191,7 @@ type Emulator struct{ asItIs }
 
 // Open implements session.Opener.
 func (Emulator) Open(ctx context.Context, b *session.Session, v *session.Variant, groups [][]string, entrances bool) (runner.Runner, error) {
-	engine := qnnworker.Engine{Kit: b.Emulator.Kit, SoC: b.Emulator.SoC, AnyVersion: b.Spec.AnyVersion}
+	engine := qnnworker.Engine{Kit: b.Emulator.Kit, SoC: b.Emulator.SoC, AnyVersion: b.Options.DLC.AnyVersion}
 	o := dlcrunner.Options{Inputs: of(v).Inputs, Groups: tapsOf(b, v, groups, entrances), PassBytes: b.Memory().Exposed()}
 	r, err := dlcrunner.New(ctx, engine, v.Spec.File, o)
 	if err != nil {

@@ -69,7 +69,7 @@ func newVariant(v variant.Spec, layers int) result.Variant {
 func compile(ctx context.Context, b *session.Session) error {
 	var wanted []string
 	for k, l := range b.Float.Layers {
-		if b.Float.Incomparable(l) == "" && (b.Spec.SaveTensors || slices.ContainsFunc(b.Run.Variants, func(v result.Variant) bool { return v.Layers[k].HasMetrics() })) {
+		if b.Float.Incomparable(l) == "" && (b.Options.AllLayers || slices.ContainsFunc(b.Run.Variants, func(v result.Variant) bool { return v.Layers[k].HasMetrics() })) {
 			wanted = append(wanted, l.Name)
 		}
 	}
@@ -88,7 +88,7 @@ func compile(ctx context.Context, b *session.Session) error {
 		if err := v.Open(ctx, b, groups, true); err != nil {
 			return err
 		}
-		if b.Spec.LocalSamples > 0 {
+		if b.Options.LocalSamples > 0 {
 			if err := v.Isolate(ctx, b, segments, groups); err != nil {
 				return err
 			}
