@@ -42,10 +42,13 @@ func Built(layer string, p *qdq.Placement, b *qdq.Built, folded map[string]strin
 }
 
 // Ready matches a layer with a QDQ model that was made elsewhere, by these rules in turn: the tensor behind the
-// quantizer of the layer's name; the tensor of that name without a quantizer, whose data may be moved from a quantized
-// one; the operator behind the layer, if the layer is fused into it.
+// quantizer of the layer's name, unless its range is that of the activation behind it; the tensor of that name without a quantizer,
+// whose data may be moved from a quantized one; the operator behind the layer, if the layer is fused into it.
 func Ready(layer string, float *onnx.Index, f *qdq.Found) Match {
 	if tap, ok := f.Taps[layer]; ok {
+		if into, clamped := Clamped(float, layer, func(name string) (quant.Encoding, bool) { e, ok := f.Encodings[name]; return e, ok }); clamped {
+			return Match{Status: result.Fused, Reason: CarriesEncodingOf(into)}
+		}
 		m := Match{Status: result.Compared, Tap: tap}
 		if e, ok := f.Encodings[layer]; ok {
 			m.Encoding = &e
@@ -91,7 +94,13 @@ func fusedInto(layer string, float *onnx.Index, f *qdq.Found) (string, bool) {
 	return fusedInto(into, float, f)
 }
 
-// movedFrom follows operators that only move data back to a dequantized tensor.
+// CarriesEncodingOf is the reason of a layer that is Clamped.
+func CarriesEncodingOf(into string) string {
+	return "fused into " + into + ", whose range its encoding has"
+}
+
+// movedFrom follows operators that only move data back to a dequantized tensor; an activation moves data if the encoding before it
+// clamps as it does.
 func movedFrom(name string, f *qdq.Found) (string, bool) {
 	for range f.Index.Nodes {
 		p, ok := f.Index.Producer[name]
@@ -102,7 +111,15 @@ func movedFrom(name string, f *qdq.Found) (string, bool) {
 		if n.GetOpType() == "DequantizeLinear" {
 			return name, true
 		}
-		if !qdq.Moves(n.GetOpType()) || len(n.GetInput()) == 0 {
+		if len(n.GetInput()) == 0 {
+			return "", false
+		}
+		if bounds, activation := qdq.ClampOf(f.Index, name); activation {
+			source, ok := movedFrom(n.GetInput()[0], f)
+			e, has := f.Encodings[source]
+			return source, ok && has && bounds.Replaces(e)
+		}
+		if !qdq.Moves(n.GetOpType()) {
 			return "", false
 		}
 		name = n.GetInput()[0]

@@ -76,8 +76,23 @@ func TestTheDLCThatQuantizeWritesIsTheRecipe(t *testing.T) {
 	if status != 0 {
 		t.Fatalf("%d %s", status, stderr)
 	}
-	c := checkDLC(t, append([]string{model, "--local-samples", "0", "--variant", "mine=" + dlc + "@htp", "--variant", "w8a8", "--variant", "w8a16@htp", "--variant", "w8a8@htp"}, samples...)...)
+	c := checkDLC(t, append([]string{model, "--local-samples", "0", "--variant", "mine=" + dlc + "@htp", "--variant", "w8a8", "--variant", "w8a16@htp", "--variant", "w8a8@htp", "--variant", "q=" + filepath.Join(dir, "q.onnx")}, samples...)...)
 	mine := c.Variants[0]
+	fused := 0
+	for k, l := range c.Variants[1].Layers { // a Conv that carries its Relu's encoding is no layer of its own, in a DLC and in a QDQ file
+		if l.Status != "fused" {
+			continue
+		}
+		fused++
+		for _, v := range []int{0, 4} {
+			if of := c.Variants[v].Layers[k]; of.Status != "fused" || !strings.HasPrefix(of.Reason, "fused into ") {
+				t.Errorf("%s is %s in variant %d: %s", c.Layers[k].Name, of.Status, v, of.Reason)
+			}
+		}
+	}
+	if fused == 0 {
+		t.Error("no layer is fused")
+	}
 	if n := c.equalLayers(t, 0, 3); n < 20 || mine.Twin != 3 || mine.Parts != -1 {
 		t.Errorf("%d layers, twin %d, parts at %d", n, mine.Twin, mine.Parts)
 	}

@@ -168,3 +168,9 @@ func IntAttr(name string, value int64) *onnxpb.AttributeProto {
 	kind := onnxpb.AttributeProto_INT
 	return &onnxpb.AttributeProto{Name: &name, I: &value, Type: &kind}
 }
+
+// FloatAttr makes an attribute of a real number.
+func FloatAttr(name string, value float32) *onnxpb.AttributeProto {
+	kind := onnxpb.AttributeProto_FLOAT
+	return &onnxpb.AttributeProto{Name: &name, F: &value, Type: &kind}
+}

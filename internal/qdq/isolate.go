@@ -34,7 +34,10 @@ type IsolatedLayers struct {
 }
 
 // LayerTap says which tensor of a variant belongs to a layer of the float model.
-type LayerTap struct{ Layer, Tap string }
+type LayerTap struct {
+	Layer, Tap string
+	Clamp      *Bounds // of the activation that makes the layer in the float model; nil: none does
+}
 
 // Isolator takes a quantized model apart: it knows its quantizers, its weights, and which of its tensors are layers.
 type Isolator struct {
@@ -45,12 +48,14 @@ type Isolator struct {
 	source map[string]string // tensor of the variant that is a layer or a quantized input → layer or input
 	float  map[string]*onnxpb.TensorProto
 	types  map[string]onnxruntime.Type
+	// removed has the activations that the variant has not, by the tensor before the quantizer whose range stands for them.
+	removed map[string]Bounds
 }
 
 // NewIsolator prepares a variant: layers in the float graph's order; floats gives, for a constant of the variant that is
 // quantized, its float original if it is known; types are those of the float model's tensors.
 func NewIsolator(v *onnx.Model, layers []LayerTap, floats map[string]*onnxpb.TensorProto, types map[string]onnxruntime.Type) *Isolator {
-	s := &Isolator{v: v, x: onnx.NewIndex(v), layers: layers, order: map[string]int{}, source: map[string]string{}, float: floats, types: types}
+	s := &Isolator{v: v, x: onnx.NewIndex(v), layers: layers, order: map[string]int{}, source: map[string]string{}, float: floats, types: types, removed: map[string]Bounds{}}
 	for i, l := range layers {
 		s.order[l.Layer] = i
 		s.source[l.Tap] = l.Layer
@@ -67,6 +72,7 @@ func NewIsolator(v *onnx.Model, layers []LayerTap, floats map[string]*onnxpb.Ten
 			}
 		}
 	}
+	s.findRemoved()
 	return s
 }
 
@@ -252,6 +258,11 @@ func (b *islandBuilder) add(layer string, u *unit, mode string, acts, weights bo
 	if acts && u.round != nil {
 		return b.pair(u.round, end, prefix+"rounded")
 	}
+	if bounds, ok := b.s.removed[u.end]; ok && !acts {
+		n, constants := b.s.clamp(end, prefix+"clamped", bounds)
+		b.nodes, b.inits = append(b.nodes, n), append(b.inits, constants...)
+		return n.GetOutput()[0]
+	}
 	return end
 }
 
@@ -340,8 +351,8 @@ func (b *islandBuilder) finish() {
 	b.out.Model = b.s.v.With(g)
 }
 
-// Strip gives the variant with its activations float (weightsOnly), or with its weights float. It fails if a weight's
-// float original is not known. The second value names what has taken the place of tensors that are gone.
+// Strip gives the variant with its activations float (weightsOnly), or with its weights float. Where a quantizer's range stands for
+// an activation that was removed, the clamping stays. It fails if a weight's float original is not known. The second value names what has taken the place of tensors that are gone.
 func (s *Isolator) Strip(weightsOnly bool) (*onnx.Model, map[string]string, error) {
 	g := s.v.Graph()
 	after := &onnxpb.GraphProto{Name: g.Name, Input: g.GetInput(), Output: g.GetOutput(), SparseInitializer: g.GetSparseInitializer()}
@@ -369,6 +380,15 @@ func (s *Isolator) Strip(weightsOnly bool) (*onnx.Model, map[string]string, erro
 			if pair := s.rounder(out); pair != nil {
 				rename[out] = pair[0].GetInput()[0]
 				if to, ok := rename[rename[out]]; ok {
+					rename[out] = to
+				}
+				if bounds, ok := s.removed[pair[0].GetInput()[0]]; ok {
+					to := localPrefix + "clamped." + pair[0].GetInput()[0]
+					if !added[to] {
+						added[to] = true
+						clip, constants := s.clamp(rename[out], to, bounds)
+						after.Node, after.Initializer = append(after.Node, clip), append(after.Initializer, constants...)
+					}
 					rename[out] = to
 				}
 				if !s.x.Output[out] {

@@ -27,7 +27,8 @@ func node(op string, inputs []string, outputs ...string) *onnxpb.NodeProto {
 
 func allFloat(string) bool { return true }
 
-// graph makes a model of nodes that read x [1,4,6,6]; w [4,4,1,1], b [4] and k [4,1,1] are constants.
+// graph makes a model of nodes that read x [1,4,6,6]; w [4,4,1,1], b [4], k [4,1,1] and the single numbers zero, one, minus and six are
+// constants.
 func graph(t *testing.T, nodes []*onnxpb.NodeProto, outputs ...string) *onnx.Model {
 	t.Helper()
 	rng := rand.New(rand.NewPCG(5, 6))
@@ -44,6 +45,8 @@ func graph(t *testing.T, nodes []*onnxpb.NodeProto, outputs ...string) *onnx.Mod
 		Initializer: []*onnxpb.TensorProto{
 			onnx.TensorProto("w", tensor.Floats(random(16), 4, 4, 1, 1)), onnx.TensorProto("b", tensor.Floats(random(4), 4)),
 			onnx.TensorProto("k", tensor.Floats(random(4), 4, 1, 1)),
+			onnx.TensorProto("zero", tensor.Floats([]float32{0})), onnx.TensorProto("one", tensor.Floats([]float32{1})),
+			onnx.TensorProto("minus", tensor.Floats([]float32{-1})), onnx.TensorProto("six", tensor.Floats([]float32{6})),
 			onnx.TensorProto("shape", tensor.Tensor{DType: tensor.Int64, Shape: []int64{2}, Raw: []byte{1, 0, 0, 0, 0, 0, 0, 0, 144, 0, 0, 0, 0, 0, 0, 0}}),
 		},
 	}

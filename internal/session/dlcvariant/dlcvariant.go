@@ -12,6 +12,8 @@ import (
 	"quantcheck/internal/calib"
 	"quantcheck/internal/dlc"
 	"quantcheck/internal/inspect"
+	"quantcheck/internal/onnx"
+	"quantcheck/internal/quant"
 	"quantcheck/internal/result"
 	"quantcheck/internal/runner"
 	"quantcheck/internal/runner/dump"
@@ -115,9 +117,16 @@ func (Builder) Build(b *session.Session, v *session.Variant, _ *calib.Statistics
 			rv.Layers[k] = result.LayerResult{Status: result.NotComparable, Reason: reason}
 			continue
 		}
-		rv.Layers[k] = matchHeld(l.Name, r.Held, quantized)
+		rv.Layers[k] = matchHeld(l.Name, b.Float.Index, r.Held, quantized)
 	}
 	rv.Container = describeContainer(r)
+	for k, l := range b.Float.Layers { // what a name found and an encoding tells to be fused
+		if p, ok := r.Held.Pairs[l.Name]; ok && rv.Layers[k].Status == result.Fused && p.Into == "" {
+			rv.Container.Rules[string(p.Rule)]--
+			rv.Container.Rules[string(align.FusedRule)]++
+		}
+	}
+	maps.DeleteFunc(rv.Container.Rules, func(_ string, n int) bool { return n == 0 })
 	switch v.Spec.Kind {
 	case variant.DLC:
 		describeEmulated(b, rv, r)
@@ -135,8 +144,15 @@ func (Builder) Build(b *session.Session, v *session.Variant, _ *calib.Statistics
 }
 
 // matchHeld says what became of a layer in a DLC.
-func matchHeld(layer string, held *align.Container, quantized bool) result.LayerResult {
+func matchHeld(layer string, float *onnx.Index, held *align.Container, quantized bool) result.LayerResult {
 	p, ok := held.Pairs[layer]
+	encoding := func(name string) (e quant.Encoding, ok bool) {
+		t := held.Graph.Tensor(held.Pairs[name].Tensor)
+		if t == nil || t.Encoding == nil || t.Encoding.Axis >= 0 {
+			return e, false
+		}
+		return inspect.Held(t)[0], true
+	}
 	switch {
 	case !ok:
 		return result.LayerResult{Status: result.NotComparable, Reason: "the DLC has no tensor that belongs to it"}
@@ -144,6 +160,9 @@ func matchHeld(layer string, held *align.Container, quantized bool) result.Layer
 		return result.LayerResult{Status: result.Fused, Reason: "fused into " + p.Into, Rule: string(p.Rule)}
 	case p.Unknown != "":
 		return result.LayerResult{Status: result.NotComparable, Reason: fmt.Sprintf("the layout of the DLC's %s is not known: %s", p.Tensor, p.Unknown), Rule: string(p.Rule)}
+	}
+	if into, clamped := align.Clamped(float, layer, encoding); clamped {
+		return result.LayerResult{Status: result.Fused, Reason: align.CarriesEncodingOf(into), Rule: string(align.FusedRule)}
 	}
 	l := result.LayerResult{Status: result.Compared, Tap: p.Tensor, Rule: string(p.Rule)}
 	if t := held.Graph.Tensor(p.Tensor); t.Encoding != nil && t.Encoding.Axis < 0 {

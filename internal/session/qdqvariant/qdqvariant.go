@@ -153,7 +153,11 @@ func Isolator(b *session.Session, v *session.Variant) *qdq.Isolator {
 	var layers []qdq.LayerTap
 	for k, l := range v.Result.Layers {
 		if l.Status == result.Compared {
-			layers = append(layers, qdq.LayerTap{Layer: b.Float.Layers[k].Name, Tap: l.Tap})
+			tap := qdq.LayerTap{Layer: b.Float.Layers[k].Name, Tap: l.Tap}
+			if bounds, ok := qdq.ClampOf(b.Float.Index, tap.Layer); ok {
+				tap.Clamp = &bounds
+			}
+			layers = append(layers, tap)
 		}
 	}
 	constants, _ := v.Source.(floats)
