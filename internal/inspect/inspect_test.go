@@ -282,7 +282,7 @@ func TestFilesThatAskForNothing(t *testing.T) {
 
 // ranOn makes a run of two layers in variants whose layers alone have so many dB; NaN: not measured.
 func ranOn(name string, under float64, alone map[string][2]float64) *result.Run {
-	r := &result.Run{Name: name, Spec: result.Spec{DivergeUnder: under}, Layers: []result.Layer{{Name: "/c/Conv_output_0", Op: "Conv"}, {Name: "/m/Mul_output_0", Op: "Mul"}}}
+	r := &result.Run{Name: name, Spec: result.CheckSpec{DivergeUnder: under}, Layers: []result.Layer{{Name: "/c/Conv_output_0", Op: "Conv"}, {Name: "/m/Mul_output_0", Op: "Mul"}}}
 	for _, v := range slices.Sorted(maps.Keys(alone)) {
 		one := result.Variant{Spec: variant.Spec{Name: v}}
 		for k, db := range alone[v] {

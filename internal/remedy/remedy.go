@@ -32,10 +32,10 @@ const (
 )
 
 // Measure compares variants of a model as check does; it is compare.Run, or a fake in tests.
-type Measure func(ctx context.Context, spec result.Spec) (*result.Run, error)
+type Measure func(ctx context.Context, spec result.CheckSpec) (*result.Run, error)
 
 // Rewrite applies passes to a model and writes the result to a file; it is optimize.Run, or a fake in tests.
-type Rewrite func(ctx context.Context, spec result.Spec, passes []string, to string) error
+type Rewrite func(ctx context.Context, spec result.CheckSpec, passes []string, to string) error
 
 // Tries applies fixes.
 type Tries struct {
@@ -47,10 +47,10 @@ type Tries struct {
 // New makes Tries with the engines of a check.
 func New(engines session.Engines) *Tries {
 	return &Tries{
-		Measure: func(ctx context.Context, spec result.Spec) (*result.Run, error) {
+		Measure: func(ctx context.Context, spec result.CheckSpec) (*result.Run, error) {
 			return compare.Run(ctx, engines, spec, progress.Silent{}, nil, nil)
 		},
-		Rewrite: func(ctx context.Context, spec result.Spec, passes []string, to string) error {
+		Rewrite: func(ctx context.Context, spec result.CheckSpec, passes []string, to string) error {
 			r, err := optimize.Run(ctx, engines, optimize.Spec{Model: spec.Model, Passes: passes, Images: spec.Images, Limit: 2, Input: spec.Input}, progress.Silent{})
 			if err != nil {
 				return err
@@ -65,7 +65,7 @@ func New(engines session.Engines) *Tries {
 }
 
 // Try tries the fixes of a run's causes, the surest first, until one helps. The error is the context's.
-func (t *Tries) Try(ctx context.Context, spec result.Spec, run *result.Run, report progress.Reporter) error {
+func (t *Tries) Try(ctx context.Context, spec result.CheckSpec, run *result.Run, report progress.Reporter) error {
 	begun := t.Now()
 	bound := max(time.Duration(part*run.Seconds*float64(time.Second)), always)
 	todo := 0
@@ -117,7 +117,7 @@ func fixes(v *result.Variant) []*result.Cause {
 }
 
 // one applies a fix and measures it.
-func (t *Tries) one(ctx context.Context, spec result.Spec, v *result.Variant, fix *result.Fix) *result.Try {
+func (t *Tries) one(ctx context.Context, spec result.CheckSpec, v *result.Variant, fix *result.Fix) *result.Try {
 	begun := t.Now()
 	try := &result.Try{}
 	before, after, err := t.measure(ctx, spec, v, fix)
@@ -138,7 +138,7 @@ type measured struct {
 }
 
 // measure gives the verdicts of a variant on a few samples as it is and with a fix.
-func (t *Tries) measure(ctx context.Context, spec result.Spec, v *result.Variant, fix *result.Fix) (before, after measured, err error) {
+func (t *Tries) measure(ctx context.Context, spec result.CheckSpec, v *result.Variant, fix *result.Fix) (before, after measured, err error) {
 	few := spec
 	few.Limit, few.LocalSamples, few.SaveTensors, few.SaveModel, few.Encodings, few.FailUnder = samples, 0, false, false, "", nil
 	never := false
