@@ -1,0 +1,172 @@
+package cause
+
+import (
+	"slices"
+	"testing"
+
+	"quantcheck/internal/metric"
+	"quantcheck/internal/onnx"
+	"quantcheck/internal/onnx/onnxpb"
+	"quantcheck/internal/quant"
+	"quantcheck/internal/result"
+	"quantcheck/internal/tensor"
+	"quantcheck/internal/variant"
+)
+
+func db(v float64) result.Summary {
+	var s result.Summary
+	s[metric.SQNR] = metric.Spread{Mean: metric.Defined(v), Min: metric.Defined(v), Max: metric.Defined(v)}
+	return s
+}
+
+func alone(v float64) *result.Local {
+	return &result.Local{Full: result.Part{Summary: db(v)}, Share: 0.5}
+}
+
+func node(op string, inputs, outputs []string) *onnxpb.NodeProto {
+	return &onnxpb.NodeProto{OpType: &op, Input: inputs, Output: outputs}
+}
+
+// planted is a variant of a network x → Conv a → Add s (a mask) → Softmax y that loses nothing yet.
+func planted(t *testing.T) *Facts {
+	t.Helper()
+	spec, err := variant.Parse("w8a8")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &onnxpb.GraphProto{Node: []*onnxpb.NodeProto{
+		node("Conv", []string{"x", "w"}, []string{"a"}), node("Add", []string{"a", "mask"}, []string{"s"}), node("Softmax", []string{"s"}, []string{"y"}),
+	}}
+	for _, name := range []string{"w", "mask"} {
+		g.Initializer = append(g.Initializer, onnx.TensorProto(name, tensor.Floats([]float32{0}, 1)))
+	}
+	run := &result.Run{
+		Layers:   []result.Layer{{Name: "a", Op: "Conv"}, {Name: "s", Op: "Add", Inputs: []int{0}}, {Name: "y", Op: "Softmax", Inputs: []int{1}, Output: true}},
+		Samples:  []result.Sample{{Name: "one.png"}, {Name: "two.png"}},
+		Variants: []result.Variant{{Spec: spec, Counterpart: -1, Layers: make([]result.LayerResult, 3)}, {Spec: spec, Counterpart: -1, Layers: make([]result.LayerResult, 3)}},
+	}
+	for i := range run.Variants {
+		run.Variants[i].Verdict = &result.Verdict{Grade: result.Bad, Basis: result.BySignal, Coverage: &result.Coverage{Operators: 3, OperatorsOf: 3}}
+		for k := range run.Variants[i].Layers {
+			run.Variants[i].Layers[k] = result.LayerResult{Status: result.Compared, Summary: db(40), Encoding: &quant.Encoding{Bits: 8, Scale: 0.1, Max: 25.5}, Local: alone(40)}
+		}
+	}
+	constants := map[string][]float32{"w": {1, 2, 3, 4}, "mask": {0, -9}}
+	return &Facts{Run: run, Variant: &run.Variants[0], Index: onnx.NewIndex(&onnx.Model{Proto: &onnxpb.ModelProto{Graph: g}}),
+		Constant: func(name string) (tensor.Tensor, bool) {
+			v, ok := constants[name]
+			return tensor.Floats(v, int64(len(v))), ok
+		}}
+}
+
+func (f *Facts) holds(name string, values []float32, shape ...int64) {
+	before := f.Constant
+	f.Constant = func(asked string) (tensor.Tensor, bool) {
+		if asked == name {
+			return tensor.Floats(values, shape...), true
+		}
+		return before(asked)
+	}
+}
+
+func spread(v float64) metric.Spread {
+	return metric.Spread{Mean: metric.Defined(v), Min: metric.Defined(v), Max: metric.Defined(v)}
+}
+
+// Each cause is found where it is planted, and not in its near miss.
+func TestPlantedCausesAndNearMisses(t *testing.T) {
+	nan := float32(0)
+	nan /= nan
+	whole := func(weights, acts float64) func(f *Facts) {
+		return func(f *Facts) {
+			f.Variant.Verdict.Parts = []result.OutputPart{{Layer: 2, SQNR: spread(5)}}
+			f.Variant.Whole = []result.Whole{{Layer: 2, WeightsOnly: db(weights), ActsOnly: db(acts)}}
+		}
+	}
+	parts := func(steps, small float64) func(f *Facts) {
+		return func(f *Facts) {
+			f.Variant.Verdict.Parts = []result.OutputPart{
+				{Layer: 2, Source: "scores", Min: 0, Max: small, Steps: metric.Defined(steps), SQNR: spread(2)},
+				{Layer: 2, Source: "boxes", Min: 0, Max: 640, Steps: metric.Defined(255), SQNR: spread(50)},
+			}
+		}
+	}
+	for _, c := range []struct {
+		kind            string
+		plant, nearMiss func(f *Facts)
+		variant         string // of the fix
+		passes          []string
+	}{
+		{"nan-constant", func(f *Facts) { f.holds("w", []float32{1, nan}, 2) }, func(f *Facts) { f.holds("w", []float32{1, 2}, 2) }, "", nil},
+		{"input-denied", func(f *Facts) { f.Variant.Verdict.Notes = []string{"the float model finds no box"} }, func(*Facts) {}, "", nil},
+		{"partly-quantized", func(f *Facts) { f.Variant.Verdict.Coverage.Operators = 1 }, func(f *Facts) { f.Variant.Verdict.Coverage = &result.Coverage{Operators: 19, OperatorsOf: 20} }, "", nil},
+		{"narrow-calibration", func(f *Facts) {
+			f.Variant.InputChecks = []result.InputCheck{{Input: "x", Clipped: &result.Clipping{Share: 0.5, Most: 0.9, Worst: 1}}}
+		}, func(f *Facts) {
+			f.Variant.InputChecks = []result.InputCheck{{Input: "x", Clipped: &result.Clipping{Share: 0.001, Most: 0.01, Worst: 1}}}
+		}, "w8a8", nil},
+		{"narrow-calibration", func(f *Facts) { f.Variant.Layers[0].Clipped = &result.Clipping{Share: 0.05, Most: 0.1} }, func(f *Facts) {
+			f.Variant.Layers[0].Clipped, f.Variant.Spec.Calibrator = &result.Clipping{Share: 0.05, Most: 0.1}, variant.MSE // it clips on purpose
+		}, "w8a8", nil},
+		{"huge-constant", func(f *Facts) { f.holds("mask", []float32{0, -3e38}, 2) }, func(f *Facts) { f.holds("w", []float32{0, -3e38}, 2) }, "", []string{"clamp-masks"}},
+		{"unlike-ranges", parts(0.2, 0.9), parts(40, 500), "", []string{"split-output"}},
+		{"clipped-constant", func(f *Facts) {
+			f.Variant.Params = []result.Param{{Tensor: "w", Axis: -1, Encodings: []quant.Encoding{{Bits: 32, Scale: 1e-9, Min: -2, Max: 2}}}}
+		}, func(f *Facts) {
+			f.Variant.Params = []result.Param{{Tensor: "w", Axis: -1, Encodings: []quant.Encoding{{Bits: 8, Scale: 0.05, Min: 0, Max: 4}}}}
+		}, "w8a16", nil},
+		{"unlike-channels", func(f *Facts) {
+			f.holds("w", []float32{100, 1, 1, 1}, 4, 1)
+			f.Variant.Spec.PerChannel = false
+			f.Variant.Layers[0].Local.Weights, f.Variant.Layers[0].Local.Acts = &result.Part{Summary: db(15)}, &result.Part{Summary: db(45)}
+		}, func(f *Facts) {
+			f.holds("w", []float32{2, 1, 1, 1}, 4, 1)
+			f.Variant.Spec.PerChannel = false
+			f.Variant.Layers[0].Local.Weights, f.Variant.Layers[0].Local.Acts = &result.Part{Summary: db(15)}, &result.Part{Summary: db(45)}
+		}, "w8a8", nil},
+		{"steep-activation", func(f *Facts) { f.Variant.Layers[2].Summary = db(8); f.Variant.Layers[1].Encoding.Scale = 0.8 }, func(f *Facts) {
+			f.Variant.Layers[2].Summary = db(8)
+			f.Variant.Layers[1].Encoding.Scale = 0.05
+		}, "w8a8,mse-out", nil},
+		{"engine-error", func(f *Facts) { f.Variant.Counterpart, f.Variant.Layers[0].Local = 1, alone(-3) }, func(f *Facts) {
+			f.Variant.Counterpart, f.Variant.Layers[0].Local, f.Run.Variants[1].Layers[0].Local = 1, alone(-3), alone(2) // the simulation is as bad
+		}, "", nil},
+		{"few-bits", whole(40, 10), whole(12, 10), "w8a8,mse", nil},
+	} {
+		f := planted(t)
+		c.plant(f)
+		found := Find(f)
+		if len(found) == 0 || found[0].Kind != c.kind {
+			t.Errorf("%s: found %+v", c.kind, found)
+			continue
+		}
+		if lead := found[0]; lead.Fix.Variant != c.variant || !slices.Equal(lead.Fix.Passes, c.passes) || lead.Evidence == "" || !(lead.Confidence > 0 && lead.Confidence <= 1) {
+			t.Errorf("%s: %+v", c.kind, lead)
+		}
+		miss := planted(t)
+		c.nearMiss(miss)
+		if found := Find(miss); slices.ContainsFunc(found, func(x result.Cause) bool { return x.Kind == c.kind }) {
+			t.Errorf("%s is found in its near miss: %+v", c.kind, found)
+		}
+	}
+}
+
+// A variant that is good has no cause but what the model itself tells.
+func TestAGoodVariantHasNoCause(t *testing.T) {
+	f := planted(t)
+	f.Variant.Verdict.Grade = result.Good
+	f.holds("mask", []float32{0, -3e38}, 2)
+	if found := Find(f); len(found) != 0 {
+		t.Errorf("%+v", found)
+	}
+}
+
+func TestEveryCauseIsDescribed(t *testing.T) {
+	seen := map[string]bool{}
+	for _, c := range All {
+		if c.Kind == "" || c.Title == "" || c.Evidence == "" || c.Remedy == "" || seen[c.Kind] {
+			t.Errorf("%+v", c)
+		}
+		seen[c.Kind] = true
+	}
+}

@@ -1,0 +1,146 @@
+package remedy
+
+import (
+	"context"
+	"errors"
+	"os"
+	"slices"
+	"testing"
+	"time"
+
+	"quantcheck/internal/metric"
+	"quantcheck/internal/progress"
+	"quantcheck/internal/result"
+	"quantcheck/internal/variant"
+)
+
+// bad is a run with one variant that has causes with these fixes.
+func bad(t *testing.T, fixes ...result.Fix) *result.Run {
+	t.Helper()
+	spec, err := variant.Parse("w8a8")
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := &result.Verdict{Grade: result.Bad}
+	for _, f := range fixes {
+		v.Causes = append(v.Causes, result.Cause{Fix: f})
+	}
+	return &result.Run{Seconds: 100, Variants: []result.Variant{{Spec: spec, Verdict: v}}}
+}
+
+// signal is a verdict of one part with so many dB.
+func signal(db float64) *result.Verdict {
+	return &result.Verdict{Parts: []result.OutputPart{{SQNR: metric.Spread{Min: metric.Defined(db), Mean: metric.Defined(db)}}}}
+}
+
+// fake measures recipes by a table, a rewritten model by what stands in its file.
+type fake struct {
+	of    map[string]*result.Verdict
+	asked [][]string
+	calib []string
+}
+
+func (f *fake) measure(_ context.Context, spec result.CheckSpec) (*result.Run, error) {
+	f.asked, f.calib = append(f.asked, spec.Variants), append(f.calib, spec.Calib)
+	run := &result.Run{Samples: make([]result.Sample, spec.Limit)}
+	for _, v := range spec.Variants {
+		key := v
+		if text, err := os.ReadFile(spec.Model); err == nil {
+			key = string(text)
+		}
+		if spec.Calib == "" && f.of[key+" itself"] != nil {
+			key += " itself"
+		}
+		verdict, ok := f.of[key]
+		if !ok {
+			return nil, errors.New("it cannot be run")
+		}
+		run.Variants = append(run.Variants, result.Variant{Verdict: verdict})
+	}
+	return run, nil
+}
+
+func (f *fake) tries() *Tries {
+	return &Tries{Measure: f.measure, Now: func() time.Time { return time.Unix(0, 0) },
+		Rewrite: func(_ context.Context, _ result.CheckSpec, passes []string, to string) error {
+			return os.WriteFile(to, []byte(passes[0]), 0o600)
+		}}
+}
+
+func TestFixesAreTriedUntilOneHelps(t *testing.T) {
+	run := bad(t, result.Fix{Variant: "w8a8,mse"}, result.Fix{Passes: []string{"split-output"}}, result.Fix{Variant: "w8a16"})
+	f := &fake{of: map[string]*result.Verdict{"w8a8": signal(2), "w8a8,mse": signal(3), "split-output": signal(31), "w8a16": signal(60)}}
+	if err := f.tries().Try(t.Context(), result.CheckSpec{Sources: result.Sources{Model: "m.onnx", Calib: "c"}}, run, progress.Silent{}); err != nil {
+		t.Fatal(err)
+	}
+	c := run.Variants[0].Verdict.Causes
+	if a := c[0].Fix.Tried; a == nil || a.Helps || a.Before.V != 2 || a.After.V != 3 || a.What != "SQNR" || a.Samples != samples {
+		t.Errorf("%+v", a)
+	}
+	if b := c[1].Fix.Tried; b == nil || !b.Helps || b.After.V != 31 {
+		t.Errorf("%+v", b)
+	}
+	if c[2].Fix.Tried != nil {
+		t.Errorf("a fix behind one that helps was tried: %+v", c[2].Fix.Tried)
+	}
+	if want := []string{"w8a8", "w8a8,mse"}; !slices.Equal(f.asked[0], want) {
+		t.Errorf("%v", f.asked)
+	}
+}
+
+func TestDecisionsAreHeldAgainstDecisions(t *testing.T) {
+	kept := func(n float64) *result.Verdict {
+		return &result.Verdict{Decisions: []result.Decision{{Kind: "boxes", Kept: n, Of: 10}}}
+	}
+	run := bad(t, result.Fix{Variant: "w8a8"}) // the same recipe, calibrated on what is compared
+	f := &fake{of: map[string]*result.Verdict{"w8a8": kept(1), "w8a8 itself": kept(9)}}
+	if err := f.tries().Try(t.Context(), result.CheckSpec{Sources: result.Sources{Calib: "black"}}, run, progress.Silent{}); err != nil {
+		t.Fatal(err)
+	}
+	try := run.Variants[0].Verdict.Causes[0].Fix.Tried
+	if try == nil || !try.Helps || try.What != "boxes" || try.Before.V != 0.1 || try.After.V != 0.9 || !slices.Equal(f.calib, []string{"black", ""}) {
+		t.Errorf("%+v %v", try, f.calib)
+	}
+}
+
+func TestWhatCannotBeTriedIsSaid(t *testing.T) {
+	run := bad(t, result.Fix{Variant: "w16a16"})
+	f := &fake{of: map[string]*result.Verdict{"w8a8": signal(2)}}
+	if err := f.tries().Try(t.Context(), result.CheckSpec{}, run, progress.Silent{}); err != nil {
+		t.Fatal(err)
+	}
+	if try := run.Variants[0].Verdict.Causes[0].Fix.Tried; try == nil || try.Failed != "it cannot be run" || try.Helps {
+		t.Errorf("%+v", try)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := f.tries().Try(ctx, result.CheckSpec{}, bad(t, result.Fix{Variant: "w16a16"}), progress.Silent{}); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
+
+// Trying ends when a quarter of the check's time is spent.
+func TestTriesKeepTheirBudget(t *testing.T) {
+	run := bad(t, result.Fix{Variant: "w8a8,mse"}, result.Fix{Variant: "w8a16"})
+	run.Seconds = 100
+	f := &fake{of: map[string]*result.Verdict{"w8a8": signal(2), "w8a8,mse": signal(2), "w8a16": signal(50)}}
+	tries := f.tries()
+	now := time.Unix(0, 0)
+	tries.Now = func() time.Time { now = now.Add(11 * time.Second); return now }
+	if err := tries.Try(t.Context(), result.CheckSpec{}, run, progress.Silent{}); err != nil {
+		t.Fatal(err)
+	}
+	c := run.Variants[0].Verdict.Causes
+	if c[0].Fix.Tried == nil || c[0].Fix.Tried.Failed != "" || c[1].Fix.Tried == nil || c[1].Fix.Tried.Failed == "" || len(f.asked) != 1 {
+		t.Errorf("%+v %+v", c[0].Fix.Tried, c[1].Fix.Tried)
+	}
+}
+
+func TestAGoodVariantIsLeftAlone(t *testing.T) {
+	run := bad(t, result.Fix{Variant: "w8a16"})
+	run.Variants[0].Verdict.Grade = result.Good
+	f := &fake{}
+	if err := f.tries().Try(t.Context(), result.CheckSpec{}, run, progress.Silent{}); err != nil || len(f.asked) != 0 {
+		t.Errorf("%v %v", err, f.asked)
+	}
+}
