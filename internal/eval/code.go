@@ -7,6 +7,7 @@ import (
 	"quantcheck/internal/decode"
 	"quantcheck/internal/result"
 	"quantcheck/internal/resume"
+	"quantcheck/internal/verdict"
 )
 
 // needOutput refuses a state that reads another model: one of an output that the model does not have.
@@ -23,8 +24,9 @@ func (d *Distance) Code(c *resume.Coder, outputs int) {
 		resume.Slice(c, &s.cos, c.Float64)
 		resume.Slice(c, &s.count, c.Int)
 		resume.Slice(c, &s.infinite, c.Int)
+		resume.Slice(c, &s.parts, func(p *verdict.Sums) { p.Code(c) })
 		n := len(d.names)
-		c.Need(len(s.sqnr) == n && len(s.cos) == n && len(s.count) == n && len(s.infinite) == n, "sums of other outputs")
+		c.Need(len(s.sqnr) == n && len(s.cos) == n && len(s.count) == n && len(s.infinite) == n && len(s.parts) == n, "sums of other outputs")
 	})
 	codePictures(c, &d.shown, len(d.sums))
 	resume.Each(c, d.lost, c.Int)

@@ -19,6 +19,7 @@ import (
 	"quantcheck/internal/metric"
 	"quantcheck/internal/result"
 	"quantcheck/internal/resume"
+	"quantcheck/internal/verdict"
 )
 
 // Picture is a picture of the data set, with where it lies in the model's input.
@@ -110,12 +111,16 @@ type sums struct {
 	sqnr, cos []float64 // by output, sums
 	count     []int
 	infinite  []int // pictures on which an output equals float's
+	parts     []verdict.Sums
 }
 
 // NewDistance makes one for so many models; alone says that it is the task.
 func NewDistance(models int, alone bool) *Distance {
 	return &Distance{sums: make([]sums, models), alone: alone, lost: make([]int, models)}
 }
+
+// lostPart is by how many dB channels of like range must be worse than their output to stand for it.
+const lostPart = 12
 
 // equalDB stands for an output that equals float's where a mean is taken.
 const equalDB = 150
@@ -130,7 +135,7 @@ func (d *Distance) Picture(p Picture, outputs [][]decode.Output) error {
 			d.names = append(d.names, o.Name)
 		}
 		for i := range d.sums {
-			d.sums[i] = sums{make([]float64, len(d.names)), make([]float64, len(d.names)), make([]int, len(d.names)), make([]int, len(d.names))}
+			d.sums[i] = sums{make([]float64, len(d.names)), make([]float64, len(d.names)), make([]int, len(d.names)), make([]int, len(d.names)), make([]verdict.Sums, len(d.names))}
 		}
 	}
 	for i, outs := range outputs {
@@ -156,6 +161,7 @@ func (d *Distance) Picture(p Picture, outputs [][]decode.Output) error {
 			}
 			v := pair.Values(0)
 			sqnr, s := v[metric.SQNR], &d.sums[i]
+			s.parts[k].Add(x, y, ref.Tensor.Shape)
 			if !sqnr.OK {
 				continue
 			}
@@ -195,6 +201,11 @@ func (d *Distance) Conclude(e *result.Evaluation) error {
 			sqnr, cos := metric.Defined(s.sqnr[k]/n), metric.Defined(s.cos[k]/n)
 			if s.infinite[k] == s.count[k] {
 				sqnr.V = math.Inf(1)
+			}
+			// A part of small range that is lost hardly shows in the whole output.
+			if db, c, channels := s.parts[k].Worst(); db.OK && db.V < sqnr.V-lostPart {
+				e.Problems = append(e.Problems, fmt.Sprintf("%s: channels %s of the output %s have %.1f dB, the whole output %.1f: the channels count", m.Name, verdict.Channels(channels), d.names[k], db.V, sqnr.V))
+				sqnr, cos = db, c
 			}
 			if !m.Agree.SQNR.OK || sqnr.V < m.Agree.SQNR.V {
 				m.Agree.SQNR, m.Agree.Cos = sqnr, cos

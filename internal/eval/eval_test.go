@@ -408,3 +408,29 @@ func FuzzReadConfig(f *testing.F) {
 		_, _ = ReadConfig(dataset.Block(text))
 	})
 }
+
+// A head of boxes to 640 and scores under 1: the scores are lost, which the whole output does not show.
+func TestALostPartStandsForItsOutput(t *testing.T) {
+	x, y := make([]float32, 6*8), make([]float32, 6*8)
+	for i := range x {
+		if i < 4*8 {
+			x[i], y[i] = float32(20*i), float32(20*i)+0.5
+		} else {
+			x[i] = 0.3
+		}
+	}
+	d := NewDistance(2, true)
+	out := func(v []float32) []decode.Output {
+		return []decode.Output{{Name: "o", Tensor: tensor.Floats(v, 1, 6, 8)}}
+	}
+	if err := d.Picture(Picture{}, [][]decode.Output{out(x), out(y)}); err != nil {
+		t.Fatal(err)
+	}
+	e := &result.Evaluation{Models: make([]result.EvalModel, 2)}
+	if err := d.Conclude(e); err != nil {
+		t.Fatal(err)
+	}
+	if m := e.Models[1].Agree; m.SQNR.V != 0 || m.Cos.V != 0 || len(e.Problems) != 1 {
+		t.Errorf("%+v %v", m, e.Problems)
+	}
+}

@@ -62,8 +62,8 @@ type Scoring struct {
 	Strict     bool    `json:"strict,omitempty"` // refuse a data set with problems
 }
 
-// zeros are two keys of a comparison that stored evaluations and explorations have always had.
-type zeros struct {
+// Always are two keys of a comparison that stored evaluations and explorations have always had.
+type Always struct {
 	LocalSamples int     `json:"local_samples"`
 	DivergeUnder float64 `json:"diverge_under"`
 }
@@ -98,7 +98,7 @@ type EvalSpec struct {
 	Place
 	Input dataset.Description `json:"input"`
 	Bounds
-	zeros
+	Always
 	Emulation
 	Scoring
 }
@@ -110,7 +110,7 @@ type ExploreSpec struct {
 	Place
 	Input dataset.Description `json:"input"`
 	Bounds
-	zeros
+	Always
 	Emulation
 	Scoring
 	Target  float64        `json:"target"` // share of the float model's score, 0 to 1
