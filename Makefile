@@ -25,7 +25,7 @@ deps: $(ORT) $(PAGE)
 fixtures: build
 	go run ./tools/fixtures
 
-$(PAGE): ui/package-lock.json ui/index.html ui/vite.config.ts $(wildcard ui/src/*)
+$(PAGE): ui/package-lock.json ui/index.html ui/vite.config.ts $(wildcard ui/src/* ui/src/views/*)
 	cd ui && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error && npm run --silent build -- --logLevel warn
 
 $(ORT): third_party/package.json third_party/package-lock.json

@@ -28,7 +28,7 @@ func lockFile(dir string) string { return path.Join(dir, snpedevice.LockName) }
 
 // deviceTarget is the device as an argument.
 type deviceTarget struct {
-	Target string `arg:"" optional:"" help:"ssh://user@host[:port], a host of ~/.ssh/config, adb:[serial] or local (the HOSTNAME of .env)."`
+	Target string `arg:"" optional:"" help:"${devices} (the HOSTNAME of .env)."`
 	connectFlags
 }
 

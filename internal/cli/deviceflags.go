@@ -10,7 +10,7 @@ import (
 
 // deviceFlags are those of all commands that work on a device. No secret is among them.
 type deviceFlags struct {
-	Device string `placeholder:"TARGET" help:"The device: ssh://user@host[:port], a host of ~/.ssh/config, adb:[serial] or local (the HOSTNAME of .env)."`
+	Device string `placeholder:"TARGET" help:"The device: ${devices} (the HOSTNAME of .env)."`
 	connectFlags
 }
 

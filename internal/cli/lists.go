@@ -7,6 +7,7 @@ import (
 
 	"quantcheck/internal/dataset"
 	"quantcheck/internal/decode"
+	"quantcheck/internal/device/dial"
 	"quantcheck/internal/encodings"
 	"quantcheck/internal/htpcost"
 	"quantcheck/internal/metric"
@@ -36,7 +37,7 @@ func lists() kong.Vars {
 		"gates": either(gates), "options": variant.OptionsHelp(), "decoders": strings.Join(decoders, ", "), "tasks": either(texts(result.Tasks)),
 		"socs": either(socs), "soc": socs[0], "steps": strings.Join(texts(result.Steps), ", "),
 		"encodings_versions": either(encodings.Versions), "encodings": encodings.Versions[0],
-		"raw_types": strings.Join(raw, ", "), "runtimes": strings.Join(snpe.RuntimeNames, ", "),
+		"raw_types": strings.Join(raw, ", "), "devices": dial.Forms(), "runtimes": strings.Join(snpe.RuntimeNames, ", "),
 		"colours": words(dataset.Colours), "resizes": words(dataset.Resizes), "pad_positions": words(dataset.PadPositions), "layouts": words(dataset.Layouts),
 	}
 }

@@ -108,55 +108,6 @@ func (f breaking) Wait() error {
 	return f.err
 }
 
-func TestParse(t *testing.T) {
-	t.Parallel()
-	for _, row := range []struct {
-		text string
-		want Target
-		form string // what String gives; "" is an error
-	}{
-		{"local", Target{Kind: Local}, "local"},
-		{"adb:", Target{Kind: ADB}, "adb:"},
-		{"adb", Target{Kind: ADB}, "adb:"},
-		{"adb:192.168.0.2:5555", Target{Kind: ADB, Serial: "192.168.0.2:5555"}, "adb:192.168.0.2:5555"},
-		{"adb:-x", Target{}, ""},
-		{"adb:a b", Target{}, ""},
-		{"ssh://root@10.0.0.2", Target{Kind: SSH, User: "root", Host: "10.0.0.2"}, "ssh://root@10.0.0.2"},
-		{"ssh://root@board:2222/", Target{Kind: SSH, User: "root", Host: "board", Port: 2222}, "ssh://root@board:2222"},
-		{"ssh://[fe80::1]:22", Target{Kind: SSH, Host: "fe80::1", Port: 22}, "ssh://[fe80::1]:22"},
-		{"ssh://[::1]", Target{Kind: SSH, Host: "::1"}, "ssh://[::1]"},
-		{"board", Target{Kind: SSH, Host: "board"}, "ssh://board"},
-		{"me@board", Target{Kind: SSH, User: "me", Host: "board"}, "ssh://me@board"},
-		{"", Target{}, ""},
-		{"ssh://", Target{}, ""},
-		{"ssh://root@", Target{}, ""},
-		{"ssh://h:0", Target{}, ""},
-		{"ssh://h:99999", Target{}, ""},
-		{"ssh://h/path", Target{}, ""},
-		{"ssh://-oProxyCommand=x", Target{}, ""},
-		{"-oProxyCommand=x", Target{}, ""},
-		{"board:22", Target{}, ""},
-		{"http://h", Target{}, ""},
-		{"ssh://root:s3cret@h", Target{}, ""},
-		{"ssh://root:s3cret@h:x", Target{}, ""},
-		{"root:s3cret@h", Target{}, ""},
-	} {
-		got, err := Parse(row.text)
-		if row.form == "" {
-			if err == nil || strings.Contains(err.Error(), "s3cret") {
-				t.Errorf("%q: %+v %v", row.text, got, err)
-			}
-			continue
-		}
-		if err != nil || got != row.want || got.String() != row.form {
-			t.Errorf("%q: %+v (%s) %v", row.text, got, got, err)
-		}
-		if again, err := Parse(got.String()); err != nil || again != got {
-			t.Errorf("%s again: %+v %v", got, again, err)
-		}
-	}
-}
-
 func TestOwnersAreReadAsWritten(t *testing.T) {
 	t.Parallel()
 	for _, o := range []Owner{Me(), {"a:b \"c\"\n", "d'e", 7}, {}} {

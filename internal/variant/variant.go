@@ -41,7 +41,7 @@ type Spec struct {
 	BiasBits   int        `json:"bias_bits,omitempty"`
 	File       string     `json:"file,omitempty"`   // of a ready model or a DLC, or the DLC of dumps or of a device
 	Dir        string     `json:"dir,omitempty"`    // of dumps
-	Target     string     `json:"target,omitempty"` // the device, as device.Parse reads it
+	Target     string     `json:"target,omitempty"` // the device, as dial.Parse reads it
 	// Choices are the activations that differ from the recipe; Name does not tell of them.
 	Choices Choices `json:"choices,omitempty"`
 }

@@ -121,12 +121,19 @@ func (c count) MarshalJSON() ([]byte, error) {
 
 func counted(v float64) count { return count(metric.Defined(v)) }
 
-func fillBenchmarks(p *Page, c Content) {
+// benchmarks is the view of devices.
+type benchmarks struct {
+	Benchmarks []benchmark `json:"benchmarks"`
+}
+
+var _ = show(func(c Content) benchmarks {
+	var p benchmarks
 	p.Benchmarks = []benchmark{}
 	for _, one := range c.Benchmarks {
 		p.Benchmarks = append(p.Benchmarks, describeBenchmark(one, c.Runs))
 	}
-}
+	return p
+})
 
 func describeBenchmark(b *result.Benchmark, runs []*result.Run) benchmark {
 	d := benchmark{

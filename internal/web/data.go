@@ -17,23 +17,6 @@ import (
 	"quantcheck/internal/result"
 )
 
-// Page is the page's data. `make types` writes ui/src/data.ts, the TypeScript types of it and of all that it consists of.
-type Page struct {
-	Tool     string       `json:"tool"`
-	Problems []string     `json:"problems"`
-	Metrics  []metricInfo `json:"metrics"`
-	Runs     []run        `json:"runs"`
-
-	Evaluations []evaluation `json:"evaluations"`
-	Cycles      []cycles     `json:"cycles"`
-	Images      []string     `json:"images"` // data URLs of the evaluations' pictures
-	Estimates   []estimate   `json:"estimates"`
-	Timed       []timed      `json:"timed"`
-
-	Explorations []result.Explored `json:"explorations"` // as they are stored, with no list missing
-	Benchmarks   []benchmark       `json:"benchmarks"`
-}
-
 type metricInfo struct {
 	Key    string `json:"key"`
 	Title  string `json:"title"`
@@ -154,12 +137,18 @@ func metrics() []metricInfo {
 	return list
 }
 
-func fillRuns(p *Page, c Content) {
-	p.Runs = []run{}
+// runs is the view of the layers.
+type runs struct {
+	Runs []run `json:"runs"`
+}
+
+var _ = show(func(c Content) runs {
+	p := runs{[]run{}}
 	for _, r := range c.Runs {
 		p.Runs = append(p.Runs, describe(r))
 	}
-}
+	return p
+})
 
 func describe(r *result.Run) run {
 	d := run{

@@ -79,12 +79,20 @@ type timed struct {
 	Layer    []int `json:"layer"` // for each layer of the estimate the run's, −1 if it is none of them
 }
 
-func fillEstimates(p *Page, c Content) {
+// estimates is the view of estimated times.
+type estimates struct {
+	Estimates []estimate `json:"estimates"`
+	Timed     []timed    `json:"timed"`
+}
+
+var _ = show(func(c Content) estimates {
+	var p estimates
 	p.Estimates, p.Timed = []estimate{}, join(c.Runs, c.Estimates)
 	for _, one := range c.Estimates {
 		p.Estimates = append(p.Estimates, describeEstimate(one))
 	}
-}
+	return p
+})
 
 func describeEstimate(e *result.Estimated) estimate {
 	f := e.Figures

@@ -78,7 +78,15 @@ type cycles struct {
 // curvePoints is how many points of a curve a page holds at most.
 const curvePoints = 201
 
-func fillEvaluations(p *Page, c Content) {
+// evaluations is the view of scores.
+type evaluations struct {
+	Evaluations []evaluation `json:"evaluations"`
+	Cycles      []cycles     `json:"cycles"`
+	Images      []string     `json:"images"` // data URLs of the evaluations' pictures
+}
+
+var _ = show(func(c Content) evaluations {
+	var p evaluations
 	p.Evaluations, p.Cycles = []evaluation{}, []cycles{}
 	pictures := album{known: map[string]shot{}, urls: []string{}}
 	for _, e := range c.Evaluations {
@@ -88,7 +96,8 @@ func fillEvaluations(p *Page, c Content) {
 		p.Cycles = append(p.Cycles, describeCycles(one))
 	}
 	p.Images = pictures.urls
-}
+	return p
+})
 
 func describeEvaluation(e *result.Evaluation, c Content, a *album) evaluation {
 	folder := cmp.Or(c.Folder, e.Spec.Out)

@@ -5,12 +5,19 @@ import (
 	"quantcheck/internal/result"
 )
 
-func fillExplorations(p *Page, c Content) {
+// explorations is the view of explorations.
+type explorations struct {
+	Explorations []result.Explored `json:"explorations"` // as they are stored, with no list missing
+}
+
+var _ = show(func(c Content) explorations {
+	var p explorations
 	p.Explorations = []result.Explored{}
 	for _, one := range c.Explorations {
 		p.Explorations = append(p.Explorations, describeExploration(one))
 	}
-}
+	return p
+})
 
 // describeExploration is an exploration as the page has it: as it is, with no list missing.
 func describeExploration(e *result.Explored) result.Explored {

@@ -15,6 +15,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"reflect"
 
 	"quantcheck/internal/floatjson"
 	"quantcheck/internal/hostinfo"
@@ -43,9 +44,38 @@ type Content struct {
 	Problems     []string            // said at its top
 }
 
-// parts fill the page's data, each what one view shows, with no list missing; each stands in a file of its own. Their views are
-// listed in ui/src/views.ts.
-var parts = []func(*Page, Content){fillRuns, fillEvaluations, fillEstimates, fillExplorations, fillBenchmarks}
+// Page is what every page has. The fields of the parts stand beside its own; `make types` writes ui/src/data.ts, the TypeScript types of all
+// of them.
+type Page struct {
+	Tool     string       `json:"tool"`
+	Problems []string     `json:"problems"`
+	Metrics  []metricInfo `json:"metrics"`
+}
+
+// part is what one view shows: a struct whose fields stand among the page's, with no list missing.
+type part struct {
+	of   reflect.Type
+	fill func(Content) any
+}
+
+// parts are in the order of their files' names.
+var parts []part
+
+// show adds a part to the page. Each part stands in a file of its own, which says so: var _ = show(func(c Content) T { … }). The view that
+// shows it is a component in ui/src/views.
+func show[T any](fill func(Content) T) struct{} {
+	parts = append(parts, part{reflect.TypeFor[T](), func(c Content) any { return fill(c) }})
+	return struct{}{}
+}
+
+// Parts are the types of the parts.
+func Parts() []reflect.Type {
+	var list []reflect.Type
+	for _, p := range parts {
+		list = append(list, p.of)
+	}
+	return list
+}
 
 // Build makes the page. Pictures and masks are read from their files; those that are not there any more are left out and
 // said so on it.
@@ -54,16 +84,12 @@ func Build(c Content) ([]byte, error) {
 	if err != nil {
 		return nil, ErrNotBuilt
 	}
-	p := Page{Tool: "quantcheck " + hostinfo.Version, Problems: append([]string{}, c.Problems...), Metrics: metrics()}
-	for _, fill := range parts {
-		fill(&p, c)
-	}
-	var packed bytes.Buffer
-	z := gzip.NewWriter(&packed)
-	data, err := floatjson.Marshal(p)
+	data, err := dataOf(c)
 	if err != nil {
 		return nil, fmt.Errorf("page: %w", err)
 	}
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
 	if _, err := z.Write(data); err != nil {
 		return nil, fmt.Errorf("page: %w", err)
 	}
@@ -76,4 +102,20 @@ func Build(c Content) ([]byte, error) {
 		return nil, ErrNotBuilt
 	}
 	return bytes.Replace(template, []byte(placeholder), text, 1), nil
+}
+
+// dataOf gives the page's data: one JSON object of the fields of Page and of every part.
+func dataOf(c Content) ([]byte, error) {
+	data, err := floatjson.Marshal(Page{Tool: "quantcheck " + hostinfo.Version, Problems: append([]string{}, c.Problems...), Metrics: metrics()})
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range parts {
+		fields, err := floatjson.Marshal(p.fill(c))
+		if err != nil {
+			return nil, err
+		}
+		data = append(append(bytes.TrimSuffix(data, []byte("}")), ','), bytes.TrimPrefix(fields, []byte("{"))...)
+	}
+	return data, nil
 }

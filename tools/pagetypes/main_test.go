@@ -16,7 +16,7 @@ import (
 
 func TestTheGeneratedTypesAreThoseOfTheGoTypes(t *testing.T) {
 	t.Parallel()
-	want, err := generate(reflect.TypeFor[web.Page](), fixture.Root())
+	want, err := generate(reflect.TypeFor[web.Page](), fixture.Root(), web.Parts()...)
 	if err != nil {
 		t.Fatal(err)
 	}

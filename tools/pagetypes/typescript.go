@@ -24,14 +24,17 @@ export type Num = number | null | 'inf' | '-inf'
 
 // generator collects the declarations of all types that a root refers to.
 type generator struct {
+	root         reflect.Type
+	parts        []reflect.Type // whose fields the root has too
 	source       source
 	declarations map[string]string       // by TypeScript name
 	declared     map[string]reflect.Type // the same, by which Go type it is
 }
 
-// generate gives the TypeScript file for a root type. dir is the repository's root, where comments and constants are read.
-func generate(root reflect.Type, dir string) (string, error) {
-	g := generator{source: source{dir: dir, packages: map[string]*packageSource{}}, declarations: map[string]string{}, declared: map[string]reflect.Type{}}
+// generate gives the TypeScript file for a root type, to which the fields of its parts are added. dir is the repository's root, where comments
+// and constants are read.
+func generate(root reflect.Type, dir string, parts ...reflect.Type) (string, error) {
+	g := generator{root: root, parts: parts, source: source{dir: dir, packages: map[string]*packageSource{}}, declarations: map[string]string{}, declared: map[string]reflect.Type{}}
 	if _, err := g.name(root); err != nil {
 		return "", err
 	}
@@ -118,6 +121,15 @@ func (g *generator) name(t reflect.Type) (string, error) {
 	fields, err := g.fields(t)
 	if err != nil {
 		return "", err
+	}
+	if t == g.root {
+		for _, part := range g.parts {
+			more, err := g.fields(part)
+			if err != nil {
+				return "", err
+			}
+			fields += more
+		}
 	}
 	g.declarations[name] = doc + "export interface " + name + " {\n" + fields + "}\n"
 	return name, nil

@@ -389,19 +389,19 @@ export interface Origin {
   note?: string
 }
 
-/** Page is the page's data. `make types` writes ui/src/data.ts, the TypeScript types of it and of all that it consists of. */
+/** Page is what every page has. The fields of the parts stand beside its own; `make types` writes ui/src/data.ts, the TypeScript types of all of them. */
 export interface Page {
   tool: string
   problems: string[]
   metrics: MetricInfo[]
+  benchmarks: Benchmark[]
   runs: Run[]
+  estimates: Estimate[]
+  timed: Timed[]
   evaluations: Evaluation[]
   cycles: Cycles[]
   images: string[] // data URLs of the evaluations' pictures
-  estimates: Estimate[]
-  timed: Timed[]
   explorations: Explored[] // as they are stored, with no list missing
-  benchmarks: Benchmark[]
 }
 
 /** picture is what the models made of one picture. Masks and what changed in them are data URLs, "" where there is none. */

@@ -57,3 +57,23 @@ export function short(name: string, most = 60): string {
   const head = Math.floor(most / 3)
   return letters.slice(0, head).join('') + '…' + letters.slice(head + 1 - most).join('')
 }
+
+/** What every view is given. */
+export interface ViewProps {
+  page: Page
+  chosen: number // which of the view's things is shown; it outlives the view
+  look: Look // what is looked at among the layers, in all views
+  onlayer: (run: number, variant: number, layer: number) => void // shows a layer among the layers
+}
+
+/** What a component of the folder views says of itself, in its module script. */
+export interface View {
+  key: string; title: string; hint: string
+  rank: number // its place among the views
+  /** What it shows, by name and by when it was made, oldest first. */
+  things: (page: Page) => { name: string; made: string }[]
+  /** Whether there is anything to show; without it, whether there are things. */
+  there?: (page: Page) => boolean
+  /** Which thing is shown; without it, the chosen one. */
+  shown?: (look: Look) => number
+}

@@ -23,6 +23,14 @@ type Options struct {
 	Program string
 }
 
+// Parse reads what stands behind "adb:": a serial number, or "" for the only device.
+func Parse(serial string) (device.Target, error) {
+	if strings.HasPrefix(serial, "-") || strings.ContainsAny(serial, " \t\n\x00/") {
+		return device.Target{}, fmt.Errorf("%q is no serial number", serial)
+	}
+	return device.Target{Kind: device.ADB, Serial: serial}, nil
+}
+
 // Device is a device of adb's server.
 type Device struct {
 	program, serial string

@@ -1,8 +1,8 @@
 // Package dial is the way from what a user says of a device to an open connection:
 //
-//  1. The target is what --device says, or the host that the file .env names (target.go).
+//  1. The target is what --device says, or the host that the file .env names (target.go); transports.go lists the kinds.
 //  2. It is reached over SSH, over ADB or locally; what SSH needs to know is asked for where somebody can answer (asker.go).
-//  3. The connection can be made anew when it is lost (device/again); what was typed is remembered for that, in memory only.
+//  3. The connection can be made anew when it is lost (device/reconnect); what was typed is remembered for that, in memory only.
 package dial
 
 import (
@@ -13,8 +13,6 @@ import (
 	"time"
 
 	"quantcheck/internal/device"
-	"quantcheck/internal/device/adb"
-	"quantcheck/internal/device/local"
 	"quantcheck/internal/device/reconnect"
 	"quantcheck/internal/device/ssh"
 )
@@ -29,7 +27,7 @@ var (
 
 // Options say which device, and how it is reached. Only Target holds what comes from a command line, and it holds no secret.
 type Options struct {
-	// Target is as device.Parse reads it; "" is the host that the file .env names.
+	// Target is as Parse reads it; "" is the host that the file .env names.
 	Target string
 	// EnvFile holds HOSTNAME, DEVICE_USER and PASSWORD. "" is .env in the working folder, which need not be there.
 	EnvFile string
@@ -64,7 +62,7 @@ func Open(ctx context.Context, o Options) (*reconnect.Device, error) {
 	if err != nil {
 		return nil, mark(ErrUsage, err)
 	}
-	dial := o.dial(t, env)
+	dial := of(t.Kind).open(o, t, env)
 	return reconnect.Open(ctx, func(ctx context.Context) (device.Device, error) {
 		d, err := dial(ctx)
 		if err != nil && ctx.Err() == nil {
@@ -72,48 +70,6 @@ func Open(ctx context.Context, o Options) (*reconnect.Device, error) {
 		}
 		return d, err
 	}, o.Retry)
-}
-
-// dial gives the way to the device, which can be gone several times.
-func (o Options) dial(t device.Target, env envFile) reconnect.Dial {
-	switch t.Kind {
-	case device.Local:
-		return func(context.Context) (device.Device, error) { return local.Open(), nil }
-	case device.ADB:
-		return func(ctx context.Context) (device.Device, error) {
-			d, err := adb.Open(ctx, t, adb.Options{Program: o.ADB})
-			if err != nil {
-				return nil, err
-			}
-			return d, nil
-		}
-	case device.SSH:
-	default:
-		return func(context.Context) (device.Device, error) {
-			return nil, fmt.Errorf("a device of the kind %q is not known", t.Kind)
-		}
-	}
-	memory := &memory{asker: o.Asker}
-	warn := o.once()
-	if env.open != nil {
-		warn(fmt.Sprintf("the PASSWORD is not used: %v", env.open))
-	}
-	return func(ctx context.Context) (device.Device, error) {
-		so := ssh.Options{
-			ConfigFile: o.ConfigFile, KnownHosts: o.KnownHosts, Agent: o.Agent, Timeout: o.Timeout,
-			AcceptNew: o.AcceptNewHostKey, Identities: o.Identities, Password: env.passwordFor(t), Warn: warn,
-		}
-		if o.Asker != nil {
-			memory.begin()
-			so.Ask = func(q ssh.Question) (string, error) { return memory.secret(ctx, q) }
-			so.Accept = func(k ssh.HostKey) bool { return memory.accept(ctx, k) }
-		}
-		d, err := ssh.Open(ctx, t, so)
-		if err != nil {
-			return nil, o.advise(err, t, env)
-		}
-		return d, nil
-	}
 }
 
 // once gives what warns of each thing once, however often the connection is made.

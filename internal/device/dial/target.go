@@ -62,7 +62,7 @@ func (o Options) target() (device.Target, envFile, error) {
 	env, err := readEnv(o.EnvFile)
 	if err != nil {
 		// A device that needs no settings need not care for a file that happens to lie here.
-		if t, e := device.Parse(o.Target); o.EnvFile == "" && e == nil && t.Kind != device.SSH {
+		if t, e := Parse(o.Target); o.EnvFile == "" && e == nil && t.Kind != device.SSH {
 			return t, env, nil
 		}
 		return device.Target{}, env, err
@@ -70,11 +70,11 @@ func (o Options) target() (device.Target, envFile, error) {
 	text := o.Target
 	if text == "" {
 		if env.Host == "" {
-			return device.Target{}, env, fmt.Errorf("no device is named: say --device ssh://user@host[:port], adb:[serial] or local, or write HOSTNAME into %s", env.path)
+			return device.Target{}, env, fmt.Errorf("no device is named: say --device with %s, or write HOSTNAME into %s", Forms(), env.path)
 		}
 		text = env.Host
 	}
-	t, err := device.Parse(text)
+	t, err := Parse(text)
 	if err != nil {
 		if o.Target == "" {
 			err = fmt.Errorf("HOSTNAME in %s: %w", env.path, err)
@@ -101,7 +101,7 @@ func (e envFile) isFor(t device.Target) bool {
 	if e.Host == "" {
 		return true
 	}
-	named, err := device.Parse(e.Host)
+	named, err := Parse(e.Host)
 	return err == nil && named.Host == t.Host && (named.Port == 0 || named.Port == t.Port) && named.Kind == t.Kind
 }
 

@@ -3,6 +3,7 @@ package local
 
 import (
 	"context"
+	"errors"
 	"io"
 
 	"quantcheck/internal/device"
@@ -12,6 +13,14 @@ import (
 type Device struct {
 	ctx   context.Context
 	close context.CancelCauseFunc
+}
+
+// Parse reads what stands behind "local": nothing.
+func Parse(text string) (device.Target, error) {
+	if text != "" {
+		return device.Target{}, errors.New("nothing stands behind local")
+	}
+	return device.Target{Kind: device.Local}, nil
 }
 
 // Open gives this machine.

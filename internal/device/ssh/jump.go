@@ -2,7 +2,6 @@ package ssh
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -42,14 +41,10 @@ func hops(h host, o Options) ([]host, error) {
 
 // parseJump reads [user@]host[:port] or ssh://[user@]host[:port].
 func parseJump(word string) (device.Target, error) {
-	if strings.Contains(word, "://") {
-		t, err := device.Parse(word)
-		if err == nil && t.Kind != device.SSH {
-			err = errors.New("that is no SSH server")
-		}
-		return t, err
+	if !strings.Contains(word, "://") {
+		word = "ssh://" + word
 	}
-	return device.Parse("ssh://" + word)
+	return Parse(word)
 }
 
 // reach connects to h over the servers on the way. The connections to those, to be closed after it, come first.

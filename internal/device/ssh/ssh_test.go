@@ -196,7 +196,7 @@ func TestWaysIn(t *testing.T) {
 		if err := os.WriteFile(o.ConfigFile, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		target, err := device.Parse("board")
+		target, err := Parse("board")
 		if err != nil {
 			t.Fatal(err)
 		}
