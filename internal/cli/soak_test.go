@@ -69,8 +69,7 @@ func drawTrouble(rng *rand.Rand) trouble {
 
 // TestASoakOfFaults lets one thing after another go wrong, each in a workspace of its own. Every run ends with the right numbers or a
 // clear error, and the same command once more, undisturbed, with the right numbers; nothing is left on the device or half-written.
-func TestASoakOfFaults(t *testing.T) {
-	t.Parallel()
+func TestASoakOfFaults(t *testing.T) { //nolint:paralleltest // its limits of time are short
 	runs, seed := soaked(t, "faults", 4)
 	b := newBenchCached(t, t.TempDir(), "qnn", "zoo_w8a8_per_channel.dlc")
 	plain := append([]string{"--name", "zoo", "--no-emulate", "--timeout", "2s"}, zooInput...)
