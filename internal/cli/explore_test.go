@@ -260,7 +260,7 @@ func integerModel(t *testing.T) string {
 
 func TestATargetOutOfReachGivesTheBestPointAndItsLimit(t *testing.T) {
 	t.Parallel()
-	x := explored(t, exitNo, fixture.Path(t, "qnn", "zoo.onnx"), "--images", fixture.Path(t, "coco", "val"), "--limit", "6", "--out", t.TempDir(), "--variant", "w4a8", "--target", "100%", "--budget", "20s")
+	x := explored(t, exitNo, smallModel(t, nil), "--images", pictures(t, 6), "--out", t.TempDir(), "--variant", "w4a8", "--target", "100%", "--budget", "20m")
 	if x.Verdict != result.OutOfReach || x.Best < 0 || len(x.Limits) == 0 || !strings.Contains(strings.Join(x.Limits, " "), "weights alone") || !strings.Contains(strings.Join(x.Limits, " "), "most harmful: in front of") {
 		t.Errorf("%v %v %v", x.Verdict, x.Best, x.Limits)
 	}
@@ -306,14 +306,13 @@ func TestAnInterruptedExplorationKeepsWhatItFound(t *testing.T) {
 
 func TestABudgetIsKeptWithTheBestSoFar(t *testing.T) {
 	t.Parallel()
-	started := time.Now()
 	dir := t.TempDir()
 	x := explored(t, exitNo, fixture.Path(t, "qnn", "zoo.onnx"), "--images", fixture.Path(t, "coco", "val"), "--limit", "6", "--out", dir, "--variant", "w4a8", "--target", "100%", "--budget", "100ms")
 	if !x.Budget || x.Best < 0 || !strings.Contains(strings.Join(x.Limits, " "), "budget") {
 		t.Errorf("%v %d %v", x.Budget, x.Best, x.Limits)
 	}
-	if took := time.Since(started); took > 20*time.Second {
-		t.Errorf("it took %v", took)
+	if x.Tries > 5 { // each takes longer than what is left
+		t.Errorf("%d candidates were scored in a tenth of a second", x.Tries)
 	}
 }
 

@@ -100,7 +100,7 @@ func TestSlowAnEstimateOfTensorsThatDoNotFit(t *testing.T) {
 
 // A check of a network that is cut into segments goes on to the same bits, and so does its calibration.
 func TestSlowAnInterruptedCheckOfADetectorGoesOn(t *testing.T) {
-	args := []string{fixture.Path(t, "models", "version-RFB-320.onnx"), "--images", fixture.Path(t, "coco", "val"), "--limit", "40", "--variant", "w8a8,percentile:99", "--local-samples", "2", "--out", filepath.Join(t.TempDir(), "out")}
+	args := []string{fixture.Path(t, "models", "faces.onnx"), "--images", fixture.Path(t, "coco", "val"), "--limit", "40", "--variant", "w8a8,percentile:99", "--local-samples", "2", "--out", filepath.Join(t.TempDir(), "out")}
 	whole, _, _ := interrupted(t, args, nil)
 	run, said, _ := interrupted(t, args, []stop{{"calibrating", 39}, {"comparing", 17}})
 	if got, want := digest(t, run), digest(t, whole); got != want || len(said) != 2 {

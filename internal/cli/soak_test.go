@@ -69,11 +69,10 @@ func drawTrouble(rng *rand.Rand) trouble {
 
 // TestASoakOfFaults lets one thing after another go wrong, each in a workspace of its own. Every run ends with the right numbers or a
 // clear error, and the same command once more, undisturbed, with the right numbers; nothing is left on the device or half-written.
-func TestASoakOfFaults(t *testing.T) {
-	t.Parallel()
+func TestASoakOfFaults(t *testing.T) { //nolint:paralleltest // its limits of time are short
 	runs, seed := soaked(t, "faults", 4)
 	b := newBenchCached(t, t.TempDir(), "qnn", "zoo_w8a8_per_channel.dlc")
-	plain := append([]string{"--name", "zoo", "--no-emulate", "--timeout", "2s"}, zooInput...)
+	plain := append([]string{"--name", "zoo", "--no-emulate", "--timeout", "60s"}, zooInput...)
 	if status, _, stderr := b.run(t, plain...); status != 0 {
 		t.Fatalf("undisturbed: %d %s", status, stderr)
 	}
@@ -83,7 +82,7 @@ func TestASoakOfFaults(t *testing.T) {
 	for n := range runs {
 		w := drawTrouble(rng)
 		b.out = filepath.Join(t.TempDir(), strconv.Itoa(n))
-		status, stderr := b.disturbed(t, w, append(slices.Clone(plain), w.args...))
+		status, stderr := b.disturbed(t, w, append(append(slices.Clone(plain), "--timeout", "2s"), w.args...))
 		fail := func(format string, args ...any) {
 			t.Errorf("run %d of seed %d: %v: %s\nstatus %d: %s", n+1, seed, w, fmt.Sprintf(format, args...), status, stderr)
 		}
