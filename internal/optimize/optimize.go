@@ -238,7 +238,7 @@ func (o *optimizer) samples(spec Spec, m *onnx.Model) error {
 		loader := dataset.Loader{Inputs: inputs, Description: spec.Input, Cache: dataset.NewCache(1 << 20)}
 		if set == nil {
 			var err error
-			if set, err = session.Samples(spec.Images, max(limit, MostRanging), loader); err != nil {
+			if set, err = session.Samples(spec.Images, max(limit, model.MostRanging), loader); err != nil {
 				return err
 			}
 		}

@@ -110,7 +110,7 @@ func nameOf(n *onnxpb.NodeProto) string {
 
 // All are the passes in the order in which they run; each says why.
 var All = []Pass{
-	constantsToInitializers, constantFold, removeIdentity, foldBatchNorm, focusToConv, swapInputChannels, splitConcatToConv,
+	constantsToInitializers, constantFold, clampMasks, removeIdentity, foldBatchNorm, focusToConv, swapInputChannels, splitConcatToConv,
 	sliceToConv, divToMul, fuseAfterConv, fuseBeforeConv,
 	uniformStride, matmulToConv, splitGates, equalize, dropUnused,
 }
