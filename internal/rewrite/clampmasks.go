@@ -32,7 +32,7 @@ place is shut changes, which the proof sees.
 		if err != nil || len(list) == 0 {
 			return err
 		}
-		seen, err := s.maskRanges(list, finder)
+		seen, err := rangesFor(s.measured, list, finder)
 		if err != nil {
 			return err
 		}
@@ -72,9 +72,9 @@ func bounding(s *sweep, m *mask) bool {
 	})
 }
 
-// maskRanges measures all that the clamps of the masks depend on.
-func (s *sweep) maskRanges(list []*mask, finder *maskFinder) (maskRanges, error) {
-	if s.measured == nil {
+// rangesFor measures all that the clamps of the masks depend on.
+func rangesFor(measured func([]string) (map[string]Span, error), list []*mask, finder *maskFinder) (maskRanges, error) {
+	if measured == nil {
 		return func(string) (float64, float64, bool) { return 0, 0, false }, nil
 	}
 	var names []string
@@ -92,7 +92,7 @@ func (s *sweep) maskRanges(list []*mask, finder *maskFinder) (maskRanges, error)
 	spans := map[string]Span{}
 	if len(names) > 0 {
 		var err error
-		if spans, err = s.measured(names); err != nil {
+		if spans, err = measured(names); err != nil {
 			return nil, err
 		}
 	}
