@@ -1,12 +1,16 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"quantcheck/internal/archive"
+	"quantcheck/internal/atomicfile"
 	"quantcheck/internal/compare"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/optimize"
@@ -40,13 +44,13 @@ type optimizeCmd struct {
 
 // Help documents the command.
 func (optimizeCmd) Help() string {
-	return "Each pass changes the graph, not what it computes: after each the model before and after runs on the samples, and a pass whose outputs move by more than its tolerance is undone and reported. --input-color rgb|bgr turns the first kernels, so that the model takes that colour order; which it takes now stands in its YAML file (rgb without one)."
+	return "Each pass changes the graph, not what it computes (split-output makes several outputs of one, so it runs only when it is asked for; an NN archive given with --model-config is then written beside the model): after each the model before and after runs on the samples, and a pass whose outputs move by more than its tolerance is undone and reported. --input-color rgb|bgr turns the first kernels, so that the model takes that colour order; which it takes now stands in its YAML file (rgb without one)."
 }
 
 func (c *optimizeCmd) places() places {
 	return places{
 		model: place{"MODEL", c.Model}, samples: []place{{"--images", c.Images}}, reads: []place{{"--model-config", c.Input.ModelConfig}},
-		models: []place{{"-o", c.Output}}, overwrite: c.Overwrite,
+		models: []place{{"-o", c.Output}}, files: []place{{"the NN archive beside -o,", c.archived()}}, overwrite: c.Overwrite,
 	}
 }
 
@@ -105,6 +109,10 @@ func (c *optimizeCmd) Run(con *console) error {
 	if err := onnx.Save(o.Model, c.Output); err != nil {
 		return err
 	}
+	besides, err := c.saveArchive(con.ctx, o)
+	if err != nil {
+		return err
+	}
 	for i, p := range o.Passes {
 		if p.Name != "equalize" || len(p.Changes) == 0 || p.Undone != "" {
 			continue
@@ -124,13 +132,62 @@ func (c *optimizeCmd) Run(con *console) error {
 	progress.clear()
 	if c.JSON {
 		doc := map[string]any{"passes": o.Passes, "before": o.Before, "after": o.After, "proof": o.Proof, "notes": append([]string{}, o.Notes...), "seconds": o.Seconds, "proving": o.Proving}
+		if len(o.Joins) > 0 {
+			doc["cut"] = o.Joins
+		}
+		if besides != "" {
+			doc["archive"] = besides
+		}
 		if o.Slow != nil {
 			doc["estimate_before"], doc["estimate_after"] = o.Slow, o.Fast
 		}
 		return report.JSON(con.stdout.Data(), doc)
 	}
 	c.draw(con.stdout, o)
+	if besides != "" {
+		fmt.Fprintf(con.stdout, "%-12s %s\n", "", report.Printable(besides))
+	}
 	return nil
+}
+
+// archived is where the NN archive of a rewritten model goes, if its input is described by one; "" if it is not.
+func (c *optimizeCmd) archived() string {
+	if !archive.Is(c.Input.ModelConfig) || c.Output == "" {
+		return ""
+	}
+	return strings.TrimSuffix(c.Output, filepath.Ext(c.Output)) + ".tar.gz"
+}
+
+// saveArchive writes an NN archive of the rewritten model beside it, if there is one and the model's outputs are others now.
+func (c *optimizeCmd) saveArchive(ctx context.Context, o *optimize.Result) (string, error) {
+	path := c.archived()
+	if path == "" || len(o.Joins) == 0 {
+		return "", nil
+	}
+	a, err := archive.Open(c.Input.ModelConfig)
+	if err != nil {
+		return "", err
+	}
+	shapes := map[string][]int64{}
+	for _, out := range o.Model.Graph().GetOutput() {
+		_, shapes[out.GetName()], _ = onnx.TypeOf(out)
+	}
+	change := archive.Change{Model: filepath.Base(c.Output), Cut: map[string][]archive.Part{}}
+	for _, j := range o.Joins {
+		for _, part := range j.Parts {
+			change.Cut[j.Output] = append(change.Cut[j.Output], archive.Part{Name: part, Shape: shapes[part]})
+		}
+	}
+	model, err := os.Open(c.Output)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = model.Close() }()
+	info, err := model.Stat()
+	if err != nil {
+		return "", err
+	}
+	return path, atomicfile.Write(path, func(f *os.File) error { return a.Write(ctx, f, change, info.Size(), model) })
 }
 
 func (c *optimizeCmd) draw(w io.Writer, o *optimize.Result) {
@@ -152,6 +209,9 @@ func (c *optimizeCmd) draw(w io.Writer, o *optimize.Result) {
 			}
 			fmt.Fprintf(w, "%-26s left: %s\n", "", report.Printable(l))
 		}
+	}
+	for _, j := range o.Joins {
+		fmt.Fprintf(w, "%-26s %s is now %s; joined along axis %d they are it\n", "", report.Printable(j.Output), report.Printable(strings.Join(j.Parts, ", ")), j.Axis)
 	}
 	macs := func(n int64) string {
 		if n < 0 {

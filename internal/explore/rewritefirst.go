@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"quantcheck/internal/dataset"
+	"quantcheck/internal/model"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/optimize"
 	"quantcheck/internal/progress"
@@ -59,7 +60,7 @@ func (x *explorer) rewriteFirst(ctx context.Context) error {
 // ranging are the pictures of the search that say what ranges channels have.
 func (x *explorer) ranging() *dataset.Set {
 	set := &dataset.Set{}
-	for _, one := range x.stage.shots[:min(x.stage.searched, optimize.MostRanging)] {
+	for _, one := range x.stage.shots[:min(x.stage.searched, model.MostRanging)] {
 		set.Sources = append(set.Sources, one.source)
 	}
 	return set

@@ -4,6 +4,7 @@ package optimize
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -54,9 +55,11 @@ type Result struct {
 	// Slow and Fast are the estimates before and after; nil if nobody asked.
 	Slow, Fast *result.Estimated
 	Proof      string // what the passes were proved on
-	Notes      []string
-	Seconds    float64
-	Proving    float64 // seconds of the proof runs in it
+	// Joins are the outputs that were cut into parts.
+	Joins   []rewrite.Join
+	Notes   []string
+	Seconds float64
+	Proving float64 // seconds of the proof runs in it
 }
 
 // PassResult is what one pass did.
@@ -238,7 +241,7 @@ func (o *optimizer) samples(spec Spec, m *onnx.Model) error {
 		loader := dataset.Loader{Inputs: inputs, Description: spec.Input, Cache: dataset.NewCache(1 << 20)}
 		if set == nil {
 			var err error
-			if set, err = session.Samples(spec.Images, max(limit, MostRanging), loader); err != nil {
+			if set, err = session.Samples(spec.Images, max(limit, model.MostRanging), loader); err != nil {
 				return err
 			}
 		}
@@ -323,6 +326,7 @@ func (o *optimizer) pass(p *rewrite.Pass, forced bool) error {
 		return err
 	}
 	done := PassResult{Name: p.Name, Changes: []string{}}
+	var joins []rewrite.Join
 	m := o.model
 	now := o.env
 	now.Asked = now.Asked || forced
@@ -345,6 +349,10 @@ func (o *optimizer) pass(p *rewrite.Pass, forced bool) error {
 			break
 		}
 		m = r.Model
+		joins = append(joins, r.Joins...)
+		if p.Once {
+			break
+		}
 	}
 	if len(done.Changes) > 0 && done.Undone == "" {
 		before := o.outputs
@@ -354,7 +362,7 @@ func (o *optimizer) pass(p *rewrite.Pass, forced bool) error {
 				return o.ctx.Err()
 			}
 			done.Undone = fmt.Sprintf("the model does not run afterwards: %v", err)
-		} else if done.Difference = furthest(before, o.outputs); !(done.Difference <= p.Tolerance) {
+		} else if done.Difference = furthest(before, joined(o.outputs, joins)); !(done.Difference <= p.Tolerance) {
 			done.Undone = fmt.Sprintf("an output moves by %.2g of its greatest magnitude, more than %.2g", done.Difference, p.Tolerance)
 		}
 		if done.Undone == "" {
@@ -365,6 +373,8 @@ func (o *optimizer) pass(p *rewrite.Pass, forced bool) error {
 		if done.Undone != "" {
 			o.accept(kept, before)
 			o.env, o.types = env, types
+		} else {
+			o.result.Joins = append(o.result.Joins, joins...)
 		}
 	}
 	if forced && (done.Undone != "" || len(done.Changes) == 0) { // it was a try
@@ -372,6 +382,24 @@ func (o *optimizer) pass(p *rewrite.Pass, forced bool) error {
 	}
 	o.result.Passes = append(o.result.Passes, done)
 	return nil
+}
+
+// joined gives the outputs with those that were cut made whole again; one that cannot be is left out.
+func joined(outputs []map[string]tensor.Tensor, joins []rewrite.Join) []map[string]tensor.Tensor {
+	if len(joins) == 0 {
+		return outputs
+	}
+	var list []map[string]tensor.Tensor
+	for _, sample := range outputs {
+		whole := maps.Clone(sample)
+		for _, j := range joins {
+			if t, err := j.Tensor(sample); err == nil {
+				whole[j.Output] = t
+			}
+		}
+		list = append(list, whole)
+	}
+	return list
 }
 
 // furthest is the greatest difference of any output on any sample, against its greatest magnitude there.

@@ -123,7 +123,10 @@ func (e *edits) bypass(node int, from, to string) bool {
 	return true
 }
 
-func (e *edits) rebuild() *onnx.Model {
+func (e *edits) rebuild() *onnx.Model { return e.rebuildFrom(e.of.m) }
+
+// rebuildFrom makes the changed graph with the inputs, outputs and constants of another form of the model.
+func (e *edits) rebuildFrom(of *onnx.Model) *onnx.Model {
 	var nodes []*onnxpb.NodeProto
 	for i, n := range e.of.x.Nodes {
 		with, changed := e.replaced[i]
@@ -134,7 +137,7 @@ func (e *edits) rebuild() *onnx.Model {
 			nodes = append(nodes, e.renamed(w))
 		}
 	}
-	m := onnx.Rebuild(e.of.m, nodes, e.added...)
+	m := onnx.Rebuild(of, nodes, e.added...)
 	m.SHA256 = e.of.m.SHA256
 	return m
 }

@@ -1,7 +1,7 @@
 // Package rewrite changes a model's graph without changing what it computes.
 //
 //  1. All lists the passes in the order in which they run; each is documentation and one function.
-//  2. A pass is run over the whole graph, again and again until it changes nothing.
+//  2. A pass is run over the whole graph, again and again until it changes nothing; one that says Once, once.
 //  3. Who runs it checks the graph's invariants and proves on samples that the outputs stay (optimize.Run).
 package rewrite
 
@@ -25,6 +25,8 @@ type Pass struct {
 	Tolerance float64
 	// Off passes run only when they are asked for by name.
 	Off bool
+	// Once passes are run once only: what they leave would match again.
+	Once bool
 
 	apply func(*sweep) error
 }
@@ -50,6 +52,8 @@ type Result struct {
 	Model   *onnx.Model // the same value if nothing was done
 	Changes []string    // one for each place
 	Left    []string    // places that match but for a condition, with the reason
+	// Joins are the outputs that were cut into parts, which are the model's outputs now.
+	Joins []Join
 
 	folded map[string]string
 }
@@ -69,7 +73,7 @@ func (p *Pass) Run(m *onnx.Model, env Env) (*Result, error) {
 	if err := p.apply(s); err != nil {
 		return nil, fmt.Errorf("%s: %w", p.Name, err)
 	}
-	r := &Result{Model: m, Changes: s.changes, Left: s.left, folded: s.folded}
+	r := &Result{Model: m, Changes: s.changes, Left: s.left, Joins: s.joins, folded: s.folded}
 	switch {
 	case s.whole != nil:
 		r.Model = s.whole
@@ -88,6 +92,7 @@ type sweep struct {
 	measured func(tensors []string) (map[string]Span, error)
 	changes  []string
 	left     []string
+	joins    []Join
 	whole    *onnx.Model       // takes the place of the model
 	folded   map[string]string // tensor that is gone → the one it went into
 }
@@ -110,9 +115,9 @@ func nameOf(n *onnxpb.NodeProto) string {
 
 // All are the passes in the order in which they run; each says why.
 var All = []Pass{
-	constantsToInitializers, constantFold, removeIdentity, foldBatchNorm, focusToConv, swapInputChannels, splitConcatToConv,
+	constantsToInitializers, constantFold, clampMasks, removeIdentity, foldBatchNorm, focusToConv, swapInputChannels, splitConcatToConv,
 	sliceToConv, divToMul, fuseAfterConv, fuseBeforeConv,
-	uniformStride, matmulToConv, splitGates, equalize, dropUnused,
+	uniformStride, matmulToConv, splitGates, equalize, splitOutput, dropUnused,
 }
 
 // Find gives a pass by name; the error names the nearest.

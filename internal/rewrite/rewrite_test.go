@@ -15,6 +15,15 @@ import (
 
 func outputs(t *testing.T, r ort.Engine, m *onnx.Model) map[string][]float32 {
 	t.Helper()
+	got := map[string][]float32{}
+	for name, x := range tensorsOf(t, r, m) {
+		got[name] = x.F32
+	}
+	return got
+}
+
+func tensorsOf(t *testing.T, r ort.Engine, m *onnx.Model) map[string]tensor.Tensor {
+	t.Helper()
 	sample := map[string]tensor.Tensor{}
 	for _, in := range m.Inputs() {
 		_, shape, _ := onnx.TypeOf(in)
@@ -37,9 +46,9 @@ func outputs(t *testing.T, r ort.Engine, m *onnx.Model) map[string][]float32 {
 		t.Fatal(err)
 	}
 	defer batch.Release()
-	got := map[string][]float32{}
+	got := map[string]tensor.Tensor{}
 	for _, tap := range batch.Taps {
-		got[tap.Name] = tap.Tensor.Clone().F32
+		got[tap.Name] = tap.Tensor.Clone()
 	}
 	return got
 }
