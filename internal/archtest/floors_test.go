@@ -43,7 +43,8 @@ var floors = []floor{
 		"model", "session", "session/calibration", "session/cpuvariant", "session/dlcvariant", "session/htpvariant", "session/identity", "session/prepare", "session/qdqvariant",
 	}},
 	{"use cases", "one for each command", []string{
-		"benchmark", "compare", "compare/cycles", "compare/measure", "estimate", "explore", "lint", "netrun", "optimize", "quantize", "rawfiles", "remedy", "score", "seedfiles",
+		"benchmark", "benchmark/hold", "benchmark/inputs", "benchmark/layers", "benchmark/native", "benchmark/plan", "benchmark/resultfiles", "benchmark/similarity", "benchmark/speed",
+		"compare", "compare/cycles", "compare/measure", "estimate", "explore", "lint", "netrun", "optimize", "quantize", "rawfiles", "remedy", "score", "seedfiles",
 	}},
 	{"publishing", "what was found out, put into a workspace with its page", []string{"publish"}},
 	{"program", "commands, flags, exit status", []string{"cli"}},
@@ -61,7 +62,7 @@ var only = map[string]struct {
 }{
 	"device/dial": {[]string{"cli"}, "use cases are given an open device: passwords and prompts are the program's"},
 	"web":         {[]string{"publish", "cli"}, "use cases return data; who stores it makes the page"},
-	"snpedevice":  {[]string{"benchmark", "cli"}, "SNPE's tools on a device are run by benchmark alone"},
+	"snpedevice":  {[]string{"benchmark", "benchmark/hold", "benchmark/layers", "benchmark/speed", "cli"}, "SNPE's tools on a device are run by benchmark alone"},
 	"abi":         {[]string{"qnn/compose"}, "structs by value between Go and C are needed there alone"},
 }
 
@@ -69,7 +70,7 @@ var only = map[string]struct {
 var unsafeRooms = []string{"abi", "onnxruntime", "qnn/compose"}
 
 // forTests are packages that only tests import.
-var forTests = []string{"fixture", "atomicfile/powercut", "archtest", "device/devicetest", "runner/runnertest", "fakeboard", "fakeboard/control", "fakeboard/tools", "device/sshtest"}
+var forTests = []string{"fixture", "atomicfile/powercut", "archtest", "device/devicetest", "runner/runnertest", "fakeboard", "fakeboard/control", "fakeboard/simulation", "fakeboard/tools", "device/sshtest"}
 
 func TestLowerRoomsDoNotImportHigherOnes(t *testing.T) {
 	root := filepath.Join(fixture.Root(), "internal")

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"quantcheck/internal/benchmark"
+	"quantcheck/internal/benchmark/inputs"
 	"quantcheck/internal/device/dial"
 	"quantcheck/internal/publish"
 	"quantcheck/internal/report"
@@ -212,7 +213,7 @@ func (c *benchmarkCmd) check(m benchModel, steps []result.Step) (result.CheckSpe
 		spec.Images = m.Image
 	default: // a list of both, which pictureFirst writes
 		spec.Images = pictureList(workspace.Folder(c.Out), name)
-		if _, err = benchmark.PictureFirst(m.Image, m.Images); err != nil {
+		if _, err = inputs.PictureFirst(m.Image, m.Images); err != nil {
 			err = usageError{err}
 		}
 	}
@@ -230,7 +231,7 @@ func pictureFirst(folder workspace.Folder, m benchModel, spec result.CheckSpec) 
 	if spec.Images != path || m.Image == "" || m.Images == "" {
 		return nil
 	}
-	list, err := benchmark.PictureFirst(m.Image, m.Images)
+	list, err := inputs.PictureFirst(m.Image, m.Images)
 	if err != nil {
 		return usageError{err}
 	}

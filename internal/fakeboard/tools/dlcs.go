@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 
 	"quantcheck/internal/atomicfile"
-	"quantcheck/internal/dlc"
+	"quantcheck/internal/fakeboard/simulation"
 	"quantcheck/internal/htpcost"
 	"quantcheck/internal/runner/qnnworker"
 )
@@ -77,7 +77,7 @@ func (c *call) estimate(m model) (*htpcost.Estimate, error) {
 		return nil, err
 	}
 	if c.config.Simulation != nil {
-		return bySize(m.Path)
+		return simulation.BySize(m.Path)
 	}
 	kit, err := c.kit()
 	if err != nil {
@@ -96,17 +96,4 @@ func (c *call) estimate(m model) (*htpcost.Estimate, error) {
 		return nil, err
 	}
 	return e, c.keep(path, data)
-}
-
-// open reads a DLC that has one graph.
-func open(path string) (*dlc.File, *dlc.Graph, error) {
-	f, err := dlc.Open(path)
-	if err != nil {
-		return nil, nil, fmt.Errorf("%w: %w", qnnworker.ErrNotDLC, err)
-	}
-	if len(f.Graphs) != 1 {
-		f.Close()
-		return nil, nil, fmt.Errorf("%s has %d graphs", path, len(f.Graphs))
-	}
-	return f, &f.Graphs[0], nil
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"quantcheck/internal/fakeboard/control"
+	"quantcheck/internal/fakeboard/simulation"
 	"quantcheck/internal/netrun"
 	"quantcheck/internal/qnn"
 	"quantcheck/internal/qnn/compose"
@@ -156,7 +157,7 @@ func (r *netRunning) emulate(out string, watch netrun.Watcher) (*netrun.Ran, err
 	spec := r.spec
 	spec.OutputDir = out
 	if s := r.config.Simulation; s != nil {
-		return r.simulate(spec, *s, watch)
+		return simulation.Run(r.ctx, spec, *s, watch)
 	}
 	return netrun.Run(r.ctx, r.kit, spec, watch)
 }

@@ -13,6 +13,7 @@ import (
 
 	"quantcheck/internal/dlc"
 	"quantcheck/internal/fakeboard/control"
+	"quantcheck/internal/fakeboard/simulation"
 	"quantcheck/internal/netrun"
 	"quantcheck/internal/snpe"
 )
@@ -73,7 +74,7 @@ func clip(data []byte, path string, f control.Fault) error {
 
 // zero makes the weights and the bias of one channel that an operator puts out zero.
 func zero(data []byte, path string, f control.Fault) error {
-	file, g, err := open(path)
+	file, g, err := simulation.Open(path)
 	if err != nil {
 		return err
 	}
@@ -139,7 +140,7 @@ func zeroAlong(values []byte, t *dlc.Tensor, axis, channel int) {
 
 // swap makes copies of the inputs in which the first and the last of three channels are exchanged, and a list of them.
 func (r *netRunning) swap(m model) error {
-	file, g, err := open(m.Path)
+	file, g, err := simulation.Open(m.Path)
 	if err != nil {
 		return err
 	}

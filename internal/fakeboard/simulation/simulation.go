@@ -1,4 +1,6 @@
-package main
+// Package simulation computes what the stand-in board would where the emulator is not installed: the inferences of a DLC by the QDQ model that
+// it was written from, on the CPU, and its cycles by the tensors' sizes.
+package simulation
 
 import (
 	"context"
@@ -32,14 +34,14 @@ type simulation struct {
 	writes map[string][]align.Tap // by the QDQ model's tensor
 }
 
-// simulate is netrun.Run for the simulation.
-func (r *netRunning) simulate(spec netrun.Spec, models control.Simulation, watch netrun.Watcher) (*netrun.Ran, error) {
-	file, graph, err := open(spec.Container)
+// Run is netrun.Run by the QDQ model.
+func Run(ctx context.Context, spec netrun.Spec, models control.Simulation, watch netrun.Watcher) (*netrun.Ran, error) {
+	file, graph, err := Open(spec.Container)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
-	s, err := newSimulation(r.ctx, file, graph, models, spec.Debug)
+	s, err := newSimulation(ctx, file, graph, models, spec.Debug)
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +62,7 @@ func (r *netRunning) simulate(spec netrun.Spec, models control.Simulation, watch
 			paths = append(paths, item.Path)
 		}
 		watch.Begins(paths)
-		if err := s.infer(r.ctx, line, spec, filepath.Join(spec.OutputDir, fmt.Sprintf("Result_%d", i))); err != nil {
+		if err := s.infer(ctx, line, spec, filepath.Join(spec.OutputDir, fmt.Sprintf("Result_%d", i))); err != nil {
 			return nil, err
 		}
 	}
@@ -225,9 +227,9 @@ func writeTensor(folder string, w align.Tap, x tensor.Tensor, as netrun.FileType
 	return os.WriteFile(path, data, 0o644)
 }
 
-// bySize stands for the compiler's estimate where that is not installed: each operator takes a cycle for 32 values that it makes.
-func bySize(path string) (*htpcost.Estimate, error) {
-	file, graph, err := open(path)
+// BySize stands for the compiler's estimate where that is not installed: each operator takes a cycle for 32 values that it makes.
+func BySize(path string) (*htpcost.Estimate, error) {
+	file, graph, err := Open(path)
 	if err != nil {
 		return nil, err
 	}
@@ -244,4 +246,17 @@ func bySize(path string) (*htpcost.Estimate, error) {
 		e.Layers = append(e.Layers, l)
 	}
 	return e, nil
+}
+
+// Open reads a DLC that has one graph.
+func Open(path string) (*dlc.File, *dlc.Graph, error) {
+	f, err := dlc.Open(path)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", qnnworker.ErrNotDLC, err)
+	}
+	if len(f.Graphs) != 1 {
+		f.Close()
+		return nil, nil, fmt.Errorf("%s has %d graphs", path, len(f.Graphs))
+	}
+	return f, &f.Graphs[0], nil
 }
