@@ -79,6 +79,7 @@ type Head struct {
 		Subtype  string         `json:"subtype"`
 		Boxes    string         `json:"boxes_outputs"`
 		Scores   string         `json:"scores_outputs"`
+		YOLO     []string       `json:"yolo_outputs"`
 		NMSIoU   *float64       `json:"iou_threshold"`
 		LeastCon *float64       `json:"conf_threshold"`
 	} `json:"metadata"`
@@ -171,16 +172,24 @@ func (a *Archive) block() (map[string]any, []string) {
 			if d := decoderOf(m.Subtype); d != "" {
 				block["decoder"] = d
 			}
-			settings := map[string]any{"confidence": 0.01, "iou": 0.65, "most": 100, "pre-nms": 30000}
+			settings := scoring()
 			if len(m.Anchors) > 0 {
 				settings["anchors"] = m.Anchors
 			}
 			if m.Count > 0 {
 				settings["classes"] = m.Count
 			}
+			if names := h.boxOutputs(); len(names) > 0 {
+				settings["outputs"] = names
+			}
 			block["decode"] = settings
 		case strings.Contains(parser, "ssd"), strings.Contains(parser, "mobilenet"):
 			block["task"], block["decoder"] = "detection", "ssd"
+			if m.Boxes != "" && m.Scores != "" {
+				settings := scoring()
+				settings["outputs"] = []string{m.Boxes, m.Scores}
+				block["decode"] = settings
+			}
 		case strings.Contains(parser, "segmentation"):
 			block["task"] = "segmentation"
 			if len(h.Outputs) == 1 {
@@ -201,6 +210,23 @@ func (a *Archive) block() (map[string]any, []string) {
 		return block, notes
 	}
 	return block, []string{"none of the archive's heads is known: say the task with --task"}
+}
+
+// scoring are the settings of boxes that are scored.
+func scoring() map[string]any {
+	return map[string]any{"confidence": 0.01, "iou": 0.65, "most": 100, "pre-nms": 30000}
+}
+
+// boxOutputs names the outputs that a YOLO's boxes are read from, in the order of the archive: those that it gives the boxes, else all of the
+// head's. A head that was cut has several for each scale.
+func (h Head) boxOutputs() []string {
+	switch {
+	case len(h.Metadata.YOLO) > 0:
+		return h.Metadata.YOLO
+	case h.Metadata.Boxes != "" && h.Metadata.Scores != "":
+		return []string{h.Metadata.Boxes, h.Metadata.Scores}
+	}
+	return h.Outputs
 }
 
 // decoderOf finds the decoder of a YOLO's subtype.

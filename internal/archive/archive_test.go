@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"encoding/json"
 	"io"
 	"os"
 	"path/filepath"
@@ -91,6 +92,24 @@ func TestArchivesDescribeInputsAndHeads(t *testing.T) {
 		entries, err := os.ReadDir(dir)
 		if err != nil || len(entries) != 2 {
 			t.Errorf("%v %v", err, entries)
+		}
+	}
+}
+
+// TestHeadsNameTheirOutputs: a head that was cut has several, and their order is kept.
+func TestHeadsNameTheirOutputs(t *testing.T) {
+	for head, want := range map[string]string{
+		`{"parser": "YOLO", "outputs": ["boxes", "scores"], "metadata": {"subtype": "yolov8"}}`:                                 "  outputs:\n  - boxes\n  - scores\n",
+		`{"parser": "YOLO", "outputs": ["b8", "c8", "masks"], "metadata": {"subtype": "yolov8", "yolo_outputs": ["b8", "c8"]}}`: "  outputs:\n  - b8\n  - c8\n",
+		`{"parser": "SSDParser", "outputs": ["s", "b"], "metadata": {"boxes_outputs": "b", "scores_outputs": "s"}}`:             "  outputs:\n  - b\n  - s\n",
+	} {
+		a := &Archive{Path: "a.tar"}
+		if err := json.Unmarshal([]byte(`{"model": {"metadata": {"path": "m.onnx"}, "inputs": [{"name": "x"}], "heads": [`+head+`]}}`), &a.Config); err != nil {
+			t.Fatal(err)
+		}
+		d := dataset.Default()
+		if _, err := a.Describe(&d); err != nil || !strings.Contains(string(d.Eval), want) {
+			t.Errorf("%v: no %q in %s", err, want, d.Eval)
 		}
 	}
 }

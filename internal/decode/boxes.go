@@ -9,8 +9,8 @@ import (
 
 var boxes = Decoder{
 	Name: "boxes",
-	Help: `outputs that are boxes already, told by a mapping of names: boxes [1,N,4] with scores [1,N] and classes [1,N], or with
-scores [1,N,C]; or one output [1,N,6] of box, score and class, as YOLOv10 gives it (without a mapping: corners in pixels,
+	Help: `outputs that are boxes already, told by a mapping of names: boxes [1,N,4] or [1,4,N] with scores [1,N] and classes [1,N],
+or with scores [1,N,C]; or one output [1,N,6] of box, score and class, as YOLOv10 gives it (without a mapping: corners in pixels,
 suppressed by the model).`,
 	Source: "the model's own description",
 	fits: func(shapes []Shape, s Settings) (bool, string) {
@@ -37,8 +37,8 @@ type found struct {
 func mapped(shapes []Shape, s Settings) (found, string) {
 	f := found{scores: -1, classes: -1, count: -1}
 	if !s.Mapping.set() {
-		r, ok := findRows(shapes, func(n, c int, turned bool) bool { return !turned && c == 6 && n <= 1000 })
-		if !ok || len(shapes) != 1 {
+		r, ok := readyRows(shapes)
+		if !ok {
 			return f, "no mapping says which outputs hold boxes, scores and classes, and the only output is not [1,N,6] with at most 1000 rows"
 		}
 		f.boxes = r
@@ -73,17 +73,33 @@ func mapped(shapes []Shape, s Settings) (found, string) {
 		return f, "the mapping names no output of boxes"
 	}
 	d, ok := flat(shapes[box].Dims, 2)
-	if !ok || d[1] != 4 && (d[1] < 6 || f.scores >= 0) {
-		return f, fmt.Sprintf("%s is neither [1,N,4] nor, without scores apart, [1,N,6]", shapes[box])
+	turned := ok && d[0] == 4 && d[1] != 4 && f.scores >= 0
+	if !ok || !turned && d[1] != 4 && (d[1] < 6 || f.scores >= 0) {
+		return f, fmt.Sprintf("%s is neither [1,N,4], [1,4,N] nor, without scores apart, [1,N,6]", shapes[box])
 	}
 	f.boxes = rows{box, d[0], d[1], false}
+	if turned {
+		f.boxes = rows{box, d[1], d[0], true}
+	}
 	switch {
-	case d[1] != 4:
+	case f.boxes.c != 4:
 		return f, ""
 	case f.scores < 0:
 		return f, "the mapping names boxes of four numbers but no scores"
 	}
 	return f.scoresOf(shapes)
+}
+
+// readyRows says whether the only output is [1,N,6]. Pieces of it meet behind the box.
+func readyRows(shapes []Shape) (rows, bool) {
+	if len(shapes) != 1 {
+		return rows{}, false
+	}
+	d, ok := known(shapes[0].Dims)
+	if !ok || len(d) != 3 || d[0] != 1 || d[2] != 6 || d[1] > 1000 || !shapes[0].whole(1) || !shapes[0].whole(2) && (!columnsFit(shapes[0].cuts(2), 5, true) || !slices.Contains(shapes[0].cuts(2), 4)) {
+		return rows{}, false
+	}
+	return rows{0, d[1], 6, false}, true
 }
 
 // scoresOf checks the shapes of the scores and the classes.
@@ -141,7 +157,7 @@ func decodeBoxes(in []array, g *gather) error {
 	if f.count >= 0 {
 		values := in[f.count].values
 		if len(values) != 1 || !(values[0] >= 0) {
-			return fmt.Errorf("%s does not hold the number of boxes", in[f.count].shape())
+			return fmt.Errorf("%s does not hold the number of boxes", in[f.count].Shape)
 		}
 		n = min(n, int(min(values[0], maxBoxes)))
 	}

@@ -34,7 +34,7 @@ type hotspots struct {
 // centerMaps finds the outputs: by their names if those tell, else in the published order.
 func centerMaps(shapes []Shape, s Settings) (hotspots, string) {
 	none := fmt.Sprintf("no maps [1,C,H,W] and one or two [1,2,H,W] alone on one grid of a %d×%d input, %s", s.Width, s.Height, s.wanted())
-	list := planes(shapes, s, func(c int) bool { return c == 2 || s.classes(c) })
+	list := planes(shapes, s, func(c int, cuts []int) bool { return len(cuts) == 0 && (c == 2 || s.classes(c)) })
 	if len(list) < 2 || len(list) > 3 || len(list) != len(shapes) {
 		return hotspots{}, none
 	}

@@ -1,15 +1,17 @@
 // Package decode turns a detector's raw outputs into boxes.
 //
 //  1. All lists the decoders, one per family of detectors and one per file, each after its project's published code.
-//  2. Recognise picks one by the outputs' shapes and says why; RecogniseValues looks at the numbers too. Both refuse
+//  2. Outputs of a head that was cut before its last Concats are joined where a decoder does not fit them as they are.
+//  3. Recognise picks one by the outputs' shapes and says why; RecogniseValues looks at the numbers too. Both refuse
 //     rather than guess.
-//  3. Decode reads candidates, drops those under the confidence and suppresses those that overlap a better one (NMS).
+//  4. Decode reads candidates, drops those under the confidence and suppresses those that overlap a better one (NMS).
 //
 // Boxes are in pixels of the model's input, not of the picture: undoing a letterbox is the caller's.
 package decode
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"quantcheck/internal/tensor"
@@ -29,6 +31,9 @@ type Output struct {
 type Shape struct {
 	Name string
 	Dims []int64 // with the batch; −1 where unknown
+
+	joints []cut  // of outputs that were joined: where they meet
+	parts  []part // and what they are
 }
 
 func (s Shape) String() string { return s.Name + strings.ReplaceAll(fmt.Sprint(s.Dims), " ", ",") }
@@ -47,17 +52,34 @@ type Decoder struct {
 	Source string // where the formulas are published
 
 	fits   func(shapes []Shape, s Settings) (bool, string)
+	takes  func(shapes []Shape, s Settings) (bool, string) // by name; nil: what fits
 	decode func(in []array, g *gather) error
 }
 
-// Fits says whether the shapes speak for this decoder, and why or why not in words. A decoder that is chosen by name may
-// take more than what it claims here.
+// Fits says whether the shapes speak for this decoder, as they are or joined, and why or why not in words. A decoder that is chosen by
+// name may take more than what it claims here.
 func (d Decoder) Fits(shapes []Shape, s Settings) (bool, string) {
 	if err := s.Check(); err != nil {
 		return false, err.Error()
 	}
-	return d.fits(shapes, s)
+	shapes, err := pickShapes(shapes, s)
+	if err != nil {
+		return false, err.Error()
+	}
+	ok, why := d.fits(shapes, s)
+	if ok || !d.joinable(s) {
+		return ok, why
+	}
+	for _, how := range []order{listed, shuffled, some} {
+		if list := d.fitting(views(shapes, how), s, false); len(list) > 0 {
+			return true, list[0].describe() + ": " + list[0].why
+		}
+	}
+	return false, why
 }
+
+// joinable says whether outputs are joined for the decoder: where a mapping names them they are not cut.
+func (d Decoder) joinable(s Settings) bool { return d.Name != boxes.Name || !s.Mapping.set() }
 
 // Candidates are what a decoder reads from one picture's outputs, before suppression.
 type Candidates struct {
@@ -85,11 +107,50 @@ func (d Decoder) Candidates(outs []Output, s Settings) (*Candidates, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", d.Name, err)
 	}
-	g := newGather(s)
-	if err := d.decode(in, g); err != nil {
+	c, err := d.candidates(in, s)
+	if err != nil {
 		return nil, fmt.Errorf("%s: %w", d.Name, err)
 	}
-	return g.finish(in), nil
+	return c, nil
+}
+
+func (d Decoder) candidates(in []array, s Settings) (*Candidates, error) {
+	order, note, err := pickOutputs(shapesOf(in), s)
+	if err != nil {
+		return nil, err
+	}
+	picked, unread := make([]array, len(order)), []string{}
+	for i, k := range order {
+		picked[i] = in[k]
+	}
+	for k, a := range in {
+		if !slices.Contains(order, k) {
+			unread = append(unread, a.String())
+		}
+	}
+	v, err := d.choose(picked, s)
+	if err != nil {
+		return nil, err
+	}
+	joined, err := joinArrays(picked, leaves(shapesOf(picked)), v.joins)
+	if err != nil {
+		return nil, err
+	}
+	s.Joins = v.joins
+	if s.Classes == 0 {
+		s.Classes = v.classes
+	}
+	g := newGather(s)
+	if len(v.joins) > 0 {
+		g.note("%s", view{shapes: shapesOf(joined)}.describe())
+	}
+	if note != "" {
+		g.note("%s", note)
+	}
+	if err := d.decode(joined, g); err != nil {
+		return nil, err
+	}
+	return g.finish(joined, unread), nil
 }
 
 // Result is what was found in one picture. Detections are sorted by descending score; List of the candidates is nil.

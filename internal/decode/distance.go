@@ -36,7 +36,9 @@ func heads(shapes []Shape, s Settings, f family) ([]head, string) {
 		}
 	}
 	for _, joined := range f.joined(s) {
-		maps := planes(shapes, s, func(c int) bool { return s.classes(c-joined.from) && joined.accept(c) })
+		maps := planes(shapes, s, func(c int, cuts []int) bool {
+			return s.classes(c-joined.from) && joined.accept(c) && joined.meets(cuts, s)
+		})
 		if !pyramid(maps, s) || slices.ContainsFunc(maps, func(p plane) bool { return p.c != maps[0].c }) {
 			continue
 		}
@@ -59,6 +61,14 @@ type form struct {
 	bins, from int
 	confidence bool
 	accept     func(c int) bool
+}
+
+// meets says whether pieces of such maps meet where they may.
+func (f form) meets(cuts []int, s Settings) bool {
+	if f.bins > 0 {
+		return len(cuts) == 0 || slices.Equal(cuts, []int{f.from})
+	}
+	return columnsFit(cuts, f.from, s.Classes > 0)
 }
 
 // joined lists the forms, the likelier first: without a number of classes, COCO's 80.
@@ -89,8 +99,8 @@ func (f family) separate() []int {
 // separate finds pairs of maps, one of distances and one of classes, on each grid.
 func separate(shapes []Shape, s Settings, bins int) ([]head, bool) {
 	width := 4 * max(bins, 1)
-	reg := planes(shapes, s, func(c int) bool { return c == width })
-	cls := planes(shapes, s, func(c int) bool { return c != width && s.classes(c) })
+	reg := planes(shapes, s, func(c int, cuts []int) bool { return c == width && len(cuts) == 0 })
+	cls := planes(shapes, s, func(c int, cuts []int) bool { return c != width && s.classes(c) && len(cuts) == 0 })
 	if s.Classes == width {
 		reg, cls = twins(shapes, reg)
 	}

@@ -11,24 +11,15 @@ import (
 
 // array is an output that was checked: its values fill its dimensions.
 type array struct {
-	name   string
+	Shape  // what Fits would have seen
 	dims   []int
 	values []float32
-}
-
-// shape is what Fits would have seen.
-func (a array) shape() Shape {
-	s := Shape{Name: a.name, Dims: make([]int64, len(a.dims))}
-	for i, d := range a.dims {
-		s.Dims[i] = int64(d)
-	}
-	return s
 }
 
 func shapesOf(in []array) []Shape {
 	shapes := make([]Shape, len(in))
 	for i, a := range in {
-		shapes[i] = a.shape()
+		shapes[i] = a.Shape
 	}
 	return shapes
 }
@@ -47,7 +38,7 @@ func read(outs []Output) ([]array, error) {
 		case len(values) != n:
 			return nil, fmt.Errorf("output %q has %d values where its shape %v has %d", o.Name, len(values), o.Tensor.Shape, n)
 		}
-		in[i] = array{name: o.Name, values: values, dims: make([]int, len(o.Tensor.Shape))}
+		in[i] = array{Shape: Shape{Name: o.Name, Dims: o.Tensor.Shape}, values: values, dims: make([]int, len(o.Tensor.Shape))}
 		for k, d := range o.Tensor.Shape {
 			in[i].dims[k] = int(d)
 		}
@@ -195,15 +186,14 @@ func (g *gather) cut() {
 	}
 }
 
-// finish gives what was gathered.
-func (g *gather) finish(in []array) *Candidates {
+// finish gives what was gathered. unread are outputs that were left out before.
+func (g *gather) finish(in []array, unread []string) *Candidates {
 	g.cut()
 	g.out.List = g.list
 	g.out.Settled = g.s
-	var unread []string
 	for i, a := range in {
 		if !g.read[i] {
-			unread = append(unread, a.shape().String())
+			unread = append(unread, a.String())
 		}
 	}
 	if len(unread) > 0 {

@@ -62,8 +62,8 @@ func (s Settings) stride(h, w int) (int, bool) {
 }
 
 // planes finds the outputs that are maps of an accepted number of channels over a grid of the input, by ascending
-// stride. NCHW is tried before NHWC.
-func planes(shapes []Shape, s Settings, accept func(c int) bool) []plane {
+// stride. NCHW is tried before NHWC. accept gets the places where pieces of the channels meet; maps whose pieces meet elsewhere are none.
+func planes(shapes []Shape, s Settings, accept func(c int, cuts []int) bool) []plane {
 	var list []plane
 	for i, shape := range shapes {
 		d, ok := known(shape.Dims)
@@ -71,7 +71,12 @@ func planes(shapes []Shape, s Settings, accept func(c int) bool) []plane {
 			continue
 		}
 		for _, p := range []plane{{i, d[1], d[2], d[3], false, 0}, {i, d[3], d[1], d[2], true, 0}} {
-			if p.stride, ok = s.stride(p.h, p.w); ok && accept(p.c) {
+			channels := 1
+			if p.nhwc {
+				channels = 3
+			}
+			cuts := shape.cuts(channels)
+			if p.stride, ok = s.stride(p.h, p.w); ok && len(cuts) == len(shape.joints) && accept(p.c, cuts) {
 				list = append(list, p)
 				break
 			}
@@ -138,21 +143,80 @@ func (p plane) all(in []array, from, to int) func(func(vector) bool) {
 	}
 }
 
-// findRows gives the first output that accept takes, as [1,n,c] or as [1,c,n].
-func findRows(shapes []Shape, accept func(n, c int, turned bool) bool) (rows, bool) {
-	for i, shape := range shapes {
-		d, ok := known(shape.Dims)
-		if !ok || len(d) != 3 || d[0] != 1 {
-			continue
-		}
-		switch {
-		case accept(d[1], d[2], false):
-			return rows{i, d[1], d[2], false}, true
-		case accept(d[2], d[1], true):
-			return rows{i, d[2], d[1], true}, true
+// layout is what rows of boxes look like.
+type layout struct {
+	lead    int  // columns in front of the class scores: 4, or 5 with objectness
+	anchors int  // rows to a cell; 0: any number of rows
+	named   bool // the decoder was chosen by its name
+}
+
+// findRows gives the first output that has a layout, and the strides of its grids. Rows of 4 + C are [1,n,c] or [1,c,n]; those of 5 + C
+// are [1,n,c], and else, where that cannot be mistaken for the others, [1,c,n].
+func findRows(shapes []Shape, s Settings, l layout) (rows, []int, bool) {
+	directions := [][]bool{{false, true}}
+	switch {
+	case l.lead == 5:
+		directions = [][]bool{{false}, {true}}
+	case l.anchors == 0:
+		directions = [][]bool{{true}}
+	}
+	for _, turned := range directions {
+		for i, shape := range shapes {
+			d, ok := known(shape.Dims)
+			if !ok || len(d) != 3 || d[0] != 1 {
+				continue
+			}
+			for _, t := range turned {
+				r := rows{i, d[1], d[2], t}
+				if t {
+					r.n, r.c = r.c, r.n
+				}
+				if strides, ok := l.fits(shapes, s, r); ok {
+					return r, strides, true
+				}
+			}
 		}
 	}
-	return rows{}, false
+	return rows{}, nil, false
+}
+
+// fits says whether rows have the layout.
+func (l layout) fits(shapes []Shape, s Settings, r rows) (strides []int, ok bool) {
+	shape := shapes[r.output]
+	across, down := 2, 1 // the axes of columns and rows
+	if r.turned {
+		across, down = 1, 2
+	}
+	if l.anchors > 0 {
+		if strides, ok = s.scales(r.n, l.anchors); !ok {
+			return nil, false
+		}
+	}
+	cuts := shape.cuts(across)
+	sure := s.Classes > 0
+	switch {
+	case !s.classes(r.c - l.lead), !columnsFit(cuts, l.lead, sure || l.named), !s.rowsFit(shape.cuts(down), r.n, l.anchors, strides):
+		return nil, false
+	case r.turned && l.lead == 5 && !sure && !slices.Contains(cuts, 5) && !(l.named && r.n > r.c):
+		return nil, false
+	case r.turned && l.anchors == 0 && r.n <= r.c: // N is the greater
+		return nil, false
+	case !sure && len(cuts) == 0 && boxesApart(shapes, r, down):
+		return nil, false
+	}
+	return strides, true
+}
+
+// boxesApart says whether another output has the boxes of these rows: as many of them, with five numbers at most. Then these are class
+// scores of a head that was cut.
+func boxesApart(shapes []Shape, r rows, down int) bool {
+	for k, other := range shapes {
+		d := other.Dims
+		if k != r.output && len(d) == 3 && d[0] == 1 && d[down] == int64(r.n) && d[3-down] <= 5 && d[3-down] > 1 {
+			return true
+		}
+	}
+	return false
 }
 
 // scales tells the strides whose grids have n rows together, anchors rows to a cell.

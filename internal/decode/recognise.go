@@ -23,28 +23,31 @@ func Lookup(name string) (Decoder, error) {
 // match is a decoder that fits, and why.
 type match struct {
 	Decoder
-	why string
+	why   string
+	joins []Join // of the outputs that it reads
+	// assumed says that it fits COCO's 80 classes, where their number is not known.
+	assumed bool
 }
 
 // matches tries all decoders. A mapping that was set decides alone. Where several fit and the number of classes is not
-// known, those that fit COCO's 80 are left, if there are.
+// known, those that fit COCO's 80 are left, if there are. Outputs are joined if none fits them as they are.
 func matches(shapes []Shape, s Settings) (list, failed []match) {
 	try := func(s Settings) (list, failed []match) {
 		for _, d := range All {
-			if ok, why := d.Fits(shapes, s); ok {
-				list = append(list, match{d, why})
+			if ok, why := d.fits(shapes, s); ok {
+				list = append(list, match{Decoder: d, why: why})
 			} else {
-				failed = append(failed, match{d, why})
+				failed = append(failed, match{Decoder: d, why: why})
 			}
 		}
 		return list, failed
 	}
 	if s.Mapping.set() {
-		if ok, why := boxes.Fits(shapes, s); ok {
-			return []match{{boxes, why}}, nil
+		ok, why := boxes.fits(shapes, s)
+		if ok {
+			return []match{{Decoder: boxes, why: why}}, nil
 		}
-		_, why := boxes.Fits(shapes, s)
-		return nil, []match{{boxes, why}}
+		return nil, []match{{Decoder: boxes, why: why}}
 	}
 	list, failed = try(s)
 	if s.Classes == 0 && len(list) > 1 {
@@ -56,13 +59,63 @@ func matches(shapes []Shape, s Settings) (list, failed []match) {
 			return fewer, failed
 		}
 	}
+	switch {
+	case len(list) == 0:
+		list = joined(shapes, s, All)
+	case len(list) == 1 && list[0].Name == ssd.Name:
+		list = besidePriors(shapes, s, list)
+	}
 	return list, failed
+}
+
+// besidePriors looks whether outputs that fit an SSD may be a cut head too: [1,N,4] and [1,N,C] with a row to each cell. With a third output
+// of as many rows they are no SSD's.
+func besidePriors(shapes []Shape, s Settings, list []match) []match {
+	box, _, _ := ssdOutputs(shapes, s)
+	beside := 0
+	for _, shape := range shapes {
+		if d := shape.Dims; len(d) == 3 && d[1] == int64(box.n) {
+			beside++
+		}
+	}
+	others := []Decoder{yolov8}
+	if beside > 2 {
+		others = []Decoder{yolov5, yolov6, yolov8, yolox}
+	}
+	more := joined(shapes, s, others)
+	if len(more) > 0 && (beside > 2 || more[0].assumed) {
+		return more
+	}
+	return append(list, more...)
+}
+
+// joined lists the decoders that take outputs joined: in the model's order, else in another, else a part of them.
+func joined(shapes []Shape, s Settings, decoders []Decoder) (list []match) {
+	for _, how := range []order{listed, shuffled, some} {
+		ways := views(shapes, how)
+		for _, d := range decoders {
+			if fit := d.fitting(ways, s, false); len(fit) > 0 {
+				list = append(list, match{d, fit[0].describe() + ": " + fit[0].why, fit[0].joins, fit[0].classes > 0})
+			}
+		}
+		if len(list) > 0 {
+			break
+		}
+	}
+	if slices.ContainsFunc(list, func(m match) bool { return m.assumed }) {
+		list = slices.DeleteFunc(list, func(m match) bool { return !m.assumed })
+	}
+	return list
 }
 
 // Recognise picks a decoder by the shapes of the outputs and says why. It refuses if none fits or several do; the error
 // lists them.
 func Recognise(shapes []Shape, s Settings) (Decoder, string, error) {
 	if err := s.Check(); err != nil {
+		return Decoder{}, "", err
+	}
+	shapes, err := pickShapes(shapes, s)
+	if err != nil {
 		return Decoder{}, "", err
 	}
 	list, failed := matches(shapes, s)
@@ -104,7 +157,8 @@ func lines(list []match) string {
 
 // RecogniseValues is Recognise with the outputs of a picture at hand. Where shapes leave raw rows (yolox) and rows in
 // pixels (YOLOv6's, or YOLOX's decoded ones, which are read alike), it looks at the numbers: sizes in pixels are never
-// negative and centres lie all over the input; logarithms of sizes are negative somewhere and offsets are small.
+// negative and centres lie all over the input; logarithms of sizes are negative somewhere and offsets are small. Where they leave an SSD's
+// two outputs and a cut head, an SSD's boxes are no pixels.
 func RecogniseValues(outs []Output, s Settings) (Decoder, string, error) {
 	in, err := read(outs)
 	if err != nil {
@@ -115,12 +169,26 @@ func RecogniseValues(outs []Output, s Settings) (Decoder, string, error) {
 	if !errors.As(err, &several) {
 		return d, why, err
 	}
+	if order, _, err := pickOutputs(shapesOf(in), s); err == nil {
+		picked := make([]array, len(order))
+		for k, i := range order {
+			picked[k] = in[i]
+		}
+		in = picked
+	}
+	if k := slices.Index(several.Names(), ssd.Name); k >= 0 {
+		return priorsOrPixels(in, s, several, k)
+	}
 	i := slices.Index(several.Names(), yolox.Name)
-	r, ok := findRows(several.Shapes, func(n, c int, turned bool) bool {
-		_, fits := s.scales(n, 1)
-		return !turned && fits && s.classes(c-5)
-	})
-	if i < 0 || !ok {
+	if i < 0 {
+		return d, why, err
+	}
+	if several.list[i].assumed {
+		s.Classes = cocoClasses
+	}
+	in, joinErr := joinArrays(in, leaves(shapesOf(in)), several.list[i].joins)
+	r, _, ok := findRows(shapesOf(in), s, layout{lead: 5, anchors: 1})
+	if joinErr != nil || !ok {
 		return d, why, err
 	}
 	negative, far := 0, 0
@@ -142,4 +210,26 @@ func RecogniseValues(outs []Output, s Settings) (Decoder, string, error) {
 	default:
 		return d, why, &AmbiguousError{Shapes: several.Shapes, list: others}
 	}
+}
+
+// priorsOrPixels tells an SSD, number k of the decoders that fit, from heads whose boxes are in pixels.
+func priorsOrPixels(in []array, s Settings, several *AmbiguousError, k int) (Decoder, string, error) {
+	box, _, why := ssdOutputs(shapesOf(in), s)
+	if why != "" {
+		return Decoder{}, "", several
+	}
+	pixels := 0
+	for v := range box.all(in, 0, 4) {
+		if max(v.at(0), v.at(1), v.at(2), v.at(3)) > 8 {
+			pixels++
+		}
+	}
+	others := slices.Delete(slices.Clone(several.list), k, k+1)
+	switch {
+	case 2*pixels > box.n && len(others) == 1:
+		return others[0].Decoder, others[0].why + "; boxes are in pixels", nil
+	case 10*pixels < box.n:
+		return ssd, several.list[k].why + "; boxes are not in pixels", nil
+	}
+	return Decoder{}, "", several
 }

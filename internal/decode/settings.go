@@ -63,6 +63,11 @@ type Settings struct {
 	Objectness Option  `yaml:"objectness" json:"objectness,omitempty"`
 	Priors     Priors  `yaml:"priors" json:"priors"`
 	Mapping    Mapping `yaml:"mapping" json:"mapping"`
+	// Outputs names the outputs that are read, the pieces of a cut head in the order in which they are joined; nil: all, in the model's
+	// order. Where none of them is there, all are read, and a note says so.
+	Outputs []string `yaml:"outputs" json:"outputs,omitempty"`
+	// Joins are how outputs are joined before they are read. They are found out on the first picture.
+	Joins []Join `yaml:"-" json:"joins,omitempty"`
 }
 
 // Priors describe the default boxes of an SSD. The zero value stands for those of Ultra-Light-Fast-Generic-Face-Detector.
@@ -134,6 +139,9 @@ func (s Settings) Check() error {
 		return errors.New("sigmoid, objectness and decoded are auto, yes or no")
 	case s.Mapping.Format != "" && !slices.Contains(formats, s.Mapping.Format):
 		return fmt.Errorf("unknown box format %q; there are %v", s.Mapping.Format, formats)
+	}
+	if len(s.Joins) > mostJoins {
+		return fmt.Errorf("outputs are joined %d times", len(s.Joins))
 	}
 	for i, stride := range s.Strides {
 		if stride < 1 || stride > maxSide || i > 0 && stride <= s.Strides[i-1] {

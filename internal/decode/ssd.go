@@ -44,10 +44,14 @@ func ssdOutputs(shapes []Shape, s Settings) (box, scores rows, why string) {
 		for j, b := range shapes {
 			d, ok := known(a.Dims)
 			e, also := known(b.Dims)
-			if i != j && ok && also && len(d) == 3 && len(e) == 3 && d[0] == 1 && e[0] == 1 && d[1] == e[1] && d[2] == 4 && s.classes(e[2]-1) {
+			if i != j && ok && also && len(d) == 3 && len(e) == 3 && d[0] == 1 && e[0] == 1 && d[1] == e[1] && d[2] == 4 && s.classes(e[2]-1) &&
+				a.whole(2) && b.whole(2) && shrinking(a.cuts(1), d[1], false) && shrinking(b.cuts(1), d[1], false) {
 				pairs = append(pairs, [2]rows{{i, d[1], 4, false}, {j, e[1], e[2], false}})
 			}
 		}
+	}
+	if len(pairs) > 1 && len(s.Outputs) > 0 { // they stand in the order of the description
+		pairs = slices.DeleteFunc(pairs, func(p [2]rows) bool { return p[0].output > p[1].output })
 	}
 	if len(pairs) > 1 { // three classes and the background: the names decide
 		pairs = slices.DeleteFunc(pairs, func(p [2]rows) bool {

@@ -1,6 +1,9 @@
 package decode
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 var yolov5 = Decoder{
 	Name: "yolov5",
@@ -37,7 +40,9 @@ func (m anchoredMap) at(in []array, anchor, anchors, y, x int) vector {
 
 // anchoredMaps finds the raw scales.
 func anchoredMaps(shapes []Shape, s Settings, anchors int) ([]anchoredMap, bool) {
-	flat := planes(shapes, s, func(c int) bool { return c%anchors == 0 && s.classes(c/anchors-5) })
+	flat := planes(shapes, s, func(c int, cuts []int) bool {
+		return c%anchors == 0 && s.classes(c/anchors-5) && !slices.ContainsFunc(cuts, func(at int) bool { return at%(c/anchors) != 0 })
+	})
 	maps := make([]anchoredMap, len(flat))
 	for i, p := range flat {
 		maps[i] = anchoredMap{plane: p}
@@ -47,10 +52,19 @@ func anchoredMaps(shapes []Shape, s Settings, anchors int) ([]anchoredMap, bool)
 		for i, shape := range shapes {
 			if d := shape.Dims; len(d) == 5 && d[0] == 1 && d[1] == int64(anchors) {
 				four[i].Dims = []int64{1, d[4], d[2], d[3]}
+				for _, c := range shape.joints {
+					switch c.axis {
+					case 4:
+						c.axis = 1
+					case 1: // anchors
+						continue
+					}
+					four[i].joints = append(four[i].joints, c)
+				}
 			}
 		}
 		flat = nil
-		for _, p := range planes(four, s, func(c int) bool { return s.classes(c - 5) }) {
+		for _, p := range planes(four, s, func(c int, cuts []int) bool { return s.classes(c-5) && columnsFit(cuts, 5, true) }) {
 			if !p.nhwc {
 				flat = append(flat, p)
 				maps = append(maps, anchoredMap{p, true})
@@ -90,12 +104,7 @@ func anchored(shapes []Shape, s Settings, own [][][2]float64, raw string) (bool,
 		}
 		return true, fmt.Sprintf("%d maps of %d·(5 + C) channels on strides %s%s", len(maps), n, ints(strides), raw)
 	}
-	var strides []int
-	if r, ok := findRows(shapes, func(rows, c int, turned bool) bool {
-		set, fits := s.scales(rows, n)
-		strides = set
-		return !turned && fits && s.classes(c-5)
-	}); ok {
+	if r, strides, ok := findRows(shapes, s, layout{lead: 5, anchors: n}); ok {
 		return true, fmt.Sprintf("%d rows of %d numbers: %d anchors to each cell of strides %s, 5 + %s", r.n, r.c, n, ints(strides), classCount(r.c-5))
 	}
 	return false, fmt.Sprintf("no rows [1,N,5+C] with %d rows to each cell of a %d×%d input, %s, nor maps of %d·(5 + C) channels", n, s.Width, s.Height, s.wanted(), n)
@@ -150,7 +159,7 @@ func decodeAnchored(in []array, g *gather, own [][][2]float64) error {
 
 // decodeRows reads rows whose boxes are in pixels already: centre, width, height, objectness, class scores.
 func decodeRows(in []array, g *gather) error {
-	r, ok := findRows(shapesOf(in), func(_, c int, turned bool) bool { return !turned && g.s.classes(c-5) })
+	r, _, ok := findRows(shapesOf(in), g.s, layout{lead: 5, named: true})
 	if !ok {
 		return fmt.Errorf("no output is [1,N,5+C], %s, nor are there raw maps; the outputs are %v", g.s.wanted(), shapesOf(in))
 	}

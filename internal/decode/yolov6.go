@@ -37,11 +37,6 @@ var distancesV6 = family{bins: 17, plain: true}
 
 // rowPerCell says whether an output is [1,N,5+C] with one row to each cell.
 func rowPerCell(shapes []Shape, s Settings) (bool, string) {
-	var strides []int
-	r, ok := findRows(shapes, func(n, c int, turned bool) bool {
-		set, fits := s.scales(n, 1)
-		strides = set
-		return !turned && fits && s.classes(c-5)
-	})
+	r, strides, ok := findRows(shapes, s, layout{lead: 5, anchors: 1})
 	return ok, fmt.Sprintf("%d rows of %d numbers: one to each cell of strides %s, 5 + %s", r.n, r.c, ints(strides), classCount(r.c-5))
 }

@@ -7,6 +7,7 @@ var yolov7 = Decoder{
 	fits: func([]Shape, Settings) (bool, string) {
 		return false, "its shapes are YOLOv5's: it is chosen by name, for its anchors"
 	},
+	takes:  func(shapes []Shape, s Settings) (bool, string) { return anchored(shapes, s, anchorsV7, "") },
 	decode: func(in []array, g *gather) error { return decodeAnchored(in, g, anchorsV7) },
 }
 

@@ -13,13 +13,7 @@ and YOLO12 have the same outputs.`,
 		if list != nil {
 			return true, describe(list)
 		}
-		var strides []int
-		r, ok := findRows(shapes, func(n, c int, _ bool) bool {
-			set, fits := s.scales(n, 1)
-			strides = set
-			return fits && s.classes(c-4)
-		})
-		if ok {
+		if r, strides, ok := findRows(shapes, s, layout{lead: 4, anchors: 1}); ok {
 			return true, fmt.Sprintf("%d boxes of 4 + %s: one to each cell of strides %s", r.n, classCount(r.c-4), ints(strides))
 		}
 		return false, why + ", nor [1,4+C,N] with one box to each cell"
@@ -30,12 +24,9 @@ and YOLO12 have the same outputs.`,
 			decodeHeads(in, g, list)
 			return nil
 		}
-		r, ok := findRows(shapes, func(n, c int, _ bool) bool {
-			_, fits := g.s.scales(n, 1)
-			return fits && g.s.classes(c-4)
-		})
-		if !ok { // grids that are not known: [1,4+C,N] as it is published, N the greater
-			r, ok = findRows(shapes, func(n, c int, turned bool) bool { return turned && n > c && g.s.classes(c-4) })
+		r, _, ok := findRows(shapes, g.s, layout{lead: 4, anchors: 1})
+		if !ok { // grids that are not known
+			r, _, ok = findRows(shapes, g.s, layout{lead: 4, named: true})
 		}
 		if !ok {
 			return fmt.Errorf("no output is [1,4+C,N], %s, nor are there raw maps; the outputs are %v", g.s.wanted(), shapes)

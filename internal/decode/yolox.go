@@ -20,16 +20,12 @@ The score is objectness times class score.`,
 	},
 	decode: func(in []array, g *gather) error {
 		shapes := shapesOf(in)
-		if ok, _ := rowPerCell(shapes, g.s); !ok {
+		r, strides, ok := findRows(shapes, g.s, layout{lead: 5, anchors: 1, named: true})
+		if !ok {
 			return decodeRawMaps(in, g)
 		}
-		r, _ := findRows(shapes, func(n, c int, turned bool) bool {
-			_, fits := g.s.scales(n, 1)
-			return !turned && fits && g.s.classes(c-5)
-		})
 		g.read[r.output] = true
 		logits := g.sigmoids("objectness and class scores", r.all(in, 4, r.c))
-		strides, _ := g.s.scales(r.n, 1)
 		g.s.Strides, g.s.Classes = strides, r.c-5
 		i := 0
 		for _, stride := range strides {
@@ -55,7 +51,7 @@ func (g *gather) addRaw(v vector, logits bool, x, y, stride int) {
 
 // decodeRawMaps reads the same numbers from one map per scale.
 func decodeRawMaps(in []array, g *gather) error {
-	maps := planes(shapesOf(in), g.s, func(c int) bool { return g.s.classes(c - 5) })
+	maps := planes(shapesOf(in), g.s, func(c int, cuts []int) bool { return g.s.classes(c-5) && columnsFit(cuts, 5, true) })
 	for _, p := range maps {
 		if p.c != maps[0].c {
 			maps = nil

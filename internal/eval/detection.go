@@ -84,7 +84,9 @@ func (b *Boxes) settle(p Picture, outs []decode.Output) error {
 	}
 	b.settled = got.Settled
 	for _, n := range got.Notes {
-		b.why += "; " + n
+		if !strings.Contains(b.why, n) {
+			b.why += "; " + n
+		}
 	}
 	return b.mapClasses(b.settled.Classes)
 }
