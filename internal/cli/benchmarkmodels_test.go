@@ -34,6 +34,10 @@ func TestABenchmarkOfSeveralModels(t *testing.T) {
 func TestWhatABenchmarkRefuses(t *testing.T) {
 	t.Parallel()
 	dlc, onnx, images := fixture.Path(t, "qnn", "zoo_w8a8_per_channel.dlc"), fixture.Path(t, "qnn", "zoo.onnx"), fixture.Path(t, "coco", "val")
+	listed := t.TempDir()
+	if status, _, stderr := run(t, "info", dlc, "--write", listed, "--name", "m"); status != 0 {
+		t.Fatal(stderr)
+	}
 	list := filepath.Join(t.TempDir(), "models.yaml")
 	if err := os.WriteFile(list, []byte("models:\n- {dlc: a.dlc, colour: red}\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -50,7 +54,7 @@ func TestWhatABenchmarkRefuses(t *testing.T) {
 		{[]string{"--dlc", dlc, "--onnx", onnx, "--images", images, "--repeats", "0"}, "--repeats 0"},
 		{[]string{"--dlc", dlc, "--onnx", onnx, "--images", images, "--variant", "d=device:adb:x@m.dlc"}, "the device is --device"},
 		{[]string{"--dlc", onnx, "--onnx", onnx, "--images", images}, "zoo.onnx"},
-		{[]string{"--dlc", written(t, "listing.txt", []byte("DLC info of: m.dlc\nModel Version: N/A\nModel Copyright: N/A\n")), "--onnx", onnx, "--images", images}, "is a listing of a DLC"},
+		{[]string{"--dlc", filepath.Join(listed, "models_dlc", "m", "dlc-info-graph.txt"), "--onnx", onnx, "--images", images}, "is a listing of a DLC"},
 		{[]string{"--file", list}, "colour"},
 		{[]string{"--file", list, "--dlc", dlc}, "--file names the models"},
 	} {

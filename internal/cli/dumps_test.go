@@ -14,6 +14,7 @@ import (
 
 	"quantcheck/internal/dlc"
 	"quantcheck/internal/fixture"
+	"quantcheck/internal/htpcost"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/qnn"
 	"quantcheck/internal/runner"
@@ -273,4 +274,18 @@ func TestDumpsThatDoNotFitAreRefused(t *testing.T) {
 	if status != 0 || !strings.Contains(stdout, "layers found") {
 		t.Errorf("%d %s %s", status, stdout, stderr)
 	}
+}
+
+// zooCycles is how long the small network takes by the timeline that the compiler left when the fixtures were made.
+func zooCycles(t *testing.T) int64 {
+	t.Helper()
+	data, err := os.ReadFile(fixture.Path(t, "qnn", "zoo_w8a8_per_channel.trace.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, err := htpcost.ReadTrace(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return x.Cycles
 }

@@ -146,20 +146,6 @@ func TestVariantsStandSideBySide(t *testing.T) {
 	}
 }
 
-// zooCycles is how long the small network takes by the timeline that the compiler left when the fixtures were made.
-func zooCycles(t *testing.T) int64 {
-	t.Helper()
-	data, err := os.ReadFile(fixture.Path(t, "qnn", "zoo_w8a8_per_channel.trace.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	x, err := htpcost.ReadTrace(data)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return x.Cycles
-}
-
 func TestAnEstimateIsHeldAgainstAnother(t *testing.T) {
 	t.Parallel()
 	fixture.Emulator(t)

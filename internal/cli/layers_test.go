@@ -36,7 +36,7 @@ func TestInfoWritesTheSeedsFiles(t *testing.T) {
 			encoded++
 		}
 	}
-	sum := f.Graphs[0].Tensor("/add/Add_output_0_QuantizeLinear").Encoding
+	grid := f.Graphs[0].Tensor("grid").Encoding
 	status, stdout, stderr := run(t, "info", path, "--write", dir, "--name", "pose")
 	if status != 0 || !strings.Contains(stdout, "dlc-info-graph.txt") {
 		t.Fatal(status, stdout, stderr)
@@ -55,7 +55,7 @@ func TestInfoWritesTheSeedsFiles(t *testing.T) {
 		}
 		last = at
 	}
-	for _, want := range []string{`"model_h": 32`, `"model_w": 32`, `"FPS": 1000.0`, fmt.Sprintf(`"offset": %d.0`, sum.Offset[0]), `"bit_width": 8`, fmt.Sprintf(`"scale": %v`, float64(sum.Scale[0])), `"type": "uFxp_8"`, `"model_name": "pose"`} {
+	for _, want := range []string{`"model_h": 32`, `"model_w": 32`, `"FPS": 1000.0`, fmt.Sprintf(`"offset": %d.0`, grid.Offset[0]), `"bit_width": 8`, fmt.Sprintf(`"scale": %v`, float64(grid.Scale[0])), `"type": "uFxp_8"`, `"model_name": "pose"`} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %s", want)
 		}
@@ -64,7 +64,7 @@ func TestInfoWritesTheSeedsFiles(t *testing.T) {
 	if data, err = os.ReadFile(filepath.Join(folder, "graph_config.json")); err != nil || json.Unmarshal(data, &shapes) != nil {
 		t.Fatal(err)
 	}
-	if len(shapes) != len(nodes) || !slices.Equal(shapes["/add/Add_output_0_QuantizeLinear"], []int{1, 16, 16, 8}) {
+	if len(shapes) != len(nodes) || !slices.Equal(shapes["add_Add_QuantizeLinear"], []int{1, 16, 16, 8}) {
 		t.Errorf("%d shapes, %v", len(shapes), shapes)
 	}
 	// The listing is taken in the DLC's place.

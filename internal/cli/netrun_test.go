@@ -342,7 +342,12 @@ func TestCtrlCStopsNetRunWithinASecond(t *testing.T) {
 	fixture.Emulator(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	yolox := fixture.Path(t, "qnn", "yolox_nano_w8a8_per_channel.dlc")
-	in := list(t, slices.Repeat([]string{written(t, "in.raw", make([]byte, 4*3*416*416))}, 100)...)
+	f, err := dlc.Open(yolox)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	in := list(t, slices.Repeat([]string{written(t, "in.raw", make([]byte, f.Graphs[0].At(dlc.Input)[0].Bytes()))}, 100)...)
 	var stopped time.Time
 	dir := t.TempDir()
 	var out, errs bytes.Buffer

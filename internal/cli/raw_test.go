@@ -24,10 +24,13 @@ func TestRawFilesOfPictures(t *testing.T) {
 		t.Errorf("%v %q", err, list)
 	}
 	// The first picture is 640 × 480, so nothing is cut or padded: by OpenCV, imread, resize to 64 × 48, BGR → RGB.
-	data, err := os.ReadFile(filepath.Join(dir, "000000000009.raw"))
-	sum := sha256.Sum256(data)
-	if err != nil || hex.EncodeToString(sum[:8]) != opencvs {
-		t.Errorf("%v %x, OpenCV gives %s", err, sum[:8], opencvs)
+	if photographs, ok := fixture.Also(t, "coco", "val"); ok {
+		to := t.TempDir()
+		status, _, stderr := run(t, "raw", "--images", photographs, "--limit", "1", "-o", to, "--size", "64x48", "--resize", "seed")
+		data, err := os.ReadFile(filepath.Join(to, "000000000009.raw"))
+		if sum := sha256.Sum256(data); status != 0 || err != nil || hex.EncodeToString(sum[:8]) != opencvs {
+			t.Errorf("%d %s %v %x, OpenCV gives %s", status, stderr, err, sum[:8], opencvs)
+		}
 	}
 	for _, c := range []struct {
 		args []string
@@ -47,7 +50,7 @@ func TestRawFilesOfPictures(t *testing.T) {
 	}
 }
 
-// opencvs begins the sha256 of what OpenCV 5.0 makes of the first picture.
+// opencvs begins the sha256 of what OpenCV 5.0 makes of the first photograph.
 const opencvs = "0294bf71e5de686b"
 
 func TestRawRefuses(t *testing.T) {
