@@ -590,7 +590,7 @@ export interface VariantSpec {
   bias_bits?: number
   file?: string // of a ready model or a DLC, or the DLC of dumps or of a device
   dir?: string // of dumps
-  target?: string // the device, as device.Parse reads it
+  target?: string // the device, as dial.Parse reads it
   choices?: Record<string, VariantChoice>
 }
 
