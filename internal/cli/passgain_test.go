@@ -21,7 +21,7 @@ func TestOptimizeShowsWhatPassesBring(t *testing.T) {
 	}
 }
 
-// gained optimizes a model with the price of each pass: the passes' gains add up to the difference, the outputs are as before, and the file that was
+// gained runs optimize on a model with the price of each pass: the passes' gains add up to the difference, the outputs are as before, and the file that was
 // written costs what is said. It gives the cycles before and after.
 func gained(t *testing.T, model, out string) (before, after int64) {
 	t.Helper()
