@@ -49,7 +49,7 @@ func TestAnExplorationIsDrawn(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, text)
 		}
 	}
-	table := text[strings.Index(text, "what hurts most"):]
+	_, table, _ := strings.Cut(text, "what hurts most")
 	for tensor, drawn := range map[string]bool{"t1": true, "t8": true, "t9": false, "t20": true, "t0": false} { // the eight worst, and what changes
 		if strings.Contains(table, " "+tensor+" ") != drawn {
 			t.Errorf("%s is in the table of layers: %v\n%s", tensor, !drawn, table)
