@@ -26,6 +26,7 @@ type Labels struct {
 	pictures int
 	shown    []result.EvalPicture
 	problems labels.Problems
+	byName   []int // the model's class of each of the data set's names; nil: they go by number
 }
 
 type labelSums struct {
@@ -51,6 +52,9 @@ func (l *Labels) settle(outs []decode.Output) error {
 	}
 	l.output, l.classes, l.settled = k, outs[k].Tensor.Len(), true
 	l.reading = fmt.Sprintf("%s: the greatest of %d scores", outs[k].Name, l.classes)
+	if l.match(); l.byName != nil {
+		l.reading += "; classes by name"
+	}
 	most := l.greatest()
 	if most >= l.classes {
 		return fmt.Errorf("the data set has the class %d, the model %d classes; a model with a background class in front takes eval: class-offset: 1", most, l.classes)
@@ -64,11 +68,47 @@ func (l *Labels) settle(outs []decode.Output) error {
 	return nil
 }
 
+// names are the model's class names, if they are known: those of the YAML, else those in its metadata if there are as many as scores.
+func (l *Labels) names() []string {
+	if len(l.config.Classes) > 0 || len(l.config.ModelNames) != l.classes {
+		return l.config.Classes
+	}
+	return l.config.ModelNames
+}
+
+// match finds the model's class of each of the data set's by its name. If one has none, or several have the same, classes go by number.
+func (l *Labels) match() {
+	index := map[string]int{}
+	for k, n := range l.names() {
+		if _, twice := index[plainName(n)]; twice || k >= l.classes {
+			return
+		}
+		index[plainName(n)] = k
+	}
+	var list []int
+	for _, n := range l.data.Names {
+		k, ok := index[plainName(n)]
+		if !ok || slices.Contains(list, k) {
+			return
+		}
+		list = append(list, k)
+	}
+	l.byName = list
+}
+
+// class is a class of the truth as the model numbers classes.
+func (l *Labels) class(truth int) int {
+	if truth >= 0 && truth < len(l.byName) {
+		return l.byName[truth]
+	}
+	return truth + l.config.ClassOffset
+}
+
 // greatest is the greatest class of the truth, as the model numbers classes.
 func (l *Labels) greatest() int {
 	most := 0
 	for _, i := range l.data.Images {
-		most = max(most, i.Class+l.config.ClassOffset)
+		most = max(most, l.class(i.Class))
 	}
 	return most
 }
@@ -83,7 +123,7 @@ func (l *Labels) Picture(p Picture, outputs [][]decode.Output) error {
 			return err
 		}
 	}
-	truth := p.Image.Class + l.config.ClassOffset
+	truth := l.class(p.Image.Class)
 	if truth < 0 || truth >= l.classes {
 		l.problems.Add("classes under 0 after the offset, or beyond the model's, their pictures are left out", p.Image.Name)
 		return nil
@@ -165,8 +205,8 @@ func (l *Labels) Conclude(e *result.Evaluation) error {
 	e.Columns, e.Reading, e.Classes = classificationColumns, l.reading, []string{}
 	for k := range l.classes {
 		name := strconv.Itoa(k)
-		if k < len(l.config.Classes) {
-			name = l.config.Classes[k]
+		if names := l.names(); k < len(names) {
+			name = names[k]
 		} else if at := k - l.config.ClassOffset; at >= 0 && at < len(l.data.Names) {
 			name = l.data.Names[at]
 		}
@@ -188,6 +228,7 @@ func (l *Labels) Conclude(e *result.Evaluation) error {
 		}
 	}
 	drops(e)
+	sayBlind(e)
 	e.Pictures = mostDiffering(l.shown)
 	e.Problems = append(e.Problems, append(l.data.Problems.List(), l.problems.List()...)...)
 	return nil

@@ -54,12 +54,23 @@ func (b *Boxes) Code(c *resume.Coder, _ int) {
 			c.Fail("settings of the decoder: %w", err)
 		}
 	}
-	resume.Slice(c, &b.categories, c.Int)
-	for _, k := range b.categories {
-		c.Need(k >= -1 && k < len(b.data.Set.Categories), "a category that the data set does not have")
+	if c.Reading() && b.decoder != nil && c.Err() == nil {
+		a, err := b.assign(b.settled.Classes) // its problems are among those of the state
+		if err != nil {
+			c.Fail("categories: %w", err)
+			return
+		}
+		b.assigned = a
+	}
+	ids := map[int64]bool{}
+	for _, one := range b.data.Set.Categories {
+		ids[one.ID] = true
 	}
 	resume.Each(c, b.models, func(m *boxesOf) {
-		resume.Slice(c, &m.found, func(a *coco.Annotation) { codeFound(c, a) })
+		resume.Slice(c, &m.found, func(a *coco.Annotation) {
+			codeFound(c, a)
+			c.Need(ids[a.CategoryID] || b.assigned.choices != nil && a.CategoryID >= 0, "a category that the data set does not have")
+		})
 		for _, n := range []*int{&m.agree.Kept, &m.agree.Moved, &m.agree.Other, &m.agree.Lost, &m.agree.New} {
 			c.Int(n)
 		}
@@ -109,6 +120,9 @@ func (l *Labels) Code(c *resume.Coder, outputs int) {
 	c.Int(&l.classes)
 	c.Bool(&l.settled)
 	c.String(&l.reading)
+	if c.Reading() && l.settled && l.classes > 0 && c.Err() == nil {
+		l.match()
+	}
 	c.Need(l.classes >= 0 && (l.settled || l.classes == 0), "classes without a number")
 	c.Need(!l.settled || l.greatest() < l.classes, "fewer classes than the data set has")
 	needOutput(c, l.output, outputs)

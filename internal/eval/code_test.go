@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -89,13 +90,24 @@ func feeds(t testing.TB) map[string]feed {
 	boxed.Decoder = "boxes"
 	boxed.Output = ""
 	boxed.Decode.Mapping = decode.Mapping{Boxes: "b", Scores: "s", Classes: "c"}
+	boxed.Classes = []string{"cat", "dog"}
 	set := detections("cat", "dog")
 	for i := range feedPictures {
 		set.Set.Images = append(set.Set.Images, coco.Image{ID: int64(i + 1), Width: 64, Height: 64, FileName: strconv.Itoa(i)})
 		set.Set.Annotations = append(set.Set.Annotations, coco.Annotation{ID: int64(i + 1), ImageID: int64(i + 1), CategoryID: set.Set.Categories[i%2].ID, Box: [4]float64{8, 8, 32, 32}, Area: 1024})
 	}
-	add("boxes", func() Scorer { return NewBoxes(set, boxed, 2, false) },
-		func(i int) Picture { return plain(64, 64, labels.Image{Name: strconv.Itoa(i), ID: int64(i + 1)}) },
+	asked := func(i int) Picture { return plain(64, 64, labels.Image{Name: strconv.Itoa(i), ID: int64(i + 1)}) }
+	other := *set // whose classes are chosen by what scores best
+	other.Set = &coco.Dataset{Images: set.Set.Images, Annotations: slices.Clone(set.Set.Annotations), Categories: []coco.Category{{ID: 70, Name: "x"}, {ID: 3, Name: "y"}}}
+	for i := range other.Set.Annotations {
+		other.Set.Annotations[i].CategoryID = other.Set.Categories[i%2].ID
+	}
+	unnamed := boxed
+	unnamed.Classes = nil
+	add("boxes of unknown classes", func() Scorer { return NewBoxes(&other, unnamed, 2, false) }, asked, func(i, _ int) []decode.Output {
+		return ready([6]float32{8, 8, 40, 40, 0.5 + r.Float32()/2, float32(i % 2)}, [6]float32{1, 1, 9, 9, r.Float32(), 5})
+	})
+	add("boxes", func() Scorer { return NewBoxes(set, boxed, 2, false) }, asked,
 		func(_, _ int) []decode.Output {
 			var found [][6]float32
 			for range 3 {
@@ -222,7 +234,7 @@ func TestAStateOfAnotherModelIsRefused(t *testing.T) {
 		{"depths", "output", func(s Scorer) { of[*Depths](s).output = 1 }},
 		{"distance", "outputs", func(s Scorer) { of[*Distance](s).names = []string{"y", "z"} }},
 		{"distance", "outputs", func(s Scorer) { of[*Distance](s).sums[1].cos = nil }},
-		{"boxes", "category", func(s Scorer) { of[*Boxes](s).categories[0] = 2 }},
+		{"boxes", "category", func(s Scorer) { of[*Boxes](s).models[0].found[0].CategoryID = 99 }},
 		{"boxes", "decoder", func(s Scorer) { of[*Boxes](s).decoder = &decode.Decoder{Name: "nothing"} }},
 		{"boxes", "settings", func(s Scorer) { of[*Boxes](s).settled.Width = -5 }},
 	} {

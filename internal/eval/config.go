@@ -17,6 +17,8 @@ type Config struct {
 	Decoder string      `yaml:"decoder"` // of a detector; "": recognised
 	// Classes are the model's class names, in the order of its outputs.
 	Classes []string `yaml:"classes"`
+	// ModelNames are the names in the model's metadata; they stand behind Classes.
+	ModelNames []string `yaml:"-"`
 	// Decode are the settings of a detector; what is left out is that of scoring.
 	Decode decode.Settings `yaml:"decode"`
 	// Output is the output that a segmentation, depth or classification model is read from; "": recognised.

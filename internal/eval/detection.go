@@ -1,7 +1,6 @@
 package eval
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -24,16 +23,20 @@ type Boxes struct {
 	why     string
 	settled decode.Settings
 
-	categories []int                       // of the set, by the model's class
-	truth      map[int64][]coco.Annotation // by image
-	models     []boxesOf
-	scored     []int64 // ids of images
-	shown      []result.EvalPicture
-	problems   labels.Problems
+	assigned assigned                    // the set's categories of the model's classes
+	truth    map[int64][]coco.Annotation // by image
+	models   []boxesOf
+	scored   []int64 // ids of images
+	shown    []result.EvalPicture
+	problems labels.Problems
+
+	choice    []int // of the assignments, by what was found on so many pictures
+	choiceOf  int
+	choiceWhy string
 }
 
 type boxesOf struct {
-	found []coco.Annotation
+	found []coco.Annotation // where categories are still to be chosen, their ids are the model's classes
 	agree result.Agree
 }
 
@@ -91,51 +94,6 @@ func (b *Boxes) settle(p Picture, outs []decode.Output) error {
 	return b.mapClasses(b.settled.Classes)
 }
 
-// mapClasses finds the set's category of each of the model's classes: by name where names are known, else by order.
-func (b *Boxes) mapClasses(classes int) error {
-	set := b.data.Set.Categories
-	if len(set) == 0 {
-		return errors.New("the data set has no categories: no label was usable and no class is named")
-	}
-	order := make([]int, len(set))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortStableFunc(order, func(i, j int) int { return cmp.Compare(set[i].ID, set[j].ID) })
-	names := b.config.Classes
-	if len(names) == 0 && len(set) != classes && classes == len(cocoNames) {
-		names = cocoNames
-	}
-	if len(names) == 0 {
-		if classes != 0 && classes != len(set) {
-			return fmt.Errorf("the model has %d classes, the data set %d categories; name the model's classes in its YAML (eval: classes: [...])", classes, len(set))
-		}
-		b.categories = order
-		return nil
-	}
-	byName := map[string]int{}
-	for i, c := range set {
-		byName[strings.ToLower(c.Name)] = i
-	}
-	known := 0
-	for _, n := range names {
-		i, ok := byName[strings.ToLower(n)]
-		if !ok {
-			b.categories = append(b.categories, -1)
-			continue
-		}
-		known++
-		b.categories = append(b.categories, i)
-	}
-	if known == 0 {
-		return fmt.Errorf("none of the model's %d classes (%s, …) is a category of the data set (%s, …)", len(names), names[0], set[0].Name)
-	}
-	if known < len(set) {
-		b.problems.Add("categories of the data set are no class of the model", fmt.Sprintf("%d of %d", len(set)-known, len(set)))
-	}
-	return nil
-}
-
 // Picture implements Scorer.
 func (b *Boxes) Picture(p Picture, outputs [][]decode.Output) error {
 	if b.decoder == nil {
@@ -190,8 +148,12 @@ func (b *Boxes) read(model int, p Picture, outs []decode.Output) ([]result.Box, 
 			b.problems.Add("boxes of a model are unusable (not finite, or over a billion pixels) and are left out", fmt.Sprintf("%s: [%g %g %g %g]", p.Image.Name, x, y, w, h))
 			continue
 		}
+		id := int64(category)
+		if b.assigned.choices == nil {
+			id = b.data.Set.Categories[category].ID
+		}
 		b.models[model].found = append(b.models[model].found, coco.Annotation{
-			ID: int64(len(b.models[model].found) + 1), ImageID: p.Image.ID, CategoryID: b.data.Set.Categories[category].ID, Box: [4]float64{x, y, w, h}, Area: w * h, Score: float64(d.Score),
+			ID: int64(len(b.models[model].found) + 1), ImageID: p.Image.ID, CategoryID: id, Box: [4]float64{x, y, w, h}, Area: w * h, Score: float64(d.Score),
 		})
 	}
 	people := decode.SeedSettings()
@@ -210,12 +172,16 @@ func (b *Boxes) read(model int, p Picture, outs []decode.Output) ([]result.Box, 
 	return boxes, nil
 }
 
+// category is the category of a class, −1 for none; where it is still to be chosen, the class itself.
 func (b *Boxes) category(class int) int {
-	if class < 0 || class >= len(b.categories) {
+	if b.assigned.choices != nil && class >= 0 {
+		return class
+	}
+	if class < 0 || class >= len(b.assigned.categories) {
 		b.problems.Add("classes of the model are beyond the categories, boxes of them are left out", strconv.Itoa(class))
 		return -1
 	}
-	return b.categories[class]
+	return b.assigned.categories[class]
 }
 
 // pictured brings a box of the input into the picture: left, top, width, height.
@@ -252,19 +218,36 @@ func (b *Boxes) Conclude(e *result.Evaluation) error {
 	for _, c := range b.data.Set.Categories {
 		e.Classes = append(e.Classes, c.Name)
 	}
+	categories, why, err := b.chosen()
+	if err != nil {
+		return err
+	}
+	pictures := b.shown
+	if b.assigned.choices == nil {
+		categories = nil
+	} else {
+		pictures = recategorise(pictures, categories)
+	}
 	if b.decoder != nil {
 		e.Reading = fmt.Sprintf("%s (%s); confidence over %g, NMS at IoU %g, %d boxes", b.decoder.Name, b.why, b.settled.Confidence, b.settled.IoU, b.settled.Most)
+		if why != "" {
+			e.Reading += "; " + why
+		}
 	}
 	for i := range e.Models {
 		m := &e.Models[i]
-		r, err := b.evaluate(i, b.scored)
+		r, err := b.evaluateAs(i, b.scored, categories)
 		if err != nil {
 			return fmt.Errorf("%s: %w", m.Name, err)
+		}
+		found := b.found(i, categories)
+		if left := len(b.models[i].found) - len(found); left > 0 {
+			e.Problems = append(e.Problems, fmt.Sprintf("%d boxes of %s are of classes without a category and are left out", left, m.Name))
 		}
 		for _, v := range r.Stats {
 			m.Scores = append(m.Scores, orNothing(v))
 		}
-		m.Scores = append(m.Scores, meanScore(b.models[i].found))
+		m.Scores = append(m.Scores, meanScore(found))
 		m.ByClass = make([]metric.Value, len(b.data.Set.Categories))
 		for _, c := range r.Categories() {
 			if k := slices.IndexFunc(b.data.Set.Categories, func(s coco.Category) bool { return s.ID == c.ID }); k >= 0 {
@@ -275,7 +258,7 @@ func (b *Boxes) Conclude(e *result.Evaluation) error {
 			return err
 		}
 		m.Agree = withShare(b.models[i].agree, m.Agree)
-		m.Annotations = b.models[i].found
+		m.Annotations = found
 		if i == 0 {
 			for line := range strings.Lines(r.Problems.String()) {
 				e.Problems = append(e.Problems, strings.TrimSpace(line))
@@ -283,20 +266,22 @@ func (b *Boxes) Conclude(e *result.Evaluation) error {
 		}
 	}
 	drops(e)
-	e.Pictures = mostDiffering(b.shown)
+	e.Pictures = mostDiffering(pictures)
 	e.Problems = append(e.Problems, append(b.data.Problems.List(), b.problems.List()...)...)
 	e.Truth = b.data.Set
-	return nil
+	return b.blind(e)
 }
 
 // evaluate scores what a model found on some of the pictures.
 func (b *Boxes) evaluate(model int, images []int64) (*coco.Result, error) {
-	params := coco.DefaultParams(coco.Boxes)
-	params.Images, params.Strict = images, b.strict
-	if b.settled.Most > 100 { // what COCO's benchmark does not look at is looked at if it was asked for
-		params.MaxDets = []int{1, 10, 100, b.settled.Most}
+	categories, _, err := b.chosen()
+	if err != nil {
+		return nil, err
 	}
-	return coco.Evaluate(b.data.Set, b.models[model].found, params)
+	if b.assigned.choices == nil {
+		categories = nil
+	}
+	return b.evaluateAs(model, images, categories)
 }
 
 // ScoreOf implements Partial.

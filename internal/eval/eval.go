@@ -97,6 +97,14 @@ func drops(e *result.Evaluation) {
 	}
 }
 
+// sayBlind warns where the float model itself scores next to nothing. Detectors say more, see Boxes.blind.
+func sayBlind(e *result.Evaluation) {
+	if e.Blind() {
+		e.Warnings = append(e.Warnings, fmt.Sprintf("the float model itself gets next to nothing right: %s %.4f, so that no variant's score says anything about quantization; most often the input is described wrongly (the same command with --try-inputs says which description fits), or its classes stand in another order than those of the data set (eval: classes: [...] in the model's YAML)",
+			e.Columns[0].Key, e.Models[0].Scores[0].V))
+	}
+}
+
 // Distance measures how far the outputs themselves are from float's: it goes along with every task, and alone is the task
 // agreement.
 type Distance struct {

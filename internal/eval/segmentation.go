@@ -260,6 +260,7 @@ func (m *Masks) Conclude(e *result.Evaluation) error {
 		}
 	}
 	drops(e)
+	sayBlind(e)
 	e.Pictures = mostDiffering(m.shown)
 	e.Problems = append(e.Problems, append(m.data.Problems.List(), m.problems.List()...)...)
 	return nil

@@ -84,6 +84,7 @@ func openStage(ctx context.Context, engines session.Engines, p policy, spec resu
 	}
 	b.Arena = b.ORT.NewArena(min(int64(spec.MemoryMiB)<<20/8, 160<<20))
 	s := &stage{b: b, policy: p, evaluate: &score.Evaluation{B: b, Set: set, Loader: loader}, encoded: map[encoded]coding{}}
+	config = score.Named(config, b)
 	s.higher = spec.Task != result.Depth
 	s.scorer = func() eval.Scorer { return set.Scorer(spec.Scoring, config, 2, nil) }
 	if spec.Task == result.Agreement {

@@ -90,8 +90,12 @@ func score(v metric.Value) string {
 func ScoreVerdict(e *result.Evaluation) string {
 	key := e.Columns[0].Key
 	float := e.Models[0].Scores[0]
+	blind := ""
+	if e.Blind() {
+		blind = Blind(e) + " "
+	}
 	if len(e.Models) == 1 {
-		return fmt.Sprintf("float: %s %s.", key, score(float))
+		return fmt.Sprintf("%sfloat: %s %s.", blind, key, score(float))
 	}
 	var parts []string
 	for _, m := range e.Models[1:] {
@@ -113,7 +117,12 @@ func ScoreVerdict(e *result.Evaluation) string {
 	if e.Task == result.Agreement {
 		return strings.Join(parts, "; ") + "."
 	}
-	return fmt.Sprintf("%s: float %s; %s.", key, score(float), strings.Join(parts, "; "))
+	return fmt.Sprintf("%s%s: float %s; %s.", blind, key, score(float), strings.Join(parts, "; "))
+}
+
+// Blind says that an evaluation's float model itself scores next to nothing. A warning of the evaluation says what to do.
+func Blind(e *result.Evaluation) string {
+	return fmt.Sprintf("The float model itself sees next to nothing (%s %s): this says nothing about quantization, see the notes.", e.Columns[0].Key, score(e.Models[0].Scores[0]))
 }
 
 // changes says what became of float's boxes, and how far the outputs are off.

@@ -133,3 +133,16 @@ type Box struct {
 	Change Change  `json:"change,omitempty"`
 	Crowd  bool    `json:"crowd,omitempty"`
 }
+
+// BlindScore is the first score, of those from 0 to 1, under which the float model itself sees next to nothing.
+const BlindScore = 0.01
+
+// Blind says that the float model itself scores next to nothing, so that no variant's score says anything about quantization. It is false
+// where the first score is none from 0 to 1.
+func (e *Evaluation) Blind() bool {
+	if len(e.Models) == 0 || len(e.Columns) == 0 || len(e.Models[0].Scores) == 0 || e.Task == Agreement || !e.Columns[0].Higher {
+		return false
+	}
+	float := e.Models[0].Scores[0]
+	return float.OK && float.V < BlindScore
+}

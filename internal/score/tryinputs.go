@@ -88,6 +88,7 @@ func TryInputs(ctx context.Context, engines session.Engines, spec result.EvalSpe
 		return nil, err
 	}
 	loader.Cache = nil
+	config = Named(config, b)
 	e := &Evaluation{B: b, Set: set, Loader: loader, Spec: spec}
 	defer e.Close()
 	if err := e.open(ctx); err != nil {

@@ -226,7 +226,10 @@ func story(e *result.Evaluation) []string {
 		return []string{fmt.Sprintf("%d models were scored; there is no variant to compare with float.", len(e.Models))}
 	}
 	var list []*result.EvalModel
-	var without []string
+	var without, lines []string
+	if e.Blind() {
+		lines = append(lines, report.Blind(e))
+	}
 	for i := range e.Models[1:] {
 		if m := &e.Models[i+1]; m.Drop.OK {
 			list = append(list, m)
@@ -235,7 +238,6 @@ func story(e *result.Evaluation) []string {
 		}
 	}
 	slices.SortStableFunc(list, func(a, b *result.EvalModel) int { return cmp.Compare(a.Drop.V, b.Drop.V) })
-	var lines []string
 	if len(list) > 1 {
 		lines = append(lines, span(e, list[0], list[len(list)-1]))
 	}
