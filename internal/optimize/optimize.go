@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -362,7 +361,7 @@ func (o *optimizer) pass(p *rewrite.Pass, forced bool) error {
 				return o.ctx.Err()
 			}
 			done.Undone = fmt.Sprintf("the model does not run afterwards: %v", err)
-		} else if done.Difference = furthest(before, joined(o.outputs, joins)); !(done.Difference <= p.Tolerance) {
+		} else if done.Difference = model.Furthest(before, joined(o.outputs, joins)); !(done.Difference <= p.Tolerance) {
 			done.Undone = fmt.Sprintf("an output moves by %.2g of its greatest magnitude, more than %.2g", done.Difference, p.Tolerance)
 		}
 		if done.Undone == "" {
@@ -402,43 +401,6 @@ func joined(outputs []map[string]tensor.Tensor, joins []rewrite.Join) []map[stri
 	return list
 }
 
-// furthest is the greatest difference of any output on any sample, against its greatest magnitude there.
-func furthest(a, b []map[string]tensor.Tensor) float64 {
-	worst := 0.0
-	for i := range a {
-		for name, x := range a[i] {
-			y, there := b[i][name]
-			p, ok := x.AsFloat32()
-			q, also := y.AsFloat32()
-			if !there || ok != also || len(p) != len(q) || !slices.Equal(x.Shape, y.Shape) {
-				return math.Inf(1)
-			}
-			scale, d := 0.0, 0.0
-			for e := range p {
-				if math.IsNaN(float64(p[e])) != math.IsNaN(float64(q[e])) {
-					return math.Inf(1)
-				}
-				if p[e] == q[e] || math.IsNaN(float64(p[e])) {
-					continue
-				}
-				d = math.Max(d, math.Abs(float64(p[e])-float64(q[e])))
-				if math.IsInf(d, 0) {
-					return d
-				}
-			}
-			for _, v := range p {
-				if f := math.Abs(float64(v)); !math.IsNaN(f) && !math.IsInf(f, 0) {
-					scale = math.Max(scale, f)
-				}
-			}
-			if d > 0 {
-				worst = math.Max(worst, d/math.Max(scale, 1e-12))
-			}
-		}
-	}
-	return worst
-}
-
 // turnInput makes the model take its picture in the other colour order, and proves it with turned samples.
 func (o *optimizer) turnInput(spec Spec) error {
 	inputs := o.model.Inputs()
@@ -462,7 +424,7 @@ func (o *optimizer) turnInput(spec Spec) error {
 		return err
 	}
 	const tolerance = 1e-4
-	d := furthest(before, o.outputs)
+	d := model.Furthest(before, o.outputs)
 	if d > tolerance {
 		return fmt.Errorf("--input-color: the outputs move by %.2g", d)
 	}

@@ -27,6 +27,7 @@ type constants struct {
 	params  map[[2]int]string
 	dequant map[string]*onnxpb.NodeProto
 
+	said    map[string]bool             // constants whose values that are not finite were named
 	weights map[string][]quant.Encoding // dequantized weight → encodings
 	reuse   map[string]string           // constant and manner → dequantized constant
 }
@@ -34,7 +35,7 @@ type constants struct {
 func newConstants(b *builder) *constants {
 	return &constants{
 		m: b.m, x: b.x, p: b.p, spec: b.spec, acts: b.acts, draft: b.draft, built: b.built, params: b.params, dequant: b.dequant,
-		weights: map[string][]quant.Encoding{}, reuse: map[string]string{},
+		said: map[string]bool{}, weights: map[string][]quant.Encoding{}, reuse: map[string]string{},
 	}
 }
 
@@ -53,6 +54,7 @@ func (k *constants) quantizeParams() error {
 		if len(values.F32) == 0 {
 			continue
 		}
+		k.sayNotFinite(name, values.F32)
 		var replaced string
 		switch q.Role {
 		case Weight:
@@ -72,6 +74,29 @@ func (k *constants) quantizeParams() error {
 		}
 	}
 	return nil
+}
+
+// sayNotFinite warns of values that no encoding holds: NaN becomes zero, an infinite one the end of the range of the others.
+func (k *constants) sayNotFinite(name string, values []float32) {
+	nan, infinite := 0, 0
+	for _, v := range values {
+		switch {
+		case math.IsNaN(float64(v)):
+			nan++
+		case math.IsInf(float64(v), 0):
+			infinite++
+		}
+	}
+	if k.said[name] || nan+infinite == 0 {
+		return
+	}
+	k.said[name] = true
+	if nan > 0 {
+		k.built.Warnings = append(k.built.Warnings, fmt.Sprintf("the constant %s holds NaN in %d of %d values, which no encoding holds: they become 0", name, nan, len(values)))
+	}
+	if infinite > 0 {
+		k.built.Warnings = append(k.built.Warnings, fmt.Sprintf("the constant %s is infinite in %d of %d values, which no encoding holds: they become the end of the range of the others", name, infinite, len(values)))
+	}
 }
 
 // weight quantizes a weight: per channel symmetric, if the recipe and the node want that. One encoding for the whole
@@ -180,6 +205,9 @@ func (k *constants) bias(name string, values tensor.Tensor, n *onnxpb.NodeProto,
 		scales[i] = float32(in.Scale) * float32(weights[i].Scale)
 	}
 	for i, v := range values.F32 {
+		if math.IsNaN(float64(v)) {
+			v = 0
+		}
 		q := math.RoundToEven(float64(v) / float64(scales[min(i, len(scales)-1)]))
 		if q != min(max(q, math.MinInt32), math.MaxInt32) {
 			clipped++
@@ -226,6 +254,9 @@ func (k *constants) constant(name string, values tensor.Tensor, axis int, encodi
 		lo, hi = -float64(int(1)<<(bits-1)), float64(int(1)<<(bits-1)-1)
 	}
 	for i, v := range values.F32 {
+		if math.IsNaN(float64(v)) {
+			v = 0
+		}
 		c := 0
 		if axis >= 0 {
 			c = i / inner % len(encodings)

@@ -313,3 +313,32 @@ func TestHalfRoundsEveryTensor(t *testing.T) {
 		}
 	}
 }
+
+func TestValuesThatAreNotFiniteAreNamed(t *testing.T) {
+	m := graph(t, []*onnxpb.NodeProto{node("Conv", []string{"x", "w", "b"}, "t"), node("Add", []string{"t", "k"}, "y")}, "y")
+	inits := m.Graph().Initializer
+	w, _ := m.Tensor(inits[0])
+	w.F32[3] = float32(math.NaN())
+	k, _ := m.Tensor(inits[2])
+	k.F32[0], k.F32[1] = float32(math.Inf(-1)), -2
+	inits[0], inits[2] = onnx.TensorProto("w", w), onnx.TensorProto("k", k)
+	spec, err := variant.Parse("w8a8")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stats := calib.NewStatistics(false)
+	for _, name := range []string{"x", "t", "y"} {
+		stats.Observe(name, tensor.Floats([]float32{-1, 1}, 2))
+	}
+	b, err := qdq.Build(m, qdq.Find(m, allFloat), spec, stats.Activation)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"the constant w holds NaN in 1 of 16 values, which no encoding holds: they become 0",
+		"the constant k is infinite in 1 of 4 values, which no encoding holds: they become the end of the range of the others",
+	}
+	if !slices.Equal(b.Warnings, want) {
+		t.Errorf("%q", b.Warnings)
+	}
+}

@@ -14,12 +14,16 @@ import (
 	"quantcheck/internal/runner"
 	"quantcheck/internal/runner/ort"
 	"quantcheck/internal/session"
+	"quantcheck/internal/tensor"
 	"quantcheck/internal/workpool"
 )
 
 // Run runs the float model on the calibration samples and gathers the values of every tensor that gets an encoding. A session that keeps
 // its state goes on where an interrupted run ended.
 func Run(ctx context.Context, b *session.Session, set *dataset.Set, loader dataset.Loader) (*calib.Statistics, error) {
+	if err := clampMasks(ctx, b, set, loader); err != nil {
+		return nil, err
+	}
 	wanted := map[string]bool{}
 	for name, place := range b.Float.Placement.Tensors {
 		if place.Role == qdq.Own || place.Role == qdq.Union || place.Role == qdq.Fused && slices.ContainsFunc(b.Specs(), session.Emulated) {
@@ -99,6 +103,25 @@ func Run(ctx context.Context, b *session.Session, set *dataset.Set, loader datas
 	}
 	state.put()
 	return stats, nil
+}
+
+// clampMasks lets constants that shut places of a Softmax hold what an encoding can, before anything is observed behind them. Samples that cannot
+// be read are left to the calibration, which names them.
+func clampMasks(ctx context.Context, b *session.Session, set *dataset.Set, loader dataset.Loader) error {
+	said, err := b.Float.ClampMasks(ctx, b.ORT, func(use func(map[string]tensor.Tensor) error) error {
+		for _, source := range set.Sources[:min(len(set.Sources), model.MostRanging)] {
+			s, err := loader.Load(source)
+			if err != nil {
+				continue
+			}
+			if err := use(s.Inputs); err != nil {
+				return fmt.Errorf("sample %s: %w", s.Name, err)
+			}
+		}
+		return ctx.Err()
+	})
+	b.Run.Warnings = append(b.Run.Warnings, said...)
+	return err
 }
 
 func observe(pool *workpool.Pool, stats *calib.Statistics, batch *runner.Batch, wanted map[string]bool) {
