@@ -14,14 +14,16 @@ import (
 	"quantcheck/internal/fixture"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/onnx/onnxpb"
+	"quantcheck/internal/result"
 	"quantcheck/internal/tensor"
 )
 
 // found is what the tests of situations read of a check.
 type found struct {
-	Layers   []struct{ Name, DType string }
-	Warnings []string
-	Variants []struct {
+	Layers    []struct{ Name, DType string }
+	Warnings  []string
+	NonFinite *result.NonFinite `json:"non_finite"`
+	Variants  []struct {
 		Twin    int
 		Verdict struct {
 			Grade, Basis string
@@ -127,5 +129,77 @@ func TestTheHalfPrecisionFileIsTheCounterpart(t *testing.T) {
 	c, _ := judged(t, model, "--images", pictures(t, 2), "--variant", "fp16@htp", "--variant", "half="+model)
 	if c.Variants[0].Twin != 1 {
 		t.Errorf("the counterpart is %d", c.Variants[0].Twin)
+	}
+}
+
+// TestNaNIsTracedToItsSource plants values that are not finite in constants, in samples, and in an operator.
+func TestNaNIsTracedToItsSource(t *testing.T) {
+	nan := float32(math.NaN())
+	weight := func(at int, v float32) func(*onnxpb.ModelProto) {
+		return func(p *onnxpb.ModelProto) {
+			binary.LittleEndian.PutUint32(p.GetGraph().GetInitializer()[0].GetRawData()[4*at:], math.Float32bits(v))
+		}
+	}
+	// The logarithm of what a Relu makes is infinite, and infinity less infinity is NaN.
+	logarithm := func(p *onnxpb.ModelProto) {
+		g := p.GetGraph()
+		g.Node[2] = &onnxpb.NodeProto{OpType: proto.String("Log"), Name: proto.String("l"), Input: []string{"/r/Relu_output_0"}, Output: []string{"log"}}
+		g.Node = append(g.Node, &onnxpb.NodeProto{OpType: proto.String("Sub"), Name: proto.String("s"), Input: []string{"log", "log"}, Output: []string{"y"}})
+	}
+	// Minus infinity is a mask's ordinary value.
+	mask := func(p *onnxpb.ModelProto) {
+		g := p.GetGraph()
+		g.Initializer = append(g.Initializer, onnx.TensorProto("mask", tensor.Floats([]float32{0, 0, 0, 0, 0, float32(math.Inf(-1))}, 6)))
+		g.Node[2] = &onnxpb.NodeProto{OpType: proto.String("Add"), Name: proto.String("a"), Input: []string{"/r/Relu_output_0", "mask"}, Output: []string{"masked"}}
+		g.Node = append(g.Node, &onnxpb.NodeProto{OpType: proto.String("Softmax"), Name: proto.String("s"), Input: []string{"masked"}, Output: []string{"y"}, Attribute: []*onnxpb.AttributeProto{onnx.IntAttr("axis", -1)}})
+	}
+	samples := func(bad ...int) string {
+		dir := t.TempDir()
+		for i := range 4 {
+			raw := make([]byte, 4*3*8*8)
+			for k := range 3 * 8 * 8 {
+				binary.LittleEndian.PutUint32(raw[4*k:], math.Float32bits(float32((i+k)%7)/7))
+			}
+			for _, b := range bad {
+				if b == i {
+					binary.LittleEndian.PutUint32(raw[40:], math.Float32bits(nan))
+				}
+			}
+			if err := os.WriteFile(filepath.Join(dir, string(rune('a'+i))+".raw"), raw, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return dir
+	}
+	type want struct {
+		constants, inputs, begins, bad int
+		says                           []string
+	}
+	for name, row := range map[string]struct {
+		change func(*onnxpb.ModelProto)
+		images string
+		want   want
+	}{
+		"all finite":        {nil, samples(), want{}},
+		"a weight":          {weight(7, nan), samples(), want{1, 0, 2, 4, []string{"The constant w of the float model holds 1 NaN among its 108 values.", "begin at /c/Conv_output_0 (node c, Conv, number 1 of 3)"}}},
+		"an infinite one":   {weight(7, float32(math.Inf(1))), samples(), want{1, 0, 2, 4, []string{"holds an infinite value among", "begin at /c/Conv_output_0"}}},
+		"two samples":       {nil, samples(1, 3), want{0, 2, 2, 2, []string{"begin at /c/Conv_output_0 (node c, Conv, number 1 of 3): ", "The sample b.raw holds 1 NaN in the input x.", "The sample d.raw", "2 of 4 samples cannot be compared"}}},
+		"an operator":       {logarithm, samples(), want{0, 0, 2, 4, []string{"begin at log (node l, Log, number 3 of 4)"}}},
+		"a mask, near miss": {mask, samples(), want{}},
+	} {
+		c, said := judged(t, smallModel(t, row.change), "--images", row.images)
+		n := c.NonFinite
+		if (n == nil) != (row.want.bad == 0) {
+			t.Errorf("%s: %+v", name, n)
+			continue
+		}
+		if n != nil && (len(n.Constants) != row.want.constants || len(n.Inputs) != row.want.inputs || len(n.Begins) != row.want.begins || len(n.Samples) != row.want.bad) {
+			t.Errorf("%s: %+v", name, n)
+		}
+		for _, says := range row.want.says {
+			if !strings.Contains(said, says) {
+				t.Errorf("%s: %q is not said: %s", name, says, said)
+			}
+		}
 	}
 }
