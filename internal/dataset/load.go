@@ -3,8 +3,10 @@ package dataset
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -220,10 +222,15 @@ func count(shape []int64) int {
 	return n
 }
 
-// fromRaw reads values without a header: in the input's own type, as float32, or as bytes, told apart by their number.
+// fromRaw reads values without a header: in the input's own type, as float32, as bytes, or, for an input of real numbers, as float16,
+// told apart by their number.
 func fromRaw(in Input, data []byte) (tensor.Tensor, error) {
 	n := count(in.Shape)
-	for _, d := range []tensor.DType{in.DType, tensor.Float32, tensor.Uint8} {
+	types := []tensor.DType{in.DType, tensor.Float32, tensor.Uint8}
+	if in.DType.IsFloat() {
+		types = append(types, tensor.Float16)
+	}
+	for _, d := range types {
 		if d.Bits() > 0 && len(data) == tensor.ByteSize(d, n) {
 			t, err := tensor.FromLittleEndian(d, in.Shape, data)
 			if err != nil {
@@ -380,6 +387,10 @@ func convertTo(t tensor.Tensor, d tensor.DType) (tensor.Tensor, error) {
 			for k := range d.Bits() / 8 {
 				out.Raw[i*d.Bits()/8+k] = byte(u >> (8 * k))
 			}
+		}
+	case tensor.Float64:
+		for i, v := range values {
+			binary.LittleEndian.PutUint64(out.Raw[8*i:], math.Float64bits(float64(v)))
 		}
 	default:
 		return t, fmt.Errorf("%s inputs are not supported", d)

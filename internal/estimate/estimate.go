@@ -137,7 +137,7 @@ func DefaultRecipe() variant.Spec {
 
 // load reads a model and gives its inputs their shapes, its nodes names.
 func (e *Estimator) load(path string, shapes map[string][]int64) (*onnx.Model, error) {
-	m, err := onnx.Load(path)
+	m, _, err := model.Read(path)
 	if err != nil {
 		return nil, usage.Mark(err)
 	}

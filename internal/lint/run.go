@@ -64,10 +64,11 @@ func Run(ctx context.Context, engines session.Engines, spec Spec) ([]Finding, []
 }
 
 func lintModel(ctx context.Context, engines session.Engines, spec Spec, path string, s *Subject, notes *[]string) error {
-	m, err := onnx.Load(path)
+	m, file, err := model.Read(path)
 	if err != nil {
 		return usage.Mark(err)
 	}
+	*notes = append(*notes, file.Notes...)
 	shapes := spec.Shapes
 	if spec.Run != nil {
 		shapes = map[string][]int64{}

@@ -43,7 +43,7 @@ type Float struct {
 // Open reads the float model of a request and makes it ready: its input shapes are fixed, as input says, its constants are folded. What is
 // wrong with the request is an error of usage.
 func Open(ctx context.Context, r ort.Engine, path string, input dataset.Description) (*Float, error) {
-	m, err := onnx.Load(path)
+	m, file, err := Read(path)
 	if err != nil {
 		return nil, usage.Mark(err)
 	}
@@ -62,7 +62,8 @@ func Open(ctx context.Context, r ort.Engine, path string, input dataset.Descript
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	ref.External = m.ExternalFiles()
+	ref.External = file.External
+	ref.Warnings = append(file.Notes, ref.Warnings...)
 	if len(batched) > 0 {
 		ref.Warnings = append([]string{fmt.Sprintf("the open batch dimension of %s was set to 1", strings.Join(batched, ", "))}, ref.Warnings...)
 	}

@@ -129,7 +129,7 @@ func optimize(ctx context.Context, engines session.Engines, spec Spec, progress 
 	if err != nil {
 		return nil, usage.Mark(err)
 	}
-	m, err := onnx.Load(spec.Model)
+	m, file, err := model.Read(spec.Model)
 	if err != nil {
 		return nil, usage.Mark(err)
 	}
@@ -141,7 +141,7 @@ func optimize(ctx context.Context, engines session.Engines, spec Spec, progress 
 	if m, batched, err = onnx.FixInputs(m, shapes); err != nil {
 		return nil, usage.Mark(fmt.Errorf("%s: %w", spec.Model, err))
 	}
-	o := &optimizer{ctx: ctx, engines: engines, asked: len(spec.Passes) > 0, result: &Result{Passes: []PassResult{}}}
+	o := &optimizer{ctx: ctx, engines: engines, asked: len(spec.Passes) > 0, result: &Result{Passes: []PassResult{}, Notes: file.Notes}}
 	if err := o.samples(spec, m); err != nil {
 		return nil, err
 	}

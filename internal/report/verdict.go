@@ -23,7 +23,7 @@ func Verdict(run *result.Run, v *result.Variant) string {
 	}
 	switch {
 	case d.Basis == result.ByNothing:
-		text = append(text, fmt.Sprintf("%s cannot be judged: no output could be compared.", v.Spec.Name))
+		text = append(text, fmt.Sprintf("%s cannot be judged: %s.", v.Spec.Name, uncomparable(run)))
 	case equal(d):
 		text = append(text, fmt.Sprintf("%s is good: its outputs equal float's on every sample.", v.Spec.Name))
 	default:
@@ -33,6 +33,14 @@ func Verdict(run *result.Run, v *result.Variant) string {
 		text = append(text, s)
 	}
 	return strings.Join(text, " ")
+}
+
+// uncomparable says why no output could be compared.
+func uncomparable(run *result.Run) string {
+	if run.NonFinite == nil {
+		return "no output could be compared"
+	}
+	return "the float model's own outputs are not finite. " + Printable(strings.TrimSuffix(strings.Join(run.NonFinite.Sentences(run), " "), "."))
 }
 
 // covered says how little of the model has encodings; "" if it is 90 % or more.

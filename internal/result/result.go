@@ -30,6 +30,8 @@ type Run struct {
 	Layers      []Layer       `json:"layers"`      // every float tensor that a node makes, in graph order, and its kin of other types
 	Variants    []Variant     `json:"variants"`
 	Warnings    []string      `json:"warnings"`
+	// NonFinite says where NaN and infinite values of the float model come from; nil: every sample could be compared.
+	NonFinite *NonFinite `json:"non_finite,omitempty"`
 }
 
 // Model identifies the float model.

@@ -148,21 +148,6 @@ func (e *edits) renamed(n *onnxpb.NodeProto) *onnxpb.NodeProto {
 		return n
 	}
 	c := proto.CloneOf(n)
-	renameUses(c, e.rename)
+	onnx.RenameUses(c, e.rename)
 	return c
-}
-
-func renameUses(n *onnxpb.NodeProto, rename map[string]string) {
-	for i, in := range n.GetInput() {
-		if to, ok := rename[in]; ok {
-			n.Input[i] = to
-		}
-	}
-	for _, a := range n.GetAttribute() {
-		for _, g := range append(a.GetGraphs(), a.GetG()) {
-			for _, inner := range g.GetNode() {
-				renameUses(inner, rename)
-			}
-		}
-	}
 }

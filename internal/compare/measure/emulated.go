@@ -71,7 +71,7 @@ func (c *comparison) without(v *compared, sample, segment int, reason string) {
 	for _, group := range c.b.Reference.Segments()[segment:] {
 		for _, name := range group {
 			if layer := c.index[name]; v.Result.Layers[layer].HasMetrics() {
-				v.problem(layer, sample, reason)
+				v.problem(layer, sample, errors.New(reason))
 			}
 		}
 	}

@@ -112,7 +112,7 @@ func (j *judging) sample(pool *workpool.Pool, number int, o *outputs) {
 func (j *judging) conclude(samples int) {
 	for i, v := range j.b.Variants {
 		v.Result.Verdict = j.variants[i].Conclude(samples)
-		if v.Spec.Kind != variant.Half {
+		if v.Spec.Kind != variant.Half && !v.Half {
 			v.Result.Verdict.Coverage = verdict.Cover(j.b.Float.Index, j.b.Run.Layers, v.Result.Layers, j.shape)
 		}
 	}

@@ -56,8 +56,9 @@ type compared struct {
 
 // problem is why a sample has no value for a layer.
 type problem struct {
-	sample int
-	reason string
+	sample  int
+	reason  string
+	ofFloat bool // the float model's values are not finite
 }
 
 // underWay is an inference of a variant.
@@ -106,6 +107,9 @@ func All(ctx context.Context, b *session.Session, set *dataset.Set, loader datas
 	}
 	if len(b.Run.Samples) == 0 {
 		return fmt.Errorf("none of the %d samples could be read; the first: %s", len(set.Sources), b.Skipped[0])
+	}
+	if err := c.findNonFinite(ctx, set, loader); err != nil {
+		return err
 	}
 	c.conclude()
 	return nil
@@ -311,7 +315,7 @@ func (c *comparison) measure(sample, layer int, ref tensor.Tensor, got []held) {
 			err = errors.New(h.problem)
 		}
 		if err != nil {
-			h.of.problem(layer, sample, err.Error())
+			h.of.problem(layer, sample, err)
 		} else {
 			values, l := pair.Values(h.of.steps[layer]), &h.of.Result.Layers[layer]
 			h.of.values[layer][sample] = &values
@@ -362,10 +366,12 @@ func measurePair(ref, got tensor.Tensor) (metric.Pair, error) {
 	return metric.Measure(x, y)
 }
 
-func (v *compared) problem(layer, sample int, reason string) {
+func (v *compared) problem(layer, sample int, reason error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.problems[layer] = append(v.problems[layer], problem{sample, reason})
+	var notFinite *metric.NotFiniteError
+	ofFloat := errors.As(reason, &notFinite) && notFinite.Ref > 0
+	v.problems[layer] = append(v.problems[layer], problem{sample, reason.Error(), ofFloat})
 }
 
 func countReasons(list []problem) map[string]int {

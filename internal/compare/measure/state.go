@@ -232,6 +232,7 @@ func (v *compared) code(x *resume.Coder, n int) {
 		resume.Slice(x, &problems, func(p *problem) {
 			x.Int(&p.sample)
 			x.String(&p.reason)
+			x.Bool(&p.ofFloat)
 			x.Need(p.sample >= 0 && p.sample < n, "a problem of a sample that is not there")
 		})
 		if x.Reading() {

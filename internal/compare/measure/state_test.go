@@ -63,7 +63,7 @@ func begun() *comparison {
 	run.Warnings = append(run.Warnings, "a warning")
 	run.Variants[0].Layers[0].Histogram = &result.Histogram{Min: -1, Max: 1, Float: []int{1, 2}, Variant: []int{2, 1}}
 	run.Variants[1].Emulator.Taps = "exposed"
-	c.variants[0].problems[1] = []problem{{1, "empty"}}
+	c.variants[0].problems[1] = []problem{{sample: 1, reason: "empty"}}
 	c.settle(2)
 	return c
 }

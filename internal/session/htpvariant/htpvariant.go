@@ -32,6 +32,9 @@ func (e Built) Build(b *session.Session, v *session.Variant, stats *calib.Statis
 		o.Engine, o.Name = v.Spec.Engine, v.Spec.Name
 		return cpu && o.Equal(v.Spec)
 	})
+	if v.Result.Counterpart < 0 && v.Spec.Kind == variant.Half { // the file that the float model was raised from computes the same
+		v.Result.Counterpart = slices.IndexFunc(b.Variants, func(o *session.Variant) bool { return o.Half && !session.Emulated(o.Spec) })
+	}
 	return nil
 }
 

@@ -9,12 +9,14 @@ import (
 
 	"quantcheck/internal/align"
 	"quantcheck/internal/calib"
+	"quantcheck/internal/model"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/onnx/onnxpb"
 	"quantcheck/internal/qdq"
 	"quantcheck/internal/result"
 	"quantcheck/internal/runner/ort"
 	"quantcheck/internal/session"
+	"quantcheck/internal/tensor"
 	"quantcheck/internal/usage"
 )
 
@@ -99,9 +101,14 @@ func (FromFile) Read(ctx context.Context, b *session.Session, v *session.Variant
 	if err != nil {
 		return usage.Mark(fmt.Errorf("variant %s does not fit the float model: %w", v.Spec.Name, err))
 	}
-	if v.Model, _, _, err = ort.Fold(ctx, b.ORT, m); err != nil {
+	types := map[string]tensor.DType{}
+	for _, in := range b.Run.Model.Inputs {
+		types[in.Name] = in.DType
+	}
+	if v.Model, _, _, err = ort.Fold(ctx, b.ORT, onnx.WithInputTypes(m, types)); err != nil {
 		return fmt.Errorf("variant %s: %w", v.Spec.Name, err)
 	}
+	v.Half = len(onnx.FindHalves(m).Types) > 0 && !slices.ContainsFunc(v.Model.Graph().GetNode(), func(n *onnxpb.NodeProto) bool { return model.Quantizer(n.GetOpType()) })
 	return nil
 }
 
@@ -113,7 +120,11 @@ func (FromFile) Build(b *session.Session, v *session.Variant, _ *calib.Statistic
 	}
 	v.Result.Inputs = found.Inputs
 	take(b, v, built{v.Model, found.Floats(b.Float.Model), found.Params, func(layer string) align.Match {
-		return align.Ready(layer, b.Float.Index, found)
+		m := align.Ready(layer, b.Float.Index, found)
+		if v.Half && m.Status == result.NotQuantized {
+			m.Reason = "the file is in half precision"
+		}
+		return m
 	}})
 	return nil
 }
