@@ -10,7 +10,7 @@ ORT := $(THIRD)/.package-lock.json
 BIN := bin/quantcheck
 PAGE := internal/web/dist/index.html
 
-.PHONY: docs types build deps fixtures test slow soak soak-device soak-workspace race timing check bench fuzz demo clean proto
+.PHONY: verdicts docs types build deps fixtures test slow soak soak-device soak-workspace race timing check bench fuzz demo clean proto
 
 # The library of ONNX Runtime lies beside the program, which looks for it there.
 build: $(ORT) $(PAGE)
@@ -90,6 +90,11 @@ bench: build bench/.venv/done bench/.venv/aimet/done
 	go test ./internal/cli -run '^$$' -bench Overhead -benchtime 5x
 	go run ./bench/sensitivity
 	go run ./bench/worker
+
+# Verdicts beside the scores that they stand for. VERDICTS= makes all of it: 64 pictures, eight recipes; add -emulated for the emulator.
+VERDICTS ?= -pictures 16 -few
+verdicts: build
+	go run ./bench/verdicts $(VERDICTS)
 
 # What the benchmark is compared with lives in an environment of its own.
 bench/.venv/done:

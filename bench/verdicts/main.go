@@ -1,6 +1,6 @@
 // Verdicts holds the verdicts of quantcheck check against what they should tell: models × recipes, and beside each verdict by how much the score
-// of the task drops, or, where there are no labels, how many strict decisions differ on all pictures. It lists every false good and every
-// false alarm, and ends with status 1 if there is one.
+// of the task drops, or, where there are no labels, how many decisions differ. It lists every false good and every false alarm, and ends with
+// status 1 if there is one.
 //
 // A verdict of good is false where the score drops by more than 2 %, one of poor or bad where it drops by less than 1 %.
 package main
@@ -21,7 +21,7 @@ import (
 	"quantcheck/internal/result"
 )
 
-// model is one that is judged. Of one without labels the drop is that of strict decisions.
+// model is one that is judged. Of one without labels the drop is the share of decisions that are not kept.
 type model struct {
 	name, path string
 	flags      []string
@@ -155,15 +155,15 @@ func run(ctx context.Context, w io.Writer, limit int, emulated, few bool) (wrong
 	return wrong, nil
 }
 
-// drops gives by how much each variant's score falls, as a share of float's: of the task where there are labels, else of strict decisions,
-// those of the check counted without its tolerances.
+// drops gives by how much each variant's score falls, as a share of float's: of the task where there are labels, else the share of the decisions
+// that are not kept.
 func drops(ctx context.Context, m model, args []string, c *checked) (map[string]float64, error) {
 	list := map[string]float64{}
 	if m.labels == "" {
 		for i := range c.Variants {
 			for _, d := range c.Variants[i].Verdict.Decisions {
-				if d.Strict.OK {
-					list[c.Variants[i].Spec.Name] = max(list[c.Variants[i].Spec.Name], 1-d.Strict.V)
+				if share := d.Share(); share.OK {
+					list[c.Variants[i].Spec.Name] = max(list[c.Variants[i].Spec.Name], 1-share.V)
 				}
 			}
 		}

@@ -70,8 +70,6 @@ type Decision struct {
 	Lost  int     `json:"lost,omitempty"`
 	New   int     `json:"new,omitempty"`
 	Other int     `json:"other_class,omitempty"`
-	// Strict is the share without tolerances and weights; it moves with scores that are near a border.
-	Strict metric.Value `json:"strict"`
 	// Worst is the sample that keeps the smallest part, −1 if all are kept.
 	Worst int `json:"worst"`
 }

@@ -22,7 +22,6 @@ type Output struct {
 
 // counts are decisions on one sample.
 type counts struct {
-	strict, strictOf               float64 // the same without tolerances; strictOf 0: as of and kept
 	of, kept                       float64 // weights: of a box by how sure the surer model is, of all others 1
 	boxes, moved, lost, new, other int
 	keep                           []float32 // what is compared with other samples: an embedding; nil: nothing
@@ -220,10 +219,6 @@ func compareBoxes(x, y []decode.Detection, confidence float64) counts {
 		if float64(x[p.i].Score) < confidence && float64(y[p.k].Score) < confidence {
 			continue
 		}
-		if float64(x[p.i].Score) >= confidence && float64(y[p.k].Score) >= confidence && p.same {
-			c.strict++
-		}
-		c.strictOf++
 		w := weight(max(x[p.i].Score, y[p.k].Score))
 		c.of += w
 		c.boxes++
@@ -240,7 +235,6 @@ func compareBoxes(x, y []decode.Detection, confidence float64) counts {
 	for i, a := range x {
 		if !usedX[i] && float64(a.Score) >= confidence {
 			c.lost++
-			c.strictOf++
 			c.boxes++
 			c.of += weight(a.Score)
 		}
@@ -248,7 +242,6 @@ func compareBoxes(x, y []decode.Detection, confidence float64) counts {
 	for k, b := range y {
 		if !usedY[k] && float64(b.Score) >= confidence {
 			c.new++
-			c.strictOf++
 			c.boxes++
 			c.of += weight(b.Score)
 		}
@@ -314,9 +307,6 @@ func (t *top) compare(float, got []Output) (counts, error) {
 		best, least := highest(a), slices.Min(a)
 		of := highest(b)
 		c.of++
-		if c.strictOf++; of == best {
-			c.strict++
-		}
 		// A variant whose scores are all equal decides nothing.
 		if flat := slices.Min(b) == slices.Max(b); !flat && float64(a[best]-a[of]) <= 0.02*float64(a[best]-least) {
 			c.kept++

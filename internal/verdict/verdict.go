@@ -215,8 +215,6 @@ func (g *Gathered) Code(x *resume.Coder, n int) {
 }
 
 func (c *counts) code(x *resume.Coder) {
-	x.Float64(&c.strict)
-	x.Float64(&c.strictOf)
 	x.Float64(&c.of)
 	x.Float64(&c.kept)
 	for _, n := range []*int{&c.boxes, &c.moved, &c.lost, &c.new, &c.other} {
@@ -258,18 +256,13 @@ func (g *Gathered) decide(v *result.Verdict, r reader, i, n int) {
 		rank(by)
 	}
 	d := result.Decision{Kind: r.kind(), Layers: r.layers(), Reading: r.reading(), Worst: -1}
-	least, strict, strictOf := 1.0, 0.0, 0.0
+	least := 1.0
 	for s, c := range by {
 		if c == nil || c.of == 0 {
 			continue
 		}
 		d.Of, d.Kept = d.Of+c.of, d.Kept+c.kept
 		d.Boxes, d.Moved, d.Lost, d.New, d.Other = d.Boxes+c.boxes, d.Moved+c.moved, d.Lost+c.lost, d.New+c.new, d.Other+c.other
-		if c.strictOf > 0 {
-			strict, strictOf = strict+c.strict, strictOf+c.strictOf
-		} else {
-			strict, strictOf = strict+c.kept, strictOf+c.of
-		}
 		if share := c.kept / c.of; share < least {
 			least, d.Worst = share, s
 		}
@@ -278,7 +271,6 @@ func (g *Gathered) decide(v *result.Verdict, r reader, i, n int) {
 		v.Notes = append(v.Notes, nothing[r.kind()])
 		return
 	}
-	d.Strict = metric.Defined(strict / strictOf)
 	v.Decisions = append(v.Decisions, d)
 }
 
