@@ -197,7 +197,7 @@ func (l layout) fits(shapes []Shape, s Settings, r rows) (strides []int, ok bool
 	switch {
 	case !s.classes(r.c - l.lead), !columnsFit(cuts, l.lead, sure || l.named), !s.rowsFit(shape.cuts(down), r.n, l.anchors, strides):
 		return nil, false
-	case r.turned && l.lead == 5 && !sure && !slices.Contains(cuts, 5) && !(l.named && r.n > r.c):
+	case r.turned && l.lead == 5 && !sure && !slices.Contains(cuts, 5) && (!l.named || r.n <= r.c):
 		return nil, false
 	case r.turned && l.anchors == 0 && r.n <= r.c: // N is the greater
 		return nil, false

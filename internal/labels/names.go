@@ -111,7 +111,7 @@ func (p *literal) names() ([]string, error) {
 // number is a whole number, also in quotes.
 func (p *literal) number() (int, error) {
 	p.space()
-	text := ""
+	var text string
 	if p.at < len(p.text) && (p.text[p.at] == '\'' || p.text[p.at] == '"') {
 		var err error
 		if text, err = p.quoted(); err != nil {
@@ -146,12 +146,12 @@ func (p *literal) quoted() (string, error) {
 	for p.at < len(p.text) {
 		c := p.text[p.at]
 		p.at++
-		switch {
-		case c == quote:
+		switch c {
+		case quote:
 			return strings.ToValidUTF8(b.String(), "\uFFFD"), nil
-		case c == '\n':
+		case '\n':
 			return "", errors.New("a line ends within a text")
-		case c == '\\':
+		case '\\':
 			r, err := p.escape()
 			if err != nil {
 				return "", err
