@@ -80,6 +80,7 @@ type Head struct {
 		Boxes    string         `json:"boxes_outputs"`
 		Scores   string         `json:"scores_outputs"`
 		YOLO     []string       `json:"yolo_outputs"`
+		BoxScale float64        `json:"box_scale"` // ours: what boxes are multiplied by
 		NMSIoU   *float64       `json:"iou_threshold"`
 		LeastCon *float64       `json:"conf_threshold"`
 	} `json:"metadata"`
@@ -175,6 +176,9 @@ func (a *Archive) block() (map[string]any, []string) {
 			settings := scoring()
 			if len(m.Anchors) > 0 {
 				settings["anchors"] = m.Anchors
+			}
+			if m.BoxScale > 0 {
+				settings["box-scale"] = m.BoxScale
 			}
 			if m.Count > 0 {
 				settings["classes"] = m.Count

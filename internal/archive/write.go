@@ -23,6 +23,8 @@ type Part struct {
 type Change struct {
 	Model string            // the file's name in the new archive
 	Cut   map[string][]Part // output → what it became
+	// BoxScale is what boxes are multiplied by to be in pixels; 0: they are.
+	BoxScale float64
 }
 
 // Write writes the archive with another model in the place of its own, as a tar packed with gzip, the same for the same input. Outputs that
@@ -91,6 +93,9 @@ func (c Change) config(data []byte) ([]byte, error) {
 		head, _ := h.(map[string]any)
 		c.named(head, "outputs")
 		metadata, _ := head["metadata"].(map[string]any)
+		if c.BoxScale > 0 && metadata != nil {
+			metadata["box_scale"] = c.BoxScale
+		}
 		for key := range metadata {
 			c.named(metadata, key)
 		}

@@ -16,7 +16,7 @@ func TestAnArchiveFollowsItsCutOutputs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	change := Change{Model: "new.onnx", Cut: map[string][]Part{"o1": {{"o1_box", []int64{1, 4, 10}}, {"o1_score", nil}}}}
+	change := Change{Model: "new.onnx", BoxScale: 640, Cut: map[string][]Part{"o1": {{"o1_box", []int64{1, 4, 10}}, {"o1_score", nil}}}}
 	var out, again bytes.Buffer
 	for _, w := range []*bytes.Buffer{&out, &again} {
 		if err := a.Write(t.Context(), w, change, 3, strings.NewReader("new")); err != nil {
@@ -35,7 +35,7 @@ func TestAnArchiveFollowsItsCutOutputs(t *testing.T) {
 		t.Fatal(err)
 	}
 	h := b.Config.Model.Heads[0]
-	if got := strings.Join(h.Outputs, " "); got != "o1_box o1_score" || h.Metadata.Boxes != "o1_box" || h.Metadata.Scores != "o1_score" || b.Config.Model.Metadata.Path != "new.onnx" || h.Metadata.Count != 2 {
+	if got := strings.Join(h.Outputs, " "); got != "o1_box o1_score" || h.Metadata.Boxes != "o1_box" || h.Metadata.Scores != "o1_score" || b.Config.Model.Metadata.Path != "new.onnx" || h.Metadata.Count != 2 || h.Metadata.BoxScale != 640 {
 		t.Errorf("%+v", b.Config)
 	}
 	model, err := b.Extract(t.Context(), filepath.Join(dir, "x"))

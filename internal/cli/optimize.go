@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"quantcheck/internal/archive"
@@ -161,7 +162,8 @@ func (c *optimizeCmd) archived() string {
 // saveArchive writes an NN archive of the rewritten model beside it, if there is one and the model's outputs are others now.
 func (c *optimizeCmd) saveArchive(ctx context.Context, o *optimize.Result) (string, error) {
 	path := c.archived()
-	if path == "" || len(o.Joins) == 0 {
+	by, unscaled := strconv.ParseFloat(o.Model.Property(rewrite.BoxScaleKey), 64)
+	if path == "" || len(o.Joins) == 0 && unscaled != nil {
 		return "", nil
 	}
 	a, err := archive.Open(c.Input.ModelConfig)
@@ -172,7 +174,7 @@ func (c *optimizeCmd) saveArchive(ctx context.Context, o *optimize.Result) (stri
 	for _, out := range o.Model.Graph().GetOutput() {
 		_, shapes[out.GetName()], _ = onnx.TypeOf(out)
 	}
-	change := archive.Change{Model: filepath.Base(c.Output), Cut: map[string][]archive.Part{}}
+	change := archive.Change{Model: filepath.Base(c.Output), Cut: map[string][]archive.Part{}, BoxScale: by}
 	for _, j := range o.Joins {
 		for _, part := range j.Parts {
 			change.Cut[j.Output] = append(change.Cut[j.Output], archive.Part{Name: part, Shape: shapes[part]})

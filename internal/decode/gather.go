@@ -156,6 +156,9 @@ func finite(x float64) bool { return x-x == 0 }
 
 // add keeps the candidate at hand with its box: left, top, right, bottom in pixels.
 func (g *gather) add(x1, y1, x2, y2 float64) {
+	if by := g.s.boxScale(); by != 1 {
+		x1, y1, x2, y2 = x1*by, y1*by, x2*by, y2*by
+	}
 	box := [4]float32{float32(x1), float32(y1), float32(x2), float32(y2)}
 	for _, v := range box {
 		if !finite(float64(v)) {

@@ -196,7 +196,7 @@ func RecogniseValues(outs []Output, s Settings) (Decoder, string, error) {
 		if v.at(2) < 0 || v.at(3) < 0 {
 			negative++
 		}
-		if v.at(0) > float64(s.Width)/4 || v.at(1) > float64(s.Height)/4 {
+		if by := s.boxScale(); v.at(0)*by > float64(s.Width)/4 || v.at(1)*by > float64(s.Height)/4 {
 			far++
 		}
 	}
@@ -220,7 +220,7 @@ func priorsOrPixels(in []array, s Settings, several *AmbiguousError, k int) (Dec
 	}
 	pixels := 0
 	for v := range box.all(in, 0, 4) {
-		if max(v.at(0), v.at(1), v.at(2), v.at(3)) > 8 {
+		if max(v.at(0), v.at(1), v.at(2), v.at(3))*s.boxScale() > 8 {
 			pixels++
 		}
 	}

@@ -60,9 +60,11 @@ type Settings struct {
 	// Sigmoid says whether the outputs still need their sigmoid (SSD: softmax). Auto: if a value is no probability.
 	Sigmoid Option `yaml:"sigmoid" json:"sigmoid,omitempty"`
 	// Objectness says whether the channel before the class scores is multiplied with them. Auto: as the family has it.
-	Objectness Option  `yaml:"objectness" json:"objectness,omitempty"`
-	Priors     Priors  `yaml:"priors" json:"priors"`
-	Mapping    Mapping `yaml:"mapping" json:"mapping"`
+	Objectness Option `yaml:"objectness" json:"objectness,omitempty"`
+	// BoxScale is what boxes are multiplied by to be in pixels, for a model that gives parts of its side; 0: nothing, they are.
+	BoxScale float64 `yaml:"box-scale" json:"box_scale,omitempty"`
+	Priors   Priors  `yaml:"priors" json:"priors"`
+	Mapping  Mapping `yaml:"mapping" json:"mapping"`
 	// Outputs names the outputs that are read, the pieces of a cut head in the order in which they are joined; nil: all, in the model's
 	// order. Where none of them is there, all are read, and a note says so.
 	Outputs []string `yaml:"outputs" json:"outputs,omitempty"`
@@ -122,6 +124,14 @@ const (
 	maxBoxes   = 1 << 22
 )
 
+// boxScale is what boxes are multiplied by, 1 if they are in pixels.
+func (s Settings) boxScale() float64 {
+	if s.BoxScale > 0 {
+		return s.BoxScale
+	}
+	return 1
+}
+
 // Check says what is wrong with the settings.
 func (s Settings) Check() error {
 	switch {
@@ -137,6 +147,8 @@ func (s Settings) Check() error {
 		return fmt.Errorf("at most %d boxes from %d candidates: both must be between 1 and %d", s.Most, s.PreNMS, maxBoxes)
 	case !s.Sigmoid.valid() || !s.Objectness.valid() || !s.Priors.Decoded.valid():
 		return errors.New("sigmoid, objectness and decoded are auto, yes or no")
+	case !(s.BoxScale >= 0 && s.BoxScale <= maxSide):
+		return fmt.Errorf("boxes cannot be multiplied by %g", s.BoxScale)
 	case s.Mapping.Format != "" && !slices.Contains(formats, s.Mapping.Format):
 		return fmt.Errorf("unknown box format %q; there are %v", s.Mapping.Format, formats)
 	}

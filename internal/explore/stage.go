@@ -1,6 +1,7 @@
 package explore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -76,6 +77,7 @@ func openStage(ctx context.Context, engines session.Engines, p policy, spec resu
 	if err != nil {
 		return nil, err
 	}
+	config.Decode.BoxScale = cmp.Or(config.Decode.BoxScale, b.Float.BoxScale())
 	loader := b.Loader
 	b.Samples = len(set.Images)
 	loader.Cache = dataset.NewCache(min(int64(spec.MemoryMiB)<<20/8, 512<<20)) // every candidate sees the pictures again

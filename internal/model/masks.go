@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/qdq"
@@ -13,6 +14,15 @@ import (
 	"quantcheck/internal/runner/ort"
 	"quantcheck/internal/tensor"
 )
+
+// BoxScale is what a detector's boxes are multiplied by to be in pixels, as its metadata say; 0 if they say nothing.
+func (ref *Float) BoxScale() float64 {
+	by, err := strconv.ParseFloat(ref.Model.Property(rewrite.BoxScaleKey), 64)
+	if err != nil || !(by > 0) || math.IsInf(by, 0) {
+		return 0
+	}
+	return by
+}
 
 // ClampMasks puts the smallest values that shut a place of a Softmax in the place of huge and infinite ones, in the float model and in the
 // base of its variants, as the pass clamp-masks does: no encoding holds such a value beside scores. What the least value is comes from the

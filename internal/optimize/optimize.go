@@ -326,6 +326,7 @@ func (o *optimizer) pass(p *rewrite.Pass, forced bool) error {
 	}
 	done := PassResult{Name: p.Name, Changes: []string{}}
 	var joins []rewrite.Join
+	var scales []rewrite.Scale
 	m := o.model
 	now := o.env
 	now.Asked = now.Asked || forced
@@ -348,7 +349,7 @@ func (o *optimizer) pass(p *rewrite.Pass, forced bool) error {
 			break
 		}
 		m = r.Model
-		joins = append(joins, r.Joins...)
+		joins, scales = append(joins, r.Joins...), append(scales, r.Scales...)
 		if p.Once {
 			break
 		}
@@ -361,7 +362,7 @@ func (o *optimizer) pass(p *rewrite.Pass, forced bool) error {
 				return o.ctx.Err()
 			}
 			done.Undone = fmt.Sprintf("the model does not run afterwards: %v", err)
-		} else if done.Difference = model.Furthest(before, joined(o.outputs, joins)); !(done.Difference <= p.Tolerance) {
+		} else if done.Difference = model.Furthest(before, joined(o.outputs, joins, scales)); !(done.Difference <= p.Tolerance) {
 			done.Undone = fmt.Sprintf("an output moves by %.2g of its greatest magnitude, more than %.2g", done.Difference, p.Tolerance)
 		}
 		if done.Undone == "" {
@@ -383,9 +384,9 @@ func (o *optimizer) pass(p *rewrite.Pass, forced bool) error {
 	return nil
 }
 
-// joined gives the outputs with those that were cut made whole again; one that cannot be is left out.
-func joined(outputs []map[string]tensor.Tensor, joins []rewrite.Join) []map[string]tensor.Tensor {
-	if len(joins) == 0 {
+// joined gives the outputs with those that were cut made whole again, and what was divided multiplied; one that cannot be is left out.
+func joined(outputs []map[string]tensor.Tensor, joins []rewrite.Join, scales []rewrite.Scale) []map[string]tensor.Tensor {
+	if len(joins)+len(scales) == 0 {
 		return outputs
 	}
 	var list []map[string]tensor.Tensor
@@ -394,6 +395,11 @@ func joined(outputs []map[string]tensor.Tensor, joins []rewrite.Join) []map[stri
 		for _, j := range joins {
 			if t, err := j.Tensor(sample); err == nil {
 				whole[j.Output] = t
+			}
+		}
+		for _, c := range scales {
+			if t, err := c.Tensor(whole[c.Output]); err == nil {
+				whole[c.Output] = t
 			}
 		}
 		list = append(list, whole)

@@ -54,6 +54,8 @@ type Result struct {
 	Left    []string    // places that match but for a condition, with the reason
 	// Joins are the outputs that were cut into parts, which are the model's outputs now.
 	Joins []Join
+	// Scales are the parts of outputs that were divided.
+	Scales []Scale
 
 	folded map[string]string
 }
@@ -73,7 +75,7 @@ func (p *Pass) Run(m *onnx.Model, env Env) (*Result, error) {
 	if err := p.apply(s); err != nil {
 		return nil, fmt.Errorf("%s: %w", p.Name, err)
 	}
-	r := &Result{Model: m, Changes: s.changes, Left: s.left, Joins: s.joins, folded: s.folded}
+	r := &Result{Model: m, Changes: s.changes, Left: s.left, Joins: s.joins, Scales: s.scales, folded: s.folded}
 	switch {
 	case s.whole != nil:
 		r.Model = s.whole
@@ -93,6 +95,7 @@ type sweep struct {
 	changes  []string
 	left     []string
 	joins    []Join
+	scales   []Scale
 	whole    *onnx.Model       // takes the place of the model
 	folded   map[string]string // tensor that is gone → the one it went into
 }
@@ -117,7 +120,7 @@ func nameOf(n *onnxpb.NodeProto) string {
 var All = []Pass{
 	constantsToInitializers, constantFold, clampMasks, removeIdentity, foldBatchNorm, focusToConv, swapInputChannels, splitConcatToConv,
 	sliceToConv, divToMul, fuseAfterConv, fuseBeforeConv,
-	uniformStride, matmulToConv, splitGates, equalize, splitOutput, dropUnused,
+	uniformStride, matmulToConv, splitGates, equalize, splitOutput, scaleBoxes, dropUnused,
 }
 
 // Find gives a pass by name; the error names the nearest.

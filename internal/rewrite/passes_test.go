@@ -138,7 +138,7 @@ func env(t testing.TB, m *onnx.Model) rewrite.Env {
 					high := 100 * math.Pow(100, -float64(c%4))
 					s.Low, s.High = append(s.Low, -high), append(s.High, high)
 				}
-				spans[name] = s
+				spans[name] = headSpan(name, s)
 			}
 			return spans, nil
 		},
@@ -270,7 +270,7 @@ func old(g *graph) *graph {
 func TestPassesFitWhereTheyShouldAndKeepTheOutputs(t *testing.T) {
 	r := fixture.Runtime(t)
 	fits, misses := map[string]bool{}, map[string]bool{}
-	for _, c := range slices.Concat(cases, viewCases, maskCases(), splitCases) {
+	for _, c := range slices.Concat(cases, viewCases, maskCases(), splitCases, scaleCases) {
 		t.Run(c.pass+"/"+c.what, func(t *testing.T) {
 			p, err := rewrite.Find(c.pass)
 			if err != nil {
@@ -292,7 +292,7 @@ func TestPassesFitWhereTheyShouldAndKeepTheOutputs(t *testing.T) {
 			}
 			a, b := outputs(t, r, m), outputs(t, r, after)
 			if p.Once {
-				join(t, r, joinsOf(t, p, m), after, b)
+				join(t, r, resultOf(t, p, m), after, b)
 			} else if !slices.Equal(m.Outputs(), after.Outputs()) {
 				t.Errorf("outputs %v, were %v", after.Outputs(), m.Outputs())
 			}

@@ -26,20 +26,65 @@ var splitCases = []passCase{
 	{"split-output", "a Relu behind it", parted("y").n("Relu", "c", "y"), "Conv Conv Sigmoid Concat Relu"},
 }
 
-// joinsOf says which outputs a pass cuts.
-func joinsOf(t testing.TB, p *rewrite.Pass, m *onnx.Model) []rewrite.Join {
+// scaleCases have boxes of 0..20 and scores of 0..1, as headSpan says.
+var scaleCases = []passCase{
+	{"scale-boxes", "a Mul makes the boxes", detector("y").c("stride", []int64{1}, 8).n("Mul", "t stride", "box").n("Concat", "box scores", "y", axis(1)), "Conv Conv Sigmoid Mul Concat"},
+	{"scale-boxes", "a Mul is added, a Transpose behind the Concat", detector("y").n("Relu", "t", "box").n("Concat", "scores box", "c", axis(1)).n("Transpose", "c", "y", ints("perm", 0, 2, 3, 1)), "Conv Conv Sigmoid Relu Mul Concat Transpose"},
+	{"scale-boxes", "no scores", detector("y").n("Relu", "t", "box").n("Concat", "t box", "y", axis(1)), "Conv Conv Sigmoid Relu Concat"},
+	{"scale-boxes", "no boxes", detector("y").n("Concat", "scores scores", "y", axis(1)), "Conv Conv Sigmoid Concat"},
+}
+
+func detector(outputs ...string) *graph {
+	return picture(outputs...).c("w", []int64{4, 3, 1, 1}).c("v", []int64{2, 3, 1, 1}).n("Conv", "x w", "t").n("Conv", "x v", "u").n("Sigmoid", "u", "scores")
+}
+
+// headSpan gives tensors of a detector's head what they range over in samples.
+func headSpan(name string, s rewrite.Span) rewrite.Span {
+	switch name {
+	case "box":
+		return rewrite.Span{Low: []float64{0, 0, 0, 0}, High: []float64{20, 20, 20, 20}}
+	case "scores":
+		return rewrite.Span{Low: []float64{0, 0}, High: []float64{1, 1}}
+	}
+	return s
+}
+
+func TestTheFactorOfBoxesIsInTheMetadata(t *testing.T) {
+	p, err := rewrite.Find("scale-boxes")
+	if err != nil {
+		t.Fatal(err)
+	}
+	after, _ := apply(t, p, scaleCases[0].model.model())
+	stride, _ := after.Tensor(onnx.NewIndex(after).Initializer["stride"])
+	if got := after.Property(rewrite.BoxScaleKey); got != "10" || stride.F32[0] != 0.8 {
+		t.Errorf("factor %q, stride %v", got, stride.F32)
+	}
+	if again, changes := apply(t, p, after); len(changes) > 0 || again != after {
+		t.Errorf("a second run changes %v", changes)
+	}
+}
+
+// resultOf says what a pass does to the outputs.
+func resultOf(t testing.TB, p *rewrite.Pass, m *onnx.Model) *rewrite.Result {
 	t.Helper()
 	r, err := p.Run(m, env(t, m))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return r.Joins
+	return r
 }
 
-// join puts the outputs that were cut beside those of the model, whole again.
-func join(t *testing.T, r ort.Engine, joins []rewrite.Join, m *onnx.Model, outputs map[string][]float32) {
+// join puts the outputs that were cut beside those of the model, whole again, and multiplies what was divided.
+func join(t *testing.T, r ort.Engine, done *rewrite.Result, m *onnx.Model, outputs map[string][]float32) {
 	t.Helper()
-	for _, j := range joins {
+	for _, c := range done.Scales {
+		whole, err := c.Tensor(tensorsOf(t, r, m)[c.Output])
+		if err != nil {
+			t.Fatal(err)
+		}
+		outputs[c.Output] = whole.F32
+	}
+	for _, j := range done.Joins {
 		whole, err := j.Tensor(tensorsOf(t, r, m))
 		if err != nil {
 			t.Fatal(err)
@@ -51,16 +96,16 @@ func join(t *testing.T, r ort.Engine, joins []rewrite.Join, m *onnx.Model, outpu
 // applyJoined runs a pass and gives the model with the outputs that it has to have. Those that are cut are held against the old ones here.
 func applyJoined(t *testing.T, r ort.Engine, p *rewrite.Pass, m *onnx.Model, want map[string][]float32) (*onnx.Model, map[string][]float32) {
 	t.Helper()
-	joins := []rewrite.Join(nil)
+	done := &rewrite.Result{}
 	if p.Once {
-		joins = joinsOf(t, p, m)
+		done = resultOf(t, p, m)
 	}
 	m, _ = apply(t, p, m)
-	if len(joins) == 0 {
+	if len(done.Joins)+len(done.Scales) == 0 {
 		return m, want
 	}
 	got := outputs(t, r, m)
-	join(t, r, joins, m, got)
+	join(t, r, done, m, got)
 	near(t, want, got, 2e-3)
 	return m, outputs(t, r, m)
 }

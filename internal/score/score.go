@@ -2,6 +2,7 @@
 package score
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -59,6 +60,7 @@ func Run(ctx context.Context, engines session.Engines, spec result.EvalSpec, con
 	if err != nil {
 		return nil, err
 	}
+	config.Decode.BoxScale = cmp.Or(config.Decode.BoxScale, b.Float.BoxScale())
 	defer b.Close()
 	b.Emulator, b.Samples = emulator, len(set.Images)
 	loader := b.Loader

@@ -1,6 +1,7 @@
 package measure
 
 import (
+	"cmp"
 	"slices"
 
 	"quantcheck/internal/cause"
@@ -32,6 +33,7 @@ func newJudging(b *session.Session, samples int) (*judging, error) {
 	// Decisions are those of a user of the boxes, not of a benchmark.
 	s, people := config.Decode, decode.SeedSettings()
 	s.Confidence, s.IoU, s.Most = people.Confidence, people.IoU, people.Most
+	s.BoxScale = cmp.Or(s.BoxScale, b.Float.BoxScale())
 	for _, in := range b.Loader.Inputs {
 		if width, height, err := b.Loader.Size(in); err == nil {
 			s.Width, s.Height = width, height
