@@ -41,6 +41,29 @@ func Built(layer string, p *qdq.Placement, b *qdq.Built, folded map[string]strin
 	return m
 }
 
+// Wide matches a layer of another float type than float32, as float64, which has no quantizer, with the tensor of its name in a simulation;
+// simulation indexes that. A Cast of a quantized tensor has its encoding.
+func Wide(layer string, simulation *onnx.Index, b *qdq.Built) Match {
+	p, ok := simulation.Producer[layer]
+	if !ok {
+		return Match{Status: result.NotComparable, Reason: "the variant's graph does not have it"}
+	}
+	n := simulation.Nodes[p]
+	if n.GetOpType() == "Cast" {
+		for name, tap := range b.Taps {
+			if _, float := b.Float[name]; float || tap != n.GetInput()[0] {
+				continue
+			}
+			m := Match{Status: result.Compared, Tap: layer}
+			if e, ok := b.Encodings[name]; ok {
+				m.Encoding = &e
+			}
+			return m
+		}
+	}
+	return Match{Status: result.NotQuantized, Reason: "its type has no quantizers", Tap: layer}
+}
+
 // Ready matches a layer with a QDQ model that was made elsewhere, by these rules in turn: the tensor behind the
 // quantizer of the layer's name, unless its range is that of the activation behind it; the tensor of that name without a quantizer,
 // whose data may be moved from a quantized one; the operator behind the layer, if the layer is fused into it.

@@ -203,3 +203,51 @@ func TestNaNIsTracedToItsSource(t *testing.T) {
 		}
 	}
 }
+
+// TestFloat64IsCompared has a float64 output and float64 operators within the model.
+func TestFloat64IsCompared(t *testing.T) {
+	cast := func(from, to string, d tensor.DType) *onnxpb.NodeProto {
+		return &onnxpb.NodeProto{OpType: proto.String("Cast"), Name: proto.String("node of " + to), Input: []string{from}, Output: []string{to}, Attribute: []*onnxpb.AttributeProto{onnx.IntAttr("to", int64(d))}}
+	}
+	node := func(op, out string, in ...string) *onnxpb.NodeProto {
+		return &onnxpb.NodeProto{OpType: &op, Name: proto.String("node of " + out), Input: in, Output: []string{out}}
+	}
+	for name, row := range map[string]struct {
+		change func(g *onnxpb.GraphProto)
+		output string
+		status string
+	}{
+		"a cast output": {func(g *onnxpb.GraphProto) {
+			g.Node = append(g.Node, cast("y", "wide", tensor.Float64))
+			g.Output = []*onnxpb.ValueInfoProto{onnx.Untyped("wide")}
+		}, "wide", "compared"},
+		"computed in float64": {func(g *onnxpb.GraphProto) {
+			g.Node = append(g.Node, cast("y", "wide", tensor.Float64), node("Add", "sum", "wide", "wide"))
+			g.Output = []*onnxpb.ValueInfoProto{onnx.Untyped("sum")}
+		}, "sum", "not quantized"},
+		"float64 within": {func(g *onnxpb.GraphProto) {
+			g.Node = append(g.Node, cast("y", "wide", tensor.Float64), node("Add", "sum", "wide", "wide"), cast("sum", "z", tensor.Float32))
+			g.Output = []*onnxpb.ValueInfoProto{onnx.Untyped("z")}
+		}, "z", "compared"},
+		"a float64 input": {func(g *onnxpb.GraphProto) {
+			g.Input[0] = onnx.ValueInfo("x", tensor.Float64, []int64{1, 3, 8, 8})
+			g.Node = append([]*onnxpb.NodeProto{cast("x", "x32", tensor.Float32)}, g.Node...)
+			g.Node[1].Input[0] = "x32"
+		}, "y", "compared"},
+	} {
+		model := smallModel(t, func(p *onnxpb.ModelProto) { row.change(p.GetGraph()) })
+		c, _ := judged(t, model, "--images", pictures(t, 2), "--variant", "w8a8", "--variant", "fp16")
+		for _, v := range c.Variants {
+			for k, l := range c.Layers {
+				of := v.Layers[k]
+				if l.Name != row.output {
+					continue
+				}
+				sqnr, ok := of.Summary["SQNR"].Mean.(float64)
+				if !ok || sqnr < 25 || of.Status != row.status || v.Verdict.Basis == "nothing" {
+					t.Errorf("%s: %s is %s (%s), %v dB, judged by %s", name, l.Name, of.Status, of.Reason, of.Summary["SQNR"].Mean, v.Verdict.Basis)
+				}
+			}
+		}
+	}
+}

@@ -88,12 +88,13 @@ var operands = map[string]bool{
 	"Concat": true, "Sum": true, "Mean": true,
 }
 
-// Find looks at a model without constant nodes (fold them first). isFloat tells whether a tensor holds real numbers.
+// Find looks at a model without constant nodes (fold them first). isFloat tells whether a tensor holds real numbers that
+// can be quantized: quantizers take float32.
 func Find(m *onnx.Model, isFloat func(tensor string) bool) *Placement {
 	x := onnx.NewIndex(m)
 	p := &Placement{Tensors: map[string]Place{}}
 	for _, in := range m.Inputs() {
-		if d, _, ok := onnx.TypeOf(in); ok && d.IsFloat() {
+		if d, _, ok := onnx.TypeOf(in); ok && d.IsFloat() && isFloat(in.GetName()) {
 			p.Tensors[in.GetName()] = Place{Role: Own}
 			p.Order = append(p.Order, in.GetName())
 		}

@@ -61,7 +61,14 @@ func takeBuilt(b *session.Session, v *session.Variant, made *qdq.Built) {
 	for _, w := range made.Warnings {
 		b.Run.Warnings = append(b.Run.Warnings, v.Spec.Name+": "+w)
 	}
+	var simulation *onnx.Index
 	take(b, v, built{made.Model, made.Floats, made.Params, func(layer string) align.Match {
+		if b.Float.Types[layer].DType != tensor.Float32 {
+			if simulation == nil {
+				simulation = onnx.NewIndex(made.Model)
+			}
+			return align.Wide(layer, simulation, made)
+		}
 		return align.Built(layer, b.Float.Placement, made, b.Float.Folded)
 	}})
 }
@@ -163,7 +170,7 @@ func take(b *session.Session, v *session.Variant, m built) {
 func Isolator(b *session.Session, v *session.Variant) *qdq.Isolator {
 	var layers []qdq.LayerTap
 	for k, l := range v.Result.Layers {
-		if l.Status == result.Compared {
+		if l.Status == result.Compared && b.Float.Types[b.Float.Layers[k].Name].DType == tensor.Float32 {
 			tap := qdq.LayerTap{Layer: b.Float.Layers[k].Name, Tap: l.Tap}
 			if bounds, ok := qdq.ClampOf(b.Float.Index, tap.Layer); ok {
 				tap.Clamp = &bounds
