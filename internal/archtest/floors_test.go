@@ -44,7 +44,7 @@ var floors = []floor{
 	}},
 	{"use cases", "one for each command", []string{
 		"benchmark", "benchmark/hold", "benchmark/inputs", "benchmark/layers", "benchmark/native", "benchmark/plan", "benchmark/resultfiles", "benchmark/similarity", "benchmark/speed",
-		"compare", "compare/cycles", "compare/measure", "estimate", "explore", "lint", "netrun", "optimize", "quantize", "rawfiles", "remedy", "score", "seedfiles",
+		"compare", "compare/cycles", "compare/judge", "compare/measure", "compare/nonfinite", "estimate", "explore", "lint", "netrun", "optimize", "quantize", "rawfiles", "remedy", "score", "seedfiles",
 	}},
 	{"publishing", "what was found out, put into a workspace with its page", []string{"publish"}},
 	{"program", "commands, flags, exit status", []string{"cli"}},

@@ -90,8 +90,7 @@ func Run(ctx context.Context, engines session.Engines, spec result.CheckSpec, pr
 		return nil, b.Keeper.End(err)
 	}
 	b.Keeper.Done()
-	measure.Summarize(run)
-	measure.FindCauses(b)
+	measure.Conclude(b)
 	measure.FindOrigins(run)
 	run.Started, run.Seconds = b.Keeper.Since(run.Started), b.Keeper.Spent(started).Seconds()
 	return run, nil

@@ -12,6 +12,8 @@ import (
 	"fmt"
 	"sync"
 
+	"quantcheck/internal/compare/judge"
+	"quantcheck/internal/compare/nonfinite"
 	"quantcheck/internal/dataset"
 	"quantcheck/internal/metric"
 	"quantcheck/internal/model"
@@ -29,7 +31,7 @@ type comparison struct {
 	pool     *workpool.Pool
 	index    map[string]int // layer name → layer
 	variants []*compared
-	judge    *judging
+	judge    *judge.Judging
 
 	before int    // warnings that are older than the comparison
 	done   extent // what is whole: a sample that was begun and interrupted does not count
@@ -97,7 +99,7 @@ func All(ctx context.Context, b *session.Session, set *dataset.Set, loader datas
 	}
 	c.findCounterparts()
 	var err error
-	if c.judge, err = newJudging(b, len(set.Sources)); err != nil {
+	if c.judge, err = judge.New(b, len(set.Sources)); err != nil {
 		return err
 	}
 	c.before = len(b.Run.Warnings)
@@ -108,18 +110,33 @@ func All(ctx context.Context, b *session.Session, set *dataset.Set, loader datas
 	if len(b.Run.Samples) == 0 {
 		return fmt.Errorf("none of the %d samples could be read; the first: %s", len(set.Sources), b.Skipped[0])
 	}
-	if err := c.findNonFinite(ctx, set, loader); err != nil {
+	if err := nonfinite.Find(ctx, b, set, loader, notFinite(c.b.Run, c.variants)); err != nil {
 		return err
 	}
 	c.conclude()
 	return nil
 }
 
+// notFinite are the samples on which an output of the float model is not finite.
+func notFinite(run *result.Run, variants []*compared) map[int]bool {
+	bad := map[int]bool{}
+	for _, v := range variants {
+		for k, list := range v.problems {
+			for _, p := range list {
+				if run.Layers[k].Output && p.ofFloat {
+					bad[p.sample] = true
+				}
+			}
+		}
+	}
+	return bad
+}
+
 // conclude turns what was measured into the variants' results.
 func (c *comparison) conclude() {
 	samples := len(c.b.Run.Samples)
 	local := min(c.b.Options.LocalSamples, samples)
-	c.judge.conclude(samples)
+	c.judge.Conclude(samples)
 	for _, v := range c.variants {
 		v.explain(samples)
 		v.concludeClipped(samples)
@@ -184,7 +201,7 @@ func (c *comparison) sample(ctx context.Context, source int, s *dataset.Sample) 
 	sample := runner.Sample{Number: source, Inputs: s.Inputs}
 	locally := number < c.b.Options.LocalSamples && c.isolates()
 	var alone *isolatedRun
-	outputs, judged := map[string]tensor.Tensor{}, newOutputs()
+	outputs, judged := map[string]tensor.Tensor{}, judge.NewOutputs()
 	if locally {
 		alone = c.startLocal(number, s.Inputs)
 		defer alone.close()
@@ -255,7 +272,7 @@ func (c *comparison) sample(ctx context.Context, source int, s *dataset.Sample) 
 			f.of.inARow = 0
 		}
 	}
-	c.judge.sample(c.pool, number, judged)
+	c.judge.Sample(c.pool, number, judged)
 	if number == 0 {
 		if err := c.checkTaps(ctx, sample); err != nil {
 			return err
@@ -271,7 +288,7 @@ func (c *comparison) sample(ctx context.Context, source int, s *dataset.Sample) 
 }
 
 // pair hands every tensor of the float model's segment, with those of the variants that belong to it, to the workers.
-func (c *comparison) pair(sample int, batch *runner.Batch, running []*underWay, judged *outputs) error {
+func (c *comparison) pair(sample int, batch *runner.Batch, running []*underWay, judged *judge.Outputs) error {
 	for _, tap := range batch.Taps {
 		layer := c.index[tap.Name]
 		var got []held
@@ -284,7 +301,13 @@ func (c *comparison) pair(sample int, batch *runner.Batch, running []*underWay, 
 			}
 		}
 		if c.b.Run.Layers[layer].Output {
-			judged.keep(layer, tap.Tensor, got)
+			variants := map[*session.Variant]tensor.Tensor{}
+			for _, h := range got {
+				if h.problem == "" {
+					variants[h.of.Variant] = h.tensor
+				}
+			}
+			judged.Keep(layer, tap.Tensor, variants)
 		}
 		if c.out != nil && c.b.Options.AllLayers && sample == 0 {
 			if err := c.save(layer, tap.Tensor, got); err != nil {

@@ -118,7 +118,7 @@ func (c *comparison) fresh() func() {
 		run.Warnings, c.b.Skipped = run.Warnings[:warnings], c.b.Skipped[:skipped]
 		run.Samples = []result.Sample{}
 		c.done = extent{}
-		c.judge.clear()
+		c.judge.Clear()
 		for _, v := range c.variants {
 			v.fresh()
 		}
@@ -176,7 +176,7 @@ func (c *comparison) code(x *resume.Coder) {
 		}
 		x.Need(d.sources >= n && d.sources <= sources && d.first >= 0 && d.first <= d.sources, "it has other samples")
 	}
-	c.judge.code(x, n)
+	c.judge.Code(x, n)
 	for _, v := range c.variants {
 		if x.Err() != nil {
 			return

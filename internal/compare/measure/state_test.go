@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"testing"
 
-	"quantcheck/internal/decode"
+	"quantcheck/internal/compare/judge"
 	"quantcheck/internal/metric"
 	"quantcheck/internal/model"
 	"quantcheck/internal/onnx"
@@ -13,7 +13,6 @@ import (
 	"quantcheck/internal/resume"
 	"quantcheck/internal/session"
 	"quantcheck/internal/variant"
-	"quantcheck/internal/verdict"
 )
 
 // stateSamples is how many samples the comparison of these tests has.
@@ -39,9 +38,12 @@ func blank() *comparison {
 		c.add(v, stateSamples)
 	}
 	c.findCounterparts()
-	b.Float = &model.Float{Index: onnx.NewIndex(&onnx.Model{Proto: &onnxpb.ModelProto{Graph: &onnxpb.GraphProto{}}})}
-	plan := verdict.New(run.Layers, b.Float.Index, func(string) ([]int64, bool) { return nil, false }, "", decode.Settings{})
-	c.judge = &judging{b: b, plan: plan, variants: []*verdict.Gathered{plan.Gather(stateSamples, nil), plan.Gather(stateSamples, nil)}}
+	m := &onnx.Model{Proto: &onnxpb.ModelProto{Graph: &onnxpb.GraphProto{}}}
+	b.Float = &model.Float{Model: m, Index: onnx.NewIndex(m)}
+	var err error
+	if c.judge, err = judge.New(b, stateSamples); err != nil {
+		panic(err)
+	}
 	c.settle(0)
 	return c
 }

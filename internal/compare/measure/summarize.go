@@ -3,11 +3,17 @@ package measure
 import (
 	"fmt"
 
+	"quantcheck/internal/compare/judge"
 	"quantcheck/internal/metric"
 	"quantcheck/internal/result"
 	"quantcheck/internal/session"
-	"quantcheck/internal/verdict"
 )
+
+// Conclude derives what depends on all samples of a session's run, and says why its variants are not float.
+func Conclude(b *session.Session) {
+	Summarize(b.Run)
+	judge.FindCauses(b)
+}
 
 // Summarize derives what depends on all samples: spreads, counts, the first diverging layer and failed gates.
 func Summarize(run *result.Run) {
@@ -24,7 +30,7 @@ func Summarize(run *result.Run) {
 				v.Failed = append(v.Failed, Gates(run.Spec.FailUnder, run.Layers[k].Name, l)...)
 			}
 		}
-		v.Failed = append(v.Failed, gateParts(run, v)...)
+		v.Failed = append(v.Failed, judge.Gates(run, v)...)
 		v.Diverges = diverges(run, v)
 		for k, l := range v.Layers {
 			if run.Layers[k].Output && !l.HasMetrics() && len(run.Spec.FailUnder) > 0 {
@@ -55,36 +61,6 @@ func diverges(run *result.Run, v *result.Variant) int {
 		}
 	}
 	return -1
-}
-
-// gateParts checks the parts of outputs against the thresholds of the metrics that parts have: a part that is lost hardly moves the
-// metrics of the whole.
-func gateParts(run *result.Run, v *result.Variant) []string {
-	if v.Verdict == nil {
-		return nil
-	}
-	var failed []string
-	for i := range v.Verdict.Parts {
-		p := &v.Verdict.Parts[i]
-		if p.Source == "" && p.Channels == nil {
-			continue // it is the whole output
-		}
-		for _, t := range run.Spec.FailUnder {
-			got, ok := map[metric.ID]metric.Value{metric.SQNR: p.SQNR.Mean, metric.CosSim: p.Cos.Mean}[t.Metric]
-			if !ok || !got.OK || got.V >= t.Value {
-				continue
-			}
-			name := run.Layers[p.Layer].Name
-			if p.Channels != nil {
-				name += ", channels " + verdict.Channels(p.Channels)
-			}
-			if p.Source != "" {
-				name += " (from " + p.Source + ")"
-			}
-			failed = append(failed, fmt.Sprintf("output %s: %s %.4g is under %g%s", name, metric.All[t.Metric].Key, got.V, t.Value, result.NearThreshold(t.Metric, t.Value-got.V)))
-		}
-	}
-	return failed
 }
 
 // Gates checks an output layer against the thresholds. Two zero tensors agree although their cosine is not defined.

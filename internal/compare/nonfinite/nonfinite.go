@@ -1,4 +1,6 @@
-package measure
+// Package nonfinite finds where values that are NaN or infinite come from in a float model: constants, samples, and the layers at which they
+// begin. Find is called after a comparison; it runs a few samples once more.
+package nonfinite
 
 import (
 	"context"
@@ -12,26 +14,21 @@ import (
 	"quantcheck/internal/result"
 	"quantcheck/internal/runner"
 	"quantcheck/internal/runner/ort"
+	"quantcheck/internal/session"
 	"quantcheck/internal/tensor"
 )
 
 // traced is how many samples are run once more to find where values that are not finite begin.
 const traced = 2
 
-// findNonFinite finds out why samples have no value for layers where the float model's own values are NaN or infinite: which
-// constants and samples hold such values, and at which layers they begin. Nothing is run if all layers had values. An infinite
+// finder looks in one session.
+type finder struct{ b *session.Session }
+
+// Find finds out why samples have no value for layers where the float model's own values are NaN or infinite. bad are the samples whose
+// outputs are not finite in float. The session's run gets what was found, with a warning. Nothing is run if all layers had values. An infinite
 // constant alone, as in a mask, is no fault: it is named only if a sample could not be compared.
-func (c *comparison) findNonFinite(ctx context.Context, set *dataset.Set, loader dataset.Loader) error {
-	bad := map[int]bool{} // samples
-	for _, v := range c.variants {
-		for k, list := range v.problems {
-			for _, p := range list {
-				if c.b.Run.Layers[k].Output && p.ofFloat {
-					bad[p.sample] = true
-				}
-			}
-		}
-	}
+func Find(ctx context.Context, b *session.Session, set *dataset.Set, loader dataset.Loader, bad map[int]bool) error {
+	c := finder{b}
 	constants := c.constants()
 	if len(bad) == 0 && !slices.ContainsFunc(constants, func(n result.NonFiniteConstant) bool { return n.NaN > 0 }) {
 		return nil
@@ -50,7 +47,7 @@ func (c *comparison) findNonFinite(ctx context.Context, set *dataset.Set, loader
 }
 
 // constants are those of the float model that hold values that are not finite.
-func (c *comparison) constants() []result.NonFiniteConstant {
+func (c finder) constants() []result.NonFiniteConstant {
 	var list []result.NonFiniteConstant
 	m := c.b.Float.Model
 	for _, p := range m.Graph().GetInitializer() {
@@ -69,7 +66,7 @@ func (c *comparison) constants() []result.NonFiniteConstant {
 }
 
 // trace reads the samples once more, and runs the first ones with values that are not finite through the float model with all layers put out.
-func (c *comparison) trace(ctx context.Context, set *dataset.Set, loader dataset.Loader, found *result.NonFinite) error {
+func (c finder) trace(ctx context.Context, set *dataset.Set, loader dataset.Loader, found *result.NonFinite) error {
 	if len(found.Samples) == 0 {
 		return nil
 	}
@@ -115,7 +112,7 @@ func (c *comparison) trace(ctx context.Context, set *dataset.Set, loader dataset
 }
 
 // begins runs a sample and adds the layers at which values that are not finite begin.
-func (c *comparison) begins(ctx context.Context, r runner.Runner, number int, s *dataset.Sample, dirty map[string]bool, found *result.NonFinite) error {
+func (c finder) begins(ctx context.Context, r runner.Runner, number int, s *dataset.Sample, dirty map[string]bool, found *result.NonFinite) error {
 	counts := map[string][2]int{}
 	inference := r.Start(runner.Sample{Inputs: s.Inputs})
 	defer inference.Close()

@@ -1,4 +1,5 @@
-package measure
+// Package judge gathers the outputs of a comparison for the verdicts of its variants, checks the gates of their parts, and has the causes found.
+package judge
 
 import (
 	"cmp"
@@ -16,16 +17,16 @@ import (
 	"quantcheck/internal/workpool"
 )
 
-// judging gathers what the verdicts of the variants are made from. variants has the session's order.
-type judging struct {
+// Judging gathers what the verdicts of the variants are made from. variants has the session's order.
+type Judging struct {
 	b        *session.Session
 	plan     *verdict.Plan
 	variants []*verdict.Gathered
 }
 
-// newJudging plans how the float model's outputs are read, and makes places for what is measured of them on so many samples. The
+// New plans how the float model's outputs are read, and makes places for what is measured of them on so many samples. The
 // variants' layers must be matched.
-func newJudging(b *session.Session, samples int) (*judging, error) {
+func New(b *session.Session, samples int) (*Judging, error) {
 	config, err := eval.ReadConfig(b.Options.Input.Eval)
 	if err != nil {
 		return nil, err
@@ -40,7 +41,7 @@ func newJudging(b *session.Session, samples int) (*judging, error) {
 			break
 		}
 	}
-	j := &judging{b: b}
+	j := &Judging{b: b}
 	j.plan = verdict.New(b.Run.Layers, b.Float.Index, j.shape, config.Decoder, s)
 	for _, v := range b.Variants {
 		encodings := map[int]*quant.Encoding{}
@@ -55,7 +56,7 @@ func newJudging(b *session.Session, samples int) (*judging, error) {
 }
 
 // shape gives the shape of a tensor of the float model.
-func (j *judging) shape(name string) ([]int64, bool) {
+func (j *Judging) shape(name string) ([]int64, bool) {
 	if t, ok := j.b.Float.Types[name]; ok && t.Tensor && t.Fixed() {
 		return t.Shape, true
 	}
@@ -65,32 +66,32 @@ func (j *judging) shape(name string) ([]int64, bool) {
 	return nil, false
 }
 
-// outputs are the outputs of one sample, by layer: of the float model and of the variants.
-type outputs struct {
+// Outputs are the outputs of one sample, by layer: of the float model and of the variants.
+type Outputs struct {
 	shapes map[int][]int64
 	float  map[int][]float32
 	of     map[*session.Variant]map[int][]float32
 	bytes  int
 }
 
-func newOutputs() *outputs {
-	return &outputs{map[int][]int64{}, map[int][]float32{}, map[*session.Variant]map[int][]float32{}, 0}
+// NewOutputs makes a place for one sample.
+func NewOutputs() *Outputs {
+	return &Outputs{map[int][]int64{}, map[int][]float32{}, map[*session.Variant]map[int][]float32{}, 0}
 }
 
-// keep copies an output out of the runners' memory.
-func (o *outputs) keep(layer int, ref tensor.Tensor, got []held) {
+// Keep copies an output layer out of the runners' memory: of the float model, and of the variants that have values.
+func (o *Outputs) Keep(layer int, ref tensor.Tensor, got map[*session.Variant]tensor.Tensor) {
 	x, ok := ref.AsFloat32()
 	if !ok {
 		return
 	}
 	o.float[layer], o.shapes[layer] = slices.Clone(x), ref.Shape
 	o.bytes += 4 * len(x)
-	for _, h := range got {
-		y, ok := h.tensor.AsFloat32()
-		if !ok || h.problem != "" {
+	for v, t := range got {
+		y, ok := t.AsFloat32()
+		if !ok {
 			continue
 		}
-		v := h.of.Variant
 		if o.of[v] == nil {
 			o.of[v] = map[int][]float32{}
 		}
@@ -99,8 +100,8 @@ func (o *outputs) keep(layer int, ref tensor.Tensor, got []held) {
 	}
 }
 
-// sample compares the outputs of a sample beside the next inference.
-func (j *judging) sample(pool *workpool.Pool, number int, o *outputs) {
+// Sample compares the outputs of a sample beside the next inference.
+func (j *Judging) Sample(pool *workpool.Pool, number int, o *Outputs) {
 	float := j.plan.Outputs(o.float, o.shapes)
 	j.plan.Float(float)
 	for i, v := range j.b.Variants {
@@ -110,8 +111,8 @@ func (j *judging) sample(pool *workpool.Pool, number int, o *outputs) {
 	}
 }
 
-// conclude gives the variants' results their verdicts on so many samples.
-func (j *judging) conclude(samples int) {
+// Conclude gives the variants' results their verdicts on so many samples.
+func (j *Judging) Conclude(samples int) {
 	for i, v := range j.b.Variants {
 		v.Result.Verdict = j.variants[i].Conclude(samples)
 		if v.Spec.Kind != variant.Half && !v.Half {
@@ -120,16 +121,16 @@ func (j *judging) conclude(samples int) {
 	}
 }
 
-// clear forgets what was gathered.
-func (j *judging) clear() {
+// Clear forgets what was gathered.
+func (j *Judging) Clear() {
 	j.plan.Clear()
 	for _, g := range j.variants {
 		g.Clear()
 	}
 }
 
-// code writes the first n samples, or reads them back.
-func (j *judging) code(x *resume.Coder, n int) {
+// Code writes the first n samples, or reads them back.
+func (j *Judging) Code(x *resume.Coder, n int) {
 	j.plan.Code(x)
 	for _, g := range j.variants {
 		if x.Err() == nil {
