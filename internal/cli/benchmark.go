@@ -41,8 +41,8 @@ type benchmarkCmd struct {
 	Variant      []string `sep:"none" placeholder:"SPEC" help:"What stands beside the device in the comparison, as in quantcheck check: w8a8, w8a8@htp, NAME=file.onnx. Repeatable."`
 	Emulate      bool     `negatable:"" default:"true" help:"Run the very DLC on the HTP emulator too, and say where device and emulator part (yes, where the emulator is installed)."`
 	SaveTensors  bool     `negatable:"" default:"true" help:"Write every layer of the first picture to models_dlc/<name>/output and models_onnx/<name>/output, as the seed tool does (yes)."`
-	LocalSamples int      `default:"4" placeholder:"N" help:"Pictures on which the error that each layer makes alone is measured, for variants (4)."`
-	DivergeUnder float64  `default:"20" placeholder:"DB" help:"A layer diverges when its SQNR is under this (20)."`
+	LocalSamples int      `name:"isolated-samples" aliases:"local-samples" default:"4" placeholder:"N" help:"Pictures on which the error that each layer makes alone is measured, for variants (4)."`
+	DivergeUnder float64  `name:"flag-below-db" aliases:"diverge-under" default:"20" placeholder:"DB" help:"A layer diverges when its SQNR is under this (20)."`
 	JSON         bool     `name:"json" help:"Print the whole result as JSON instead of the summary."`
 
 	Connect deviceFlags `embed:"" group:"Device:"`
@@ -185,7 +185,7 @@ func (c *benchmarkCmd) check(m benchModel, steps []result.Step) (result.CheckSpe
 	case pictures && m.Image == "" && m.Images == "":
 		return spec, usagef("%s: on which pictures? --image FILE or --images DIR", m.DLC)
 	case c.Limit < 0 || c.LocalSamples < 0 || c.LocalSamples > 1<<16:
-		return spec, usagef("--limit %d, --local-samples %d", c.Limit, c.LocalSamples)
+		return spec, usagef("--limit %d, --isolated-samples %d", c.Limit, c.LocalSamples)
 	}
 	variants, err := variant.ParseAll(m.Variants)
 	if err != nil && len(m.Variants) > 0 {

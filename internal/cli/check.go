@@ -32,7 +32,7 @@ import (
 type inputFlags struct {
 	ModelConfig string   `placeholder:"FILE" help:"YAML file with the keys of the flags below, or a Luxonis NN archive. Without it MODEL.yaml beside the model is used, if it is there."`
 	InputColor  string   `placeholder:"${colours}" help:"Colour order that the model takes (rgb)."`
-	Resize      string   `placeholder:"${resizes}" help:"How a picture gets the model's size; seed keeps the width, cuts or pads black above and below (stretch)."`
+	Resize      string   `placeholder:"${resizes}" help:"How a picture gets the model's size; crop-pad-height keeps the width, cuts or pads black above and below (stretch)."`
 	PadValue    string   `placeholder:"114" help:"Grey that a letterbox is padded with (114)."`
 	PadPosition string   `placeholder:"${pad_positions}" help:"Where a letterbox is padded: on all sides, or with the picture at top left (center)."`
 	Mean        string   `placeholder:"N[,N,N]" help:"x = (pixel - mean) / scale, one number or one per channel (0)."`
@@ -215,8 +215,8 @@ type checkCmd struct {
 	SaveTensors  bool      `help:"Write every layer of the first sample to models_onnx/<name>/output, as the seed tool does."`
 	SaveModel    bool      `help:"Write the quantized models as QDQ ONNX to models_onnx/<name>."`
 	Encodings    string    `placeholder:"FILE" help:"Write the encodings as AIMET JSON 1.0.0; with several variants their names are put into the file's name."`
-	LocalSamples int       `default:"4" placeholder:"N" help:"Samples on which the error that each layer makes alone is measured; 0 leaves it out (4)."`
-	DivergeUnder float64   `default:"20" placeholder:"DB" help:"A layer diverges when its SQNR is under this (20)."`
+	LocalSamples int       `name:"isolated-samples" aliases:"local-samples" default:"4" placeholder:"N" help:"Samples on which the error that each layer makes alone is measured; 0 leaves it out (4)."`
+	DivergeUnder float64   `name:"flag-below-db" aliases:"diverge-under" default:"20" placeholder:"DB" help:"A layer diverges when its SQNR is under this (20)."`
 	FailUnder    []string  `sep:"none" placeholder:"cos=0.99" help:"Exit with status 3 when an output layer's ${gates} is lower; repeatable."`
 	Estimate     *bool     `negatable:"" help:"Estimate the time of every variant on the DSP, layer by layer, beside the error (of variants with @htp, and of dumps where the emulator is there)."`
 	NoTry        bool      `help:"Do not try the fixes of what was found on a few samples."`
@@ -241,7 +241,7 @@ func (c *checkCmd) spec() (result.CheckSpec, error) {
 		return result.CheckSpec{}, usagef("--limit %d: a number of samples is not negative", c.Limit)
 	}
 	if c.LocalSamples < 0 || c.LocalSamples > 1<<16 {
-		return result.CheckSpec{}, usagef("--local-samples %d", c.LocalSamples)
+		return result.CheckSpec{}, usagef("--isolated-samples %d", c.LocalSamples)
 	}
 	if len(c.Variant) == 0 {
 		c.Variant = []string{"w8a8"}

@@ -20,7 +20,7 @@ type evalCmd struct {
 	Model   string   `arg:"" help:"The float model, an .onnx file or a Luxonis NN archive of one."`
 	Task    string   `placeholder:"TASK" help:"${tasks}; agreement has no truth: each output's distance to float (from the model's YAML)."`
 	Data    string   `required:"" placeholder:"PATH" help:"The truth: COCO's JSON or a folder of YOLO's labels; a folder with images/ and masks/ (or depth/, gt/); a folder per class, or a CSV of file,label; for agreement, pictures."`
-	Images  string   `placeholder:"DIR" help:"The pictures, where they do not lie beside the data."`
+	Images  string   `name:"image-dir" aliases:"images" placeholder:"DIR" help:"The pictures, where they do not lie beside the data."`
 	Calib   string   `placeholder:"PATH" help:"Samples that calibrate (the scored pictures)."`
 	Limit   int      `placeholder:"N" help:"Take the first N pictures."`
 	Variant []string `sep:"none" placeholder:"SPEC" help:"What to score beside float, as in check; repeatable (w8a8)."`
@@ -108,7 +108,7 @@ func (c *evalCmd) spec() (result.EvalSpec, eval.Config, error) {
 
 func (c *evalCmd) places() places {
 	return places{
-		model: place{"MODEL", c.Model}, samples: []place{{"--data", c.Data}, {"--images", c.Images}, {"--calib", c.Calib}},
+		model: place{"MODEL", c.Model}, samples: []place{{"--data", c.Data}, {"--image-dir", c.Images}, {"--calib", c.Calib}},
 		reads:   append(variantFiles(c.Variant), place{"--model-config", c.Input.ModelConfig}),
 		folders: []place{{"--out", c.Out}},
 	}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"math"
 	"os"
 	"path/filepath"
@@ -20,18 +21,19 @@ import (
 )
 
 type exploreCmd struct {
-	Model   string `arg:"" help:"The float model, an .onnx file or a Luxonis NN archive of one."`
-	Images  string `placeholder:"PATH" help:"The pictures; with --data, where they do not lie beside it."`
-	Task    string `placeholder:"TASK" help:"${tasks}; agreement has no labels: the agreement with float is the score (agreement without --data, else from the model's YAML)."`
-	Data    string `placeholder:"PATH" help:"The truth, as for eval."`
-	Calib   string `placeholder:"PATH" help:"Samples that calibrate (the first 32 pictures of the search)."`
-	Limit   int    `placeholder:"N" help:"Take the first N pictures."`
-	Variant string `placeholder:"SPEC" help:"The recipe that is explored, and kept; without it w8a8, and the search starts from the calibrator that scores best."`
+	Model    string `arg:"" help:"The float model, an .onnx file or a Luxonis NN archive of one."`
+	Images   string `placeholder:"PATH" help:"The pictures, where there are no labels."`
+	ImageDir string `placeholder:"DIR" help:"The pictures of --data, where they do not lie beside it."`
+	Task     string `placeholder:"TASK" help:"${tasks}; agreement has no labels: the agreement with float is the score (agreement without --data, else from the model's YAML)."`
+	Data     string `placeholder:"PATH" help:"The truth, as for eval."`
+	Calib    string `placeholder:"PATH" help:"Samples that calibrate (the first 32 pictures of the search)."`
+	Limit    int    `placeholder:"N" help:"Take the first N pictures."`
+	Variant  string `placeholder:"SPEC" help:"The recipe that is explored, and kept; without it w8a8, and the search starts from the calibrator that scores best."`
 
 	Target   string        `default:"99%" placeholder:"99%" help:"Share of the float model's score that has to be reached (99%)."`
 	Budget   time.Duration `default:"5m" placeholder:"5m" help:"When it is spent, the best so far is given; the same command goes on from there (5m)."`
 	Engine   string        `enum:"auto,cpu,htp" default:"auto" placeholder:"cpu|htp" help:"What has the last word: the simulation, or the emulator of the DSP (htp where it is installed)."`
-	Optimize bool          `help:"Rewrite the model first, as optimize does with --also split-gates on the pictures of the search, and explore that one."`
+	Optimize bool          `help:"Rewrite the model first, as optimize does with --enable split-gates on the pictures of the search, and explore that one."`
 	Apply    bool          `help:"Write the recommended model: QDQ ONNX, encodings in all formats, DLC, and the commands that take them."`
 	Out      string        `default:"." placeholder:"DIR" help:"Workspace that the results go to, and that an interrupted exploration goes on from (the working folder)."`
 	Name     string        `help:"Name of the model in the results (the file's name)."`
@@ -53,11 +55,13 @@ func (exploreCmd) Help() string {
 
 func (c *exploreCmd) spec() (result.ExploreSpec, eval.Config, error) {
 	e := evalCmd{
-		Model: c.Model, Task: c.Task, Data: c.Data, Images: c.Images, Calib: c.Calib, Limit: c.Limit, Variant: []string{"w8a8"}, Out: c.Out, Name: c.Name,
+		Model: c.Model, Task: c.Task, Data: c.Data, Images: cmp.Or(c.ImageDir, c.Images), Calib: c.Calib, Limit: c.Limit, Variant: []string{"w8a8"}, Out: c.Out, Name: c.Name,
 		Decoder: c.Decoder, Conf: -1, NmsIou: -1, MaxDet: -1, Input: c.Input, Engine: c.ORT, HTP: c.HTP,
 	}
 	if c.Data == "" {
 		switch {
+		case c.ImageDir != "":
+			return result.ExploreSpec{}, eval.Config{}, usagef("--image-dir %s has the pictures of labels: --data PATH", c.ImageDir)
 		case c.Images == "":
 			return result.ExploreSpec{}, eval.Config{}, usagef("--images PATH: the pictures to explore on (or --task and --data)")
 		case c.Task != "" && c.Task != string(result.Agreement):
@@ -101,7 +105,7 @@ func share(text string) (float64, error) {
 
 func (c *exploreCmd) places() places {
 	p := places{
-		model: place{"MODEL", c.Model}, samples: []place{{"--data", c.Data}, {"--images", c.Images}, {"--calib", c.Calib}},
+		model: place{"MODEL", c.Model}, samples: []place{{"--data", c.Data}, {"--images", c.Images}, {"--image-dir", c.ImageDir}, {"--calib", c.Calib}},
 		reads:   []place{{"--model-config", c.Input.ModelConfig}},
 		folders: []place{{"--out", c.Out}},
 	}

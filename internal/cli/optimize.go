@@ -26,16 +26,16 @@ type optimizeCmd struct {
 	Output    string   `short:"o" placeholder:"OUT.onnx" help:"Where the rewritten model goes."`
 	Overwrite bool     `help:"Let -o replace the model that is read, and its file of weights; nothing else that is read may be replaced."`
 	Pass      []string `sep:"none" placeholder:"NAME" help:"Run this pass only; repeatable."`
-	Also      []string `sep:"none" placeholder:"NAME" help:"Run this pass too, one of those that run only when asked for; repeatable."`
+	Also      []string `name:"enable" aliases:"also" sep:"none" placeholder:"NAME" help:"Run this pass too, one of those that run only when asked for; repeatable."`
 	Skip      []string `sep:"none" placeholder:"NAME" help:"Leave this pass out; repeatable."`
-	Images    string   `placeholder:"PATH" help:"Samples that the passes are proved on (seeded random input)."`
+	Images    string   `name:"verify-on" aliases:"images" placeholder:"PATH" help:"Samples that the passes are proved on (seeded random input)."`
 	Limit     int      `default:"2" placeholder:"N" help:"How many samples (2)."`
 	List      bool     `help:"List the passes."`
 	Explain   string   `placeholder:"NAME" help:"Explain a pass: before and after, conditions, formula."`
 	JSON      bool     `name:"json" help:"Print the summary as JSON."`
 
 	Estimate        bool   `help:"Show what each pass brings on the DSP, by the HTP compiler's estimate."`
-	OnlyIfFaster    bool   `help:"Drop passes that make the estimate slower, and try slice-to-conv and split-concat-to-conv also where they do not always pay."`
+	OnlyIfFaster    bool   `name:"keep-faster" aliases:"only-if-faster" help:"Drop passes that make the estimate slower, and try slice-to-conv and split-concat-to-conv also where they do not always pay."`
 	EstimateVariant string `placeholder:"SPEC" help:"Which form of the model is estimated (w8a8)."`
 	Soc             string `default:"${soc}" placeholder:"${soc}" help:"The chip of the estimate, as for quantcheck estimate (${default})."`
 
@@ -50,7 +50,7 @@ func (optimizeCmd) Help() string {
 
 func (c *optimizeCmd) places() places {
 	return places{
-		model: place{"MODEL", c.Model}, samples: []place{{"--images", c.Images}}, reads: []place{{"--model-config", c.Input.ModelConfig}},
+		model: place{"MODEL", c.Model}, samples: []place{{"--verify-on", c.Images}}, reads: []place{{"--model-config", c.Input.ModelConfig}},
 		models: []place{{"-o", c.Output}}, files: []place{{"the NN archive beside -o,", c.archived()}}, overwrite: c.Overwrite,
 	}
 }
@@ -61,7 +61,7 @@ func (c *optimizeCmd) Run(con *console) error {
 		for _, p := range rewrite.All {
 			off := ""
 			if p.Off {
-				off = " (only when asked for with --pass or --also)"
+				off = " (only when asked for with --pass or --enable)"
 			}
 			fmt.Fprintf(con.stdout, "%-26s %s%s\n", p.Name, p.Title, off)
 		}
@@ -78,7 +78,7 @@ func (c *optimizeCmd) Run(con *console) error {
 	case !strings.EqualFold(filepath.Ext(c.Output), ".onnx"):
 		return usagef("-o %s: the rewritten model is an .onnx file", c.Output)
 	case c.EstimateVariant != "" && !c.Estimate && !c.OnlyIfFaster:
-		return usagef("--estimate-variant says what is estimated: give --estimate or --only-if-faster too")
+		return usagef("--estimate-variant says what is estimated: give --estimate or --keep-faster too")
 	case c.Limit < 1:
 		return usagef("--limit %d: one sample at least", c.Limit)
 	case !slices.Contains([]string{"", "rgb", "bgr"}, c.Input.InputColor):
@@ -118,7 +118,7 @@ func (c *optimizeCmd) Run(con *console) error {
 		if p.Name != "equalize" || len(p.Changes) == 0 || p.Undone != "" {
 			continue
 		}
-		effect := "give --images to see what it does to the local error"
+		effect := "give --verify-on to see what it does to the local error"
 		if c.Images != "" {
 			effect, err = compare.EqualizeEffect(con.ctx, session.Engines{ORT: r}, c.Model, c.Output, c.Images, c.Limit, input, progress)
 			if ort.Failed(err) && con.ctx.Err() == nil { // of the quantized forms: the model itself has run

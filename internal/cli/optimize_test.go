@@ -121,7 +121,7 @@ func TestAStemWithUnlikeChannelsHoldsWithEightBits(t *testing.T) {
 		t.Errorf("before %v dB, after %v dB", before, after)
 	}
 	status, stdout, stderr = run(t, "optimize", model, "-o", split, "--also", "split-gates")
-	if status != 0 || !strings.Contains(stdout, "left: stem (Conv): what ranges its channels have is not known: give samples (--images)") {
+	if status != 0 || !strings.Contains(stdout, "left: stem (Conv): what ranges its channels have is not known: give samples (--verify-on)") {
 		t.Errorf("without samples: %d %s %s", status, stdout, stderr)
 	}
 }

@@ -26,7 +26,7 @@ type rawCmd struct {
 
 // Help documents the command.
 func (rawCmd) Help() string {
-	return "Writes a raw file per picture, HWC unless --layout NCHW says otherwise, and inputs_raw.txt, the list that snpe-net-run takes. u8 and u16 hold pixels; fp16 and f32 what --mean and --scale make of them. --resize seed is the seed tool's way."
+	return "Writes a raw file per picture, HWC unless --layout NCHW says otherwise, and inputs_raw.txt, the list that snpe-net-run takes. u8 and u16 hold pixels; fp16 and f32 what --mean and --scale make of them. --resize crop-pad-height is the seed tool's way."
 }
 
 // rawTypes are the words for element types.

@@ -159,7 +159,7 @@ func TestAThinPictureIsCutBeforeItIsEnlarged(t *testing.T) {
 	t.Parallel()
 	for _, size := range [][2]int{{100_000, 1}, {1, 100_000}} {
 		path := writeData(t, "thin.png", empty(t, pngHeader{width: size[0], height: size[1], depth: 8, colour: pngGrey}))
-		for _, resize := range []string{"stretch", "letterbox", "crop", "seed"} {
+		for _, resize := range []string{"stretch", "letterbox", "crop", "crop-pad-height", "seed"} {
 			l := loaderOf(NewBudget(16<<20), 320, 320)
 			l.Description.Resize = resize
 			if s, err := load(l, path); err != nil || len(s.Inputs["x"].F32) != 3*320*320 {

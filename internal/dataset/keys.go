@@ -11,6 +11,9 @@ type Word struct {
 	Does string // what it means, for docs, in Markdown; "": its name says it
 }
 
+// cropPadHeight is the way of the seed tool's to_raw.
+const cropPadHeight = "crop-pad-height"
+
 // The words of the keys that take words; the first of each is the default, but for Layouts, where it follows from the shape.
 var (
 	Colours = []Word{{Name: "rgb"}, {Name: "bgr"}, {Name: "gray"}}
@@ -18,7 +21,7 @@ var (
 		{Name: "stretch"},
 		{"letterbox", "whole picture, padded"},
 		{"crop", "filled, cut at the centre"},
-		{"seed", "as the seed tool's `to_raw`, the width is kept, what is too high is cut, what is too low padded black above and below"},
+		{cropPadHeight, "as the seed tool's `to_raw`, the width is kept, what is too high is cut, what is too low padded black above and below"},
 	}
 	PadPositions = []Word{{Name: "center"}, {"bottom-right", "the picture is at the top left"}}
 	Layouts      = []Word{{Name: "NCHW"}, {Name: "NHWC"}}
@@ -76,10 +79,13 @@ func Markdown() string {
 	return text.String()
 }
 
+// oldCropPadHeight is what crop-pad-height was called; files and scripts that say it hold.
+const oldCropPadHeight = "seed"
+
 // among says that a key's value is none of its words.
 func among(key, value string, words []Word) error {
 	for _, w := range words {
-		if w.Name == value {
+		if w.Name == value || w.Name == cropPadHeight && value == oldCropPadHeight {
 			return nil
 		}
 	}

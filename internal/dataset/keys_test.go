@@ -20,9 +20,15 @@ func TestEveryWordOfResizeDoesSomethingElse(t *testing.T) {
 		d := Default()
 		d.Resize = w.Name
 		pix, place := d.Fit(p, 16, 16).Pix, d.Place(40, 20, 16, 16)
-		if slices.ContainsFunc(seen, func(o []uint8) bool { return slices.Equal(o, pix) }) || w.Name != "seed" && slices.Contains(places, place) {
+		if slices.ContainsFunc(seen, func(o []uint8) bool { return slices.Equal(o, pix) }) || w.Name != cropPadHeight && slices.Contains(places, place) {
 			t.Errorf("%s is as another one: %v", w.Name, place)
 		}
 		seen, places = append(seen, pix), append(places, place)
+		if old := d; w.Name == cropPadHeight { // by the name that it had before
+			old.Resize = "seed"
+			if err := old.Check(); err != nil || !slices.Equal(old.Fit(p, 16, 16).Pix, pix) || old.Place(40, 20, 16, 16) != place {
+				t.Errorf("its old name does something else: %v", err)
+			}
+		}
 	}
 }

@@ -179,7 +179,7 @@ func (d Description) fit(r *rows, width, height int) (*Picture, error) {
 		ratio := max(float64(width)/float64(r.Width), float64(height)/float64(r.Height))
 		w, h := max(int(math.Round(float64(r.Width)*ratio)), width), max(int(math.Round(float64(r.Height)*ratio)), height)
 		return r.window(w, h, area{(w - width) / 2, (h - height) / 2, width, height})
-	case "seed":
+	case cropPadHeight, oldCropPadHeight:
 		h := max(int(float64(r.Height)*float64(width)/float64(r.Width)), 1)
 		if h >= height {
 			return r.window(width, h, area{0, (h - height) / 2, width, height})
@@ -213,7 +213,7 @@ func (d Description) Place(pictureWidth, pictureHeight, width, height int) Place
 		r := max(rx, ry)
 		w, h := max(int(math.Round(float64(pictureWidth)*r)), width), max(int(math.Round(float64(pictureHeight)*r)), height)
 		return Placement{r, r, -float64((w - width) / 2), -float64((h - height) / 2)}
-	case "seed":
+	case cropPadHeight, oldCropPadHeight:
 		h := max(int(float64(pictureHeight)*rx), 1)
 		if h >= height {
 			return Placement{rx, rx, 0, -float64((h - height) / 2)}

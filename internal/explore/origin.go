@@ -179,7 +179,7 @@ type rewriting struct {
 // splitGates is the pass that makes two Convs of one in front of a gate. Nothing is said of it where it finds no place.
 const (
 	splitGates   = "split-gates"
-	splitCommand = "quantcheck optimize --images PICTURES --also " + splitGates
+	splitCommand = "quantcheck optimize --verify-on PICTURES --enable " + splitGates
 )
 
 // rewritten scores one rewriting; found is false if it changes nothing. A stored answer needs no run.

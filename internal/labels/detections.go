@@ -74,7 +74,7 @@ func ReadDetections(data, images string) (*Detections, error) {
 		d.Images = append(d.Images, Image{Name: image.FileName, Path: path, ID: image.ID})
 	}
 	if len(d.Images) == 0 {
-		return nil, fmt.Errorf("none of the %d pictures that %s names was found in %s; give their folder with --images", len(set.Images), data, strings.Join(folders, ", "))
+		return nil, fmt.Errorf("none of the %d pictures that %s names was found in %s; give their folder with --image-dir", len(set.Images), data, strings.Join(folders, ", "))
 	}
 	return d, nil
 }

@@ -26,7 +26,7 @@ func ReadPairs(data, images string, endings ...string) (*Pairs, error) {
 		images, ok = sub(data, "images", "data", "image", "img", "rgb")
 		truth, also = sub(data, "masks", "gt", "labels", "mask", "depth", "annotations", "ground_truth")
 		if !ok || !also {
-			return nil, fmt.Errorf("%s does not hold two folders such as images/ and masks/ (or data/ and gt/); give the pictures' folder with --images and the truth's with --data", data)
+			return nil, fmt.Errorf("%s does not hold two folders such as images/ and masks/ (or data/ and gt/); give the pictures' folder with --image-dir and the truth's with --data", data)
 		}
 	}
 	pictures, err := listPictures(images)

@@ -118,7 +118,7 @@ func TestPairs(t *testing.T) {
 	if _, err := ReadPairs(twice, "", ".png", ".npy"); err == nil || !strings.Contains(err.Error(), "could both be") {
 		t.Errorf("%v", err)
 	}
-	if _, err := ReadPairs(write(t, map[string]string{"x/a.png": ""}), "", ".png"); err == nil || !strings.Contains(err.Error(), "--images") {
+	if _, err := ReadPairs(write(t, map[string]string{"x/a.png": ""}), "", ".png"); err == nil || !strings.Contains(err.Error(), "--image-dir") {
 		t.Errorf("%v", err)
 	}
 	if p, err := ReadPairs(filepath.Join(dir, "gt"), filepath.Join(dir, "data"), ".png"); err != nil || len(p.Images) != 1 {

@@ -259,7 +259,7 @@ func (o *optimizer) samples(spec Spec, m *onnx.Model) error {
 	if o.inputs, err = model.Seeded(inputs, limit); err != nil {
 		return usage.Mark(err)
 	}
-	o.result.Proof = fmt.Sprintf("%d seeded random inputs in 0..1; give --images for the model's own", limit)
+	o.result.Proof = fmt.Sprintf("%d seeded random inputs in 0..1; give --verify-on for the model's own", limit)
 	return nil
 }
 

@@ -23,7 +23,7 @@ Made from the passes' own documentation by ` + "`make docs`" + `; ` + "`quantche
 		fmt.Fprintf(&b, "| `%s` | %s%s | %s |\n", p.Name, p.Title, off, p.Order)
 	}
 	b.WriteString(`
-After each pass the graph is checked, and the model before and after runs on samples (your own with ` + "`--images`" + `, else seeded
+After each pass the graph is checked, and the model before and after runs on samples (your own with ` + "`--verify-on`" + `, else seeded
 random input): a pass whose outputs move by more than its tolerance, against their greatest magnitude, is undone and
 reported. So is a pass whose model crashes ONNX Runtime, or takes more memory or time than it may. Names of tensors that a pass does not touch stay, so layers still align. Constants that others use too are copied
 before they are changed.

@@ -373,7 +373,7 @@ func TestSplitGatesAsksForSamplesAndForAGain(t *testing.T) {
 		split bool
 		left  string
 	}{
-		{"no samples", nil, false, "give samples (--images)"},
+		{"no samples", nil, false, "give samples (--verify-on)"},
 		{"like channels", spans(4, 4, 5, 4), false, ""},
 		{"a little unlike", spans(90, 9, 9, 90), false, "15 dB would be worth a second Conv"},
 		{"unlike", spans(90, 0.1, 0.1, 0.1), true, ""},

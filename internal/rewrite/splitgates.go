@@ -23,7 +23,7 @@ l_c and h_c are the least and the greatest value of channel c of t on the sample
 long as the positive one: of what lies below −10 the gate leaves nothing. σ(±10) is 4.5e-5 from 0 or 1, and so far the output
 moves; s changes nothing but rounding, whatever the samples were. HardSigmoid is clipped where it is 0 and 1. It is done where the
 channels gain 15 dB in the mean against one range of all: Σ_c 20·log10((max h + 10) / (1.3·s_c)) / C. Conditions: samples
-(--images); only Sigmoid and Mul read t, only Convs with constant weights of their own read y; neither is a graph output.
+(--verify-on); only Sigmoid and Mul read t, only Convs with constant weights of their own read y; neither is a graph output.
 `,
 	apply: func(s *sweep) error {
 		var list []*gate
@@ -41,7 +41,7 @@ channels gain 15 dB in the mean against one range of all: Σ_c 20·log10((max h 
 			return nil
 		}
 		if s.measured == nil {
-			s.leave(list[0].conv.node, "what ranges its channels have is not known: give samples (--images)")
+			s.leave(list[0].conv.node, "what ranges its channels have is not known: give samples (--verify-on)")
 			return nil
 		}
 		spans, err := s.measured(names)

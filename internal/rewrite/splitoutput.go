@@ -31,7 +31,7 @@ var splitOutput = Pass{
 The parts, joined again along the axis, are exactly the old output, which the proof holds them against. A part is called after the output
 and the tensor that it is made of. Conditions: nobody else reads what lies between the Concat and the output; a Reshape keeps the axis of
 the Concat as an axis of its own. With --pass every output that a Concat makes is cut; else only those whose parts' ranges (with zero) differ
-more than 8-fold on the samples (--images). An output is cut once, at its last Concat.
+more than 8-fold on the samples (--verify-on). An output is cut once, at its last Concat.
 `,
 	apply: func(s *sweep) error {
 		var heads []*head
@@ -177,7 +177,7 @@ func sameAxis(before, after []int64, axis int) int {
 // alike says why an output is not worth cutting; it is "" if it is.
 func (h *head) alike(parts []string, spans map[string]Span) string {
 	if spans == nil {
-		return "what ranges its parts have is not known: give samples (--images), or --pass " + SplitOutput
+		return "what ranges its parts have is not known: give samples (--verify-on), or --pass " + SplitOutput
 	}
 	least, greatest := math.Inf(1), 0.0
 	for _, part := range parts {

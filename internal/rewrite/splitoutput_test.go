@@ -130,7 +130,7 @@ func TestOutputsAreCutWhereRangesAreUnlike(t *testing.T) {
 		{"boxes in pixels", spans(640, 1), false, ""},
 		{"like ranges", spans(8, 1), false, "go from 1 to 8"},
 		{"like ranges, asked for", spans(8, 1), true, ""},
-		{"no samples", nil, false, "give samples (--images)"},
+		{"no samples", nil, false, "give samples (--verify-on)"},
 		{"no samples, asked for", nil, true, ""},
 	} {
 		t.Run(c.what, func(t *testing.T) {

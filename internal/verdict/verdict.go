@@ -339,7 +339,7 @@ func grade(v *result.Verdict) {
 			v.Basis = result.BySignal
 		}
 		k := 0
-		for p.Dead > 0.5 && k < len(borders)-1 || p.SQNR.Min.V < borders[k].sqnr || p.Cos.Min.OK && p.Cos.Min.V < borders[k].cos {
+		for k < len(borders)-1 && (p.Dead > 0.5 || p.SQNR.Min.V < borders[k].sqnr || p.Cos.Min.OK && p.Cos.Min.V < borders[k].cos) {
 			k++
 		}
 		worst = max(worst, k)
