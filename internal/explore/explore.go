@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"quantcheck/internal/decode"
-	"quantcheck/internal/estimate"
+	"quantcheck/internal/estimator"
 	"quantcheck/internal/eval"
 	"quantcheck/internal/hostinfo"
 	"quantcheck/internal/htpcost"
@@ -129,7 +129,7 @@ func (x *explorer) open(ctx context.Context, cache Cache) error {
 	x.pricer = &candidatePricer{stage: x.stage, known: map[string]*priced{}}
 	versions := []string{hostinfo.Version, x.stage.b.Run.ONNXRuntime}
 	if engineErr == nil {
-		x.pricer.estimator = &estimate.Estimator{Ort: x.engines.ORT, Engine: engine, Soc: soc, Progress: progress.Silent{}}
+		x.pricer.estimator = &estimator.Estimator{Ort: x.engines.ORT, Engine: engine, Soc: soc, Progress: progress.Silent{}}
 		versions = append(versions, qnn.Version)
 	}
 	x.groups = x.stage.b.Float.Placement.Groups()

@@ -4,7 +4,7 @@ import (
 	"context"
 	"strings"
 
-	"quantcheck/internal/estimate"
+	"quantcheck/internal/estimator"
 	"quantcheck/internal/metric"
 	"quantcheck/internal/model"
 	"quantcheck/internal/onnx"
@@ -19,8 +19,8 @@ import (
 type candidatePricer struct {
 	stage     *stage
 	trials    *trials
-	estimator *estimate.Estimator // nil: bit-operations
-	scale     float64             // measured cycles for an estimated one; 0: nothing was measured
+	estimator *estimator.Estimator // nil: bit-operations
+	scale     float64              // measured cycles for an estimated one; 0: nothing was measured
 	known     map[string]*priced
 }
 

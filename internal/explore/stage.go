@@ -13,7 +13,6 @@ import (
 	"quantcheck/internal/calib"
 	"quantcheck/internal/dataset"
 	"quantcheck/internal/decode"
-	"quantcheck/internal/estimate"
 	"quantcheck/internal/eval"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/progress"
@@ -111,7 +110,7 @@ func openStage(ctx context.Context, engines session.Engines, p policy, spec resu
 
 // wide asks for the statistics that every calibrator needs, as a device's variant does.
 func wide() variant.Spec {
-	v := estimate.DefaultRecipe()
+	v := variant.Usual()
 	v.Calibrator, v.Engine = variant.MSEOut, variant.HTP
 	return v
 }

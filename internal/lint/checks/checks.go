@@ -1,9 +1,9 @@
-// Package lint finds what makes a model lose accuracy or speed on the DSP before anyone runs it.
+// Package checks holds the checks of quantcheck lint.
 //
 //  1. A Subject is what is known: a float model, a DLC, or a run of a workspace.
 //  2. All lists the checks; each carries its documentation and looks at the subject.
 //  3. A Finding names node and tensor, evidence in numbers, and its fix: a pass of optimize, an override, a flag.
-package lint
+package checks
 
 import (
 	"cmp"

@@ -1,4 +1,4 @@
-package lint_test
+package checks_test
 
 import (
 	"context"
@@ -14,7 +14,7 @@ import (
 	"quantcheck/internal/dlc"
 	"quantcheck/internal/fixture"
 	"quantcheck/internal/htpcost"
-	"quantcheck/internal/lint"
+	"quantcheck/internal/lint/checks"
 	"quantcheck/internal/metric"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/onnx/onnxpb"
@@ -58,7 +58,7 @@ func chain(constants map[string]tensor.Tensor, steps ...string) *onnx.Model {
 	return &onnx.Model{Proto: &onnxpb.ModelProto{IrVersion: proto.Int64(8), Graph: g, OpsetImport: []*onnxpb.OperatorSetIdProto{{Domain: proto.String(""), Version: proto.Int64(13)}}}}
 }
 
-func subject(t *testing.T, m *onnx.Model) *lint.Subject {
+func subject(t *testing.T, m *onnx.Model) *checks.Subject {
 	t.Helper()
 	r := fixture.Runtime(t)
 	m, _, types, err := ort.Fold(context.Background(), r, m)
@@ -66,7 +66,7 @@ func subject(t *testing.T, m *onnx.Model) *lint.Subject {
 		t.Fatal(err)
 	}
 	inits := onnx.NewIndex(m).Initializer
-	return &lint.Subject{Model: m, Env: rewrite.Env{Shapes: func(name string) ([]int64, bool) {
+	return &checks.Subject{Model: m, Env: rewrite.Env{Shapes: func(name string) ([]int64, bool) {
 		if x, ok := types[name]; ok {
 			return x.Shape, true
 		}
@@ -103,9 +103,9 @@ func runOf(spec variant.Spec, change func(*result.Run)) *result.Run {
 }
 
 // estimate is a subject of one layer and 1,000 cycles.
-func estimate(l htpcost.Layer) func() *lint.Subject {
-	return func() *lint.Subject {
-		return &lint.Subject{Estimate: &htpcost.Estimate{Figures: htpcost.Figures{Cycles: 1000}, Layers: []htpcost.Layer{l}}}
+func estimate(l htpcost.Layer) func() *checks.Subject {
+	return func() *checks.Subject {
+		return &checks.Subject{Estimate: &htpcost.Estimate{Figures: htpcost.Figures{Cycles: 1000}, Layers: []htpcost.Layer{l}}}
 	}
 }
 
@@ -136,9 +136,9 @@ func twoWidths(cycles int64) *result.Run {
 func TestWhatCostsMostComesFirst(t *testing.T) {
 	w := map[string]tensor.Tensor{"w": conv(), "c": filled([]int64{1}, 4)}
 	s := subject(t, chain(w, "Div c", "Identity", "Sigmoid", "Conv:strides=1,2 w"))
-	s.Prices = map[string]lint.Price{"remove-identity": {Before: 1000, After: 500}, "uniform-stride": {Before: 1000, After: 700}, "div-to-mul": {Before: 1000, After: 1200}}
+	s.Prices = map[string]checks.Price{"remove-identity": {Before: 1000, After: 500}, "uniform-stride": {Before: 1000, After: 700}, "div-to-mul": {Before: 1000, After: 1200}}
 	var got []string
-	for _, f := range lint.Look(s) {
+	for _, f := range checks.Look(s) {
 		got = append(got, f.ID)
 		if (f.Price != nil) != (f.Pass != "") {
 			t.Errorf("%+v", f)
@@ -153,7 +153,7 @@ func TestAFewLayersMayBeEnoughForSixteenBits(t *testing.T) {
 	r := twoWidths(2000)
 	r.Variants[0].Layers[2].Summary[metric.SQNR].Mean = metric.Defined(10)
 	find := func() string {
-		for _, f := range lint.Look(&lint.Subject{Run: r}) {
+		for _, f := range checks.Look(&checks.Subject{Run: r}) {
 			if f.ID == "QC4008" {
 				return f.Evidence
 			}
@@ -205,34 +205,34 @@ func TestEveryCheckFindsItsCaseAndOnlyThat(t *testing.T) {
 		}
 		return t
 	}
-	model := func(c map[string]tensor.Tensor, steps ...string) func() *lint.Subject {
-		return func() *lint.Subject { return subject(t, chain(c, steps...)) }
+	model := func(c map[string]tensor.Tensor, steps ...string) func() *checks.Subject {
+		return func() *checks.Subject { return subject(t, chain(c, steps...)) }
 	}
-	run := func(change func(*result.Run)) func() *lint.Subject {
-		return func() *lint.Subject { return &lint.Subject{Run: runOf(recipe(), change)} }
+	run := func(change func(*result.Run)) func() *checks.Subject {
+		return func() *checks.Subject { return &checks.Subject{Run: runOf(recipe(), change)} }
 	}
-	cases := map[string]struct{ finds, misses func() *lint.Subject }{
+	cases := map[string]struct{ finds, misses func() *checks.Subject }{
 		"QC1001": {model(w, "Div c"), model(w, "Mul c")},
 		"QC1002": {model(w, "Mul c", "Conv w"), model(w, "Mul c", "Relu", "Conv w")},
 		"QC1003": {model(w, "Conv w", "Add c"), model(w, "Conv w", "Relu", "Add c")},
 		"QC1004": {model(w, "Add c", "Conv:pads=1,1,1,1 w"), model(w, "Mul c", "Conv:pads=1,1,1,1 w")},
 		"QC1005": {model(map[string]tensor.Tensor{"w": conv(), "s": stats}, "Conv w", "BatchNormalization s s s s"), model(w, "Conv w")},
 		"QC1006": {model(w, "Relu", "Identity", "Sigmoid"), model(w, "Relu", "Sigmoid")},
-		"QC1007": {func() *lint.Subject {
+		"QC1007": {func() *checks.Subject {
 			m := chain(w, "Relu", "Sigmoid")
 			m.Graph().Output = []*onnxpb.ValueInfoProto{onnx.Untyped("t0")}
 			return subject(t, m)
 		}, model(map[string]tensor.Tensor{}, "Relu", "Sigmoid")},
 		"QC1008": {model(w, "Conv:strides=1,2 w"), model(w, "Conv:strides=2,2 w")},
-		"QC1009": {func() *lint.Subject { return subject(t, focus(2)) }, func() *lint.Subject { return subject(t, focus(3)) }},
+		"QC1009": {func() *checks.Subject { return subject(t, focus(2)) }, func() *checks.Subject { return subject(t, focus(3)) }},
 		"QC4005": {estimate(htpcost.Layer{Kind: htpcost.Operator, Name: "s", Op: "Slice", Work: htpcost.Work{Share: 0.41}}), estimate(htpcost.Layer{Kind: htpcost.Operator, Name: "s", Op: "Slice", Work: htpcost.Work{Share: 0.39}})},
-		"QC4006": {func() *lint.Subject {
-			return &lint.Subject{Estimate: &htpcost.Estimate{Figures: htpcost.Figures{IntermediateSpillBytes: 1 << 20}}}
-		}, func() *lint.Subject {
-			return &lint.Subject{Estimate: &htpcost.Estimate{Figures: htpcost.Figures{OutputSpillBytes: 1 << 20}}}
+		"QC4006": {func() *checks.Subject {
+			return &checks.Subject{Estimate: &htpcost.Estimate{Figures: htpcost.Figures{IntermediateSpillBytes: 1 << 20}}}
+		}, func() *checks.Subject {
+			return &checks.Subject{Estimate: &htpcost.Estimate{Figures: htpcost.Figures{OutputSpillBytes: 1 << 20}}}
 		}},
 		"QC4007": {estimate(htpcost.Layer{Kind: htpcost.Operator, Name: "s", Op: "Mul", Work: htpcost.Work{HVX: 2100, HMX: 100}}), estimate(htpcost.Layer{Kind: htpcost.Operator, Name: "s", Op: "Mul", Work: htpcost.Work{HVX: 2100, HMX: 200}})},
-		"QC4008": {func() *lint.Subject { return &lint.Subject{Run: twoWidths(1400)} }, func() *lint.Subject { return &lint.Subject{Run: twoWidths(1200)} }},
+		"QC4008": {func() *checks.Subject { return &checks.Subject{Run: twoWidths(1400)} }, func() *checks.Subject { return &checks.Subject{Run: twoWidths(1200)} }},
 		"QC3001": {model(map[string]tensor.Tensor{"w": conv(), "i": order(2, 1, 0)}, "Gather:axis=1 i", "Conv w"), model(map[string]tensor.Tensor{"w": conv(), "i": order(2, 1, 1)}, "Gather:axis=1 i", "Conv w")},
 		"QC3002": {run(func(r *result.Run) {
 			r.Variants[0].InputChecks = []result.InputCheck{{Input: "x", SQNR: metric.Defined(9), Swapped: metric.Defined(48)}}
@@ -256,20 +256,20 @@ func TestEveryCheckFindsItsCaseAndOnlyThat(t *testing.T) {
 			}
 			r.Variants[0].Layers[0].Histogram = h
 		})},
-		"QC4002": {func() *lint.Subject {
-			return &lint.Subject{Refused: []lint.Refusal{{Node: "d", Op: "Det", Reason: "no"}}}
-		}, func() *lint.Subject { return &lint.Subject{} }},
+		"QC4002": {func() *checks.Subject {
+			return &checks.Subject{Refused: []checks.Refusal{{Node: "d", Op: "Det", Reason: "no"}}}
+		}, func() *checks.Subject { return &checks.Subject{} }},
 		"QC4003": {run(func(r *result.Run) { r.Variants[0].Spec.Kind = variant.Half }), run(nil)},
-		"QC4004": {func() *lint.Subject { return &lint.Subject{Int8Saturates: true} }, func() *lint.Subject { return &lint.Subject{} }},
+		"QC4004": {func() *checks.Subject { return &checks.Subject{Int8Saturates: true} }, func() *checks.Subject { return &checks.Subject{} }},
 	}
-	for _, c := range lint.All {
+	for _, c := range checks.All {
 		pair, ok := cases[c.ID]
 		if !ok {
 			t.Errorf("%s has no test", c.ID)
 			continue
 		}
-		ids := func(s *lint.Subject) (list []string) {
-			for _, f := range lint.Look(s) {
+		ids := func(s *checks.Subject) (list []string) {
+			for _, f := range checks.Look(s) {
 				if f.Evidence == "" || f.Fix == "" {
 					t.Errorf("%s: no evidence or no fix: %+v", c.ID, f)
 				}
@@ -299,15 +299,30 @@ func TestThePageOfDocsIsTheChecks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if string(page) != lint.Markdown() {
+	if string(page) != checks.Markdown() {
 		t.Error("docs/checks.md is not what the checks say: run make docs")
 	}
 }
 
 func TestADLCIsLookedOver(t *testing.T) {
 	f := dlc.Described("DLC 4.0", dlc.Metadata{QuantizerCommand: "snpe-dlc-quant input_dlc=m.dlc; use_per_channel_quantization=[False]"}, []dlc.Graph{{Name: "m"}}, nil)
-	found := lint.Look(&lint.Subject{DLC: f})
+	found := checks.Look(&checks.Subject{DLC: f})
 	if len(found) == 0 || found[0].ID != "QC2001" {
 		t.Errorf("%+v", found)
+	}
+}
+
+func TestACheckIsFoundByItsID(t *testing.T) {
+	t.Parallel()
+	if c, err := checks.Find("qc1001"); err != nil || c.ID != "QC1001" {
+		t.Errorf("%v %v", c, err)
+	}
+	if c, err := checks.Find("QC10001"); err == nil || !strings.Contains(err.Error(), "QC1001?") {
+		t.Errorf("%v %v", c, err)
+	}
+	for saves, p := range map[float64]checks.Price{0: {}, 0.5: {Before: 100, After: 50}, -0.5: {Before: 100, After: 150}} {
+		if got := p.Saves(); got != saves {
+			t.Errorf("%+v saves %g", p, got)
+		}
 	}
 }
