@@ -1,4 +1,4 @@
-package explore
+package strategy
 
 import (
 	"cmp"
@@ -8,13 +8,13 @@ import (
 	"slices"
 	"time"
 
+	"quantcheck/internal/explore/candidate"
 	"quantcheck/internal/metric"
-	"quantcheck/internal/runner/htp"
 	"quantcheck/internal/search"
 	"quantcheck/internal/variant"
 )
 
-// landscape scores sets of changes on one engine.
+// objective scores sets of changes on one engine.
 type objective struct {
 	x       *searcher
 	engine  variant.Engine
@@ -29,31 +29,33 @@ type objective struct {
 func (x *searcher) aims(ctx context.Context, e variant.Engine) (minSQNR metric.Value, aim float64, err error) {
 	wide := x.recipe
 	wide.ActBits = 16
-	try := x.scores.onSearch
+	try := x.scores.OnSearch
 	if e == x.engine { // it is a point of the front, too
-		try = func(ctx context.Context, c candidate, _ float64) (*trial, error) { return x.scores.onAll(ctx, c) }
+		try = func(ctx context.Context, c candidate.Candidate, _ float64) (*candidate.Trial, error) {
+			return x.scores.OnAll(ctx, c)
+		}
 	}
 	aim = x.target
-	t, err := try(ctx, x.of(wide, nil).on(e), 0)
+	t, err := try(ctx, candidate.Of(wide, nil).On(e), 0)
 	if err != nil {
 		return minSQNR, aim, err
 	}
 	if t.Scored.SQNR.OK {
-		minSQNR = metric.Defined(t.Scored.SQNR.V - x.policy.sqnrSlack)
+		minSQNR = metric.Defined(t.Scored.SQNR.V - x.policy.SQNRSlack)
 	}
-	if share := x.searchShare(t); share.OK && share.V >= aim+x.policy.margin {
-		aim += x.policy.margin
+	if share := t.SearchShare(x.higher); share.OK && share.V >= aim+x.policy.Margin {
+		aim += x.policy.Margin
 	}
 	return minSQNR, aim, nil
 }
 
 // Score implements search.Objective.
 func (l *objective) Score(ctx context.Context, set search.Set, floor float64) (search.Score, error) {
-	if l.x.budget.spent(l.reserve) {
+	if l.x.budget.Spent(l.reserve) {
 		return search.Score{}, search.ErrBudget
 	}
-	t, err := l.x.scores.onSearch(ctx, l.x.of(l.x.recipe, l.x.choices(set)).on(l.engine), floor)
-	var refused *htp.RefusedError
+	t, err := l.x.scores.OnSearch(ctx, candidate.Of(l.x.recipe, l.x.choices(set)).On(l.engine), floor)
+	var refused *candidate.RefusedError
 	if errors.As(err, &refused) { // half precision, where the HTP has none
 		return search.Score{Partial: true}, nil
 	}
@@ -61,7 +63,7 @@ func (l *objective) Score(ctx context.Context, set search.Set, floor float64) (s
 		return search.Score{}, err
 	}
 	l.x.progress.Step(int(time.Since(l.x.phase).Seconds()))
-	share := l.x.searchShare(t)
+	share := t.SearchShare(l.x.higher)
 	noisy := l.minSQNR.OK && t.Scored.SQNR.OK && t.Scored.SQNR.V < l.minSQNR.V
 	return search.Score{Value: share.V, Partial: t.Partial || !share.OK || noisy && share.V >= floor}, nil
 }
@@ -88,8 +90,8 @@ func (x *searcher) choices(set search.Set) variant.Choices {
 	}
 	choices, kinds := variant.Choices{}, x.kinds()
 	for _, c := range set {
-		name := x.groups[c%len(x.groups)][0]
-		choice, kind := choices[name], kinds[c/len(x.groups)]
+		name := x.quantizers[c%len(x.quantizers)].Tensors[0]
+		choice, kind := choices[name], kinds[c/len(x.quantizers)]
 		choice.Float = choice.Float || kind.Float
 		choice.Bits = max(choice.Bits, kind.Bits)
 		if kind.Calibrator != "" {
@@ -103,8 +105,8 @@ func (x *searcher) choices(set search.Set) variant.Choices {
 // alternatives are the other kinds of a change: another calibrator costs nothing, half precision may cost less.
 func (x *searcher) alternatives(change int) [][]int {
 	var list [][]int
-	for k := 1; k < len(x.kinds()) && change < len(x.groups); k++ {
-		list = append(list, []int{k*len(x.groups) + change})
+	for k := 1; k < len(x.kinds()) && change < len(x.quantizers); k++ {
+		list = append(list, []int{k*len(x.quantizers) + change})
 	}
 	return list
 }
@@ -121,7 +123,7 @@ func (x *searcher) search(ctx context.Context) error {
 	}
 	cpu := search.New(&objective{x: x, engine: variant.CPU, reserve: x.reserve(variant.CPU), minSQNR: minSQNR}, changes, aim)
 	x.timed("searching", x.reserve(variant.CPU))
-	set, err := x.least(ctx, cpu, changes, [][]int{byWorth(changes, len(x.groups)), byHarm, x.headFirst(byHarm)})
+	set, err := x.least(ctx, cpu, changes, [][]int{byWorth(changes, len(x.quantizers)), byHarm, x.headFirst(byHarm)})
 	if err != nil {
 		return err
 	}
@@ -172,7 +174,7 @@ func (x *searcher) least(ctx context.Context, s *search.Search, changes []search
 		}
 		return best, nil
 	}
-	set, err := s.Exchange(ctx, best, rankings[0], x.policy.tries, x.alternatives)
+	set, err := s.Exchange(ctx, best, rankings[0], x.policy.Tries, x.alternatives)
 	if err == nil {
 		set, err = s.Prune(ctx, set)
 	}
@@ -188,12 +190,12 @@ func (x *searcher) changes(ctx context.Context) (list []search.Change, byHarm []
 	if x.known != nil {
 		return x.known, x.byHarm, nil
 	}
-	for i := range x.groups {
+	for i := range x.quantizers {
 		c := search.Change{Price: 1}
 		if v := x.sqnr[i]; v.OK {
 			c.Gain = math.Pow(10, -v.V/10)
 		}
-		c.Price += x.elements[i]
+		c.Price += x.quantizers[i].Elements
 		list = append(list, c)
 		byHarm = append(byHarm, i)
 	}
@@ -202,7 +204,7 @@ func (x *searcher) changes(ctx context.Context) (list []search.Change, byHarm []
 		return nil, nil, err
 	}
 	for k, kind := range x.kinds()[1:] {
-		for i := range x.groups {
+		for i := range x.quantizers {
 			c := list[i]
 			if !kind.Float {
 				c.Price = 0
@@ -218,14 +220,14 @@ func (x *searcher) changes(ctx context.Context) (list []search.Change, byHarm []
 
 // halfPrice is what half precision of one of the most harmful quantizers costs; no value for the others.
 func (x *searcher) halfPrice(ctx context.Context, group, kind int, byHarm []int) metric.Value {
-	if !x.prices.estimates() || slices.Index(byHarm, group) >= x.policy.mostHalfPrices {
+	if !x.prices.Estimates() || slices.Index(byHarm, group) >= x.policy.MostHalfPrices {
 		return metric.Value{}
 	}
-	base, err := x.prices.price(ctx, x.of(x.recipe, nil))
+	base, err := x.prices.Price(ctx, candidate.Of(x.recipe, nil))
 	if err != nil {
 		return metric.Value{}
 	}
-	p, err := x.prices.price(ctx, x.of(x.recipe, x.choices(search.Set{kind*len(x.groups) + group})))
+	p, err := x.prices.Price(ctx, candidate.Of(x.recipe, x.choices(search.Set{kind*len(x.quantizers) + group})))
 	if err != nil || p.Refused > base.Refused {
 		return metric.Value{}
 	}
@@ -234,22 +236,22 @@ func (x *searcher) halfPrice(ctx context.Context, group, kind int, byHarm []int)
 
 // priceSingles replaces thought prices by those of the compiler's estimate, within its share of the budget.
 func (x *searcher) priceSingles(ctx context.Context, list []search.Change, byHarm []int) error {
-	if !x.prices.estimates() {
+	if !x.prices.Estimates() {
 		return nil
 	}
-	base, err := x.prices.price(ctx, x.of(x.recipe, nil))
+	base, err := x.prices.Price(ctx, candidate.Of(x.recipe, nil))
 	if err != nil || !base.Price.OK {
 		return ctx.Err() // without a price nothing is dearer than its size; the points say why there is none
 	}
-	over := x.budget.upTo(x.policy.shares.pricing)
-	x.progress.Phase("pricing", x.policy.mostSingles)
+	over := x.budget.UpTo(x.policy.Shares.Pricing)
+	x.progress.Phase("pricing", x.policy.MostSingles)
 	priced, size := 0.0, 0.0
 	single := map[int]float64{}
-	for n, i := range byHarm[:min(x.policy.mostSingles, len(byHarm))] {
+	for n, i := range byHarm[:min(x.policy.MostSingles, len(byHarm))] {
 		if over() {
 			break
 		}
-		p, err := x.prices.price(ctx, x.of(x.recipe, x.choices(search.Set{i})))
+		p, err := x.prices.Price(ctx, candidate.Of(x.recipe, x.choices(search.Set{i})))
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -283,13 +285,13 @@ func byWorth(changes []search.Change, groups int) []int {
 
 // headFirst puts the output head before the rest of a ranking.
 func (x *searcher) headFirst(ranking []int) []int {
-	head := x.inHead
+	head := x.quantizers
 	order := slices.Clone(ranking)
 	slices.SortStableFunc(order, func(a, b int) int {
 		switch {
-		case head[a] && !head[b]:
+		case head[a].Head && !head[b].Head:
 			return -1
-		case head[b] && !head[a]:
+		case head[b].Head && !head[a].Head:
 			return 1
 		}
 		return 0
@@ -300,15 +302,15 @@ func (x *searcher) headFirst(ranking []int) []int {
 // timed begins a phase that takes what is left of the budget at most: its steps are seconds.
 func (x *searcher) timed(title string, reserve time.Duration) {
 	x.phase = time.Now()
-	x.progress.Phase(title, max(int(x.budget.left(reserve).Seconds()), 1))
+	x.progress.Phase(title, max(int(x.budget.Left(reserve).Seconds()), 1))
 }
 
 // reserve is what a search leaves for the steps behind it.
 func (x *searcher) reserve(e variant.Engine) time.Duration {
 	if e == variant.CPU && x.engine == variant.HTP {
-		return x.budget.share(x.policy.shares.correcting)
+		return x.budget.Share(x.policy.Shares.Correcting)
 	}
-	return x.budget.share(x.policy.shares.front)
+	return x.budget.Share(x.policy.Shares.Front)
 }
 
 // correct goes on from what the simulation takes for enough: the emulator's own sensitivities of the layers where it parts from
@@ -320,7 +322,7 @@ func (x *searcher) correct(ctx context.Context, set search.Set, changes []search
 	}
 	corrected := slices.Clone(changes)
 	for i := range corrected {
-		if v := x.quantizers[i%len(x.groups)].Emulated; v.OK && base.OK { // what is more than with all others alone
+		if v := x.described[i%len(x.quantizers)].Emulated; v.OK && base.OK { // what is more than with all others alone
 			corrected[i].Gain = max(corrected[i].Gain, math.Pow(10, -v.V/10)-math.Pow(10, -base.V/10))
 		}
 	}
@@ -342,11 +344,10 @@ func (x *searcher) correct(ctx context.Context, set search.Set, changes []search
 // it drops what is not needed and exchanges the dearest changes, as far as the budget goes.
 func (x *searcher) leastEmulated(ctx context.Context, s *search.Search, set search.Set, order []int) error {
 	var head, rest []int
-	isHead := x.inHead
 	for _, i := range order {
 		switch {
 		case set.Has(i):
-		case isHead[i]:
+		case x.quantizers[i].Head:
 			head = append(head, i)
 		default:
 			rest = append(rest, i)
@@ -359,7 +360,7 @@ func (x *searcher) leastEmulated(ctx context.Context, s *search.Search, set sear
 		return block
 	}
 	blocks := [][]int{}
-	for i, n := range x.policy.blocks {
+	for i, n := range x.policy.Blocks {
 		if blocks = append(blocks, next(n)); i == 0 {
 			blocks = append(blocks, head)
 		}
@@ -369,7 +370,7 @@ func (x *searcher) leastEmulated(ctx context.Context, s *search.Search, set sear
 		found, err = s.Prune(ctx, found)
 	}
 	if err == nil && reached {
-		_, err = s.Exchange(ctx, found, order, x.policy.triesEmulated, nil)
+		_, err = s.Exchange(ctx, found, order, x.policy.TriesEmulated, nil)
 	}
 	if errors.Is(err, search.ErrBudget) {
 		err = nil
@@ -380,29 +381,29 @@ func (x *searcher) leastEmulated(ctx context.Context, s *search.Search, set sear
 // partings are the quantizers of the output head, and those whose layers the emulator computes most unlike the simulation.
 func (x *searcher) partings() []int {
 	var list []int
-	for i, in := range x.inHead {
-		if in {
+	for i, q := range x.quantizers {
+		if q.Head {
 			list = append(list, i)
 		}
 	}
 	var rest []int
-	for i, l := range x.quantizers {
+	for i, l := range x.described {
 		if l.Apart.OK && !math.IsInf(l.Apart.V, 1) && !slices.Contains(list, i) {
 			rest = append(rest, i)
 		}
 	}
-	slices.SortStableFunc(rest, func(a, b int) int { return cmp.Compare(x.quantizers[a].Apart.V, x.quantizers[b].Apart.V) })
-	return append(list, rest[:min(len(rest), x.policy.mostExamined)]...)
+	slices.SortStableFunc(rest, func(a, b int) int { return cmp.Compare(x.described[a].Apart.V, x.described[b].Apart.V) })
+	return append(list, rest[:min(len(rest), x.policy.MostExamined)]...)
 }
 
 // emulatedAlone measures on the emulator what each of some quantizers does to the outputs when only it has 8 bits and all
 // others 16. base is what the outputs keep with all at 16.
 func (x *searcher) emulatedAlone(ctx context.Context, list []int) (base metric.Value, err error) {
-	over := x.budget.upTo(x.policy.shares.examining)
+	over := x.budget.UpTo(x.policy.Shares.Examining)
 	wide := x.recipe
 	wide.ActBits = 16
-	pictures := x.policy.errorPictures
-	t, err := x.scores.apartOn(ctx, x.of(wide, nil).on(variant.HTP), pictures)
+	pictures := x.policy.ErrorPictures
+	t, err := x.scores.ApartOn(ctx, candidate.Of(wide, nil).On(variant.HTP), pictures)
 	if err != nil {
 		return base, err
 	}
@@ -413,12 +414,12 @@ func (x *searcher) emulatedAlone(ctx context.Context, list []int) (base metric.V
 			x.warn("the budget was too short to examine %d of %d layers on the emulator", len(list)-n, len(list))
 			break
 		}
-		c := x.of(wide, variant.Choices{x.groups[i][0]: {Bits: x.recipe.ActBits}}).on(variant.HTP)
-		t, err := x.scores.apartOn(ctx, c, pictures)
+		c := candidate.Of(wide, variant.Choices{x.quantizers[i].Tensors[0]: {Bits: x.recipe.ActBits}}).On(variant.HTP)
+		t, err := x.scores.ApartOn(ctx, c, pictures)
 		if err != nil {
 			return base, err
 		}
-		x.quantizers[i].Emulated = t.Scored.SQNR
+		x.described[i].Emulated = t.Scored.SQNR
 		x.progress.Step(n + 1)
 	}
 	return base, nil

@@ -1,60 +1,25 @@
-package explore
+package strategy
 
 import (
-	"math"
 	"strings"
 	"testing"
 
-	"quantcheck/internal/compare/measure"
+	"quantcheck/internal/explore/candidate"
+	"quantcheck/internal/explore/policy"
 	"quantcheck/internal/metric"
 	"quantcheck/internal/result"
 	"quantcheck/internal/variant"
 )
 
-func TestTheShareOfFloatsScoreIsMoreWhereItIsBetter(t *testing.T) {
-	t.Parallel()
-	v := metric.Defined
-	for _, tt := range []struct {
-		name   string
-		p      pair
-		higher bool
-		want   metric.Value
-	}{
-		{"half of the score", pair{v(0.4), v(0.2)}, true, v(0.5)},
-		{"twice the error", pair{v(0.4), v(0.8)}, false, v(0.5)},
-		{"float scores nothing", pair{v(0), v(0.2)}, true, metric.Value{}},
-		{"no score", pair{v(0.4), metric.Value{}}, true, metric.Value{}},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			if got := tt.p.share(tt.higher); got != tt.want {
-				t.Errorf("%v, want %v", got, tt.want)
-			}
-		})
-	}
-}
-
-func TestTheJackknifesErrorIsThatOfAMean(t *testing.T) {
-	t.Parallel()
-	// Of a mean the delete-one jackknife is the standard error: 1, 2, 3, 4 have 0.6455.
-	list := []float64{9.0 / 3, 8.0 / 3, 7.0 / 3, 6.0 / 3}
-	if got := jackknife(list); math.Abs(got.V-0.6454972) > 1e-6 {
-		t.Errorf("%v", got)
-	}
-	if got := jackknife([]float64{1}); got.OK {
-		t.Errorf("one group has an error of %v", got)
-	}
-}
-
 // TestWhatIsHeldOutTakesNoPartInAChoice compares a candidate that was scored on all pictures with one that was scored on those of the search.
 func TestWhatIsHeldOutTakesNoPartInAChoice(t *testing.T) {
 	t.Parallel()
 	v := metric.Defined
-	x := &explorer{searcher: searcher{policy: usual, higher: true}, stage: &stage{higher: true, policy: usual}}
+	x := &inquiry{searcher: &searcher{policy: policy.Usual(), higher: true}}
 	float := result.Scored{Search: v(0.5)}
-	whole := &trial{Whole: true, Float: float, Scored: result.Scored{Search: v(0.48), Share: v(0.7), SQNR: v(20)}}
-	search := &trial{Float: float, Scored: result.Scored{Search: v(0.48), Share: v(0.96), SQNR: v(20)}}
-	if got := x.searchShare(whole); got != v(0.96) {
+	whole := &candidate.Trial{Whole: true, Float: float, Scored: result.Scored{Search: v(0.48), Share: v(0.7), SQNR: v(20)}}
+	search := &candidate.Trial{Float: float, Scored: result.Scored{Search: v(0.48), Share: v(0.96), SQNR: v(20)}}
+	if got := whole.SearchShare(true); got != v(0.96) {
 		t.Errorf("%v", got)
 	}
 	if x.isBetter(search, whole) || x.isBetter(whole, search) {
@@ -113,17 +78,5 @@ func TestTheStoryHasThreeSentences(t *testing.T) {
 	f.Verdict, f.Best = result.AlreadyGood, 0
 	if got := story(f); len(got) != 1 || !strings.Contains(got[0], "good already") {
 		t.Errorf("%v", got)
-	}
-}
-
-func TestAGateSaysWhenThreadsMayTurnItAround(t *testing.T) {
-	t.Parallel()
-	for value, turns := range map[float64]bool{19.9999: true, 19.991: true, 19.98: false, 3: false} {
-		l := &result.LayerResult{}
-		l.Summary[metric.SQNR].Mean = metric.Defined(value)
-		failed := measure.Gates([]result.Threshold{{Metric: metric.SQNR, Value: 20}}, "y", l)
-		if len(failed) != 1 || strings.Contains(failed[0], "threads") != turns {
-			t.Errorf("%g dB: %q", value, failed)
-		}
 	}
 }

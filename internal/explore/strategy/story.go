@@ -1,10 +1,11 @@
-package explore
+package strategy
 
 import (
 	"fmt"
 	"slices"
 	"strings"
 
+	"quantcheck/internal/explore/candidate"
 	"quantcheck/internal/result"
 	"quantcheck/internal/variant"
 )
@@ -78,8 +79,8 @@ func whence(f *result.Explored) string {
 			share[o.Name] = o.Share.V
 		}
 	}
-	w, weights := share[string(weightsPart)]
-	a, acts := share[string(actsPart)]
+	w, weights := share[string(candidate.Weights)]
+	a, acts := share[string(candidate.Activations)]
 	switch {
 	case !weights || !acts:
 		return ""
@@ -189,4 +190,19 @@ func grouped(v float64) string {
 		return fmt.Sprintf("%.3g M", v/1e6)
 	}
 	return fmt.Sprintf("%.0f", v)
+}
+
+// beforeText says what the model was before it was rewritten; "" if nobody knows.
+func beforeText(f *result.Explored) string {
+	for _, o := range f.Origins {
+		if o.Kind != "model" || !o.Share.OK {
+			continue
+		}
+		text := fmt.Sprintf("Before it was rewritten the model kept %.1f %% in the simulation", 100*o.Share.V)
+		if o.Price.OK && o.Price.V > 0 && f.PriceUnit == result.CyclesUnit {
+			text += fmt.Sprintf(", for %s estimated cycles", grouped(o.Price.V))
+		}
+		return text + "."
+	}
+	return ""
 }

@@ -1,4 +1,4 @@
-package explore
+package strategy
 
 import (
 	"cmp"
@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"quantcheck/internal/explore/candidate"
 	"quantcheck/internal/result"
 	"quantcheck/internal/search"
 	"quantcheck/internal/variant"
@@ -32,7 +33,7 @@ func (x *explorer) front(ctx context.Context) error {
 		}
 		points, list = append(points, p), append(list, search.Priced{Score: p.Score.Value, Price: sum})
 	}
-	chosen := search.Thin(search.Front(list), list, x.policy.mostPoints, func(i int) bool { return list[i].Score >= x.spec.Target })
+	chosen := search.Thin(search.Front(list), list, x.policy.MostPoints, func(i int) bool { return list[i].Score >= x.target })
 	x.progress.Phase("scoring the front", len(chosen)+2)
 	added := map[string]bool{search.Set{}.Key(): true} // the recipe, and the best one, are points already
 	add := func(set search.Set) error {
@@ -40,16 +41,16 @@ func (x *explorer) front(ctx context.Context) error {
 			return nil
 		}
 		added[set.Key()] = true
-		title := fmt.Sprintf("%d of %d quantizers changed", len(x.choices(set)), len(x.groups))
-		if !slices.ContainsFunc(set, func(c int) bool { return c >= len(x.groups) }) {
-			title = fmt.Sprintf("%d of %d quantizers at 16 bits", len(set), len(x.groups))
+		title := fmt.Sprintf("%d of %d quantizers changed", len(x.choices(set)), len(x.quantizers))
+		if !slices.ContainsFunc(set, func(c int) bool { return c >= len(x.quantizers) }) {
+			title = fmt.Sprintf("%d of %d quantizers at 16 bits", len(set), len(x.quantizers))
 		}
 		return x.addPoint(ctx, title, x.recipe, x.choices(set))
 	}
 	// First what reaches the target, the cheapest before the others; then what leads there, the best first. The budget ends it.
 	slices.SortStableFunc(chosen, func(a, b int) int {
 		p, q := list[a], list[b]
-		switch there, other := p.Score >= x.spec.Target, q.Score >= x.spec.Target; {
+		switch there, other := p.Score >= x.target, q.Score >= x.target; {
 		case there && other:
 			return cmp.Compare(p.Price, q.Price)
 		case there != other && there:
@@ -60,7 +61,7 @@ func (x *explorer) front(ctx context.Context) error {
 		return cmp.Compare(q.Score, p.Score)
 	})
 	for i, k := range chosen {
-		if i > 0 && x.budget.spent(2*x.trials.slowest) { // one more, and all at 16 bits
+		if i > 0 && x.budget.Spent(2*x.scores.Slowest()) { // one more, and all at 16 bits
 			x.found.Budget = true
 			x.warn("the budget was spent before %d points of the front were scored on the held-out pictures; they are left out", len(chosen)-i)
 			break
@@ -72,7 +73,7 @@ func (x *explorer) front(ctx context.Context) error {
 	}
 	wide := x.recipe
 	wide.ActBits = 16
-	if x.recipe.ActBits < 16 && !x.budget.spent(x.trials.slowest) {
+	if x.recipe.ActBits < 16 && !x.budget.Spent(x.scores.Slowest()) {
 		if err := x.addPoint(ctx, "all activations at 16 bits", wide, nil); err != nil {
 			return err
 		}
@@ -93,20 +94,20 @@ func (x *explorer) front(ctx context.Context) error {
 // between shows what a little more time buys: of the quantizers that bring most for their price as many as stay under each step of the
 // policy, at 16 bits. The harm that each does alone adds up as noise powers do, and what little of it is left out is not worth a change.
 func (x *explorer) between(ctx context.Context, changes []search.Change, add func(search.Set) error) error {
-	if x.pricer.estimator == nil || x.recipe.ActBits >= 16 {
+	if !x.prices.Estimates() || x.recipe.ActBits >= 16 {
 		return nil
 	}
-	base, err := x.pricer.price(ctx, x.of(x.recipe, nil))
+	base, err := x.prices.Price(ctx, candidate.Of(x.recipe, nil))
 	if err != nil || !base.Price.OK {
 		return ctx.Err() // the points say why there is no price
 	}
 	total := 0.0
-	for i := range x.groups {
+	for i := range x.quantizers {
 		total += changes[i].Gain
 	}
-	order := slices.DeleteFunc(byWorth(changes, len(x.groups)), func(i int) bool { return changes[i].Gain < x.policy.negligible*total })
-	x.progress.Phase("what more bits bring", len(x.policy.steps))
-	for n, step := range x.policy.steps {
+	order := slices.DeleteFunc(byWorth(changes, len(x.quantizers)), func(i int) bool { return changes[i].Gain < x.policy.Negligible*total })
+	x.progress.Phase("what more bits bring", len(x.policy.Steps))
+	for n, step := range x.policy.Steps {
 		var set search.Set
 		sum := 0.0
 		for _, i := range order {
@@ -115,10 +116,10 @@ func (x *explorer) between(ctx context.Context, changes []search.Change, add fun
 			}
 		}
 		for len(set) > 0 { // conversions between the widths are not in the sum
-			if x.budget.spent(x.trials.slowest) {
+			if x.budget.Spent(x.scores.Slowest()) {
 				return nil
 			}
-			p, err := x.pricer.price(ctx, x.of(x.recipe, x.choices(set)))
+			p, err := x.prices.Price(ctx, candidate.Of(x.recipe, x.choices(set)))
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
@@ -139,7 +140,7 @@ func (x *explorer) between(ctx context.Context, changes []search.Change, add fun
 // smooth makes the cheapest point that has the target cheaper: a neighbour of a wide quantizer that is made wide, too, may save the
 // conversions between them. Of what the estimate says is cheaper the score is asked.
 func (x *explorer) smooth(ctx context.Context) error {
-	if x.pricer.estimator == nil {
+	if !x.prices.Estimates() {
 		return nil
 	}
 	best := -1
@@ -149,18 +150,18 @@ func (x *explorer) smooth(ctx context.Context) error {
 			best = i
 		}
 	}
-	if best < 0 || x.budget.spent(2*x.trials.slowest) {
+	if best < 0 || x.budget.Spent(2*x.scores.Slowest()) {
 		return nil
 	}
 	choices, price := maps.Clone(x.found.Points[best].Recipe.Choices), x.found.Points[best].Price.V
 	changed := false
-	for _, name := range x.neighbours(choices) {
-		if x.budget.spent(2 * x.trials.slowest) {
+	for _, name := range x.network.Neighbours(choices) {
+		if x.budget.Spent(2 * x.scores.Slowest()) {
 			break
 		}
 		wider := maps.Clone(choices)
 		wider[name] = variant.Choice{Bits: 16}
-		p, err := x.pricer.price(ctx, x.of(x.recipe, wider))
+		p, err := x.prices.Price(ctx, candidate.Of(x.recipe, wider))
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -171,41 +172,7 @@ func (x *explorer) smooth(ctx context.Context) error {
 	if !changed {
 		return nil
 	}
-	return x.addPoint(ctx, fmt.Sprintf("%d of %d, fewer conversions", len(choices), len(x.groups)), x.recipe, choices)
-}
-
-// neighbours are the quantizers of what the operators around the changed ones take and make, in the graph's order.
-func (x *explorer) neighbours(choices variant.Choices) []string {
-	index, placement := x.stage.b.Float.Index, x.stage.b.Float.Placement
-	near := map[string]bool{}
-	mark := func(names []string) {
-		for _, name := range names {
-			if head, ok := placement.Head(name); ok {
-				near[head] = true
-			}
-		}
-	}
-	for _, g := range x.groups {
-		if choices[g[0]].Bits != 16 {
-			continue
-		}
-		for _, name := range g {
-			if p, made := index.Producer[name]; made {
-				mark(index.Nodes[p].GetInput())
-			}
-			for _, k := range index.Consumers[name] {
-				mark(index.Nodes[k].GetOutput())
-				mark(index.Nodes[k].GetInput())
-			}
-		}
-	}
-	var list []string
-	for _, g := range x.groups {
-		if _, chosen := choices[g[0]]; near[g[0]] && !chosen {
-			list = append(list, g[0])
-		}
-	}
-	return list
+	return x.addPoint(ctx, fmt.Sprintf("%d of %d, fewer conversions", len(choices), len(x.quantizers)), x.recipe, choices)
 }
 
 // extend adds changes to the cheapest set that reached the target on the pictures of the search, or to the best one if none did,
@@ -216,7 +183,7 @@ func (x *explorer) extend(byHarm []int, points []search.Point, list []search.Pri
 	}
 	best := -1
 	for i := range points {
-		if list[i].Score >= x.spec.Target && (best < 0 || list[i].Price < list[best].Price) {
+		if list[i].Score >= x.target && (best < 0 || list[i].Price < list[best].Price) {
 			best = i
 		}
 	}
@@ -231,7 +198,7 @@ func (x *explorer) extend(byHarm []int, points []search.Point, list []search.Pri
 		if good() {
 			return nil
 		}
-		if x.budget.spent(x.trials.slowest) {
+		if x.budget.Spent(x.scores.Slowest()) {
 			x.found.Budget = true
 			return nil
 		}
@@ -245,7 +212,7 @@ func (x *explorer) extend(byHarm []int, points []search.Point, list []search.Pri
 // larger are sets with more changes: the next ones by harm.
 func (x *explorer) larger(set search.Set, byHarm []int) []search.Set {
 	var list []search.Set
-	for _, n := range x.policy.extensions {
+	for _, n := range x.policy.Extensions {
 		more := set
 		for _, c := range byHarm {
 			if n == 0 {
@@ -262,7 +229,7 @@ func (x *explorer) larger(set search.Set, byHarm []int) []search.Set {
 
 // holds says whether a point has the target, on all pictures and within the spread on those held out.
 func (x *explorer) holds(p *result.ExplorePoint) bool {
-	return x.reaches(&trial{Scored: p.Scored, Whole: true})
+	return x.reaches(&candidate.Trial{Scored: p.Scored, Whole: true})
 }
 
 // rank orders the points by price, marks the front, and finds the cheapest one that has the target.
@@ -312,35 +279,9 @@ func order(p result.ExplorePoint) float64 {
 	return 1e300 + float64(p.Wide)*1e290
 }
 
-// conclude says what the figures say.
-func (x *explorer) conclude(ctx context.Context) error {
-	f := x.found
-	f.Tries, f.Resumed = x.trials.tried, x.trials.again
-	f.Budget = f.Budget || x.budget.spent(0)
-	if f.Best >= 0 {
-		wide := map[string]bool{}
-		for _, c := range f.Points[f.Best].Changed {
-			wide[c.Tensor] = c.Choice.Bits == 16
-		}
-		for i := range f.Layers {
-			if wide[f.Layers[i].Tensor] {
-				f.Layers[i].Bits = 16
-			}
-		}
-	}
-	if f.Verdict == result.OutOfReach {
-		x.limits()
-	}
-	f.Story = story(f)
-	if f.Best < 0 {
-		return nil
-	}
-	return x.makeFix(ctx)
-}
-
 // worstWeights names the operators whose constants alone do the most harm.
-func (x *explorer) worstWeights() string {
-	list := slices.DeleteFunc(slices.Clone(x.found.Layers), func(l result.Sensitivity) bool { return !l.Weights.OK })
+func worstWeights(layers []result.Sensitivity) string {
+	list := slices.DeleteFunc(slices.Clone(layers), func(l result.Sensitivity) bool { return !l.Weights.OK })
 	slices.SortStableFunc(list, func(a, b result.Sensitivity) int { return cmp.Compare(a.Weights.V, b.Weights.V) })
 	var names []string
 	for _, l := range list[:min(len(list), 3)] {
@@ -357,15 +298,15 @@ func (x *explorer) limits() {
 	f := x.found
 	for _, o := range f.Origins {
 		switch {
-		case o.Kind == "part" && o.Name == string(weightsPart) && o.Share.OK && o.Share.V < x.spec.Target:
-			f.Limits = append(f.Limits, fmt.Sprintf("with float activations the quantized weights alone keep %.1f %%%s: wider activations cannot heal that; try per-channel weights, w8 or w16, or equalize", 100*o.Share.V, x.worstWeights()))
-		case o.Kind == "width" && o.Share.OK && o.Share.V < x.spec.Target:
+		case o.Kind == "part" && o.Name == string(candidate.Weights) && o.Share.OK && o.Share.V < x.target:
+			f.Limits = append(f.Limits, fmt.Sprintf("with float activations the quantized weights alone keep %.1f %%%s: wider activations cannot heal that; try per-channel weights, w8 or w16, or equalize", 100*o.Share.V, worstWeights(f.Layers)))
+		case o.Kind == "width" && o.Share.OK && o.Share.V < x.target:
 			f.Limits = append(f.Limits, fmt.Sprintf("with all activations at 16 bits the simulation keeps %.1f %%", 100*o.Share.V))
 		}
 	}
 	for _, p := range f.Points {
 		if p.Recipe.ActBits == 16 && len(p.Changed) == 0 && !x.holds(&p) {
-			f.Limits = append(f.Limits, fmt.Sprintf("with all activations at 16 bits %s keeps %.1f %%", engineName(x.spec.Engine), 100*p.Scored.Share.V))
+			f.Limits = append(f.Limits, fmt.Sprintf("with all activations at 16 bits %s keeps %.1f %%", engineName(x.engine), 100*p.Scored.Share.V))
 		}
 	}
 	if f.Budget {

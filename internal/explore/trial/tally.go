@@ -1,4 +1,4 @@
-package explore
+package trial
 
 import (
 	"errors"
@@ -6,6 +6,7 @@ import (
 
 	"quantcheck/internal/decode"
 	"quantcheck/internal/eval"
+	"quantcheck/internal/explore/candidate"
 	"quantcheck/internal/metric"
 	"quantcheck/internal/result"
 )
@@ -13,7 +14,10 @@ import (
 // tally scores one candidate beside the float model, picture by picture, those of the search first. It can be asked at any time
 // what the score is so far, and goes on later with the pictures that were held out.
 type tally struct {
-	s        *stage
+	how      Measure
+	searched int // pictures of the search
+	pictures int // all of them
+	groups   int // that the held-out ones are divided into for the spread
 	all      eval.Scorer
 	partial  eval.Partial   // the same, if it can score some of the pictures
 	parts    [2]eval.Scorer // else: one for the search, one for what is held out
@@ -22,11 +26,11 @@ type tally struct {
 	images   []int64
 }
 
-func (s *stage) newTally() *tally {
-	t := &tally{s: s, all: s.scorer(), distance: eval.NewDistance(2, false)}
+func newTally(how Measure, searched, pictures, groups int) *tally {
+	t := &tally{how: how, searched: searched, pictures: pictures, groups: groups, all: how.Scorer(), distance: eval.NewDistance(2, false)}
 	var ok bool
 	if t.partial, ok = t.all.(eval.Partial); !ok {
-		t.parts = [2]eval.Scorer{s.scorer(), s.scorer()}
+		t.parts = [2]eval.Scorer{how.Scorer(), how.Scorer()}
 	}
 	return t
 }
@@ -42,10 +46,10 @@ func (t *tally) add(p eval.Picture, outputs [][]decode.Output) error {
 		return nil
 	}
 	half := 0
-	if place >= t.s.searched {
+	if place >= t.searched {
 		half = 1
 	}
-	alone := t.s.scorer()
+	alone := t.how.Scorer()
 	if err := errors.Join(t.parts[half].Picture(p, outputs), alone.Picture(p, outputs)); err != nil {
 		return err
 	}
@@ -53,7 +57,7 @@ func (t *tally) add(p eval.Picture, outputs [][]decode.Output) error {
 	if err != nil {
 		return err
 	}
-	t.single = append(t.single, [2]metric.Value{t.s.score(&e.Models[0]), t.s.score(&e.Models[1])})
+	t.single = append(t.single, [2]metric.Value{t.how.score(&e.Models[0]), t.how.score(&e.Models[1])})
 	return nil
 }
 
@@ -63,34 +67,26 @@ func concluded(s eval.Scorer) (*result.Evaluation, error) {
 	return e, s.Conclude(e)
 }
 
-// score is the one that counts.
-func (s *stage) score(m *result.EvalModel) metric.Value {
-	if s.column >= len(m.Scores) {
-		return metric.Value{}
-	}
-	return m.Scores[s.column]
+// Measure is how a task is scored.
+type Measure struct {
+	Scorer func() eval.Scorer // of the float model and one candidate, without any picture yet
+	Column int                // of the score that counts
+	Higher bool               // more of it is better
 }
 
-// pair is the float model's and the candidate's score on the same pictures.
-type pair struct{ float, got metric.Value }
-
-// share is how much of float's score is kept: 1 is all of it, and more is better whatever the score is.
-func (p pair) share(higher bool) metric.Value {
-	a, b := p.got, p.float
-	if !higher {
-		a, b = b, a
-	}
-	if !a.OK || !b.OK || b.V == 0 || math.IsInf(b.V, 0) {
+// score is the one that counts.
+func (m Measure) score(of *result.EvalModel) metric.Value {
+	if m.Column >= len(of.Scores) {
 		return metric.Value{}
 	}
-	return metric.Defined(a.V / b.V)
+	return of.Scores[m.Column]
 }
 
 // on is the score on the pictures from one place to another.
-func (t *tally) on(from, to int) (p pair, err error) {
+func (t *tally) on(from, to int) (p candidate.Pair, err error) {
 	if t.partial != nil {
-		if p.float, err = t.partial.ScoreOf(0, t.images[from:to]); err == nil {
-			p.got, err = t.partial.ScoreOf(1, t.images[from:to])
+		if p.Float, err = t.partial.ScoreOf(0, t.images[from:to]); err == nil {
+			p.Got, err = t.partial.ScoreOf(1, t.images[from:to])
 		}
 		return p, err
 	}
@@ -98,9 +94,9 @@ func (t *tally) on(from, to int) (p pair, err error) {
 	switch {
 	case from == 0 && to == len(t.images):
 		whole = t.all
-	case from == 0 && to == t.s.searched:
+	case from == 0 && to == t.searched:
 		whole = t.parts[0]
-	case from == t.s.searched && to == len(t.images):
+	case from == t.searched && to == len(t.images):
 		whole = t.parts[1]
 	default:
 		return meanOf(t.single[from:to]), nil
@@ -109,10 +105,10 @@ func (t *tally) on(from, to int) (p pair, err error) {
 	if err != nil {
 		return p, err
 	}
-	return pair{t.s.score(&e.Models[0]), t.s.score(&e.Models[1])}, nil
+	return candidate.Pair{Float: t.how.score(&e.Models[0]), Got: t.how.score(&e.Models[1])}, nil
 }
 
-func meanOf(list [][2]metric.Value) pair {
+func meanOf(list [][2]metric.Value) candidate.Pair {
 	var sum [2]float64
 	n := 0.0
 	for _, v := range list {
@@ -121,22 +117,22 @@ func meanOf(list [][2]metric.Value) pair {
 		}
 	}
 	if n == 0 {
-		return pair{}
+		return candidate.Pair{}
 	}
-	return pair{metric.Defined(sum[0] / n), metric.Defined(sum[1] / n)}
+	return candidate.Pair{Float: metric.Defined(sum[0] / n), Got: metric.Defined(sum[1] / n)}
 }
 
 // spread is the standard error of the share of float's score on the held-out pictures: the delete-a-group jackknife, both
 // models on the same pictures.
-func (t *tally) spread(higher bool) (metric.Value, error) {
-	held := t.images[t.s.searched:]
-	groups := min(t.s.policy.spreadGroups, len(held))
+func (t *tally) spread() (metric.Value, error) {
+	held := t.images[t.searched:]
+	groups := min(t.groups, len(held))
 	if groups < 2 {
 		return metric.Value{}, nil
 	}
 	var shares []float64
 	for g := range groups {
-		var p pair
+		var p candidate.Pair
 		var err error
 		if t.partial != nil {
 			var rest []int64
@@ -145,12 +141,12 @@ func (t *tally) spread(higher bool) (metric.Value, error) {
 					rest = append(rest, id)
 				}
 			}
-			if p.float, err = t.partial.ScoreOf(0, rest); err == nil {
-				p.got, err = t.partial.ScoreOf(1, rest)
+			if p.Float, err = t.partial.ScoreOf(0, rest); err == nil {
+				p.Got, err = t.partial.ScoreOf(1, rest)
 			}
 		} else {
 			var rest [][2]metric.Value
-			for i, v := range t.single[t.s.searched:] {
+			for i, v := range t.single[t.searched:] {
 				if i%groups != g {
 					rest = append(rest, v)
 				}
@@ -160,7 +156,7 @@ func (t *tally) spread(higher bool) (metric.Value, error) {
 		if err != nil {
 			return metric.Value{}, err
 		}
-		if v := p.share(higher); v.OK {
+		if v := p.Share(t.how.Higher); v.OK {
 			shares = append(shares, v.V)
 		}
 	}
@@ -192,27 +188,27 @@ func (t *tally) scored() (got, float result.Scored, e *result.Evaluation, err er
 	if err = t.distance.Conclude(e); err != nil {
 		return fail(err)
 	}
-	higher := t.s.higher
+	higher := t.how.Higher
 	n := len(t.images)
-	search, err := t.on(0, min(n, t.s.searched))
+	search, err := t.on(0, min(n, t.searched))
 	if err != nil {
 		return fail(err)
 	}
-	float, got = result.Scored{Search: search.float}, result.Scored{Search: search.got, SQNR: e.Models[1].Agree.SQNR}
-	if n < len(t.s.shots) {
-		got.Share = search.share(higher)
+	float, got = result.Scored{Search: search.Float}, result.Scored{Search: search.Got, SQNR: e.Models[1].Agree.SQNR}
+	if n < t.pictures {
+		got.Share = search.Share(higher)
 		return got, float, e, nil
 	}
-	all := pair{t.s.score(&e.Models[0]), t.s.score(&e.Models[1])}
-	float.All, got.All, got.Share = all.float, all.got, all.share(higher)
+	all := candidate.Pair{Float: t.how.score(&e.Models[0]), Got: t.how.score(&e.Models[1])}
+	float.All, got.All, got.Share = all.Float, all.Got, all.Share(higher)
 	float.ByClass, got.ByClass = e.Models[0].ByClass, e.Models[1].ByClass
-	if n > t.s.searched {
-		held, err := t.on(t.s.searched, n)
+	if n > t.searched {
+		held, err := t.on(t.searched, n)
 		if err != nil {
 			return fail(err)
 		}
-		float.HeldOut, got.HeldOut, got.HeldShare = held.float, held.got, held.share(higher)
-		if got.Spread, err = t.spread(higher); err != nil {
+		float.HeldOut, got.HeldOut, got.HeldShare = held.Float, held.Got, held.Share(higher)
+		if got.Spread, err = t.spread(); err != nil {
 			return fail(err)
 		}
 	}

@@ -1,4 +1,4 @@
-package explore
+package strategy
 
 import (
 	"context"
@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"quantcheck/internal/explore/candidate"
+	"quantcheck/internal/explore/policy"
 	"quantcheck/internal/metric"
 	"quantcheck/internal/progress"
 	"quantcheck/internal/result"
@@ -19,72 +21,77 @@ import (
 // invented is a network that exists as figures only: what each quantizer at 8 bits takes from the score, on either engine, and what it costs
 // at 16 bits. It is a scorer and a pricer.
 type invented struct {
-	groups  [][]string
-	harm    map[variant.Engine][]float64
-	cost    []float64
-	took    time.Duration // by a score
-	clock   time.Time
-	scored  []variant.Choices // that were asked for, in their order
-	refuses error
+	quantizers []candidate.Quantizer
+	harm       map[variant.Engine][]float64
+	cost       []float64
+	took       time.Duration // by a score
+	clock      time.Time
+	scale      float64
+	scored     []variant.Choices // that were asked for, in their order
+	refuses    error
 }
 
-func (n *invented) harmOf(c candidate) float64 {
+func (n *invented) harmOf(c candidate.Candidate) float64 {
 	sum := 0.0
-	for i, g := range n.groups {
-		if choice := c.spec.Choices[g[0]]; choice.Bits != 16 && !choice.Float && (c.spec.ActBits != 16 || choice.Bits == 8) {
-			sum += n.harm[c.spec.Engine][i]
+	for i, g := range n.quantizers {
+		if choice := c.Spec.Choices[g.Tensors[0]]; choice.Bits != 16 && !choice.Float && (c.Spec.ActBits != 16 || choice.Bits == 8) {
+			sum += n.harm[c.Spec.Engine][i]
 		}
 	}
 	return sum
 }
 
-func (n *invented) onSearch(_ context.Context, c candidate, _ float64) (*trial, error) {
+func (n *invented) OnSearch(_ context.Context, c candidate.Candidate, _ float64) (*candidate.Trial, error) {
 	n.clock = n.clock.Add(n.took)
-	n.scored = append(n.scored, c.spec.Choices)
+	n.scored = append(n.scored, c.Spec.Choices)
 	if n.refuses != nil {
 		return nil, n.refuses
 	}
 	harm := n.harmOf(c)
 	v := metric.Defined
-	return &trial{Float: result.Scored{Search: v(0.5)}, Scored: result.Scored{Search: v(0.5 * max(1-harm, 0)), SQNR: v(-10 * math.Log10(harm/10+0.05))}}, nil
+	return &candidate.Trial{Float: result.Scored{Search: v(0.5)}, Scored: result.Scored{Search: v(0.5 * max(1-harm, 0)), SQNR: v(-10 * math.Log10(harm/10+0.05))}}, nil
 }
 
-func (n *invented) onAll(ctx context.Context, c candidate) (*trial, error) {
-	return n.onSearch(ctx, c, 0)
+func (n *invented) OnAll(ctx context.Context, c candidate.Candidate) (*candidate.Trial, error) {
+	return n.OnSearch(ctx, c, 0)
 }
 
-func (n *invented) apartOn(ctx context.Context, c candidate, _ int) (*trial, error) {
-	return n.onSearch(ctx, c, 0)
+func (n *invented) ApartOn(ctx context.Context, c candidate.Candidate, _ int) (*candidate.Trial, error) {
+	return n.OnSearch(ctx, c, 0)
 }
 
-func (n *invented) estimates() bool { return true }
+func (n *invented) Slowest() time.Duration { return n.took }
 
-func (n *invented) price(_ context.Context, c candidate) (*priced, error) {
+func (n *invented) Scale(factor float64) { n.scale = factor }
+
+func (n *invented) Estimates() bool { return true }
+
+func (n *invented) Price(_ context.Context, c candidate.Candidate) (*candidate.Price, error) {
 	sum := 100.0
-	for i, g := range n.groups {
-		if c.spec.Choices[g[0]].Bits == 16 {
+	for i, g := range n.quantizers {
+		if c.Spec.Choices[g.Tensors[0]].Bits == 16 {
 			sum += n.cost[i]
 		}
-		if c.spec.Choices[g[0]].Float {
+		if c.Spec.Choices[g.Tensors[0]].Float {
 			sum += 50
 		}
 	}
-	return &priced{Price: metric.Defined(sum)}, nil
+	return &candidate.Price{Price: metric.Defined(sum)}, nil
 }
 
 // searcherOn makes a searcher of an invented network, with a budget of an hour.
 func searcherOn(n *invented, engine variant.Engine, target float64) *searcher {
 	quantizers := len(n.cost)
 	for i := range quantizers {
-		n.groups = append(n.groups, []string{"t" + strconv.Itoa(i)})
+		n.quantizers = append(n.quantizers, candidate.Quantizer{Tensors: []string{"t" + strconv.Itoa(i)}, Layer: i})
 	}
 	n.clock = time.Unix(0, 0)
 	x := &searcher{
-		policy: usual, progress: progress.Silent{}, warn: func(string, ...any) {}, scores: n, prices: n, engine: engine, target: target, higher: true,
-		recipe: variant.Spec{Name: "w8a8", Kind: variant.Recipe, WeightBits: 8, ActBits: 8, Calibrator: variant.TF}, groups: n.groups,
-		elements: make([]float64, quantizers), inHead: make([]bool, quantizers), sqnr: make([]metric.Value, quantizers), quantizers: make([]result.Sensitivity, quantizers),
+		policy: policy.Usual(), progress: progress.Silent{}, warn: func(string, ...any) {}, scores: n, prices: n, engine: engine, target: target, higher: true,
+		recipe:     variant.Spec{Name: "w8a8", Kind: variant.Recipe, WeightBits: 8, ActBits: 8, Calibrator: variant.TF},
+		quantizers: n.quantizers, sqnr: make([]metric.Value, quantizers), described: make([]result.Sensitivity, quantizers),
 	}
-	x.budget = newBudget(3600, n.clock, x.policy.shares, func() time.Time { return n.clock })
+	x.budget = policy.NewBudget(3600, n.clock, x.policy.Shares, func() time.Time { return n.clock })
 	for i, harm := range n.harm[variant.CPU] {
 		x.sqnr[i] = metric.Defined(-10 * math.Log10(harm+1e-9))
 	}
@@ -122,7 +129,7 @@ func TestTheSearchFindsTheCheapestSetThatReachesTheTarget(t *testing.T) {
 }
 
 func priceOf(x *searcher, set search.Set) float64 {
-	p, _ := x.prices.price(context.Background(), x.of(x.recipe, x.choices(set)))
+	p, _ := x.prices.Price(context.Background(), candidate.Of(x.recipe, x.choices(set)))
 	return p.Price.V
 }
 
@@ -136,7 +143,7 @@ func TestASearchEndsWithItsBudgetAndTheBestSoFar(t *testing.T) {
 	if spent := n.clock.Sub(time.Unix(0, 0)); spent > 70*time.Minute || len(n.scored) > 7 || len(n.scored) < 2 {
 		t.Errorf("%d scores took %v of an hour", len(n.scored), spent)
 	}
-	if !x.budget.spent(x.reserve(variant.CPU)) {
+	if !x.budget.Spent(x.reserve(variant.CPU)) {
 		t.Error("the budget is not spent, and the target is not reached")
 	}
 }
@@ -148,18 +155,18 @@ func TestTheEmulatorCorrectsWhatTheSimulationTakesForEnough(t *testing.T) {
 		variant.CPU: {0.3, 0.001, 0.001, 0.001, 0.001, 0.001, 0.001, 0.001}, variant.HTP: {0.3, 0.001, 0.001, 0.001, 0.001, 0.2, 0.001, 0.001},
 	}, cost: slices.Repeat([]float64{3}, 8)}
 	x := searcherOn(n, variant.HTP, 0.95)
-	for i := range x.quantizers { // the layers' errors against the simulation, in dB: 5 is furthest from it
-		x.quantizers[i].Apart = metric.Defined(60)
+	for i := range x.described { // the layers' errors against the simulation, in dB: 5 is furthest from it
+		x.described[i].Apart = metric.Defined(60)
 	}
-	x.quantizers[5].Apart = metric.Defined(12)
+	x.described[5].Apart = metric.Defined(12)
 	if err := x.search(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if !slices.Equal(x.simulated, search.NewSet(0)) {
 		t.Errorf("the simulation takes %v for enough", x.simulated)
 	}
-	if !x.quantizers[5].Emulated.OK || x.byHarm[1] != 5 {
-		t.Errorf("quantizer 5 alone on the emulator: %v; order %v", x.quantizers[5].Emulated, x.byHarm)
+	if !x.described[5].Emulated.OK || x.byHarm[1] != 5 {
+		t.Errorf("quantizer 5 alone on the emulator: %v; order %v", x.described[5].Emulated, x.byHarm)
 	}
 	if !slices.ContainsFunc(x.points, func(p search.Point) bool {
 		return p.Set.Has(0) && p.Set.Has(5) && p.Score.Value >= 0.95 && !p.Score.Partial
