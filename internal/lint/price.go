@@ -31,7 +31,7 @@ func priceContainer(ctx context.Context, e compiler, path string, s *checks.Subj
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
 	case err != nil:
-		return []string{"there is no estimate: " + err.Error()}, nil
+		return []string{"there is no estimate: " + err.Error()}, nil //nolint:nilerr // said
 	}
 	s.Estimate = x.Estimate
 	return nil, nil

@@ -140,7 +140,7 @@ func (r *Request) Elsewhere(ctx context.Context, path string, c candidate.Candid
 	}
 	p, err := b.Prices.Price(ctx, c)
 	if err != nil {
-		return t, nil, nil //nolint:nilerr // it has no price
+		return t, nil, nil // it has no price
 	}
 	return t, p, nil
 }

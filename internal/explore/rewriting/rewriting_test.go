@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -32,7 +33,7 @@ func optimizer(changes map[string]int, fails error) Optimizer {
 		for _, name := range passes {
 			p := optimize.PassResult{Name: name}
 			for i := range changes[name] {
-				p.Changes = append(p.Changes, fmt.Sprint(i))
+				p.Changes = append(p.Changes, strconv.Itoa(i))
 			}
 			r.Passes = append(r.Passes, p)
 		}

@@ -138,7 +138,7 @@ func TestWhatAnExplorationConcludes(t *testing.T) {
 		"one picture":              {func(_ *network, e *Exploration) { e.Pictures = 1 }, result.NotSearched, false, "", "one picture", "loses 50 %"},
 		"pictures alike":           {func(_ *network, e *Exploration) { e.Alike = true }, result.NotSearched, false, "", "same outputs on all 9", ""},
 		"held-out pictures say no": {func(n *network, _ *Exploration) { n.heldOut = 0.2 }, result.OutOfReach, false, "rewrite describe", "16 bits the simulation keeps", ""},
-		"another form is told of": {func(n *network, e *Exploration) {
+		"another form is told of": {func(n *network, _ *Exploration) {
 			n.origins = []result.Origin{{Kind: "rewrite", Name: "optimize", Share: metric.Defined(0.99), Price: metric.Defined(10), Note: "x"}}
 		}, result.BitsHeal, true, "rewrite describe", "", "Rewritten (optimize)"},
 	} {
