@@ -39,12 +39,15 @@ var floors = []floor{
 		"runner", "runner/cpu", "runner/dlc", "runner/dump", "runner/htp", "runner/ort", "runner/qnnworker", "runner/worker", "sensitivity",
 	}},
 	{"views", "results stored, drawn and put on the page", []string{"inspect", "report", "web", "workspace"}},
-	{"models", "a float model and its variants, ready to run", []string{
-		"model", "session", "session/calibration", "session/cpuvariant", "session/dlcvariant", "session/htpvariant", "session/identity", "session/prepare", "session/qdqvariant",
+	{"models", "a float model and its variants, ready to run, and what the HTP compiler expects of them", []string{
+		"estimator", "model", "session", "session/calibration", "session/cpuvariant", "session/dlcvariant", "session/htpvariant", "session/identity", "session/prepare", "session/qdqvariant",
 	}},
 	{"use cases", "one for each command", []string{
 		"benchmark", "benchmark/hold", "benchmark/inputs", "benchmark/layers", "benchmark/native", "benchmark/plan", "benchmark/resultfiles", "benchmark/similarity", "benchmark/speed",
-		"compare", "compare/cycles", "compare/judge", "compare/measure", "compare/nonfinite", "estimate", "explore", "lint", "netrun", "optimize", "quantize", "rawfiles", "remedy", "score", "seedfiles",
+		"compare", "compare/cycles", "compare/judge", "compare/measure", "compare/nonfinite", "estimate",
+		"explore", "explore/alone", "explore/bench", "explore/build", "explore/cache", "explore/candidate", "explore/fix", "explore/policy", "explore/price", "explore/quantizers",
+		"explore/request", "explore/rewriting", "explore/stage", "explore/strategy", "explore/trial",
+		"lint", "lint/checks", "netrun", "optimize", "quantize", "rawfiles", "remedy", "score", "score/outputs", "score/testset", "seedfiles",
 	}},
 	{"publishing", "what was found out, put into a workspace with its page", []string{"publish"}},
 	{"program", "commands, flags, exit status", []string{"cli"}},

@@ -12,6 +12,7 @@ import (
 	"quantcheck/internal/hostinfo"
 	"quantcheck/internal/inspect"
 	"quantcheck/internal/lint"
+	"quantcheck/internal/lint/checks"
 	"quantcheck/internal/publish"
 	"quantcheck/internal/report"
 	"quantcheck/internal/result"
@@ -47,12 +48,12 @@ func (c *lintCmd) places() places {
 func (c *lintCmd) Run(con *console) error {
 	switch {
 	case c.List:
-		for _, k := range lint.All {
+		for _, k := range checks.All {
 			fmt.Fprintf(con.stdout, "%s  %-7s  %s\n", k.ID, k.Severity, k.Title)
 		}
 		return nil
 	case c.Explain != "":
-		k, err := lint.Find(c.Explain)
+		k, err := checks.Find(c.Explain)
 		if err != nil {
 			return usageError{err}
 		}
@@ -74,7 +75,7 @@ func (c *lintCmd) Run(con *console) error {
 	}
 	switch {
 	case c.JSON:
-		err = report.JSON(con.stdout.Data(), map[string]any{"findings": append([]lint.Finding{}, findings...), "notes": append([]string{}, notes...)})
+		err = report.JSON(con.stdout.Data(), map[string]any{"findings": append([]checks.Finding{}, findings...), "notes": append([]string{}, notes...)})
 	case c.Sarif:
 		err = writeSARIF(con.stdout.Data(), c.Subject, findings)
 	default:
@@ -97,7 +98,7 @@ func (c *lintCmd) Run(con *console) error {
 		}
 	}
 	for _, f := range findings {
-		if c.FailOn == "note" || c.FailOn == "warning" && f.Severity == lint.Warning {
+		if c.FailOn == "note" || c.FailOn == "warning" && f.Severity == checks.Warning {
 			return errNo
 		}
 	}
@@ -105,7 +106,7 @@ func (c *lintCmd) Run(con *console) error {
 }
 
 // look finds out what the subject is, and looks it over.
-func (c *lintCmd) look(con *console, subject string) ([]lint.Finding, []string, error) {
+func (c *lintCmd) look(con *console, subject string) ([]checks.Finding, []string, error) {
 	info, err := os.Stat(subject)
 	if err != nil {
 		return nil, nil, usageError{err}
@@ -145,13 +146,13 @@ func lastRun(con *console, folder workspace.Folder) (*result.Run, error) {
 	return db.Runs.Read(con.ctx, ids[len(ids)-1])
 }
 
-func draw(w io.Writer, findings []lint.Finding) {
+func draw(w io.Writer, findings []checks.Finding) {
 	warnings, total, shown := 0, map[string]int{}, map[string]int{}
 	for _, f := range findings {
 		total[f.ID]++
 	}
 	for _, f := range findings {
-		if f.Severity == lint.Warning {
+		if f.Severity == checks.Warning {
 			warnings++
 		}
 		if shown[f.ID] == 0 {
@@ -177,7 +178,7 @@ func draw(w io.Writer, findings []lint.Finding) {
 }
 
 // priced says what a pass brings.
-func priced(p *lint.Price) string {
+func priced(p *checks.Price) string {
 	if p == nil {
 		return ""
 	}
@@ -185,7 +186,7 @@ func priced(p *lint.Price) string {
 }
 
 // fix applies the passes of the findings, proves them, and looks again.
-func (c *lintCmd) fix(con *console, findings []lint.Finding) error {
+func (c *lintCmd) fix(con *console, findings []checks.Finding) error {
 	var passes []string
 	for _, f := range findings {
 		if f.Pass != "" && !slices.Contains(passes, f.Pass) {
@@ -222,7 +223,7 @@ func (c *lintCmd) fix(con *console, findings []lint.Finding) error {
 }
 
 // writeSARIF writes the findings as SARIF 2.1.0 (https://docs.oasis-open.org/sarif/sarif/v2.1.0).
-func writeSARIF(w io.Writer, subject string, findings []lint.Finding) error {
+func writeSARIF(w io.Writer, subject string, findings []checks.Finding) error {
 	type text struct {
 		Text string `json:"text"`
 	}
@@ -247,7 +248,7 @@ func writeSARIF(w io.Writer, subject string, findings []lint.Finding) error {
 		Locations []location `json:"locations"`
 	}
 	rules, results := []rule{}, []found{}
-	for _, k := range lint.All {
+	for _, k := range checks.All {
 		rules = append(rules, rule{k.ID, text{k.Title}, text{k.What + " " + k.Why}, text{k.Fix}})
 	}
 	for _, f := range findings {

@@ -11,7 +11,6 @@ import (
 	"quantcheck/internal/compare/cycles"
 	"quantcheck/internal/compare/measure"
 	"quantcheck/internal/dataset"
-	"quantcheck/internal/paths"
 	"quantcheck/internal/progress"
 	"quantcheck/internal/result"
 	"quantcheck/internal/session"
@@ -115,6 +114,6 @@ func checkAll(ctx context.Context, b *session.Session, engines session.Engines, 
 // identifying is a request without what is looked at when all is computed, and with paths that hold in every working folder.
 func identifying(s result.CheckSpec) result.CheckSpec {
 	s.FailUnder, s.DivergeUnder = nil, 0
-	s.Model, s.Out = paths.Absolute(s.Model), paths.Absolute(s.Out)
+	identity.Absolute(&s.Sources, &s.Place)
 	return s
 }

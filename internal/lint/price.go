@@ -6,86 +6,70 @@ import (
 	"fmt"
 
 	"quantcheck/internal/dataset"
-	"quantcheck/internal/estimate"
-	"quantcheck/internal/htpcost"
+	"quantcheck/internal/lint/checks"
 	"quantcheck/internal/model"
 	"quantcheck/internal/onnx"
-	"quantcheck/internal/optimize"
-	"quantcheck/internal/progress"
 	"quantcheck/internal/qnn"
 	"quantcheck/internal/result"
 	"quantcheck/internal/rewrite"
 	"quantcheck/internal/runner/htp"
 	"quantcheck/internal/runner/ort"
-	"quantcheck/internal/session"
+	"quantcheck/internal/variant"
 )
 
-// appraiser is an estimator of the default chip.
-func appraiser(engines session.Engines) (*estimate.Estimator, error) {
-	soc, err := htpcost.Find("")
-	if err != nil {
-		return nil, err
-	}
-	engine, err := engines.HTP()
-	return &estimate.Estimator{Ort: engines.ORT, Engine: engine, Soc: soc, Progress: progress.Silent{}}, err
+// compiler says what models and DLC files are expected to cost; estimator.Estimator is the one that asks the HTP's.
+type compiler interface {
+	Estimate(ctx context.Context, m *onnx.Model) (*result.Estimated, error)
+	Form(ctx context.Context, m *onnx.Model, v variant.Spec, set *dataset.Set, input dataset.Description) (*result.Estimated, error)
+	Container(ctx context.Context, path string) (*result.Estimated, error)
 }
 
 // priceContainer estimates a DLC. One that cannot be is a note: the other checks need no estimate.
-func priceContainer(ctx context.Context, engines session.Engines, path string, s *Subject, notes *[]string) error {
-	e, err := appraiser(engines)
-	if err != nil {
-		return err
-	}
+func priceContainer(ctx context.Context, e compiler, path string, s *checks.Subject) (notes []string, err error) {
 	x, err := e.Container(ctx, path)
 	switch {
 	case ctx.Err() != nil:
-		return ctx.Err()
+		return nil, ctx.Err()
 	case err != nil:
-		*notes = append(*notes, "there is no estimate: "+err.Error())
-	default:
-		s.Estimate = x.Estimate
+		return []string{"there is no estimate: " + err.Error()}, nil //nolint:nilerr // said
 	}
-	return nil
+	s.Estimate = x.Estimate
+	return nil, nil
 }
 
 // priceFindings estimates a model, a float one as w8a8, and what it would be behind each pass that some finding has.
-func priceFindings(ctx context.Context, engines session.Engines, s *Subject, notes *[]string) error {
-	e, err := appraiser(engines)
-	if err != nil {
-		return err
-	}
+func priceFindings(ctx context.Context, e compiler, s *checks.Subject) (notes []string, err error) {
 	of := func(m *onnx.Model) (*result.Estimated, error) {
 		if model.Quantized(m) {
 			return e.Estimate(ctx, htp.Named(m))
 		}
-		return e.Form(ctx, m, estimate.DefaultRecipe(), nil, dataset.Default())
+		return e.Form(ctx, m, variant.Usual(), nil, dataset.Default())
 	}
 	now, err := of(s.Model)
 	switch {
 	case ctx.Err() != nil:
-		return ctx.Err()
+		return nil, ctx.Err()
 	case errors.Is(err, qnn.ErrUnavailable):
-		return err
+		return nil, err
 	case err != nil:
-		*notes = append(*notes, "there is no estimate: "+err.Error())
-		return nil //nolint:nilerr // said; the other checks need no estimate
+		return []string{"there is no estimate: " + err.Error()}, nil //nolint:nilerr // said; the other checks need no estimate
 	}
-	s.Estimate, s.Prices = now.Estimate, map[string]Price{}
+	s.Estimate, s.Prices = now.Estimate, map[string]checks.Price{}
 	if now.Covered < 1 {
-		*notes = append(*notes, fmt.Sprintf("the estimate is of %.1f %% of the graph: the HTP refuses the rest", 100*now.Covered))
+		notes = append(notes, fmt.Sprintf("the estimate is of %.1f %% of the graph: the HTP refuses the rest", 100*now.Covered))
 	}
 	seen := map[string]bool{}
-	for _, f := range Look(s) {
+	for _, f := range checks.Look(s) {
 		if f.Pass == "" || seen[f.Pass] {
 			continue
 		}
 		seen[f.Pass] = true
-		m, err := undone(s, f.Pass)
+		m, err := behind(s, f.Pass)
 		if ctx.Err() != nil {
-			return ctx.Err()
+			return nil, ctx.Err()
 		}
 		if ort.Failed(err) {
-			*notes = append(*notes, fmt.Sprintf("what %s brings could not be estimated: %v", f.Pass, err))
+			notes = append(notes, fmt.Sprintf("what %s brings could not be estimated: %v", f.Pass, err))
 		}
 		if err != nil || m == nil {
 			continue // said when the pass is asked for
@@ -93,20 +77,20 @@ func priceFindings(ctx context.Context, engines session.Engines, s *Subject, not
 		x, err := of(m)
 		switch {
 		case ctx.Err() != nil:
-			return ctx.Err()
+			return nil, ctx.Err()
 		case err != nil:
-			*notes = append(*notes, fmt.Sprintf("what %s brings could not be estimated: %v", f.Pass, err))
+			notes = append(notes, fmt.Sprintf("what %s brings could not be estimated: %v", f.Pass, err))
 		case len(x.Refused) != len(now.Refused):
-			*notes = append(*notes, fmt.Sprintf("what %s brings cannot be said: the HTP takes another part of the graph then", f.Pass))
+			notes = append(notes, fmt.Sprintf("what %s brings cannot be said: the HTP takes another part of the graph then", f.Pass))
 		default:
-			s.Prices[f.Pass] = Price{Before: now.Cycles, After: x.Cycles}
+			s.Prices[f.Pass] = checks.Price{Before: now.Cycles, After: x.Cycles}
 		}
 	}
-	return nil
+	return notes, nil
 }
 
-// undone is the model behind a pass, nil if it changes nothing.
-func undone(s *Subject, pass string) (*onnx.Model, error) {
+// behind is the model behind a pass, nil if it changes nothing.
+func behind(s *checks.Subject, pass string) (*onnx.Model, error) {
 	p, err := rewrite.Find(pass)
 	if err != nil {
 		return nil, err
@@ -114,7 +98,7 @@ func undone(s *Subject, pass string) (*onnx.Model, error) {
 	env := s.Env
 	env.Asked = true
 	m := s.Model
-	for range optimize.Rounds {
+	for range rewrite.Rounds {
 		r, err := p.Run(m, env)
 		if err != nil {
 			return nil, err

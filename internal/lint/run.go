@@ -1,3 +1,8 @@
+// Package lint is the use case of quantcheck lint: what makes a model lose accuracy or speed on the DSP is found before anyone runs it there.
+//
+//  1. Run reads the model, the DLC or the run, and folds the model's constants.
+//  2. The emulator is asked which operators it refuses, the HTP compiler what the model costs and what passes would make of it, if that is wanted.
+//  3. The checks of package checks look at all that.
 package lint
 
 import (
@@ -7,8 +12,10 @@ import (
 	"os"
 	"slices"
 
+	"quantcheck/internal/estimator"
 	"quantcheck/internal/hostinfo"
 	"quantcheck/internal/inspect"
+	"quantcheck/internal/lint/checks"
 	"quantcheck/internal/model"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/qnn"
@@ -29,9 +36,9 @@ type Spec struct {
 }
 
 // Run looks a model, a DLC or a run over. The second value says what could not be looked at.
-func Run(ctx context.Context, engines session.Engines, spec Spec) ([]Finding, []string, error) {
+func Run(ctx context.Context, engines session.Engines, spec Spec) ([]checks.Finding, []string, error) {
 	info := hostinfo.Describe()
-	s := &Subject{Run: spec.Run, Int8Saturates: info.Arch == "amd64" && !slices.Contains(info.Features, "avx512vnni")}
+	s := &checks.Subject{Run: spec.Run, Int8Saturates: info.Arch == "amd64" && !slices.Contains(info.Features, "avx512vnni")}
 	var notes []string
 	path := spec.Path
 	if spec.Run != nil {
@@ -51,24 +58,33 @@ func Run(ctx context.Context, engines session.Engines, spec Spec) ([]Finding, []
 		s.DLC = f
 		notes = append(notes, f.Notes...)
 		if spec.Estimate {
-			if err := priceContainer(ctx, engines, path, s, &notes); err != nil {
+			e, err := estimator.Open(engines, "")
+			if err != nil {
 				return nil, nil, err
 			}
+			said, err := priceContainer(ctx, e, path, s)
+			if err != nil {
+				return nil, nil, err
+			}
+			notes = append(notes, said...)
 		}
 	case path != "":
-		if err := lintModel(ctx, engines, spec, path, s, &notes); err != nil {
+		said, err := lintModel(ctx, engines, spec, path, s)
+		if err != nil {
 			return nil, nil, err
 		}
+		notes = append(notes, said...)
 	}
-	return Look(s), notes, nil
+	return checks.Look(s), notes, nil
 }
 
-func lintModel(ctx context.Context, engines session.Engines, spec Spec, path string, s *Subject, notes *[]string) error {
+// lintModel finds out what checks look at in a model. The notes say what could not be found out.
+func lintModel(ctx context.Context, engines session.Engines, spec Spec, path string, s *checks.Subject) (notes []string, err error) {
 	m, file, err := model.Read(path)
 	if err != nil {
-		return usage.Mark(err)
+		return nil, usage.Mark(err)
 	}
-	*notes = append(*notes, file.Notes...)
+	notes = append(notes, file.Notes...)
 	shapes := spec.Shapes
 	if spec.Run != nil {
 		shapes = map[string][]int64{}
@@ -77,42 +93,54 @@ func lintModel(ctx context.Context, engines session.Engines, spec Spec, path str
 		}
 	}
 	if m, _, err = onnx.FixInputs(m, shapes); err != nil {
-		return usage.Mark(fmt.Errorf("%s: %w", path, err))
+		return nil, usage.Mark(fmt.Errorf("%s: %w", path, err))
 	}
-	folded, env, err := model.FoldedEnvironment(ctx, engines.ORT, m)
-	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
+	if s.Model, s.Env, err = model.FoldedEnvironment(ctx, engines.ORT, m); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	s.Model, s.Env = folded, env
 	if spec.Estimate {
-		if err := priceFindings(ctx, engines, s, notes); err != nil {
-			return err
+		e, err := estimator.Open(engines, "")
+		if err != nil {
+			return nil, err
 		}
+		said, err := priceFindings(ctx, e, s)
+		if err != nil {
+			return nil, err
+		}
+		notes = append(notes, said...)
 	}
-	if !spec.HTP {
-		return nil
+	if spec.HTP {
+		said, err := askRefusals(ctx, engines, s)
+		if err != nil {
+			return nil, err
+		}
+		notes = append(notes, said...)
 	}
+	return notes, nil
+}
+
+// askRefusals asks the emulator, where there is one, which operators it does not take: the other checks need no emulator.
+func askRefusals(ctx context.Context, engines session.Engines, s *checks.Subject) (notes []string, err error) {
 	e, err := engines.HTP()
 	if errors.Is(err, qnn.ErrUnavailable) {
-		return nil // the other checks need no emulator
+		return nil, nil
 	}
 	if err != nil {
-		*notes = append(*notes, "which operators the HTP refuses was not asked: "+err.Error())
-		return nil //nolint:nilerr // said
+		return []string{"which operators the HTP refuses was not asked: " + err.Error()}, nil //nolint:nilerr // said
 	}
-	r, err := htp.New(ctx, e, folded, htp.Options{Groups: [][]string{folded.Outputs()}})
+	r, err := htp.New(ctx, e, s.Model, htp.Options{Groups: [][]string{s.Model.Outputs()}})
 	var refused *htp.RefusedError
 	switch {
 	case err == nil:
 		r.Close()
 	case ctx.Err() != nil:
-		return ctx.Err()
+		return nil, ctx.Err()
 	case errors.As(err, &refused):
 		for _, x := range refused.Refused {
-			s.Refused = append(s.Refused, Refusal(x))
+			s.Refused = append(s.Refused, checks.Refusal(x))
 		}
 	default:
-		*notes = append(*notes, "which operators the HTP refuses could not be asked: "+err.Error())
+		notes = append(notes, "which operators the HTP refuses could not be asked: "+err.Error())
 	}
-	return nil
+	return notes, nil
 }

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"quantcheck/internal/dataset"
-	"quantcheck/internal/estimate"
+	"quantcheck/internal/estimator"
 	"quantcheck/internal/model"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/onnxruntime"
@@ -109,7 +109,7 @@ func Run(ctx context.Context, engines session.Engines, spec Spec, progress progr
 		o.Notes = append(o.Notes, fmt.Sprintf(format, args...))
 		return o
 	}
-	if float64(second.Fast.Cycles) < (1-estimate.Worthwhile)*float64(first.Fast.Cycles) {
+	if float64(second.Fast.Cycles) < (1-estimator.Worthwhile)*float64(first.Fast.Cycles) {
 		return say(second, "with %s it would be %d cycles: it was left out", focus, first.Fast.Cycles), nil
 	}
 	return say(first, "without %s it would be %d cycles", focus, second.Fast.Cycles), nil
@@ -316,9 +316,6 @@ func (o *optimizer) run(m *onnx.Model) ([]map[string]tensor.Tensor, error) {
 	return list, nil
 }
 
-// Rounds bounds how often a pass is run; each round takes in what touched each other in the one before.
-const Rounds = 200
-
 // pass runs a pass until it changes nothing, and proves it. Forced, it does what does not always pay, too: it is kept if it does.
 func (o *optimizer) pass(p *rewrite.Pass, forced bool) error {
 	if err := o.ctx.Err(); err != nil {
@@ -330,7 +327,7 @@ func (o *optimizer) pass(p *rewrite.Pass, forced bool) error {
 	m := o.model
 	now := o.env
 	now.Asked = now.Asked || forced
-	for range Rounds {
+	for range rewrite.Rounds {
 		r, err := p.Run(m, now)
 		if ort.Failed(err) && o.ctx.Err() == nil { // of what the pass asked: folding constants, or the ranges of channels
 			done.Undone = fmt.Sprintf("the pass cannot be run: %v", err)

@@ -2,19 +2,13 @@ package optimize
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"quantcheck/internal/dataset"
-	"quantcheck/internal/estimate"
-	"quantcheck/internal/htpcost"
+	"quantcheck/internal/estimator"
 	"quantcheck/internal/model"
 	"quantcheck/internal/onnx"
-	"quantcheck/internal/progress"
 	"quantcheck/internal/result"
-	"quantcheck/internal/runner/htp"
-	"quantcheck/internal/runner/ort"
-	"quantcheck/internal/runner/worker"
 	"quantcheck/internal/session"
 	"quantcheck/internal/tensor"
 	"quantcheck/internal/usage"
@@ -27,23 +21,25 @@ var doubtful = []string{"split-concat-to-conv", "slice-to-conv"}
 // slower is by which factor an estimate has to grow for a pass not to pay; less is the compiler's whim.
 const slower = 1.001
 
+// former estimates one variant of a float model that is calibrated on a set; estimator.Estimator is the one that asks the compiler.
+type former interface {
+	Form(ctx context.Context, m *onnx.Model, v variant.Spec, set *dataset.Set, input dataset.Description) (*result.Estimated, error)
+}
+
 // pricer says what a model costs in one form.
 type pricer struct {
-	estimator *estimate.Estimator
-	variant   variant.Spec
-	set       *dataset.Set
-	input     dataset.Description
-	only      bool // passes that do not pay are undone
+	compiler former
+	variant  variant.Spec
+	set      *dataset.Set
+	input    dataset.Description
+	only     bool // passes that do not pay are undone
 
 	first, last *result.Estimated // nil: the compiler could not say
 }
 
 func newPricer(engines session.Engines, spec Spec, inputs []map[string]tensor.Tensor) (*pricer, error) {
-	soc, err := htpcost.Find(spec.SoC)
-	if err != nil {
-		return nil, usage.Mark(err)
-	}
-	p := &pricer{variant: estimate.DefaultRecipe(), input: spec.Input, only: spec.OnlyIfFaster, set: &dataset.Set{}}
+	p := &pricer{variant: variant.Usual(), input: spec.Input, only: spec.OnlyIfFaster, set: &dataset.Set{}}
+	var err error
 	if spec.Variant != "" {
 		if p.variant, err = variant.Parse(spec.Variant); err != nil {
 			return nil, usage.Mark(err)
@@ -52,11 +48,9 @@ func newPricer(engines session.Engines, spec Spec, inputs []map[string]tensor.Te
 			return nil, usage.Mark(fmt.Errorf("what passes bring is estimated on a recipe, such as w8a8, or on fp16; %s is none", spec.Variant))
 		}
 	}
-	engine, err := engines.HTP()
-	if err != nil {
+	if p.compiler, err = estimator.Open(engines, spec.SoC); err != nil {
 		return nil, err
 	}
-	p.estimator = &estimate.Estimator{Ort: engines.ORT, Engine: engine, Soc: soc, Progress: progress.Silent{}}
 	for i, values := range inputs {
 		p.set.Sources = append(p.set.Sources, dataset.Source{Name: fmt.Sprintf("sample %d", i+1), Inputs: values})
 	}
@@ -65,7 +59,7 @@ func newPricer(engines session.Engines, spec Spec, inputs []map[string]tensor.Te
 
 // of is what a model costs.
 func (p *pricer) of(ctx context.Context, m *onnx.Model) (*result.Estimated, error) {
-	x, err := p.estimator.Form(ctx, m, p.variant, p.set, p.input)
+	x, err := p.compiler.Form(ctx, m, p.variant, p.set, p.input)
 	if err != nil {
 		return nil, err
 	}
@@ -79,12 +73,10 @@ func (o *optimizer) firstPrice() error {
 		return nil
 	}
 	x, err := o.pricer.of(o.ctx, model.WithOutputTypes(o.model, o.types))
-	var refused *htp.RefusedError
-	var died *worker.DiedError
 	switch {
 	case o.ctx.Err() != nil:
 		return o.ctx.Err()
-	case errors.As(err, &refused), errors.As(err, &died), ort.Failed(err): // the float model has run
+	case estimator.NoAnswer(err): // the float model has run
 		o.result.Notes = append(o.result.Notes, "there is no estimate of the model as it is: "+err.Error())
 	case err != nil:
 		return err

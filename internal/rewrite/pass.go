@@ -60,6 +60,9 @@ type Result struct {
 	folded map[string]string
 }
 
+// Rounds bounds how often a pass is run; each round takes in what touched each other in the one before.
+const Rounds = 200
+
 // Run applies a pass once to every place where it fits. Places that touch each other wait for the next run: call it until
 // it changes nothing.
 func (p *Pass) Run(m *onnx.Model, env Env) (*Result, error) {

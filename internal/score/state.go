@@ -1,8 +1,6 @@
 package score
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"time"
 
@@ -18,13 +16,13 @@ type mark struct {
 	inference time.Duration
 }
 
-func (e *Evaluation) mark(pictures int) mark {
-	return mark{pictures, e.passed, len(e.B.Run.Warnings), len(e.B.Skipped), e.inference}
+func (e *evaluation) mark(pictures int) mark {
+	return mark{pictures, e.passed, len(e.session.Run.Warnings), len(e.session.Skipped), e.inference}
 }
 
 // goOn takes up the state of an interrupted evaluation; the mark is zero if there is none.
-func (e *Evaluation) goOn() mark {
-	k := e.B.Keeper
+func (e *evaluation) goOn() mark {
+	k := e.session.Keeper
 	if k == nil {
 		return mark{}
 	}
@@ -34,63 +32,40 @@ func (e *Evaluation) goOn() mark {
 		return mark{}
 	}
 	k.What = e.kept(m)
-	k.GoesOn("picture", m.pictures+1, len(e.Set.Images))
+	k.GoesOn("picture", m.pictures+1, len(e.set.Images))
 	return m
 }
 
-func (e *Evaluation) kept(m mark) string {
-	return fmt.Sprintf("the results of %d of %d pictures", m.pictures, len(e.Set.Images))
+func (e *evaluation) kept(m mark) string {
+	return fmt.Sprintf("the results of %d of %d pictures", m.pictures, len(e.set.Images))
 }
 
-func (e *Evaluation) put(m mark) {
-	if k := e.B.Keeper; k != nil {
+func (e *evaluation) put(m mark) {
+	if k := e.session.Keeper; k != nil {
 		k.Put(&k.Work, e.kept(m), func(x *resume.Coder) { e.code(x, &m) })
 	}
 }
 
 // code writes what was scored up to a mark, or reads it into an evaluation that has not begun. The scorers hold just what m says.
-func (e *Evaluation) code(x *resume.Coder, m *mark) {
-	b := e.B
+func (e *evaluation) code(x *resume.Coder, m *mark) {
+	b := e.session
 	x.Int(&m.pictures)
 	x.Int(&m.passed)
 	x.Int64((*int64)(&m.inference))
-	x.Need(m.pictures > 0 && m.pictures <= len(e.Set.Images) && m.passed >= 0 && m.passed <= m.pictures, "it has other pictures")
+	x.Need(m.pictures > 0 && m.pictures <= len(e.set.Images) && m.passed >= 0 && m.passed <= m.pictures, "it has other pictures")
 	var warnings, skipped []string
 	if !x.Reading() {
 		warnings, skipped = b.Run.Warnings[e.before:m.warnings], b.Skipped[:m.skipped]
 	}
 	resume.Slice(x, &warnings, x.String)
 	resume.Slice(x, &skipped, x.String)
-	e.distance.Code(x, len(e.Outputs))
+	e.distance.Code(x, len(e.models.Outputs.Names))
 	if e.scorer != nil {
-		e.scorer.Code(x, len(e.Outputs))
+		e.scorer.Code(x, len(e.models.Outputs.Names))
 	}
 	if x.Reading() && x.Err() == nil {
 		b.Run.Warnings, b.Skipped = append(b.Run.Warnings, warnings...), append(b.Skipped, skipped...)
 		e.passed, e.inference = m.passed, m.inference
 		m.warnings, m.skipped = len(b.Run.Warnings), len(b.Skipped)
 	}
-}
-
-// identity is all that the truth says, and the files that it lies in besides those that were read already.
-func (s *TruthSet) identity() (truth any, files []string) {
-	h := sha256.New()
-	for _, i := range s.Images {
-		fmt.Fprintf(h, "%q %d %q %d\n", i.Name, i.ID, i.Truth, i.Class)
-		if i.Truth != "" {
-			files = append(files, i.Truth)
-		}
-	}
-	if s.detections != nil {
-		for _, c := range s.detections.Set.Categories {
-			fmt.Fprintf(h, "%d %q\n", c.ID, c.Name)
-		}
-		for _, a := range s.detections.Set.Annotations {
-			fmt.Fprintln(h, a.ID, a.ImageID, a.CategoryID, a.Box, a.Area, a.Crowd, a.Ignore, a.Missing)
-		}
-	}
-	if s.classes != nil {
-		fmt.Fprintf(h, "%q\n", s.classes.Names)
-	}
-	return []string{s.Text, hex.EncodeToString(h.Sum(nil))}, files
 }

@@ -11,6 +11,8 @@ import (
 	"quantcheck/internal/eval"
 	"quantcheck/internal/progress"
 	"quantcheck/internal/result"
+	"quantcheck/internal/score/outputs"
+	"quantcheck/internal/score/testset"
 	"quantcheck/internal/session"
 	"quantcheck/internal/session/prepare"
 	"quantcheck/internal/usage"
@@ -69,9 +71,9 @@ func TryInputs(ctx context.Context, engines session.Engines, spec result.EvalSpe
 	if spec.Limit == 0 {
 		spec.Limit = tryPictures
 	}
-	set, err := OpenTruth(spec.Scoring, spec.Images, spec.Limit)
+	set, err := testset.Open(spec.Scoring, spec.Images, spec.Limit)
 	if err != nil {
-		return nil, usage.Mark(err)
+		return nil, err
 	}
 	spec.Variants = nil
 	b, err := session.Open(ctx, engines.ORT, session.Options{Command: "eval", Name: spec.Name, Model: spec.Model, Input: spec.Input, MemoryMiB: spec.MemoryMiB}, nil, quiet{}, time.Now())
@@ -89,17 +91,17 @@ func TryInputs(ctx context.Context, engines session.Engines, spec result.EvalSpe
 		return nil, err
 	}
 	loader.Cache = nil
-	config = Named(config, b)
-	e := &Evaluation{B: b, Set: set, Loader: loader, Spec: spec}
-	defer e.Close()
-	if err := e.open(ctx); err != nil {
+	config = testset.Named(config, b)
+	e := &evaluation{session: b, set: set, loader: loader, spec: spec}
+	defer e.close()
+	if e.models, err = outputs.Open(ctx, b); err != nil {
 		return nil, err
 	}
 	out := &result.TriedInputs{Pictures: len(set.Images), Tried: usualInputs(spec.Input)}
 	progress.Phase("trying inputs", len(out.Tried))
 	for i := range out.Tried {
 		t := &out.Tried[i]
-		e.Loader.Description = t.Input
+		e.loader.Description = t.Input
 		e.scorer, e.distance, e.passed = set.Scorer(spec.Scoring, config, 1, nil), eval.NewDistance(1, false), 0
 		err := e.run(ctx)
 		if ctx.Err() != nil {

@@ -211,6 +211,15 @@ func (s Spec) canonical() string {
 	return name
 }
 
+// Usual is the recipe that is taken where a float model is to be quantized and none is named: w8a8.
+func Usual() Spec {
+	v, err := Parse("w8a8")
+	if err != nil {
+		panic(err) // it is in the language
+	}
+	return v
+}
+
 // ParseAll reads the variants of one run; names must differ.
 func ParseAll(texts []string) ([]Spec, error) {
 	var specs []Spec

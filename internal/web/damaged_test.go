@@ -13,7 +13,7 @@ import (
 	"testing"
 
 	"quantcheck/internal/inspect"
-	"quantcheck/internal/lint"
+	"quantcheck/internal/lint/checks"
 	"quantcheck/internal/report"
 	"quantcheck/internal/result"
 	"quantcheck/internal/web"
@@ -83,7 +83,7 @@ func readAll(t testing.TB, folder workspace.Folder) (said []string, c web.Conten
 		for i := range run.Variants {
 			report.Similarities(run, &run.Variants[i])
 		}
-		lint.Look(&lint.Subject{Run: run})
+		checks.Look(&checks.Subject{Run: run})
 		run.Missing()
 	}
 	for _, e := range c.Evaluations {

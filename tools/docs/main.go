@@ -13,7 +13,7 @@ import (
 
 	"quantcheck/internal/dataset"
 	"quantcheck/internal/decode"
-	"quantcheck/internal/lint"
+	"quantcheck/internal/lint/checks"
 	"quantcheck/internal/metric"
 	"quantcheck/internal/rewrite"
 	"quantcheck/internal/variant"
@@ -28,7 +28,7 @@ type page struct {
 
 var pages = []page{
 	{path: "docs/passes.md", whole: rewrite.Markdown},
-	{path: "docs/checks.md", whole: lint.Markdown},
+	{path: "docs/checks.md", whole: checks.Markdown},
 	{path: "docs/eval.md", parts: map[string]func() string{"decoders": decode.Markdown}},
 	{path: "docs/input.md", parts: map[string]func() string{"keys": dataset.Markdown}},
 	{path: "docs/quantization.md", parts: map[string]func() string{"calibrators": variant.Markdown}},

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 
-	"quantcheck/internal/estimate"
+	"quantcheck/internal/estimator"
 	"quantcheck/internal/htpcost"
 	"quantcheck/internal/progress"
 	"quantcheck/internal/qnn"
@@ -73,5 +73,5 @@ func (c *Cycles) estimated(ctx context.Context) (*result.Estimated, error) {
 	if err != nil {
 		return nil, err
 	}
-	return (&estimate.Estimator{Engine: engine, Soc: soc, Progress: progress.Silent{}}).Container(ctx, c.Device.Plan.DLC)
+	return (&estimator.Estimator{Engine: engine, Soc: soc, Progress: progress.Silent{}}).Container(ctx, c.Device.Plan.DLC)
 }

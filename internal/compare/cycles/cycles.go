@@ -7,7 +7,7 @@ import (
 	"fmt"
 
 	"quantcheck/internal/dataset"
-	"quantcheck/internal/estimate"
+	"quantcheck/internal/estimator"
 	"quantcheck/internal/hostinfo"
 	"quantcheck/internal/htpcost"
 	"quantcheck/internal/inspect"
@@ -32,7 +32,7 @@ func Add(ctx context.Context, b *session.Session, engines session.Engines, calib
 	if err != nil {
 		return err
 	}
-	var e *estimate.Estimator
+	var e *estimator.Estimator
 	for i, one := range b.Variants {
 		v := one.Result
 		if !asked && !session.Emulated(v.Spec) && !v.Spec.Elsewhere() {
@@ -46,7 +46,7 @@ func Add(ctx context.Context, b *session.Session, engines session.Engines, calib
 			if err != nil {
 				return err
 			}
-			e = &estimate.Estimator{Ort: b.ORT, Engine: engine, Soc: soc, Progress: progress.Silent{}, Memory: b.Run.Spec.MemoryMiB}
+			e = &estimator.Estimator{Ort: b.ORT, Engine: engine, Soc: soc, Progress: progress.Silent{}, Memory: b.Run.Spec.MemoryMiB}
 			b.Progress.Phase("estimating", len(b.Run.Variants))
 		}
 		x, nodeOf, err := timeOf(ctx, b, e, one, calibrating)
@@ -66,7 +66,7 @@ func Add(ctx context.Context, b *session.Session, engines session.Engines, calib
 }
 
 // timeOf estimates a variant. The function names the nodes of the estimate that may have made a layer.
-func timeOf(ctx context.Context, b *session.Session, e *estimate.Estimator, of *session.Variant, calibrating *dataset.Set) (*result.Estimated, func(k int) []string, error) {
+func timeOf(ctx context.Context, b *session.Session, e *estimator.Estimator, of *session.Variant, calibrating *dataset.Set) (*result.Estimated, func(k int) []string, error) {
 	v := of.Spec
 	byNode := func(k int) []string {
 		l := b.Float.Layers[k]

@@ -11,6 +11,7 @@
 package htp
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"path/filepath"
@@ -18,12 +19,13 @@ import (
 	"strconv"
 	"strings"
 
+	"google.golang.org/protobuf/proto"
+
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/onnx/onnxpb"
 	"quantcheck/internal/qnn"
 	"quantcheck/internal/result"
-
-	"google.golang.org/protobuf/proto"
+	"quantcheck/internal/runner/worker"
 )
 
 // The RVC4's DSP, as the libraries number it: QCS8550 with HTP architecture 73.
@@ -61,6 +63,12 @@ type Refusal struct {
 	Node   string `json:"node"`
 	Op     string `json:"op"`
 	Reason string `json:"reason"` // in the library's words
+}
+
+// Failed says whether an error is of a model that ended the emulator's process.
+func Failed(err error) bool {
+	var died *worker.DiedError
+	return errors.As(err, &died)
 }
 
 // RefusedError lists the operators that the HTP does not take.

@@ -18,6 +18,7 @@ import (
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/paths"
 	"quantcheck/internal/qnn"
+	"quantcheck/internal/result"
 	"quantcheck/internal/session"
 	"quantcheck/internal/usage"
 	"quantcheck/internal/variant"
@@ -42,6 +43,11 @@ type identity struct {
 
 // hashed is a file and its content.
 type hashed struct{ Path, SHA256 string }
+
+// Absolute makes the paths in a request those that hold in every working folder.
+func Absolute(s *result.Sources, p *result.Place) {
+	s.Model, p.Out = paths.Absolute(s.Model), paths.Absolute(p.Out)
+}
 
 // Of gives the hash of a run's identity: of a command with its request (spec) and configuration on a session and sets of samples. Files beyond those of samples and variants are named by more.
 func Of(b *session.Session, command string, spec, config any, more []string, sets ...*dataset.Set) (key [sha256.Size]byte, err error) {

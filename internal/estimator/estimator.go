@@ -1,0 +1,163 @@
+// Package estimator asks the HTP compiler's cost model about models, variants of them, and DLC files. Nothing is run on a device, and nothing is a
+// measurement.
+//
+//  1. Open finds the chip and the compiler.
+//  2. Estimate takes a model that is whole, Form a variant of a float model, which it builds as a device runs it, Container a DLC.
+//
+// The use cases estimate, optimize, lint, explore, compare and benchmark stand on it.
+package estimator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	"quantcheck/internal/htpcost"
+	"quantcheck/internal/model"
+	"quantcheck/internal/onnx"
+	"quantcheck/internal/progress"
+	"quantcheck/internal/result"
+	"quantcheck/internal/rewrite"
+	"quantcheck/internal/runner/htp"
+	"quantcheck/internal/runner/ort"
+	"quantcheck/internal/session"
+	"quantcheck/internal/usage"
+)
+
+// Estimator asks the compiler.
+type Estimator struct {
+	Ort      ort.Engine
+	Engine   htp.Engine
+	Soc      htpcost.SoC
+	Progress progress.Reporter
+	Memory   int                          // MiB, for the calibration
+	known    map[string]*result.Estimated // DLC files that were estimated already, by path
+}
+
+// Open makes an estimator for a chip ("": the default), which says nothing of its progress. The error is one of usage if no such chip is known,
+// else what engines.HTP says.
+func Open(engines session.Engines, chip string) (*Estimator, error) {
+	soc, err := htpcost.Find(chip)
+	if err != nil {
+		return nil, usage.Mark(err)
+	}
+	engine, err := engines.HTP()
+	if err != nil {
+		return nil, err
+	}
+	return &Estimator{Ort: engines.ORT, Engine: engine, Soc: soc, Progress: progress.Silent{}}, nil
+}
+
+// Worthwhile is the share of the cycles that a change has to save to be advised; less is the compiler's whim.
+const Worthwhile = 0.02
+
+// NoAnswer says whether an error means that this model cannot be estimated, as others can: the HTP refuses it, or it ended the process of the
+// compiler or of ONNX Runtime, or took too much memory or time.
+func NoAnswer(err error) bool {
+	var refused *htp.RefusedError
+	return errors.As(err, &refused) || htp.Failed(err) || ort.Failed(err)
+}
+
+// Estimate asks the compiler about a model that is whole. What the HTP refuses is left out and named.
+func (e *Estimator) Estimate(ctx context.Context, m *onnx.Model) (*result.Estimated, error) {
+	x := &result.Estimated{Covered: 1}
+	o := htp.EstimateOptions{SoC: e.Soc}
+	var counting sync.WaitGroup // beside the compiler, which is a process of its own
+	var macs map[string]int64
+	var macsErr error
+	counting.Go(func() { macs, macsErr = e.macs(m) })
+	c, err := e.Engine.Estimate(ctx, m, o)
+	counting.Wait()
+	var refused *htp.RefusedError
+	if errors.As(err, &refused) || errors.Is(err, htp.ErrDivided) {
+		c, err = e.parts(ctx, m, o, x)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if macsErr != nil {
+		return nil, macsErr
+	}
+	x.Estimate, x.MACs = c, macs
+	return x, nil
+}
+
+// parts estimates what the HTP takes of a model.
+func (e *Estimator) parts(ctx context.Context, m *onnx.Model, o htp.EstimateOptions, x *result.Estimated) (*htpcost.Estimate, error) {
+	parts, refused, err := e.Engine.EstimateParts(ctx, m, o)
+	var still *htp.RefusedError
+	if errors.As(err, &still) {
+		o.Plain = true
+		parts, refused, err = e.Engine.EstimateParts(ctx, m, o)
+	}
+	if errors.As(err, &still) {
+		return nil, nothingLeft(still.Refused)
+	}
+	if err != nil {
+		return nil, err
+	}
+	names := map[string]bool{}
+	for _, r := range refused {
+		if model.Quantizer(r.Op) {
+			continue // it goes with its operator
+		}
+		x.Refused = append(x.Refused, fmt.Sprintf("%s (%s): %s", r.Node, r.Op, r.Reason))
+		names[r.Node] = true
+	}
+	if len(parts) == 0 {
+		return nil, nothingLeft(refused)
+	}
+	all, left := 0, 0
+	for _, n := range m.Graph().GetNode() {
+		switch op := n.GetOpType(); {
+		case model.Quantizer(op) || op == "Constant":
+		case names[n.GetName()]:
+			all, left = all+1, left+1
+		default:
+			all++
+		}
+	}
+	x.Covered = 1 - float64(left)/float64(max(all, 1))
+	return htpcost.Join(parts), nil
+}
+
+// nothingLeft names the operators that keep a model from being estimated.
+func nothingLeft(refused []htp.Refusal) error {
+	const most = 5
+	var list []string
+	for i, r := range refused {
+		if i == most {
+			list = append(list, fmt.Sprintf("and %d more", len(refused)-most))
+			break
+		}
+		list = append(list, fmt.Sprintf("%s (%s): %s", r.Node, r.Op, r.Reason))
+	}
+	return fmt.Errorf("the HTP refuses %d operators, and nothing of the rest can be estimated: %s", len(refused), strings.Join(list, "; "))
+}
+
+// macs counts the multiply-adds of a model's nodes, as far as they are known.
+func (e *Estimator) macs(m *onnx.Model) (map[string]int64, error) {
+	types, err := ort.Types(e.Ort, m)
+	if err != nil {
+		return nil, err
+	}
+	x := onnx.NewIndex(m)
+	shapes := func(name string) ([]int64, bool) {
+		if t, ok := types[name]; ok && t.Tensor && t.Shape != nil {
+			return t.Shape, true
+		}
+		if t := x.Initializer[name]; t != nil {
+			return t.GetDims(), true
+		}
+		return nil, false
+	}
+	list := map[string]int64{}
+	for _, n := range x.Nodes {
+		if k := rewrite.MACs(n, shapes); k > 0 {
+			list[n.GetName()] = k
+		}
+	}
+	return list, nil
+}
