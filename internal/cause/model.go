@@ -107,7 +107,7 @@ var hugeConstant = Cause{
 			c := result.Cause{Tensors: []string{name}, Confidence: 0.9,
 				Evidence: fmt.Sprintf("the constant %s goes down to %.3g: beside it the scores of the attention have no resolution", name, least),
 				Fix: result.Fix{Text: "clamp the mask: the pass clamp-masks takes the smallest clamp that leaves the outputs as they are", Passes: []string{"clamp-masks"},
-					Command: "quantcheck optimize MODEL --passes clamp-masks"}}
+					Command: "quantcheck optimize MODEL --pass clamp-masks"}}
 			for k, l := range f.Run.Layers {
 				if p, made := f.Index.Producer[l.Name]; made && slices.Contains(f.Index.Nodes[p].GetInput(), name) {
 					c.Layers = append(c.Layers, k)
