@@ -112,6 +112,9 @@ func Tips(run *result.Run, v *result.Variant) []string {
 	if k < 0 || v.Spec.Kind != variant.Recipe || verdict.Of(run, v).Grade == result.Good {
 		return nil
 	}
+	if wrong := EngineErrors(run, v); len(wrong) > 0 {
+		return wrong // widths and calibrators change nothing of it
+	}
 	var tips []string
 	if !v.Spec.PerChannel && v.Spec.WeightBits == 8 {
 		tips = append(tips, "Weights have one encoding per tensor: try per-channel, which costs next to nothing on the DSP.")
