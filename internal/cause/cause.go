@@ -38,6 +38,9 @@ type Facts struct {
 	Constant func(name string) (t tensor.Tensor, ok bool)
 }
 
+// sure is from which confidence on a cause leaves no room for guesses.
+const sure = 0.9
+
 // Find gives the causes of what a variant loses, the surest first; none if it is good and all of the model is quantized.
 func Find(f *Facts) []result.Cause {
 	v := f.Variant.Verdict
@@ -52,6 +55,9 @@ func Find(f *Facts) []result.Cause {
 		}
 	}
 	slices.SortStableFunc(list, func(a, b result.Cause) int { return cmp.Compare(b.Confidence, a.Confidence) })
+	if len(list) > 0 && list[0].Confidence >= sure { // what is only likely would mislead beside it
+		list = slices.DeleteFunc(list, func(c result.Cause) bool { return c.Confidence < 0.5 })
+	}
 	return list
 }
 

@@ -128,7 +128,9 @@ func TestPlantedCausesAndNearMisses(t *testing.T) {
 			f.Variant.Layers[2].Summary = db(8)
 			f.Variant.Layers[1].Encoding.Scale = 0.05
 		}, "w8a8,mse-out", nil},
-		{"engine-error", func(f *Facts) { f.Variant.Counterpart, f.Variant.Layers[0].Local = 1, alone(-3) }, func(f *Facts) {
+		{"engine-error", func(f *Facts) {
+			f.Variant.EngineErrors = []result.EngineError{{Layer: 0, SQNR: metric.Defined(-3), Simulation: 1, SimulationSQNR: metric.Defined(40), Half: -1}}
+		}, func(f *Facts) {
 			f.Variant.Counterpart, f.Variant.Layers[0].Local, f.Run.Variants[1].Layers[0].Local = 1, alone(-3), alone(2) // the simulation is as bad
 		}, "", nil},
 		{"few-bits", whole(40, 10), whole(12, 10), "w8a8,mse", nil},

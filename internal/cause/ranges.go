@@ -5,7 +5,6 @@ import (
 	"math"
 	"strings"
 
-	"quantcheck/internal/metric"
 	"quantcheck/internal/result"
 	"quantcheck/internal/variant"
 	"quantcheck/internal/verdict"
@@ -138,41 +137,23 @@ var engineError = Cause{
 	Kind: "engine-error", Title: "the engine computes an operator wrongly", Evidence: "computed alone, the emulation of a layer is 20 dB further from float than its simulation with the same encodings, or half precision is as far from float",
 	Remedy: "another form of the operator; more bits do not help",
 	find: func(f *Facts) []result.Cause {
-		best, at := 0.0, -1
-		for k := range f.Variant.Layers {
-			l := &f.Variant.Layers[k]
-			if l.Local == nil || !sqnr(l.Local.Full.Summary).OK || sqnr(l.Local.Full.Summary).V >= 20 {
-				continue
+		var list []result.Cause
+		for _, e := range verdict.EngineErrors(f.Run, f.Variant) {
+			text := fmt.Sprintf("the emulator computes %s (%s) wrongly", f.Run.Layers[e.Layer].Name, f.Run.Layers[e.Layer].Op)
+			if e.Half >= 0 {
+				text += ", in half precision too"
 			}
-			own := sqnr(l.Local.Full.Summary).V
-			gap := 0.0
-			switch {
-			case f.Variant.Spec.Kind == variant.Half:
-				gap = 40 - own // half precision leaves about 60 dB
-			case f.counterpart(k).OK:
-				gap = f.counterpart(k).V - own
+			text += fmt.Sprintf(", which is not quantization: computed alone, on float inputs, it has %.1f dB", e.SQNR.V)
+			if e.Simulation >= 0 {
+				text += fmt.Sprintf(", in the simulation %s %.1f dB", f.Run.Variants[e.Simulation].Spec.Name, e.SimulationSQNR.V)
 			}
-			if gap > 20 && gap > best {
-				best, at = gap, k
+			if e.Half >= 0 && &f.Run.Variants[e.Half] != f.Variant {
+				text += fmt.Sprintf(", in %s %.1f dB", f.Run.Variants[e.Half].Spec.Name, e.HalfSQNR.V)
 			}
+			list = append(list, result.Cause{Layers: []int{e.Layer}, Confidence: 0.97, Evidence: text, Fix: result.Fix{Text: "replace the operator by others; more bits do not help"}})
 		}
-		if at < 0 {
-			return nil
-		}
-		own := sqnr(f.Variant.Layers[at].Local.Full.Summary).V
-		return []result.Cause{{Layers: []int{at}, Confidence: 0.97,
-			Evidence: fmt.Sprintf("computed alone, %s (%s) has %.1f dB of SQNR on this engine, %.0f dB less than its arithmetic leaves: the engine computes it wrongly, this is no matter of quantization", f.Run.Layers[at].Name, f.Run.Layers[at].Op, own, best),
-			Fix:      result.Fix{Text: "use another form of the operator; more bits do not help"}}}
+		return list[:min(len(list), 3)]
 	},
-}
-
-// counterpart is what the simulation of the same encodings makes of a layer alone, dB.
-func (f *Facts) counterpart(k int) metric.Value {
-	n := f.Variant.Counterpart
-	if n < 0 || n >= len(f.Run.Variants) || f.Run.Variants[n].Layers[k].Local == nil {
-		return metric.Value{}
-	}
-	return sqnr(f.Run.Variants[n].Layers[k].Local.Full.Summary)
 }
 
 var fewBits = Cause{
