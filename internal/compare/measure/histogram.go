@@ -41,11 +41,11 @@ func count(x []float32, lo, hi float64) []int {
 	return bins
 }
 
-// clipped is the share of the values, which lie between min and max, that are outside of an encoding. Half a step beyond its ends is
+// clipped is the share of the values, which lie between least and greatest, that are outside of an encoding. Half a step beyond its ends is
 // rounding, not clipping.
-func clipped(x []float32, min, max float64, e *result.Coding) float64 {
+func clipped(x []float32, least, greatest float64, e *result.Coding) float64 {
 	low, high := e.Min-e.Scale/2, e.Max+e.Scale/2
-	if min >= low && max <= high || len(x) == 0 {
+	if least >= low && greatest <= high || len(x) == 0 {
 		return 0
 	}
 	n, lo, hi := 0, float32(low), float32(high)
