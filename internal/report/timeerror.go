@@ -8,6 +8,7 @@ import (
 
 	"quantcheck/internal/metric"
 	"quantcheck/internal/result"
+	"quantcheck/internal/verdict"
 )
 
 // Bounds of what is slow, and of what is wrong: a share of the whole, and how many times what a layer has on average.
@@ -74,8 +75,12 @@ func Corners(run *result.Run, v *result.Variant) []Corner {
 		return nil
 	}
 	var list []weighed
+	engine := map[int]bool{} // computed wrongly
+	for _, e := range verdict.EngineErrors(run, v) {
+		engine[e.Layer] = true
+	}
 	for k := range v.Layers {
-		if l := &v.Layers[k]; l.Cycles != nil {
+		if l := &v.Layers[k]; l.Cycles != nil && !engine[k] {
 			w := weighed{layer: k, time: *l.Cycles / float64(v.Time.Cycles)}
 			w.noise = w.time // of layers whose noise was not measured
 			if l.Local != nil {
@@ -87,8 +92,20 @@ func Corners(run *result.Run, v *result.Variant) []Corner {
 	for i := range list {
 		list[i].wrong = wrong(run, &v.Layers[list[i].layer], Much(len(list)))
 	}
-	return corners(list)
+	found := corners(list)
+	for k := range v.Layers {
+		if engine[k] && v.Layers[k].Cycles != nil {
+			if n := len(found); n == 0 || found[n-1].Title != computedWrong {
+				found = append(found, Corner{Title: computedWrong, Advice: "by the emulator in every precision: replace the operator"})
+			}
+			found[len(found)-1].Layers = append(found[len(found)-1].Layers, k)
+		}
+	}
+	return found
 }
+
+// computedWrong is the corner of the layers that are not wrong by quantization.
+const computedWrong = "computed wrongly"
 
 func wrong(run *result.Run, l *result.LayerResult, much float64) bool {
 	if l.Local != nil {

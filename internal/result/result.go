@@ -105,6 +105,19 @@ type Variant struct {
 	Counterpart int `json:"twin"`
 	// FirstMismatchLayer is the first layer where a value is more than one step of its encoding away from the counterpart's, −1 if none is.
 	FirstMismatchLayer int `json:"parts"`
+	// EngineErrors are the layers that the emulator computes wrongly, in graph order: that is not quantization.
+	EngineErrors []EngineError `json:"engine_errors,omitempty"`
+}
+
+// EngineError is a layer that an engine computes wrongly, by its SQNR alone on float inputs, in dB. Simulation is the variant that
+// computes the same encodings right on the CPU, Half the one that is as wrong in half precision on the same engine; −1: there is none.
+type EngineError struct {
+	Layer          int          `json:"layer"`
+	SQNR           metric.Value `json:"sqnr"`
+	Simulation     int          `json:"simulation"`
+	SimulationSQNR metric.Value `json:"simulation_sqnr"`
+	Half           int          `json:"half"`
+	HalfSQNR       metric.Value `json:"half_sqnr"`
 }
 
 // Emulator is what a variant was emulated with.

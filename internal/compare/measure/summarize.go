@@ -18,6 +18,9 @@ func Conclude(b *session.Session) {
 // Summarize derives what depends on all samples: spreads, counts, the first diverging layer and failed gates.
 func Summarize(run *result.Run) {
 	for i := range run.Variants {
+		run.Variants[i].EngineErrors = verdict.EngineErrors(run, &run.Variants[i])
+	}
+	for i := range run.Variants {
 		v := &run.Variants[i]
 		session.CountStatuses(v)
 		for k := range v.Layers {
