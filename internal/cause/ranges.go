@@ -1,11 +1,12 @@
 package cause
 
 import (
+	"cmp"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
-	"quantcheck/internal/metric"
 	"quantcheck/internal/result"
 	"quantcheck/internal/variant"
 	"quantcheck/internal/verdict"
@@ -138,41 +139,21 @@ var engineError = Cause{
 	Kind: "engine-error", Title: "the engine computes an operator wrongly", Evidence: "computed alone, the emulation of a layer is 20 dB further from float than its simulation with the same encodings, or half precision is as far from float",
 	Remedy: "another form of the operator; more bits do not help",
 	find: func(f *Facts) []result.Cause {
-		best, at := 0.0, -1
-		for k := range f.Variant.Layers {
-			l := &f.Variant.Layers[k]
-			if l.Local == nil || !sqnr(l.Local.Full.Summary).OK || sqnr(l.Local.Full.Summary).V >= 20 {
-				continue
-			}
-			own := sqnr(l.Local.Full.Summary).V
-			gap := 0.0
-			switch {
-			case f.Variant.Spec.Kind == variant.Half:
-				gap = 40 - own // half precision leaves about 60 dB
-			case f.counterpart(k).OK:
-				gap = f.counterpart(k).V - own
-			}
-			if gap > 20 && gap > best {
-				best, at = gap, k
-			}
-		}
-		if at < 0 {
+		list := verdict.EngineErrors(f.Run, f.Variant)
+		if len(list) == 0 {
 			return nil
 		}
-		own := sqnr(f.Variant.Layers[at].Local.Full.Summary).V
-		return []result.Cause{{Layers: []int{at}, Confidence: 0.97,
-			Evidence: fmt.Sprintf("computed alone, %s (%s) has %.1f dB of SQNR on this engine, %.0f dB less than its arithmetic leaves: the engine computes it wrongly, this is no matter of quantization", f.Run.Layers[at].Name, f.Run.Layers[at].Op, own, best),
-			Fix:      result.Fix{Text: "use another form of the operator; more bits do not help"}}}
+		e := slices.MinFunc(list, func(a, b result.EngineError) int { return cmp.Compare(a.SQNR.V, b.SQNR.V) })
+		evidence := fmt.Sprintf("computed alone, %s (%s) has %.1f dB of SQNR on this engine", f.Run.Layers[e.Layer].Name, f.Run.Layers[e.Layer].Op, e.SQNR.V)
+		if e.Simulation >= 0 {
+			evidence += fmt.Sprintf(", %.1f dB in the simulation %s of the same encodings", e.SimulationSQNR.V, f.Run.Variants[e.Simulation].Spec.Name)
+		}
+		if e.Half >= 0 {
+			evidence += fmt.Sprintf(", %.1f dB in its half precision, which is next to float elsewhere", e.HalfSQNR.V)
+		}
+		return []result.Cause{{Layers: []int{e.Layer}, Confidence: 0.97, Evidence: evidence + ": the engine computes it wrongly, this is no matter of quantization",
+			Fix: result.Fix{Text: "use another form of the operator; more bits do not help"}}}
 	},
-}
-
-// counterpart is what the simulation of the same encodings makes of a layer alone, dB.
-func (f *Facts) counterpart(k int) metric.Value {
-	n := f.Variant.Counterpart
-	if n < 0 || n >= len(f.Run.Variants) || f.Run.Variants[n].Layers[k].Local == nil {
-		return metric.Value{}
-	}
-	return sqnr(f.Run.Variants[n].Layers[k].Local.Full.Summary)
 }
 
 var fewBits = Cause{
@@ -180,7 +161,7 @@ var fewBits = Cause{
 	Remedy: "another calibrator, or wider activations or weights",
 	find: func(f *Facts) []result.Cause {
 		p := f.worst()
-		if !f.loses() || !f.recipe() || p == nil {
+		if !f.loses() || !f.recipe() || p == nil || len(verdict.EngineErrors(f.Run, f.Variant)) > 0 {
 			return nil
 		}
 		for _, w := range f.Variant.Whole {

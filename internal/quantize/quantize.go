@@ -76,6 +76,7 @@ func Run(ctx context.Context, engines session.Engines, spec Spec, progress progr
 	v.Spec.Engine, v.Emulator = variant.CPU, nil
 	q := &Result{Run: run, Model: model.WithOutputTypes(b.Variants[0].Model, b.Float.Types)}
 	if spec.DLC {
+		run.Warnings = append(run.Warnings, htp.ComputedWrong(b.Float.Model)...)
 		progress.Phase("writing the DLC", 1)
 		if q.DLC, err = emulator.WriteDLC(ctx, q.Model); err != nil {
 			return nil, err

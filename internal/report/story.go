@@ -112,9 +112,6 @@ func Tips(run *result.Run, v *result.Variant) []string {
 	if v.Spec.Kind != variant.Recipe || d.Grade == result.Good || d.Grade == result.Unknown {
 		return Causes(run, v)
 	}
-	if wrong := EngineErrors(run, v); len(wrong) > 0 {
-		return wrong // widths and calibrators change nothing of it
-	}
 	tips := Causes(run, v)
 	if list := Makers(v, 5); len(list) > 0 && v.Layers[list[0]].Local.Share > 0.1 {
 		tips = append(tips, fmt.Sprintf("Look at %s first: it makes %.0f %% of the noise that layers make when computed alone.", Short(run.Layers[list[0]].Name, 60), 100*v.Layers[list[0]].Local.Share))

@@ -7,6 +7,7 @@ import (
 	"quantcheck/internal/metric"
 	"quantcheck/internal/result"
 	"quantcheck/internal/session"
+	"quantcheck/internal/verdict"
 )
 
 // Conclude derives what depends on all samples of a session's run, and says why its variants are not float.
