@@ -161,7 +161,7 @@ var fewBits = Cause{
 	Remedy: "another calibrator, or wider activations or weights",
 	find: func(f *Facts) []result.Cause {
 		p := f.worst()
-		if !f.loses() || !f.recipe() || p == nil {
+		if !f.loses() || !f.recipe() || p == nil || len(verdict.EngineErrors(f.Run, f.Variant)) > 0 {
 			return nil
 		}
 		for _, w := range f.Variant.Whole {

@@ -28,7 +28,7 @@ func EngineErrors(run *result.Run, v *result.Variant) []result.EngineError {
 	if v.EngineErrors != nil {
 		return v.EngineErrors
 	}
-	if v.Spec.Engine != variant.HTP {
+	if v.Spec.Engine != variant.HTP && v.Counterpart < 0 {
 		return nil
 	}
 	var list []result.EngineError
