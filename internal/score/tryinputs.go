@@ -80,7 +80,6 @@ func TryInputs(ctx context.Context, engines session.Engines, spec result.EvalSpe
 	if err != nil {
 		return nil, err
 	}
-	config.Decode.BoxScale = cmp.Or(config.Decode.BoxScale, b.Float.BoxScale())
 	defer b.Close()
 	b.Samples = len(set.Images)
 	loader := b.Loader
