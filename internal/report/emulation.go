@@ -10,7 +10,6 @@ import (
 	"quantcheck/internal/metric"
 	"quantcheck/internal/result"
 	"quantcheck/internal/variant"
-	"quantcheck/internal/verdict"
 )
 
 // Emulation says, of a variant that was emulated, with what, and where it parts from its simulation on the CPU, or, if it is
@@ -39,7 +38,6 @@ func Emulation(run *result.Run, v *result.Variant) []string {
 	if len(e.OnCPU) > 0 {
 		lines = append(lines, fmt.Sprintf("%d layers ran on the CPU, since the HTP refuses their operators: %s.", len(e.OnCPU), Short(strings.Join(e.OnCPU, ", "), 200)))
 	}
-	lines = append(lines, EngineErrors(run, v)...)
 	if v.Counterpart < 0 || v.Counterpart >= len(run.Variants) {
 		if asIs {
 			return append(lines, "Give the recipe too, such as --variant w8a8@htp, to see where the DLC leaves its path.")
@@ -87,32 +85,6 @@ func Emulation(run *result.Run, v *result.Variant) []string {
 			text += "; equal are " + strings.Join(same, ", ")
 		}
 		lines = append(lines, text+". The rest has accumulated.")
-	}
-	return lines
-}
-
-// EngineErrors says which layers the emulator computes wrongly, whatever the precision.
-func EngineErrors(run *result.Run, v *result.Variant) []string {
-	var lines []string
-	const most = 3
-	list := verdict.EngineErrors(run, v)
-	for i, e := range list {
-		if i == most {
-			lines = append(lines, fmt.Sprintf("So it does %d more layers.", len(list)-most))
-			break
-		}
-		text := fmt.Sprintf("The emulator computes %s (%s) wrongly", Printable(run.Layers[e.Layer].Name), run.Layers[e.Layer].Op)
-		if e.Half >= 0 {
-			text += ", in half precision too"
-		}
-		text += fmt.Sprintf(": this is not quantization, and more bits do not help. Alone, on float inputs, it has %s dB", number(e.SQNR))
-		if e.Simulation >= 0 {
-			text += fmt.Sprintf(", in the simulation %s %s dB", run.Variants[e.Simulation].Spec.Name, number(e.SimulationSQNR))
-		}
-		if e.Half >= 0 && &run.Variants[e.Half] != v {
-			text += fmt.Sprintf(", in %s %s dB", run.Variants[e.Half].Spec.Name, number(e.HalfSQNR))
-		}
-		lines = append(lines, text+". Replace the operator by others.")
 	}
 	return lines
 }
