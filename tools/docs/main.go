@@ -11,12 +11,14 @@ import (
 	"slices"
 	"strings"
 
+	"quantcheck/internal/cause"
 	"quantcheck/internal/dataset"
 	"quantcheck/internal/decode"
 	"quantcheck/internal/lint/checks"
 	"quantcheck/internal/metric"
 	"quantcheck/internal/rewrite"
 	"quantcheck/internal/variant"
+	"quantcheck/internal/verdict"
 )
 
 // page is a file of docs: made as a whole, or some parts of it by their names.
@@ -32,6 +34,7 @@ var pages = []page{
 	{path: "docs/eval.md", parts: map[string]func() string{"decoders": decode.Markdown}},
 	{path: "docs/input.md", parts: map[string]func() string{"keys": dataset.Markdown}},
 	{path: "docs/quantization.md", parts: map[string]func() string{"calibrators": variant.Markdown}},
+	{path: "docs/verdicts.md", parts: map[string]func() string{"causes": cause.Markdown, "decisions": verdict.Markdown}},
 	{path: "docs/metrics.md", parts: map[string]func() string{"metrics": metric.Markdown}},
 }
 
