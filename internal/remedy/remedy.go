@@ -180,7 +180,7 @@ func of(run *result.Run, i int) measured { return measured{run.Variants[i].Verdi
 
 // A fix helps if it keeps so much more of the decisions, or so many dB more.
 const (
-	moreKept = 0.02
+	moreKept = 0.05
 	moreDB   = 3
 )
 
