@@ -73,16 +73,5 @@ func (f *Facts) recipe() bool { return f.Variant.Spec.Kind == variant.Recipe }
 // sqnr is a layer's mean SQNR over the samples, dB.
 func sqnr(s result.Summary) metric.Value { return s[metric.SQNR].Mean }
 
-// consumers lists the layers that are computed from each layer.
-func (f *Facts) consumers() [][]int {
-	list := make([][]int, len(f.Run.Layers))
-	for k, l := range f.Run.Layers {
-		for _, in := range l.Inputs {
-			list[in] = append(list[in], k)
-		}
-	}
-	return list
-}
-
 // worst is the part of an output that is furthest from float.
 func (f *Facts) worst() *result.OutputPart { return verdict.Worst(f.Variant.Verdict) }
