@@ -122,11 +122,13 @@ func (d *Difference) compare(a encodings.Asked, t *dlc.Tensor) {
 	}
 }
 
-// grid compares two encodings of one width.
+// grid compares two encodings of one width. DLC files and listings hold float32: what its digits do not tell apart is equal, which for 32 bits
+// are some hundred steps.
 func grid(asked, held quant.Encoding) (Kind, float64) {
 	low, high := (asked.Min-held.Min)/asked.Scale, (held.Max-asked.Max)/asked.Scale // positive: held reaches further
 	steps := max(math.Abs(low), math.Abs(high))
-	const half, none = 0.5, 0.01
+	digits := max(math.Abs(asked.Min), math.Abs(asked.Max)) / (1 << 23) / asked.Scale // steps
+	half, none := 0.5+digits, 0.01+digits
 	switch {
 	case steps < none && math.Abs(asked.Scale-held.Scale) <= 1e-6*asked.Scale && asked.Offset == held.Offset:
 		return Equal, 0
