@@ -361,7 +361,7 @@ func TestCtrlCStopsNetRunWithinASecond(t *testing.T) {
 		stopped = time.Now()
 		cancel()
 	}()
-	status := Run(ctx, []string{"net-run", "--container", yolox, "--input_list", in, "--output_dir", dir}, strings.NewReader(""), &out, &errs)
+	status := Run(ctx, []string{"net-run", "--container", yolox, "--input_list", in, "--output_dir", dir, "--use_native_input_files"}, strings.NewReader(""), &out, &errs)
 	if took := time.Since(stopped); status != exitInterrupted || took > 2*time.Second || !strings.Contains(errs.String(), "are written") { // a second, and as much for a machine that is shared
 		t.Errorf("status %d after %v: %s", status, took, errs.String())
 	}

@@ -86,6 +86,19 @@ type variant struct {
 	Apart             []num                    `json:"apart"` // share of values more than a step apart; empty without a twin
 	OnCPU             []int                    `json:"onCPU"`
 	Operators         []report.Operator        `json:"operators"`
+	Parts             []outputPart             `json:"outputParts"` // of the outputs, the worst first
+}
+
+// outputPart is what one input of the Concats that make an output brings, or channels of like range.
+type outputPart struct {
+	Name    string `json:"name"`
+	Min     num    `json:"min"`
+	Max     num    `json:"max"`
+	SQNR    num    `json:"sqnr"` // of the worst sample, dB
+	Mean    num    `json:"mean"`
+	Steps   num    `json:"steps"`
+	Dead    num    `json:"dead"`    // share
+	Clipped num    `json:"clipped"` // share
 }
 
 type encoding struct {
@@ -208,7 +221,13 @@ func describeVariant(r *result.Run, v *result.Variant) variant {
 		Notes: list(slices.Concat(report.Container(r, v), report.Emulation(r, v), report.InputNotes(r, v))), Tips: append([]string{}, report.Tips(r, v)...),
 		Diverges: v.Diverges, Origin: string(v.Origin), Counts: v.Counts, Reason: map[int]string{}, Histogram: map[int]result.Histogram{},
 		Accumulated: map[string]spread{}, Local: map[string]spread{}, Weights: map[string][]num{}, Activations: map[string][]num{}, Whole: []whole{},
-		Emulation: map[string]spread{}, IsolatedEmulation: map[string]spread{}, Apart: []num{}, OnCPU: []int{}, Operators: append([]report.Operator{}, report.Operators(r, v)...),
+		Emulation: map[string]spread{}, IsolatedEmulation: map[string]spread{}, Apart: []num{}, OnCPU: []int{}, Operators: append([]report.Operator{}, report.Operators(r, v)...), Parts: []outputPart{},
+	}
+	if v.Verdict != nil {
+		for i := range v.Verdict.Parts {
+			p := &v.Verdict.Parts[i]
+			d.Parts = append(d.Parts, outputPart{report.PartText(r, p), some(p.Min), some(p.Max), num(p.SQNR.Min), num(p.SQNR.Mean), num(p.Steps), some(p.Dead), num(p.Clipped)})
+		}
 	}
 	if v.Counterpart >= 0 && v.Counterpart < len(r.Variants) && &r.Variants[v.Counterpart] != v {
 		d.Against = r.Variants[v.Counterpart].Spec.Name

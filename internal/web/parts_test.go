@@ -1,27 +1,30 @@
-package web_test
+package web
 
 import (
-	"reflect"
-	"strings"
 	"testing"
 
-	"quantcheck/internal/web"
+	"quantcheck/internal/metric"
+	"quantcheck/internal/result"
 )
 
-// The parts' fields stand in one object: no two may have one key, or be named as the page's own.
-func TestPartsOfThePageShareNoKey(t *testing.T) {
-	t.Parallel()
-	seen := map[string]reflect.Type{}
-	for _, of := range append([]reflect.Type{reflect.TypeFor[web.Page]()}, web.Parts()...) {
-		for f := range of.Fields() {
-			key, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-			if other, ok := seen[key]; ok || key == "" {
-				t.Errorf("%s.%s has the key %q, as %v has", of, f.Name, key, other)
-			}
-			seen[key] = of
-		}
+// The page has the parts of the outputs, in the order of the verdict.
+func TestThePageHasThePartsOfTheOutputs(t *testing.T) {
+	spread := metric.Spread{Mean: metric.Defined(3), Min: metric.Defined(1), Max: metric.Defined(5)}
+	r := &result.Run{Layers: []result.Layer{{Name: "y", Output: true}}, Variants: []result.Variant{{
+		Diverges: -1, Counterpart: -1, Layers: make([]result.LayerResult, 1),
+		Verdict: &result.Verdict{Grade: result.Bad, Parts: []result.OutputPart{
+			{Channels: []int{4}, Source: "scores", Max: 0.9, SQNR: spread, Steps: metric.Defined(0.3), Dead: 1, Clipped: metric.Defined(0.1)}, {Source: "boxes", Max: 640},
+		}},
+	}}}
+	d := describeVariant(r, &r.Variants[0])
+	if len(d.Parts) != 2 || d.Parts[0].Name != "output y, channels 4 (from scores)" || d.Parts[1].Name != "output y (from boxes)" {
+		t.Fatalf("%+v", d.Parts)
 	}
-	if len(seen) < 10 {
-		t.Errorf("only %d keys", len(seen))
+	if p := d.Parts[0]; p.SQNR != num(metric.Defined(1)) || p.Mean != num(metric.Defined(3)) || p.Dead != some(1) || p.Steps != some(0.3) || p.Clipped != some(0.1) || p.Max != some(0.9) {
+		t.Errorf("%+v", p)
+	}
+	r.Variants[0].Verdict = nil // a run that is older than verdicts
+	if d := describeVariant(r, &r.Variants[0]); d.Parts == nil || len(d.Parts) != 0 {
+		t.Errorf("%+v", d.Parts)
 	}
 }

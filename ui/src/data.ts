@@ -389,6 +389,18 @@ export interface Origin {
   note?: string
 }
 
+/** outputPart is what one input of the Concats that make an output brings, or channels of like range. */
+export interface OutputPart {
+  name: string
+  min: Num
+  max: Num
+  sqnr: Num // of the worst sample, dB
+  mean: Num
+  steps: Num
+  dead: Num // share
+  clipped: Num // share
+}
+
 /** Page is what every page has. The fields of the parts stand beside its own; `make types` writes ui/src/data.ts, the TypeScript types of all of them. */
 export interface Page {
   tool: string
@@ -558,6 +570,7 @@ export interface Variant {
   apart: Num[] // share of values more than a step apart; empty without a twin
   onCPU: number[]
   operators: ReportOperator[]
+  outputParts: OutputPart[] // of the outputs, the worst first
 }
 
 /** Calibrator says how an observed distribution becomes a range. */
