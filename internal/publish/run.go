@@ -26,6 +26,7 @@ func Check(ctx context.Context, folder workspace.Folder, stage *workspace.Stage,
 			content.Estimates = append(content.Estimates, &snapshot)
 		}
 	}
+	scored(run, content.Evaluations)
 	page := pageOf(run, content) // drawn while the database is written
 	files, err := addRun(ctx, db, folder, stage, run)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"quantcheck/internal/metric"
 	"quantcheck/internal/result"
+	"quantcheck/internal/verdict"
 )
 
 // shownColumns is how many scores stand in the terminal's table; all are in the JSON, the database and the page.
@@ -109,7 +110,7 @@ func ScoreVerdict(e *result.Evaluation) string {
 		default:
 			share := ""
 			if float.V != 0 && e.Columns[0].Higher {
-				share = fmt.Sprintf(", %.0f %% of float's", 100*s.V/float.V)
+				share = fmt.Sprintf(", %.0f %% of float's (%s)", 100*s.V/float.V, verdict.GradeOf(s.V/float.V))
 			}
 			parts = append(parts, fmt.Sprintf("%s has %s%s", m.Name, score(s), share))
 		}

@@ -29,6 +29,9 @@ func Verdict(run *result.Run, v *result.Variant) string {
 	default:
 		text = append(text, fmt.Sprintf("%s is %s: %s.", v.Spec.Name, d.Grade, strings.Join(judged(run, d), "; ")))
 	}
+	if s := d.Scored; s != nil {
+		text = append(text, scoredText(run, v.Spec.Name, d, s))
+	}
 	if s := firstLayer(run, v); s != "" && !equal(d) {
 		text = append(text, s)
 	}
@@ -150,4 +153,17 @@ func firstLayer(run *result.Run, v *result.Variant) string {
 	}
 	return fmt.Sprintf("The first layer under %g dB is %s (%s, number %d of %d): %s dB%s.",
 		run.Spec.DivergeUnder, Printable(run.Layers[d].Name), run.Layers[d].Op, d+1, len(run.Layers), number(v.Layers[d].Summary[metric.SQNR].Mean), origin(v))
+}
+
+// scoredText says what an evaluation found of the variant, and why the two may differ.
+func scoredText(run *result.Run, name string, d *result.Verdict, s *result.EvalScore) string {
+	text := fmt.Sprintf("eval scored %s: %.0f %% of float's %s (%s).", name, 100*s.Kept, s.Metric, s.Grade)
+	if s.Grade != d.Grade && d.Grade != result.Unknown {
+		text += fmt.Sprintf(" The two differ in what they are drawn from: scores on the evaluation's pictures there, %d samples here", len(run.Samples))
+		if s.Calibration != run.Spec.Calib {
+			text += ", and the calibration is another"
+		}
+		text += "; the score has the last word."
+	}
+	return text
 }

@@ -33,6 +33,7 @@ type Verdict struct {
 	Decisions []Decision   `json:"decisions,omitempty"`
 	Parts     []OutputPart `json:"output_parts,omitempty"` // the worst first
 	Causes    []Cause      `json:"causes,omitempty"`       // the surest first
+	Scored    *EvalScore   `json:"scored,omitempty"`       // the latest evaluation of the same variant in the workspace; nil: there is none
 	Notes     []string     `json:"notes,omitempty"`        // what keeps the verdict from being more than it is
 }
 
@@ -98,6 +99,16 @@ type OutputPart struct {
 	// outside of the output's encoding (no value without one).
 	Dead    float64      `json:"dead"`
 	Clipped metric.Value `json:"clipped"`
+}
+
+// EvalScore is what quantcheck eval found of a variant.
+type EvalScore struct {
+	Evaluation  int64   `json:"evaluation"` // in the workspace's database
+	Metric      string  `json:"metric"`
+	Kept        float64 `json:"kept"` // share of float's score
+	Grade       Grade   `json:"grade"`
+	Pictures    int     `json:"pictures"`
+	Calibration string  `json:"calibration,omitempty"` // of the evaluation; "": its own pictures
 }
 
 // Cause is why a variant is not float.

@@ -312,6 +312,16 @@ var borders = []struct {
 	kept, sqnr, cos float64
 }{{result.Good, 0.98, 30, 0.9995}, {result.Fair, 0.9, 20, 0.995}, {result.Poor, 0.7, 10, 0.95}, {result.Bad, 0, math.Inf(-1), -1}}
 
+// GradeOf is the grade of a share of decisions, or of a score, that is kept: 1 is float's.
+func GradeOf(kept float64) result.Grade {
+	for _, b := range borders {
+		if kept >= b.kept {
+			return b.grade
+		}
+	}
+	return result.Bad
+}
+
 // grade gives the word: the worst kind of decision decides; without any, the worst part of an output does.
 func grade(v *result.Verdict) {
 	worst := 0
