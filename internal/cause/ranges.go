@@ -63,7 +63,7 @@ var narrowCalibration = Cause{
 			fix.Variant = f.Variant.Spec.Text()
 		}
 		for _, c := range f.Variant.InputChecks {
-			if c.Clipped != nil && c.Clipped.Share > 0.01 {
+			if c.Leaves() {
 				return []result.Cause{{Tensors: []string{c.Input}, Confidence: 0.95, Fix: fix,
 					Evidence: fmt.Sprintf("%.0f %% of the values of the input %s lie outside of its calibrated range, most on %s (%.0f %%)", 100*c.Clipped.Share, c.Input, f.sample(c.Clipped.Worst), 100*c.Clipped.Most)}}
 			}

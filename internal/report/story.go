@@ -32,6 +32,8 @@ func origin(v *result.Variant) string {
 	switch {
 	case v.Origin == result.InputDiffers:
 		return "; the input differs already"
+	case v.Origin == result.InputClipped:
+		return "; the samples leave the input's calibrated range already"
 	case v.Origin == result.Introduced && local != nil:
 		return fmt.Sprintf("; this layer introduces the error: computed alone, on float inputs, it has %s dB", number(local.Full.Summary[metric.SQNR].Mean))
 	case v.Origin == result.Propagated && local != nil:

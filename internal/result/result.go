@@ -174,11 +174,13 @@ type Clipping struct {
 // ErrorOrigin says where an error comes from.
 type ErrorOrigin string
 
-// The first diverging layer introduces the error, or propagates that of earlier layers, or the input differs already.
+// The first diverging layer introduces the error, or propagates that of earlier layers, or the input differs already, or more than 1 % of its
+// values lie outside of its encoding.
 const (
 	Introduced   ErrorOrigin = "born here"
 	Propagated   ErrorOrigin = "inherited"
 	InputDiffers ErrorOrigin = "input differs"
+	InputClipped ErrorOrigin = "input clipped"
 )
 
 // InputCheck compares a graph input, as the variant's first operator gets it, with the sample.
@@ -287,6 +289,9 @@ func (c InputCheck) ChannelsSwapped() bool {
 	const clearly = 6 // dB
 	return c.SQNR.OK && c.Swapped.OK && c.Swapped.V > c.SQNR.V+clearly
 }
+
+// Leaves says whether samples leave the input's encoding: more than 1 % of their values lie outside.
+func (c InputCheck) Leaves() bool { return c.Clipped != nil && c.Clipped.Share > 0.01 }
 
 // Missing says what a stored run lacks that a finished one has.
 func (r *Run) Missing() []string {

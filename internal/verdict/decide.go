@@ -270,7 +270,7 @@ func settleRows(_ *Plan, outs []Output) []reader {
 		case columns >= 2 && columns%2 == 0 && len(dims) == 1 && named(o.Name, "landmark", "keypoint", "key_point", "kpt"):
 			list = append(list, &points{one{o.Layer}})
 		case columns >= 2 && (o.Made == "Softmax" || o.Made == "LogSoftmax" || columns == 1000 || columns == 1001 || columns >= 3 && named(o.Name, "logit", "prob", "score", "softmax", "class")):
-			list = append(list, &top{one{o.Layer}, columns, o.Made == "LogSoftmax"})
+			list = append(list, &top{one{o.Layer}, columns})
 		case columns >= 16 && len(dims) == 1 && (unit(o.X) || named(o.Name, "embed", "feature")):
 			list = append(list, &neighbours{one{o.Layer}})
 		}
@@ -291,7 +291,6 @@ func unit(x []float32) bool {
 type top struct {
 	one
 	Columns int
-	Log     bool // scores are logarithms of probabilities
 }
 
 func (t *top) kind() string { return "top-1" }

@@ -154,7 +154,6 @@ func (b *boxes) code(x *resume.Coder) {
 func (t *top) code(x *resume.Coder) {
 	t.one.code(x)
 	x.Int(&t.Columns)
-	x.Bool(&t.Log)
 	x.Need(t.Columns > 0, "rows without columns")
 }
 

@@ -74,6 +74,8 @@ func FindOrigins(run *result.Run) {
 		switch {
 		case slices.ContainsFunc(v.InputChecks, func(c result.InputCheck) bool { return c.Differs(run.Spec.DivergeUnder) }):
 			v.Origin = result.InputDiffers
+		case v.Diverges >= 0 && slices.ContainsFunc(v.InputChecks, result.InputCheck.Leaves):
+			v.Origin = result.InputClipped
 		case v.Diverges >= 0:
 			v.Origin = originOf(&v.Layers[v.Diverges], run.Spec.LocalSamples)
 		}
