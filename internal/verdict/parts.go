@@ -14,6 +14,7 @@ const (
 	mostSources  = 64      // inputs of the Concats that make an output
 	mostChannels = 1024    // along the axis of the channels; of more, the channels are not told apart
 	mostCells    = 4096    // sources × channels
+	mostDepth    = 32      // operators that move elements, one behind the other
 	mostElements = 1 << 24 // of an output whose Concats are followed
 )
 
@@ -66,6 +67,7 @@ type tracer struct {
 	x       *onnx.Index
 	shapes  Shapes
 	sources []string
+	depth   int // of the operators that are followed
 }
 
 // trace gives the source of each element of a tensor; false if there are too many, or a shape is not known.
@@ -75,7 +77,9 @@ func (t *tracer) trace(name string) ([]int32, bool) {
 	if !ok || count < 1 || count > mostElements {
 		return nil, false
 	}
-	if k, made := t.x.Producer[name]; made {
+	if k, made := t.x.Producer[name]; made && t.depth < mostDepth {
+		t.depth++
+		defer func() { t.depth-- }()
 		if of, ok := t.through(t.x.Nodes[k], dims, int(count)); ok {
 			return of, true
 		}
@@ -93,6 +97,9 @@ func (t *tracer) trace(name string) ([]int32, bool) {
 
 // through gives the sources of what an operator makes, false if it is none that moves elements.
 func (t *tracer) through(n *onnxpb.NodeProto, dims []int64, count int) ([]int32, bool) {
+	if len(n.GetInput()) == 0 {
+		return nil, false
+	}
 	before := len(t.sources)
 	fail := func() ([]int32, bool) {
 		t.sources = t.sources[:before]
@@ -115,6 +122,9 @@ func (t *tracer) through(n *onnxpb.NodeProto, dims []int64, count int) ([]int32,
 			for i := range in {
 				perm = append(perm, int64(len(in)-1-i))
 			}
+		}
+		if !permutes(perm, len(in)) || elements(in) != int64(count) {
+			return fail()
 		}
 		return transpose(of, in, perm), true
 	case "Concat":
@@ -158,11 +168,19 @@ func elements(dims []int64) int64 {
 	return n
 }
 
+// permutes says whether a list has each of 0…n−1 once.
+func permutes(list []int64, n int) bool {
+	sorted := slices.Sorted(slices.Values(list))
+	for i, v := range sorted {
+		if v != int64(i) {
+			return false
+		}
+	}
+	return len(sorted) == n
+}
+
 // transpose gives out[i…] = in[…] as ONNX's Transpose does: axis k of the result is axis perm[k] of the operand.
 func transpose(in []int32, dims, perm []int64) []int32 {
-	if len(perm) != len(dims) {
-		return in
-	}
 	stride := make([]int, len(dims))
 	s := 1
 	for k := len(dims) - 1; k >= 0; k-- {

@@ -65,6 +65,9 @@ func maker(x *onnx.Index, name string) string {
 			return ""
 		}
 		n := x.Nodes[k]
+		if len(n.GetInput()) == 0 {
+			return n.GetOpType()
+		}
 		switch n.GetOpType() {
 		case "Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Cast", "Dropout":
 			name = n.GetInput()[0]

@@ -61,6 +61,22 @@ func TestWhatIsNotKnownIsNotFollowed(t *testing.T) {
 	}
 }
 
+// Graphs that no library would load are no panic.
+func TestDamagedGraphsAreNotFollowed(t *testing.T) {
+	shapes := known(map[string][]int64{"a": {1, 2, 3}, "b": {1, 2, 3}, "out": {1, 6}})
+	for _, n := range []*onnxpb.NodeProto{
+		node("Identity", nil, []string{"out"}), node("Concat", nil, []string{"out"}), node("Transpose", []string{"a"}, []string{"out"}, perm(0, 1, 7)),
+		node("Transpose", []string{"a"}, []string{"out"}, perm(0, 0, 0)), node("Transpose", []string{"a"}, []string{"out"}, perm(0)), node("Transpose", []string{"nowhere"}, []string{"out"}),
+		node("Concat", []string{"a", "b"}, []string{"out"}, onnx.IntAttr("axis", 9)), node("Concat", []string{"a", "b"}, []string{"out"}, onnx.IntAttr("axis", -9)), node("Identity", []string{"out"}, []string{"out"}),
+	} {
+		x := index([]string{"out"}, n)
+		if l := layoutOf(x, shapes, "out", []int64{1, 6}); len(l.sources) != 1 {
+			t.Errorf("%v: %v", n, l.sources)
+		}
+		_ = maker(x, "out")
+	}
+}
+
 func TestTransposeIsNumPys(t *testing.T) {
 	in := []int32{0, 1, 2, 3, 4, 5}
 	if got := transpose(in, []int64{1, 2, 3}, []int64{2, 0, 1}); !slices.Equal(got, []int32{0, 3, 1, 4, 2, 5}) {
