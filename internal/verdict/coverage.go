@@ -18,20 +18,20 @@ func Cover(x *onnx.Index, layers []result.Layer, of []result.LayerResult, shapes
 	c := &result.Coverage{}
 	known := true
 	for _, n := range x.Nodes {
-		real, covered := false, false
+		numbers, covered := false, false
 		for _, out := range n.GetOutput() {
 			k, ok := number[out]
 			if !ok || of[k].Status == result.NotComparable && of[k].Encoding == nil {
 				continue
 			}
-			real = true
+			numbers = true
 			covered = covered || of[k].Encoding != nil || of[k].Status == result.Fused
 		}
 		if inside, multiplies := body(n); inside > 0 {
 			c.OperatorsOf += inside
 			known = known && !multiplies
 		}
-		if !real {
+		if !numbers {
 			continue
 		}
 		macs := rewrite.MACs(n, rewrite.Shapes(shapes))
