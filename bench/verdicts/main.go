@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"quantcheck/internal/result"
@@ -115,7 +116,7 @@ func run(ctx context.Context, w io.Writer, limit int, emulated, few bool) (wrong
 	fmt.Fprintf(w, "%-18s %-24s %-8s %-10s %8s %8s\n", "model", "variant", "verdict", "by", "kept", "drop")
 	judged := 0
 	for _, m := range all {
-		args := append([]string{m.path, "--limit", fmt.Sprint(limit), "--out", out, "--name", m.name}, m.flags...)
+		args := append([]string{m.path, "--limit", strconv.Itoa(limit), "--out", out, "--name", m.name}, m.flags...)
 		for _, r := range list {
 			args = append(args, "--variant", r)
 		}

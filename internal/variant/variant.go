@@ -258,7 +258,7 @@ func badByte(name string) int {
 
 // Text writes a recipe or half precision as Parse reads it; "" for a variant that is a file or a device.
 func (s Spec) Text() string {
-	text := ""
+	var text string
 	switch s.Kind {
 	case Half:
 		text = "fp16"

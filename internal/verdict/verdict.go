@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"sync"
 
 	"quantcheck/internal/decode"
@@ -372,7 +373,7 @@ func Channels(list []int) string {
 		if text != "" {
 			text += ", "
 		}
-		if text += fmt.Sprint(list[i]); k > i {
+		if text += strconv.Itoa(list[i]); k > i {
 			text += fmt.Sprintf("–%d", list[k])
 		}
 		i = k + 1

@@ -107,9 +107,9 @@ func TestChannelsAreGroupedWhereRangesJump(t *testing.T) {
 }
 
 // judge makes a plan of one output and adds samples, pairs of float's values and the variant's.
-func judge(name, made string, dims []int64, settings decode.Settings, e *quant.Encoding, samples ...[2][]float32) (*Gathered, *Plan) {
+func judge(name, made string, dims []int64, e *quant.Encoding, samples ...[2][]float32) (*Gathered, *Plan) {
 	x := index([]string{name}, node(made, []string{"x"}, []string{name}))
-	p := New([]result.Layer{{Name: name, Output: true}}, x, known(map[string][]int64{name: dims}), "", settings)
+	p := New([]result.Layer{{Name: name, Output: true}}, x, known(map[string][]int64{name: dims}), "", decode.Settings{})
 	g := p.Gather(len(samples), map[int]*quant.Encoding{0: e})
 	for i, s := range samples {
 		shapes := map[int][]int64{0: dims}
@@ -132,7 +132,7 @@ func TestAPartThatIsLostDecides(t *testing.T) {
 		}
 	}
 	e := quant.Encoding{Bits: 8, Max: 637.5, Scale: 2.5}
-	g, _ := judge("y", "Concat", []int64{1, 6, 8}, decode.Settings{}, &e, [2][]float32{float, got}, [2][]float32{float, got})
+	g, _ := judge("y", "Concat", []int64{1, 6, 8}, &e, [2][]float32{float, got}, [2][]float32{float, got})
 	v := g.Conclude(2)
 	if v.Grade != result.Bad || v.Basis != result.BySignal || len(v.Parts) != 2 {
 		t.Fatalf("%+v", v)
@@ -148,7 +148,7 @@ func TestAPartThatIsLostDecides(t *testing.T) {
 
 func TestTheWorstSampleDecides(t *testing.T) {
 	x := []float32{1, 2, 3, 4}
-	g, _ := judge("y", "Mul", []int64{1, 4}, decode.Settings{}, nil, [2][]float32{x, {1.0001, 2, 3, 4}}, [2][]float32{x, {1.4, 2, 3, 4}})
+	g, _ := judge("y", "Mul", []int64{1, 4}, nil, [2][]float32{x, {1.0001, 2, 3, 4}}, [2][]float32{x, {1.4, 2, 3, 4}})
 	if v := g.Conclude(2); v.Grade != result.Poor && v.Grade != result.Fair || v.Parts[0].SQNR.Worst != 1 {
 		t.Errorf("%+v", v)
 	}
@@ -175,7 +175,7 @@ func TestDecisions(t *testing.T) {
 		{"depth", "Relu", []int64{1, 1, 8, 8}, [][2][]float32{{wide(1, 2, 4, 8), wide(1, 2, 4, 16)}}, "depth", 0.75, result.Poor},
 		{"landmarks", "Gemm", []int64{1, 4}, [][2][]float32{{{0, 0, 100, 0}, {0, 4, 100, 6}}}, "points", 0.5, result.Bad},
 	} {
-		g, _ := judge(c.name, c.made, c.dims, decode.Settings{}, nil, c.samples...)
+		g, _ := judge(c.name, c.made, c.dims, nil, c.samples...)
 		v := g.Conclude(len(c.samples))
 		if len(v.Decisions) != 1 || v.Decisions[0].Kind != c.kind || math.Abs(v.Decisions[0].Share().V-c.share) > 1e-9 || v.Grade != c.grade || v.Basis != result.ByDecisions {
 			t.Errorf("%s %s: %+v", c.name, c.kind, v)
@@ -185,7 +185,7 @@ func TestDecisions(t *testing.T) {
 
 // What the float model does not see is no decision, and the verdict says so.
 func TestNothingToDecide(t *testing.T) {
-	g, _ := judge("m", "Sigmoid", []int64{1, 1, 8, 8}, decode.Settings{}, nil, [2][]float32{make([]float32, 64), make([]float32, 64)})
+	g, _ := judge("m", "Sigmoid", []int64{1, 1, 8, 8}, nil, [2][]float32{make([]float32, 64), make([]float32, 64)})
 	if v := g.Conclude(1); len(v.Decisions) != 0 || len(v.Notes) != 1 || v.Basis != result.ByNothing {
 		t.Errorf("%+v", v)
 	}
@@ -206,7 +206,7 @@ func TestNearestNeighbours(t *testing.T) {
 		samples [][2][]float32
 		share   float64
 	}{{same, 1}, {turned, 0}} {
-		g, _ := judge("embedding", "Div", []int64{1, 16}, decode.Settings{}, nil, c.samples...)
+		g, _ := judge("embedding", "Div", []int64{1, 16}, nil, c.samples...)
 		v := g.Conclude(5)
 		if len(v.Decisions) != 1 || v.Decisions[0].Kind != "neighbours" || c.share == 1 && v.Decisions[0].Share().V != 1 || c.share == 0 && v.Decisions[0].Share().V > 0.5 {
 			t.Errorf("%+v", v.Decisions)
@@ -231,7 +231,7 @@ func TestBoxesOverTheBorderDecideNothing(t *testing.T) {
 // What is written and read back concludes the same.
 func TestCodeRoundTrip(t *testing.T) {
 	samples := [][2][]float32{{{0.1, 0.8, 0.1}, {0.2, 0.5, 0.3}}, {{0.6, 0.3, 0.1}, {0.3, 0.6, 0.1}}}
-	g, p := judge("p", "Softmax", []int64{1, 3}, decode.Settings{}, nil, samples...)
+	g, p := judge("p", "Softmax", []int64{1, 3}, nil, samples...)
 	w := resume.NewWriter()
 	p.Code(w)
 	g.Code(w, 2)
