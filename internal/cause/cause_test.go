@@ -105,7 +105,12 @@ func TestPlantedCausesAndNearMisses(t *testing.T) {
 		}, func(f *Facts) {
 			f.Variant.InputChecks = []result.InputCheck{{Input: "x", Clipped: &result.Clipping{Share: 0.001, Most: 0.01, Worst: 1}}}
 		}, "w8a8", nil},
-		{"narrow-calibration", func(f *Facts) { f.Variant.Layers[0].Clipped = &result.Clipping{Share: 0.05, Most: 0.1} }, func(f *Facts) {
+		{"narrow-calibration", func(f *Facts) {
+			f.Run.Spec.Calib, f.Variant.Layers[0].Clipped = "others", &result.Clipping{Share: 0.05, Most: 0.1}
+		}, func(f *Facts) { f.Variant.Layers[0].Clipped = &result.Clipping{Share: 0.05, Most: 0.1} }, "w8a8", nil},
+		{"narrow-calibration", func(f *Facts) {
+			f.Run.Spec.Calib, f.Variant.Layers[0].Clipped = "others", &result.Clipping{Share: 0.05, Most: 0.1}
+		}, func(f *Facts) {
 			f.Variant.Layers[0].Clipped, f.Variant.Spec.Calibrator = &result.Clipping{Share: 0.05, Most: 0.1}, variant.MSE // it clips on purpose
 		}, "w8a8", nil},
 		{"huge-constant", func(f *Facts) { f.holds("mask", []float32{0, -3e38}, 2) }, func(f *Facts) { f.holds("w", []float32{0, -3e38}, 2) }, "", []string{"clamp-masks"}},

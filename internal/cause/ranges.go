@@ -68,12 +68,16 @@ var narrowCalibration = Cause{
 					Evidence: fmt.Sprintf("%.0f %% of the values of the input %s lie outside of its calibrated range, most on %s (%.0f %%)", 100*c.Clipped.Share, c.Input, f.sample(c.Clipped.Worst), 100*c.Clipped.Most)}}
 			}
 		}
-		// Percentile and MSE calibrators clip on purpose.
-		if f.recipe() && !wholeRange(f.Variant.Spec.Calibrator) {
+		// Percentile and MSE calibrators clip on purpose; nothing leaves ranges that were calibrated on the compared samples.
+		if f.recipe() && (!wholeRange(f.Variant.Spec.Calibrator) || f.Run.Spec.Calib == "") {
 			return nil
 		}
 		worst := -1
 		for k := range f.Variant.Layers {
+			switch f.Run.Layers[k].Op {
+			case "Sigmoid", "Softmax", "Tanh", "HardSigmoid":
+				continue // their ranges are the function's
+			}
 			if c := f.Variant.Layers[k].Clipped; c != nil && c.Share > 0.01 && (worst < 0 || c.Share > f.Variant.Layers[worst].Clipped.Share) {
 				worst = k
 			}

@@ -25,10 +25,10 @@ import (
 
 // The bounds of trying. A check must not take much longer for it.
 const (
-	samples = 4    // that a fix is measured on
-	each    = 3    // fixes of one variant
-	part    = 0.25 // of the time of the check itself, after which nothing new is begun
-	always  = 2 * time.Second
+	most   = 4    // samples that a fix is measured on: an eighth of the check's, two at least
+	each   = 3    // fixes of one variant
+	part   = 0.25 // of the time of the check itself, within which a try must be expected to end
+	always = 2 * time.Second
 )
 
 // Measure compares variants of a model as check does; it is compare.Run, or a fake in tests.
@@ -68,6 +68,8 @@ func New(engines session.Engines) *Tries {
 func (t *Tries) Try(ctx context.Context, spec result.CheckSpec, run *result.Run, report progress.Reporter) error {
 	begun := t.Now()
 	bound := max(time.Duration(part*run.Seconds*float64(time.Second)), always)
+	few := min(max(len(run.Samples)/8, 2), most)
+	expected := expect(run, few)
 	todo := 0
 	for i := range run.Variants {
 		todo += len(fixes(&run.Variants[i]))
@@ -84,11 +86,12 @@ func (t *Tries) Try(ctx context.Context, spec result.CheckSpec, run *result.Run,
 				return err
 			}
 			done++
-			if t.Now().Sub(begun) > bound {
+			if t.Now().Sub(begun)+expected > bound {
 				c.Fix.Tried = &result.Try{Failed: "not tried for want of time"}
 				continue
 			}
-			try := t.one(ctx, spec, v, &c.Fix)
+			try := t.one(ctx, spec, few, v, &c.Fix)
+			expected = time.Duration(try.Seconds * float64(time.Second))
 			if err := ctx.Err(); err != nil {
 				return err
 			}
@@ -100,6 +103,13 @@ func (t *Tries) Try(ctx context.Context, spec result.CheckSpec, run *result.Run,
 		}
 	}
 	return nil
+}
+
+// expect is how long the first try will take: half of an inference's share of the check (the other half were calibration and local errors) for
+// calibrating and comparing three models, and ten milliseconds a layer for compiling them.
+func expect(run *result.Run, few int) time.Duration {
+	inferences := max(len(run.Samples), 1) * (1 + len(run.Variants))
+	return time.Duration(run.Seconds/float64(2*inferences)*float64(few*2*3)*float64(time.Second)) + time.Duration(len(run.Layers))*10*time.Millisecond
 }
 
 // fixes lists the causes of a variant that have a fix to try.
@@ -117,10 +127,10 @@ func fixes(v *result.Variant) []*result.Cause {
 }
 
 // one applies a fix and measures it.
-func (t *Tries) one(ctx context.Context, spec result.CheckSpec, v *result.Variant, fix *result.Fix) *result.Try {
+func (t *Tries) one(ctx context.Context, spec result.CheckSpec, few int, v *result.Variant, fix *result.Fix) *result.Try {
 	begun := t.Now()
 	try := &result.Try{}
-	before, after, err := t.measure(ctx, spec, v, fix)
+	before, after, err := t.measure(ctx, spec, few, v, fix)
 	try.Seconds = t.Now().Sub(begun).Seconds()
 	if err != nil {
 		try.Failed = err.Error()
@@ -138,7 +148,7 @@ type measured struct {
 }
 
 // measure gives the verdicts of a variant on a few samples as it is and with a fix.
-func (t *Tries) measure(ctx context.Context, spec result.CheckSpec, v *result.Variant, fix *result.Fix) (before, after measured, err error) {
+func (t *Tries) measure(ctx context.Context, spec result.CheckSpec, samples int, v *result.Variant, fix *result.Fix) (before, after measured, err error) {
 	few := spec
 	few.Limit, few.LocalSamples, few.SaveTensors, few.SaveModel, few.Encodings, few.FailUnder = samples, 0, false, false, "", nil
 	never := false
