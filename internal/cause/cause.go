@@ -4,8 +4,12 @@ package cause
 
 import (
 	"cmp"
+	"path/filepath"
 	"slices"
+	"strings"
+	"unicode"
 
+	"quantcheck/internal/device"
 	"quantcheck/internal/metric"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/result"
@@ -69,6 +73,31 @@ func (f *Facts) loses() bool {
 
 // recipe says whether the variant is one that quantcheck quantizes, so that another recipe can be tried.
 func (f *Facts) recipe() bool { return f.Variant.Spec.Kind == variant.Recipe }
+
+// command is a command line that does a fix: the verb, the model of the run, arguments, and the description of the input. A shell reads it as it
+// stands; words in capitals are the user's to fill in.
+func (f *Facts) command(verb string, args ...string) string {
+	spec := &f.Run.Spec
+	words := slices.Concat([]string{"quantcheck", verb, spec.Model}, args, spec.Input.Flags())
+	for i, w := range words {
+		if w == "" || strings.ContainsFunc(w, needsQuotes) {
+			words[i] = device.Quote(w)
+		}
+	}
+	return strings.Join(words, " ")
+}
+
+// needsQuotes says whether a shell may read a character as more than itself.
+func needsQuotes(r rune) bool {
+	return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("_-./,:=@%+", r)
+}
+
+// rewritten is the command that applies a pass, proved on the run's samples; the rewritten model goes
+// into the working folder.
+func (f *Facts) rewritten(pass string) string {
+	name := strings.TrimSuffix(filepath.Base(f.Run.Spec.Model), filepath.Ext(f.Run.Spec.Model))
+	return f.command("optimize", "-o", name+"-"+pass+".onnx", "--pass", pass, "--verify-on", f.Run.Spec.Images)
+}
 
 // sqnr is a layer's mean SQNR over the samples, dB.
 func sqnr(s result.Summary) metric.Value { return s[metric.SQNR].Mean }

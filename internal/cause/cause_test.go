@@ -4,6 +4,7 @@ import (
 	"slices"
 	"testing"
 
+	"quantcheck/internal/dataset"
 	"quantcheck/internal/metric"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/onnx/onnxpb"
@@ -155,6 +156,32 @@ func TestPlantedCausesAndNearMisses(t *testing.T) {
 		if found := Find(miss); slices.ContainsFunc(found, func(x result.Cause) bool { return x.Kind == c.kind }) {
 			t.Errorf("%s is found in its near miss: %+v", c.kind, found)
 		}
+	}
+}
+
+// A calibrator that weighs clipping against rounding clips weights on purpose; a bias that does not fit is a fault with any.
+func TestWeightsAreClippedOnPurpose(t *testing.T) {
+	for _, c := range []struct {
+		bits  int
+		found bool
+	}{{4, false}, {32, true}} {
+		f := planted(t)
+		f.Variant.Spec.Calibrator = variant.MSE
+		f.Variant.Params = []result.Param{{Tensor: "w", Axis: -1, Encodings: []quant.Encoding{{Bits: c.bits, Scale: 1e-3, Min: -2, Max: 2}}}}
+		if list := Find(f); slices.ContainsFunc(list, func(x result.Cause) bool { return x.Kind == "clipped-constant" }) != c.found {
+			t.Errorf("%d bits: %+v", c.bits, list)
+		}
+	}
+}
+
+// A command is read by a shell as it stands.
+func TestCommandsAreExact(t *testing.T) {
+	f := planted(t)
+	f.Run.Spec.Model, f.Run.Spec.Images = "my models/head.onnx", "pictures"
+	f.Run.Spec.Input = dataset.Default()
+	f.Run.Spec.Input.Scale, f.Run.Spec.Input.InputShape = dataset.Numbers{255}, dataset.ShapeTexts{"": "1,3,320,320"}
+	if got, want := f.rewritten("split-output"), "quantcheck optimize 'my models/head.onnx' -o head-split-output.onnx --pass split-output --verify-on pictures --scale 255 --input-shape 1,3,320,320"; got != want {
+		t.Errorf("%s, not %s", got, want)
 	}
 }
 

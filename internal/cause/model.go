@@ -47,7 +47,7 @@ var inputDenied = Cause{
 			return nil
 		}
 		return []result.Cause{{Confidence: 0.9, Evidence: v.Notes[0],
-			Fix: result.Fix{Text: "find the description of the input that fits: eval tries all if there are labels", Command: "quantcheck eval MODEL --data LABELS --try-inputs"}}}
+			Fix: result.Fix{Text: "find the description of the input that fits: eval tries all if there are labels", Command: f.command("eval", "--data", "LABELS", "--try-inputs")}}}
 	},
 }
 
@@ -107,7 +107,7 @@ var hugeConstant = Cause{
 			c := result.Cause{Tensors: []string{name}, Confidence: 0.9,
 				Evidence: fmt.Sprintf("the constant %s goes down to %.3g: beside it the scores of the attention have no resolution", name, least),
 				Fix: result.Fix{Text: "clamp the mask: the pass clamp-masks takes the smallest clamp that leaves the outputs as they are", Passes: []string{"clamp-masks"},
-					Command: "quantcheck optimize MODEL --pass clamp-masks"}}
+					Command: f.rewritten("clamp-masks")}}
 			for k, l := range f.Run.Layers {
 				if p, made := f.Index.Producer[l.Name]; made && slices.Contains(f.Index.Nodes[p].GetInput(), name) {
 					c.Layers = append(c.Layers, k)
@@ -150,8 +150,11 @@ var clippedConstant = Cause{
 		var list []result.Cause
 		for i := range f.Variant.Params {
 			p := &f.Variant.Params[i]
+			if len(p.Encodings) == 0 || p.Encodings[0].Bits < 32 && f.recipe() && !wholeRange(f.Variant.Spec.Calibrator) {
+				continue // calibrators that weigh clipping against rounding clip on purpose; a bias has no calibrator
+			}
 			t, ok := f.Constant(p.Tensor)
-			if !ok || len(p.Encodings) == 0 || len(t.F32) == 0 {
+			if !ok || len(t.F32) == 0 {
 				continue
 			}
 			beyond, furthest := 0, 0.0

@@ -30,7 +30,7 @@ var unlikeRanges = Cause{
 				}
 				c := result.Cause{Layers: []int{p.Layer}, Confidence: 0.92,
 					Evidence: fmt.Sprintf("%s holds %s of %.3g…%.3g and %s of %.3g…%.3g under one encoding: the smaller has %.2g of its steps", f.Run.Layers[p.Layer].Name, partName(q), q.Min, q.Max, partName(p), p.Min, p.Max, p.Steps.V),
-					Fix:      result.Fix{Text: "split the output before its Concat, so that each part has its own encoding", Passes: []string{"split-output"}, Command: "quantcheck optimize MODEL --pass split-output"}}
+					Fix:      result.Fix{Text: "split the output before its Concat, so that each part has its own encoding", Passes: []string{"split-output"}, Command: f.rewritten("split-output")}}
 				if p.Source == "" {
 					c.Fix = result.Fix{Text: "give the output 16 bits", Variant: wider(f)}
 				}
@@ -58,7 +58,7 @@ var narrowCalibration = Cause{
 		if !f.loses() {
 			return nil
 		}
-		fix := result.Fix{Text: "calibrate on samples like those that are compared (--calib)", Command: "quantcheck check MODEL --images SAMPLES --calib SAMPLES_LIKE_THEM"}
+		fix := result.Fix{Text: "calibrate on samples like those that are compared (--calib)", Command: f.command("check", "--images", f.Run.Spec.Images, "--calib", "SAMPLES_LIKE_THEM")}
 		if f.recipe() {
 			fix.Variant = f.Variant.Spec.Text()
 		}
@@ -178,9 +178,9 @@ var fewBits = Cause{
 			switch {
 			case acts.V < weights.V-3 && s.ActBits == 8:
 				c.Evidence = fmt.Sprintf("with only the activations quantized %s has %.1f dB of SQNR, with only the weights %.1f dB", f.Run.Layers[p.Layer].Name, acts.V, weights.V)
-				c.Fix = result.Fix{Text: "give the activations 16 bits, or those that need them (quantcheck explore)", Variant: wider(f), Command: "quantcheck explore MODEL"}
+				c.Fix = result.Fix{Text: "give the activations 16 bits, or those that need them (quantcheck explore)", Variant: wider(f), Command: f.command("explore", "--images", f.Run.Spec.Images)}
 				if wholeRange(s.Calibrator) {
-					c.Fix = result.Fix{Text: "take another calibrator for the activations, or 16 bits where they are needed (quantcheck explore)", Variant: with(f, variant.MSE), Command: "quantcheck explore MODEL"}
+					c.Fix = result.Fix{Text: "take another calibrator for the activations, or 16 bits where they are needed (quantcheck explore)", Variant: with(f, variant.MSE), Command: f.command("explore", "--images", f.Run.Spec.Images)}
 				}
 			case weights.V < acts.V-3:
 				c.Evidence = fmt.Sprintf("with only the weights quantized %s has %.1f dB of SQNR, with only the activations %.1f dB", f.Run.Layers[p.Layer].Name, weights.V, acts.V)

@@ -9,6 +9,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -239,4 +240,39 @@ func (n Numbers) String() string {
 		return parts[0]
 	}
 	return "[" + strings.Join(parts, " ") + "]"
+}
+
+// Flags are the flags that say the description, each with its value, as far as it differs from Default; Eval has none.
+func (d Description) Flags() []string {
+	usual := Default()
+	var list []string
+	say := func(key, value, unless string) {
+		if value != unless {
+			list = append(list, "--"+key, value)
+		}
+	}
+	say("input-color", d.InputColor, usual.InputColor)
+	say("resize", d.Resize, usual.Resize)
+	say("pad-value", strconv.Itoa(d.PadValue), strconv.Itoa(usual.PadValue))
+	say("pad-position", d.PadPosition, usual.PadPosition)
+	say("mean", d.Mean.text(), usual.Mean.text())
+	say("scale", d.Scale.text(), usual.Scale.text())
+	say("layout", d.Layout, usual.Layout)
+	for _, name := range slices.Sorted(maps.Keys(d.InputShape)) {
+		text := d.InputShape[name]
+		if name != "" {
+			text = name + "=" + text
+		}
+		say("input-shape", text, "")
+	}
+	return list
+}
+
+// text writes numbers as --mean and --scale take them.
+func (n Numbers) text() string {
+	parts := make([]string, len(n))
+	for i, v := range n {
+		parts[i] = strconv.FormatFloat(v, 'g', -1, 64)
+	}
+	return strings.Join(parts, ",")
 }

@@ -10,7 +10,8 @@ import (
 // causesShown is how many causes the terminal lists of a variant.
 const causesShown = 3
 
-// Causes says why a variant is not float, what was tried, and what to do; one line each, the surest cause first.
+// Causes says why a variant is not float, what was tried, and what to do; the surest cause first; the command of a fix is
+// an entry of its own.
 func Causes(run *result.Run, v *result.Variant) []string {
 	if v.Verdict == nil {
 		return nil
@@ -33,6 +34,9 @@ func Causes(run *result.Run, v *result.Variant) []string {
 			text += " " + fix
 		}
 		list = append(list, text)
+		if c.Fix.Command != "" {
+			list = append(list, Printable(c.Fix.Command)) // a line of its own, to be copied
+		}
 	}
 	return list
 }
@@ -56,11 +60,7 @@ func fixText(run *result.Run, f *result.Fix) string {
 	if f.Variant != "" && !inRun(run, f.Variant) {
 		text += fmt.Sprintf(" (--variant %s)", f.Variant)
 	}
-	text += "."
-	if f.Command != "" {
-		text += " " + strings.ReplaceAll(f.Command, "MODEL", Printable(run.Spec.Model)) + "."
-	}
-	return text
+	return text + "."
 }
 
 // inRun says whether a variant stands in the run already.

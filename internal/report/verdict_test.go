@@ -57,15 +57,14 @@ func TestAVerdictSaysWhatWhereAndHowMuch(t *testing.T) {
 
 func TestCausesSayWhatWasTried(t *testing.T) {
 	d := &result.Verdict{Grade: result.Bad, Causes: []result.Cause{
-		{Kind: "unlike-ranges", Evidence: "e", Confidence: 0.9, Fix: result.Fix{Text: "split it", Command: "quantcheck optimize MODEL --pass split-output", Tried: &result.Try{Samples: 4, What: "SQNR", Before: metric.Defined(0), After: metric.Defined(31), Helps: true}}},
+		{Kind: "unlike-ranges", Evidence: "e", Confidence: 0.9, Fix: result.Fix{Text: "split it", Command: "quantcheck optimize m.onnx -o n.onnx --pass split-output", Tried: &result.Try{Samples: 4, What: "SQNR", Before: metric.Defined(0), After: metric.Defined(31), Helps: true}}},
 		{Kind: "few-bits", Evidence: "f", Confidence: 0.4, Fix: result.Fix{Text: "widen it", Variant: "w8a16", Tried: &result.Try{Samples: 4, What: "boxes", Before: metric.Defined(0.5), After: metric.Defined(0.5)}}},
 		{Kind: "engine-error", Evidence: "g", Confidence: 0.4, Fix: result.Fix{Text: "wait", Variant: "w8a8", Tried: &result.Try{Failed: "no room"}}},
 	}}
 	run := judgedRun(t, d)
-	run.Spec.Model = "m.onnx"
 	got := strings.Join(Causes(run, &run.Variants[0]), "\n")
 	for _, want := range []string{
-		"Cause (unlike-ranges): e. Split it: tried on 4 samples, SQNR of the worst part 0.0000 → 31.00 dB. quantcheck optimize m.onnx --pass split-output.",
+		"Cause (unlike-ranges): e. Split it: tried on 4 samples, SQNR of the worst part 0.0000 → 31.00 dB.\nquantcheck optimize m.onnx -o n.onnx --pass split-output\n",
 		"Perhaps (few-bits): f. Widen it (tried on 4 samples, it does not help: boxes kept 50 → 50 %) (--variant w8a16).",
 		"Perhaps (engine-error): g. Wait (not measured: no room).", // what stands in the run is not proposed
 	} {
