@@ -99,7 +99,7 @@ func TestPlantedCausesAndNearMisses(t *testing.T) {
 		passes          []string
 	}{
 		{"nan-constant", func(f *Facts) { f.holds("w", []float32{1, nan}, 2) }, func(f *Facts) { f.holds("w", []float32{1, 2}, 2) }, "", nil},
-		{"input-denied", func(f *Facts) { f.Variant.Verdict.Notes = []string{"the float model finds no box"} }, func(*Facts) {}, "", nil},
+		{"input-denied", func(f *Facts) { f.Variant.Verdict.Undecided = []string{"boxes"} }, func(f *Facts) { f.Variant.Verdict.Undecided = []string{"neighbours"} }, "", nil},
 		{"partly-quantized", func(f *Facts) { f.Variant.Verdict.Coverage.Operators = 1 }, func(f *Facts) { f.Variant.Verdict.Coverage = &result.Coverage{Operators: 19, OperatorsOf: 20} }, "", nil},
 		{"narrow-calibration", func(f *Facts) {
 			f.Variant.InputChecks = []result.InputCheck{{Input: "x", Clipped: &result.Clipping{Share: 0.5, Most: 0.9, Worst: 1}}}

@@ -10,6 +10,7 @@ import (
 
 	"quantcheck/internal/quant"
 	"quantcheck/internal/result"
+	"quantcheck/internal/verdict"
 )
 
 var nanConstant = Cause{
@@ -42,12 +43,13 @@ var inputDenied = Cause{
 	Kind: "input-denied", Title: "the float model finds nothing", Evidence: "outputs are recognised, and the float model decides nothing on any sample",
 	Remedy: "describe the input as the model was trained, or take other samples",
 	find: func(f *Facts) []result.Cause {
-		v := f.Variant.Verdict
-		if len(v.Notes) == 0 {
-			return nil
+		for _, name := range f.Variant.Verdict.Undecided {
+			if k := verdict.KindOf(name); k.Denies {
+				return []result.Cause{{Confidence: 0.9, Evidence: k.Nothing,
+					Fix: result.Fix{Text: "find the description of the input that fits: eval tries all if there are labels", Command: f.command("eval", "--data", "LABELS", "--try-inputs")}}}
+			}
 		}
-		return []result.Cause{{Confidence: 0.9, Evidence: v.Notes[0],
-			Fix: result.Fix{Text: "find the description of the input that fits: eval tries all if there are labels", Command: f.command("eval", "--data", "LABELS", "--try-inputs")}}}
+		return nil
 	},
 }
 

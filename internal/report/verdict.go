@@ -105,12 +105,7 @@ func short(v float64) string { return number(metric.Defined(v)) }
 // DecisionText says how many decisions of a kind are kept.
 func DecisionText(run *result.Run, d *result.Decision) string {
 	share := 100 * d.Share().V
-	what := map[string]string{
-		"boxes": "of the boxes agree with float's", "top-1": "of the top-1 classes are float's", "neighbours": "of the samples keep their nearest neighbour",
-		"points": "of the key points stay in place", "classes": "mean IoU of the class maps with float's", "mask": "IoU of the masks with float's",
-		"depth": "of the depths are within a factor of 1.25",
-	}[d.Kind]
-	text := fmt.Sprintf("%.3g %% %s", share, what)
+	text := fmt.Sprintf("%.3g %% %s", share, verdict.KindOf(d.Kind).Kept)
 	if d.Kind == "boxes" {
 		var more []string
 		for _, n := range []struct {

@@ -34,7 +34,7 @@ type Verdict struct {
 	Parts     []OutputPart `json:"output_parts,omitempty"` // the worst first
 	Causes    []Cause      `json:"causes,omitempty"`       // the surest first
 	Scored    *EvalScore   `json:"scored,omitempty"`       // the latest evaluation of the same variant in the workspace; nil: there is none
-	Notes     []string     `json:"notes,omitempty"`        // what keeps the verdict from being more than it is
+	Undecided []string     `json:"undecided,omitempty"`    // kinds of decisions that are recognised and of which the float model makes none
 }
 
 // Coverage is the part of the float model that has encodings.

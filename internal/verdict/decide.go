@@ -39,27 +39,62 @@ type reader interface {
 // Kind is a kind of decisions that outputs are recognised by.
 type Kind struct {
 	Name string
-	// What says what is decided and Recognised when, for people.
-	What, Recognised string
+	// What says what is decided and Recognised when, for docs; Kept is the end of the sentence "98 % …", Nothing says what it means that the
+	// float model decides nothing.
+	What, Recognised, Kept, Nothing string
+	// Denies says that a float model that decides nothing sees nothing: the description of its input is in doubt.
+	Denies bool
 
 	settle func(p *Plan, outs []Output) []reader
 	blank  func() reader
 }
 
-// Kinds lists what is recognised, in the order in which it is tried. An output has one kind.
+// Kinds lists what is recognised, in the order in which it is tried. An output has one kind; settleRows and settleMaps find those of their
+// shape.
 var Kinds = []Kind{
-	{"boxes", "the boxes of confidence 0.25 or more that a decoder reads are in the same place (IoU 0.75, half counted from 0.5) and of the same class",
-		"exactly one decoder of `eval` fits the outputs", settleBoxes, func() reader { return &boxes{} }},
-	{"top-1", "the class of the highest score is the same, or one that scored within 2 % of it in float",
-		"the output comes from a Softmax, or it is named scores, logits or probabilities, or it has ImageNet's 1,000 or 1,001 columns", settleRows, func() reader { return &top{} }},
-	{"neighbours", "of all other samples the same one is the nearest by cosine, or one within 0.01 of it in float",
-		"one row of length 1 (L2), or named embedding or features; at least 4 samples", nil, func() reader { return &neighbours{} }},
-	{"points", "key points move by less than 5 % of the extent of all of them",
-		"one row named landmarks or key points, of pairs", nil, func() reader { return &points{} }},
-	{"classes", "pixels of the map have the same class (IoU, mean over the classes that float sees)",
-		"a map of 2 to 256 channels that a Softmax makes, or that is named segmentation or mask", settleMaps, func() reader { return &classMap{} }},
-	{"mask", "pixels over 0.5 (IoU)", "a map of one channel that a Sigmoid makes", nil, func() reader { return &mask{} }},
-	{"depth", "pixels whose depth is within a factor of 1.25 of float's", "a map of one channel named depth or disparity", nil, func() reader { return &depth{} }},
+	{
+		Name: "boxes", What: "the boxes of confidence 0.25 or more that a decoder reads are in the same place (IoU 0.75, half counted from 0.5) and of the same class",
+		Recognised: "exactly one decoder of `eval` fits the outputs", Kept: "of the boxes agree with float's", Denies: true,
+		Nothing: "the float model finds no box in these samples: look at the input's description (--input-color, --mean, --scale, --resize), or take other samples",
+		settle:  settleBoxes, blank: func() reader { return &boxes{} },
+	},
+	{
+		Name: "top-1", What: "the class of the highest score is the same, or one that scored within 2 % of it in float",
+		Recognised: "the output comes from a Softmax, or it is named scores, logits or probabilities, or it has ImageNet's 1,000 or 1,001 columns",
+		Kept:       "of the top-1 classes are float's", Nothing: "the float model's scores have no rows",
+		settle: settleRows, blank: func() reader { return &top{} },
+	},
+	{
+		Name: "neighbours", What: "of all other samples the same one is the nearest by cosine, or one within 0.01 of it in float",
+		Recognised: "one row of length 1 (L2), or named embedding or features; at least 4 samples",
+		Kept:       "of the samples keep their nearest neighbour", Nothing: "at least 4 samples are needed to compare nearest neighbours",
+		blank: func() reader { return &neighbours{} },
+	},
+	{
+		Name: "points", What: "key points move by less than 5 % of the extent of all of them", Recognised: "one row named landmarks or key points, of pairs",
+		Kept: "of the key points stay in place", Nothing: "the float model gives no points", blank: func() reader { return &points{} },
+	},
+	{
+		Name: "classes", What: "pixels of the map have the same class (IoU, mean over the classes that float sees)",
+		Recognised: "a map of 2 to 256 channels that a Softmax makes, or that is named segmentation or mask",
+		Kept:       "mean IoU of the class maps with float's", Nothing: "the float model's map has no class", settle: settleMaps, blank: func() reader { return &classMap{} },
+	},
+	{
+		Name: "mask", What: "pixels over 0.5 (IoU)", Recognised: "a map of one channel that a Sigmoid makes", Kept: "IoU of the masks with float's", Denies: true,
+		Nothing: "the float model's mask is empty on these samples: look at the input's description, or take other samples", blank: func() reader { return &mask{} },
+	},
+	{
+		Name: "depth", What: "pixels whose depth is within a factor of 1.25 of float's", Recognised: "a map of one channel named depth or disparity",
+		Kept: "of the depths are within a factor of 1.25", Nothing: "the float model's depths are not positive", Denies: true, blank: func() reader { return &depth{} },
+	},
+}
+
+// KindOf finds a kind by its name; the zero Kind if there is none.
+func KindOf(name string) Kind {
+	if k := slices.IndexFunc(Kinds, func(k Kind) bool { return k.Name == name }); k >= 0 {
+		return Kinds[k]
+	}
+	return Kind{}
 }
 
 // settle recognises what the float model's outputs are.
@@ -337,9 +372,9 @@ func (n *neighbours) compare(float, got []Output) (counts, error) {
 	return counts{keep: slices.Concat(x.X, y.X)}, nil
 }
 
-// rank counts, over all samples, how many have the same nearest neighbour in the variant as in float. A sample keeps float's row and the
+// countNeighbours counts, over all samples, how many have the same nearest neighbour in the variant as in float. A sample keeps float's row and the
 // variant's behind it. The neighbours are rows of float in both cases: that is how a gallery is used that was made before.
-func rank(samples []*counts) {
+func countNeighbours(samples []*counts) {
 	var with []*counts
 	for _, s := range samples {
 		if s != nil && len(s.keep) > 0 {

@@ -123,12 +123,12 @@ func (p *Plan) Code(x *resume.Coder) {
 		x.String(name)
 		var r reader
 		if x.Reading() {
-			k := slices.IndexFunc(Kinds, func(k Kind) bool { return k.Name == *name })
-			if k < 0 {
+			k := KindOf(*name)
+			if k.blank == nil {
 				x.Fail("unknown decisions %q", *name)
 				return
 			}
-			r = Kinds[k].blank()
+			r = k.blank()
 		} else {
 			r = p.readers[at]
 			at++
@@ -256,7 +256,7 @@ func (g *Gathered) decide(v *result.Verdict, r reader, i, n int) {
 		}
 	}
 	if _, ok := r.(*neighbours); ok {
-		rank(by)
+		countNeighbours(by)
 	}
 	d := result.Decision{Kind: r.kind(), Layers: r.layers(), Reading: r.reading(), Worst: -1}
 	least := 1.0
@@ -271,21 +271,10 @@ func (g *Gathered) decide(v *result.Verdict, r reader, i, n int) {
 		}
 	}
 	if d.Of == 0 {
-		v.Notes = append(v.Notes, nothing[r.kind()])
+		v.Undecided = append(v.Undecided, r.kind())
 		return
 	}
 	v.Decisions = append(v.Decisions, d)
-}
-
-// nothing says what it means that the float model decides nothing.
-var nothing = map[string]string{
-	"boxes":      "the float model finds no box in these samples: look at the input's description (--input-color, --mean, --scale, --resize), or take other samples",
-	"neighbours": "at least 4 samples are needed to compare nearest neighbours",
-	"mask":       "the float model's mask is empty on these samples: look at the input's description, or take other samples",
-	"depth":      "the float model's depths are not positive",
-	"classes":    "the float model's map has no class",
-	"top-1":      "the float model's scores have no rows",
-	"points":     "the float model gives no points",
 }
 
 // worse sorts parts: those that are dead first, then by the SQNR of their worst sample.
@@ -307,22 +296,26 @@ func worse(a, b result.OutputPart) int {
 	return 0
 }
 
-// A grade's border in decisions that are kept, and in the SQNR and cosine of the worst part on its worst sample. The borders of the signal
-// are those that other tools pass or fail by, 20 dB (Polygraphy) and 10 dB (Hailo), and 30 dB, an error of 3 %; the cosines are those of
-// orthogonal noise of the same power, 1 − 1/(2·10^(dB/10)).
-var borders = []struct {
+// border is where a grade begins: in the share of decisions that is kept, and in the SQNR (dB) and cosine of the worst part on its worst sample.
+type border struct {
 	grade           result.Grade
 	kept, sqnr, cos float64
-}{{result.Good, 0.98, 30, 0.9995}, {result.Fair, 0.9, 20, 0.995}, {result.Poor, 0.7, 10, 0.95}, {result.Bad, 0, math.Inf(-1), -1}}
+}
+
+// The borders of the signal are those that other tools pass or fail by, 20 dB (Polygraphy) and 10 dB (Hailo), and 30 dB, an error of 3 %; the
+// cosines are those of orthogonal noise of the same power, 1 − 1/(2·10^(dB/10)).
+var borders = []border{{result.Good, 0.98, 30, 0.9995}, {result.Fair, 0.9, 20, 0.995}, {result.Poor, 0.7, 10, 0.95}, {result.Bad, 0, math.Inf(-1), -1}}
 
 // GradeOf is the grade of a share of decisions, or of a score, that is kept: 1 is float's.
-func GradeOf(kept float64) result.Grade {
-	for _, b := range borders {
-		if kept >= b.kept {
-			return b.grade
-		}
+func GradeOf(kept float64) result.Grade { return borders[rank(kept, 1)].grade }
+
+// rank is the place of a grade among the borders for what is kept of so many decisions.
+func rank(kept, of float64) int {
+	k := slices.IndexFunc(borders, func(b border) bool { return kept >= b.kept*of })
+	if k < 0 { // a score may be negative
+		return len(borders) - 1
 	}
-	return result.Bad
+	return k
 }
 
 // grade gives the word: the worst kind of decision decides; without any, the worst part of an output does.
@@ -335,13 +328,7 @@ func grade(v *result.Verdict) {
 			judged[l] = true
 		}
 		v.Basis = result.ByDecisions
-		k := slices.IndexFunc(borders, func(b struct {
-			grade           result.Grade
-			kept, sqnr, cos float64
-		}) bool {
-			return d.Kept >= b.kept*d.Of
-		})
-		worst = max(worst, k)
+		worst = max(worst, rank(d.Kept, d.Of))
 	}
 	for i := range v.Parts {
 		p := &v.Parts[i]

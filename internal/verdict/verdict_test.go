@@ -186,7 +186,7 @@ func TestDecisions(t *testing.T) {
 // What the float model does not see is no decision, and the verdict says so.
 func TestNothingToDecide(t *testing.T) {
 	g, _ := judge("m", "Sigmoid", []int64{1, 1, 8, 8}, nil, [2][]float32{make([]float32, 64), make([]float32, 64)})
-	if v := g.Conclude(1); len(v.Decisions) != 0 || len(v.Notes) != 1 || v.Basis != result.ByNothing {
+	if v := g.Conclude(1); len(v.Decisions) != 0 || !slices.Equal(v.Undecided, []string{"mask"}) || v.Basis != result.ByNothing {
 		t.Errorf("%+v", v)
 	}
 }
@@ -272,5 +272,14 @@ func TestCoverage(t *testing.T) {
 	x = index([]string{"s"}, x.Nodes[:3]...)
 	if c := Cover(x, layers, of, shapes); c.Operators != 2 || c.OperatorsOf != 3 || c.MultiplyAdds != 36 || c.MultiplyAddOf != 36 {
 		t.Errorf("%+v", c)
+	}
+}
+
+// Every kind has its words.
+func TestEveryKindIsDescribed(t *testing.T) {
+	for _, k := range Kinds {
+		if k.What == "" || k.Recognised == "" || k.Kept == "" || k.Nothing == "" || k.blank().kind() != k.Name || KindOf(k.Name).Kept != k.Kept {
+			t.Errorf("%+v", k)
+		}
 	}
 }
