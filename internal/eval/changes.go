@@ -7,56 +7,20 @@ import (
 	"quantcheck/internal/result"
 )
 
-// Two boxes are one object from this IoU on; over the second it has not moved.
-const (
-	sameObject = 0.5
-	samePlace  = 0.75
-)
-
 // compareBoxes holds a variant's boxes against float's: the pairs of greatest IoU are one object each, of the same class
 // if there is one. marked gets what became of each box, and float's lost ones behind them.
 func compareBoxes(float, got []result.Box, marked *[]result.Box) result.Agree {
-	type pair struct {
-		f, g int
-		iou  float64
-		same bool
-	}
-	var pairs []pair
-	for i, f := range float {
-		for k, g := range got {
-			if iou := coco.BoxIoU(corners(f), corners(g), false); iou >= sameObject {
-				pairs = append(pairs, pair{i, k, iou, f.Class == g.Class})
-			}
-		}
-	}
-	slices.SortStableFunc(pairs, func(a, b pair) int {
-		switch {
-		case a.same != b.same:
-			if a.same {
-				return -1
-			}
-			return 1
-		case a.iou > b.iou:
-			return -1
-		case a.iou < b.iou:
-			return 1
-		}
-		return 0
-	})
 	var agree result.Agree
 	usedF, usedG := make([]bool, len(float)), make([]bool, len(got))
 	list := slices.Clone(got)
-	for _, p := range pairs {
-		if usedF[p.f] || usedG[p.g] {
-			continue
-		}
-		usedF[p.f], usedG[p.g] = true, true
+	for _, p := range coco.PairBoxes(corners(float), corners(got), func(f, g int) bool { return float[f].Class == got[g].Class }) {
+		usedF[p.A], usedG[p.B] = true, true
 		switch {
-		case !p.same:
-			list[p.g].Change = result.OtherClass
+		case !p.Same:
+			list[p.B].Change = result.OtherClass
 			agree.Other++
-		case p.iou < samePlace:
-			list[p.g].Change = result.Moved
+		case p.IoU < coco.SamePlace:
+			list[p.B].Change = result.Moved
 			agree.Moved++
 		default:
 			agree.Kept++
@@ -79,6 +43,10 @@ func compareBoxes(float, got []result.Box, marked *[]result.Box) result.Agree {
 	return agree
 }
 
-func corners(b result.Box) [4]float64 {
-	return [4]float64{float64(b.X), float64(b.Y), float64(b.W), float64(b.H)}
+func corners(list []result.Box) [][4]float64 {
+	out := make([][4]float64, len(list))
+	for i, b := range list {
+		out[i] = [4]float64{float64(b.X), float64(b.Y), float64(b.W), float64(b.H)}
+	}
+	return out
 }

@@ -193,22 +193,25 @@ func width(text string, at int, letter byte, allowed ...int) (bits, end int, ok 
 }
 
 // canonical names a recipe by its widths and by the options that are not defaults.
-func (s Spec) canonical() string {
-	name := fmt.Sprintf("w%da%d", s.WeightBits, s.ActBits)
+func (s Spec) canonical() string { return s.recipe("-", "") }
+
+// recipe writes widths and the options that are not defaults, separated by sep; mark stands before an option's argument.
+func (s Spec) recipe(sep, mark string) string {
+	text := fmt.Sprintf("w%da%d", s.WeightBits, s.ActBits)
 	if !s.PerChannel {
-		name += "-per-tensor"
+		text += sep + "per-tensor"
 	}
 	switch s.Calibrator {
 	case TF:
 	case Percentile:
-		name += "-percentile" + strconv.FormatFloat(s.Percentile, 'f', -1, 64)
+		text += sep + "percentile" + mark + strconv.FormatFloat(s.Percentile, 'f', -1, 64)
 	default:
-		name += "-" + string(s.Calibrator)
+		text += sep + string(s.Calibrator)
 	}
 	if s.BiasBits != 32 {
-		name += fmt.Sprintf("-bias%d", s.BiasBits)
+		text += fmt.Sprintf("%sbias%d", sep, s.BiasBits)
 	}
-	return name
+	return text
 }
 
 // Usual is the recipe that is taken where a float model is to be quantized and none is named: w8a8.
@@ -263,20 +266,7 @@ func (s Spec) Text() string {
 	case Half:
 		text = "fp16"
 	case Recipe:
-		text = fmt.Sprintf("w%da%d", s.WeightBits, s.ActBits)
-		if !s.PerChannel {
-			text += ",per-tensor"
-		}
-		switch s.Calibrator {
-		case TF:
-		case Percentile:
-			text += ",percentile:" + strconv.FormatFloat(s.Percentile, 'f', -1, 64)
-		default:
-			text += "," + string(s.Calibrator)
-		}
-		if s.BiasBits != 32 {
-			text += fmt.Sprintf(",bias%d", s.BiasBits)
-		}
+		text = s.recipe(",", ":")
 	default:
 		return ""
 	}

@@ -220,47 +220,20 @@ func (b *boxes) compare(float, got []Output) (counts, error) {
 
 // compareBoxes pairs boxes by their IoU, those of one class first. Boxes under the confidence can be partners, and are nothing without one.
 func compareBoxes(x, y []decode.Detection, confidence float64) counts {
-	type pair struct {
-		i, k int
-		iou  float64
-		same bool
-	}
-	var pairs []pair
-	for i, a := range x {
-		for k, b := range y {
-			if iou := coco.BoxIoU(edges(a.Box), edges(b.Box), false); iou >= 0.5 {
-				pairs = append(pairs, pair{i, k, iou, a.Class == b.Class})
-			}
-		}
-	}
-	slices.SortStableFunc(pairs, func(a, b pair) int {
-		switch {
-		case a.same != b.same:
-			return map[bool]int{true: -1, false: 1}[a.same]
-		case a.iou > b.iou:
-			return -1
-		case a.iou < b.iou:
-			return 1
-		}
-		return 0
-	})
 	var c counts
 	usedX, usedY := make([]bool, len(x)), make([]bool, len(y))
-	for _, p := range pairs {
-		if usedX[p.i] || usedY[p.k] {
+	for _, p := range coco.PairBoxes(edges(x), edges(y), func(i, k int) bool { return x[i].Class == y[k].Class }) {
+		usedX[p.A], usedY[p.B] = true, true
+		if float64(x[p.A].Score) < confidence && float64(y[p.B].Score) < confidence {
 			continue
 		}
-		usedX[p.i], usedY[p.k] = true, true
-		if float64(x[p.i].Score) < confidence && float64(y[p.k].Score) < confidence {
-			continue
-		}
-		w := weight(max(x[p.i].Score, y[p.k].Score))
+		w := weight(max(x[p.A].Score, y[p.B].Score))
 		c.of += w
 		c.boxes++
 		switch {
-		case !p.same:
+		case !p.Same:
 			c.other++
-		case p.iou < 0.75:
+		case p.IoU < coco.SamePlace:
 			c.moved++
 			c.kept += w / 2
 		default:
@@ -287,9 +260,14 @@ func compareBoxes(x, y []decode.Detection, confidence float64) counts {
 // weight is what a box counts by its score: one of a low score is wrong often in float too, and moves average precision little.
 func weight(score float32) float64 { return float64(score) * float64(score) }
 
-// edges gives left, top, width and height.
-func edges(b [4]float32) [4]float64 {
-	return [4]float64{float64(b[0]), float64(b[1]), float64(b[2] - b[0]), float64(b[3] - b[1])}
+// edges gives left, top, width and height of each box.
+func edges(list []decode.Detection) [][4]float64 {
+	out := make([][4]float64, len(list))
+	for i, d := range list {
+		b := d.Box
+		out[i] = [4]float64{float64(b[0]), float64(b[1]), float64(b[2] - b[0]), float64(b[3] - b[1])}
+	}
+	return out
 }
 
 // settleRows recognises outputs of [N, C].
