@@ -19,23 +19,12 @@ func scored(run *result.Run, evaluations []*result.Evaluation) {
 			}
 			float := e.Models[0].Scores[0]
 			for _, m := range e.Models[1:] {
-				if m.Name != v.Spec.Name || !m.Scores[0].OK || !float.OK || float.V <= 0 {
+				if m.Spec == nil || !m.Spec.Equal(v.Spec) || !m.Scores[0].OK || !float.OK || float.V <= 0 {
 					continue
 				}
 				kept := m.Scores[0].V / float.V
-				v.Verdict.Scored = &result.EvalScore{Evaluation: e.ID, Metric: e.Columns[0].Key, Kept: kept, Grade: verdict.GradeOf(kept), Pictures: pictures(e), Calibration: e.Spec.Calib}
+				v.Verdict.Scored = &result.EvalScore{Evaluation: e.ID, Metric: e.Columns[0].Key, Kept: kept, Grade: verdict.GradeOf(kept), Calibration: e.Spec.Calib}
 			}
 		}
 	}
-}
-
-// pictures is how many an evaluation scored: those that it keeps are fewer.
-func pictures(e *result.Evaluation) int {
-	if e.Spec.Limit > 0 {
-		return e.Spec.Limit
-	}
-	if e.Truth != nil {
-		return len(e.Truth.Images)
-	}
-	return len(e.Pictures)
 }

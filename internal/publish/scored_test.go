@@ -11,7 +11,7 @@ import (
 func TestAnEvaluationOfTheSameVariantStandsBesideItsVerdict(t *testing.T) {
 	evaluation := func(id int64, sha, name string, float, score float64) *result.Evaluation {
 		return &result.Evaluation{ID: id, Task: result.Detection, Model: result.Model{SHA256: sha}, Columns: []result.Column{{Key: "mAP", Higher: true}},
-			Models: []result.EvalModel{{Name: "float", Scores: []metric.Value{metric.Defined(float)}}, {Name: name, Scores: []metric.Value{metric.Defined(score)}}}}
+			Models: []result.EvalModel{{Name: "float", Scores: []metric.Value{metric.Defined(float)}}, {Name: name, Spec: &variant.Spec{Name: name}, Scores: []metric.Value{metric.Defined(score)}}}}
 	}
 	for _, c := range []struct {
 		of   []*result.Evaluation

@@ -154,11 +154,11 @@ func firstLayer(run *result.Run, v *result.Variant) string {
 func scoredText(run *result.Run, name string, d *result.Verdict, s *result.EvalScore) string {
 	text := fmt.Sprintf("eval scored %s: %.0f %% of float's %s (%s).", name, 100*s.Kept, s.Metric, s.Grade)
 	if s.Grade != d.Grade && d.Grade != result.Unknown {
-		text += fmt.Sprintf(" The two differ in what they are drawn from: scores on the evaluation's pictures there, %d samples here", len(run.Samples))
+		text += fmt.Sprintf(" The words differ since the score comes from the evaluation's pictures, this verdict from %d samples", len(run.Samples))
 		if s.Calibration != run.Spec.Calib {
-			text += ", and the calibration is another"
+			text += " and from another calibration"
 		}
-		text += "; the score has the last word."
+		text += "; trust the score."
 	}
 	return text
 }

@@ -107,7 +107,6 @@ type EvalScore struct {
 	Metric      string  `json:"metric"`
 	Kept        float64 `json:"kept"` // share of float's score
 	Grade       Grade   `json:"grade"`
-	Pictures    int     `json:"pictures"`
 	Calibration string  `json:"calibration,omitempty"` // of the evaluation; "": its own pictures
 }
 
