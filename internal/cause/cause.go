@@ -37,9 +37,22 @@ var All = []Cause{
 type Facts struct {
 	Run     *result.Run
 	Variant *result.Variant
-	Index   *onnx.Index // of the float model
-	// Constant gives the values of a constant of the float model; ok is false if it is none, or holds no real numbers.
-	Constant func(name string) (t tensor.Tensor, ok bool)
+	Model   *onnx.Model // the float model
+	Index   *onnx.Index // of it
+}
+
+// constant gives the values of a constant of the float model; ok is false if it is none, or holds no real numbers.
+func (f *Facts) constant(name string) (t tensor.Tensor, ok bool) {
+	p := f.Index.Initializer[name]
+	if p == nil || !tensor.DType(p.GetDataType()).IsFloat() {
+		return tensor.Tensor{}, false
+	}
+	t, err := f.Model.Tensor(p)
+	if err != nil {
+		return tensor.Tensor{}, false
+	}
+	values, ok := t.AsFloat32()
+	return tensor.Floats(values, t.Shape...), ok
 }
 
 // sure is from which confidence on a cause leaves no room for guesses.

@@ -10,6 +10,7 @@ import (
 
 	"quantcheck/internal/quant"
 	"quantcheck/internal/result"
+	"quantcheck/internal/rewrite"
 	"quantcheck/internal/verdict"
 )
 
@@ -17,21 +18,14 @@ var nanConstant = Cause{
 	Kind: "nan-constant", Title: "a constant holds NaN", Evidence: "a weight or other constant of the float model has a value that is no number",
 	Remedy: "export the model again; NaN is in the file",
 	find: func(f *Facts) []result.Cause {
+		if f.Run.NonFinite == nil {
+			return nil
+		}
 		var list []result.Cause
-		for _, name := range slices.Sorted(maps.Keys(f.Index.Initializer)) {
-			t, ok := f.Constant(name)
-			if !ok {
-				continue
-			}
-			n := 0
-			for _, v := range t.F32 {
-				if v != v {
-					n++
-				}
-			}
-			if n > 0 {
-				list = append(list, result.Cause{Tensors: []string{name}, Confidence: 1,
-					Evidence: fmt.Sprintf("the constant %s of the float model holds %d NaN among %d values", name, n, len(t.F32)),
+		for _, c := range f.Run.NonFinite.Constants {
+			if c.NaN > 0 {
+				list = append(list, result.Cause{Tensors: []string{c.Name}, Confidence: 1,
+					Evidence: fmt.Sprintf("the constant %s of the float model holds %d NaN among %d values", c.Name, c.NaN, c.Elements),
 					Fix:      result.Fix{Text: "export the model again: NaN is in the file"}})
 			}
 		}
@@ -89,9 +83,6 @@ var partlyQuantized = Cause{
 	},
 }
 
-// huge is from which magnitude on a constant is a mask's infinity, and no value of a signal.
-const huge = 1e4
-
 var hugeConstant = Cause{
 	Kind: "huge-constant", Title: "a constant of an attention mask eats the range", Evidence: "a constant of −1e4 or below (or −inf) is added to, or chosen instead of, what goes into a Softmax",
 	Remedy: "the pass clamp-masks, which takes the smallest clamp that leaves the outputs as they are",
@@ -100,18 +91,13 @@ var hugeConstant = Cause{
 			return nil
 		}
 		var list []result.Cause
-		for _, name := range slices.Sorted(maps.Keys(f.Index.Initializer)) {
-			t, ok := f.Constant(name)
-			if !ok || !slices.ContainsFunc(t.F32, func(v float32) bool { return float64(v) <= -huge }) || !f.reachesSoftmax(name, 0) {
-				continue
-			}
-			least := slices.Min(t.F32)
-			c := result.Cause{Tensors: []string{name}, Confidence: 0.9,
-				Evidence: fmt.Sprintf("the constant %s goes down to %.3g: beside it the scores of the attention have no resolution", name, least),
-				Fix: result.Fix{Text: "clamp the mask: the pass clamp-masks takes the smallest clamp that leaves the outputs as they are", Passes: []string{"clamp-masks"},
-					Command: f.rewritten("clamp-masks")}}
+		for _, m := range f.masks() {
+			c := result.Cause{Tensors: []string{m.Name}, Confidence: 0.9,
+				Evidence: fmt.Sprintf("the constant %s holds %.3g: beside it the scores of the attention have no resolution", m.Name, m.Value),
+				Fix: result.Fix{Text: "clamp the mask: the pass clamp-masks takes the smallest clamp that leaves the outputs as they are", Passes: []string{rewrite.ClampMasks},
+					Command: f.rewritten(rewrite.ClampMasks)}}
 			for k, l := range f.Run.Layers {
-				if p, made := f.Index.Producer[l.Name]; made && slices.Contains(f.Index.Nodes[p].GetInput(), name) {
+				if p, made := f.Index.Producer[l.Name]; made && slices.Contains(f.Index.Nodes[p].GetInput(), m.Name) {
 					c.Layers = append(c.Layers, k)
 				}
 			}
@@ -121,25 +107,23 @@ var hugeConstant = Cause{
 	},
 }
 
-// reachesSoftmax says whether a tensor goes into a Softmax over operators that mask.
-func (f *Facts) reachesSoftmax(name string, depth int) bool {
-	if depth > 12 {
-		return false
+// masks are the constants that shut places of a Softmax. A model in which they cannot be looked for has none.
+func (f *Facts) masks() []rewrite.Mask {
+	shape := map[string][]int64{}
+	for _, l := range f.Run.Layers {
+		shape[l.Name] = l.Shape
 	}
-	for _, i := range f.Index.Consumers[name] {
-		n := f.Index.Nodes[i]
-		switch n.GetOpType() {
-		case "Softmax", "LogSoftmax":
-			return true
-		case "Add", "Sub", "Mul", "Where", "Reshape", "Expand", "Unsqueeze", "Squeeze", "Cast", "Identity", "Slice", "Concat", "Transpose", "Max", "Min":
-			for _, out := range n.GetOutput() {
-				if f.reachesSoftmax(out, depth+1) {
-					return true
-				}
-			}
+	list, err := rewrite.Masks(f.Model, func(name string) ([]int64, bool) {
+		if p := f.Index.Initializer[name]; p != nil {
+			return p.GetDims(), true
 		}
+		dims, ok := shape[name]
+		return dims, ok && len(dims) > 0
+	})
+	if err != nil {
+		return nil
 	}
-	return false
+	return list
 }
 
 var clippedConstant = Cause{
@@ -155,7 +139,7 @@ var clippedConstant = Cause{
 			if len(p.Encodings) == 0 || p.Encodings[0].Bits < 32 && f.recipe() && !wholeRange(f.Variant.Spec.Calibrator) {
 				continue // calibrators that weigh clipping against rounding clip on purpose; a bias has no calibrator
 			}
-			t, ok := f.Constant(p.Tensor)
+			t, ok := f.constant(p.Tensor)
 			if !ok || len(t.F32) == 0 {
 				continue
 			}
@@ -167,7 +151,7 @@ var clippedConstant = Cause{
 					furthest = max(furthest, d/max(math.Abs(float64(v)), 1e-30))
 				}
 			}
-			if beyond == 0 || math.Abs(float64(slices.Min(t.F32))) >= huge && f.reachesSoftmax(p.Tensor, 0) {
+			if beyond == 0 || slices.ContainsFunc(f.masks(), func(m rewrite.Mask) bool { return m.Name == p.Tensor }) {
 				continue
 			}
 			list = append(list, result.Cause{Tensors: []string{p.Tensor}, Confidence: min(0.85, 0.5+furthest),
@@ -230,7 +214,7 @@ func (f *Facts) channelRatio(inputs []string) (name string, ratio float64) {
 	if len(inputs) < 2 {
 		return "", 0
 	}
-	t, ok := f.Constant(inputs[1])
+	t, ok := f.constant(inputs[1])
 	if !ok || len(t.Shape) < 2 || t.Shape[0] < 2 || len(t.F32) == 0 {
 		return "", 0
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"quantcheck/internal/result"
+	"quantcheck/internal/rewrite"
 	"quantcheck/internal/variant"
 	"quantcheck/internal/verdict"
 )
@@ -30,7 +31,7 @@ var unlikeRanges = Cause{
 				}
 				c := result.Cause{Layers: []int{p.Layer}, Confidence: 0.92,
 					Evidence: fmt.Sprintf("%s holds %s of %.3g…%.3g and %s of %.3g…%.3g under one encoding: the smaller has %.2g of its steps", f.Run.Layers[p.Layer].Name, partName(q), q.Min, q.Max, partName(p), p.Min, p.Max, p.Steps.V),
-					Fix:      result.Fix{Text: "split the output before its Concat, so that each part has its own encoding", Passes: []string{"split-output"}, Command: f.rewritten("split-output")}}
+					Fix:      result.Fix{Text: "split the output before its Concat, so that each part has its own encoding", Passes: []string{rewrite.SplitOutput}, Command: f.rewritten(rewrite.SplitOutput)}}
 				if p.Source == "" {
 					c.Fix = result.Fix{Text: "give the output 16 bits", Variant: wider(f)}
 				}

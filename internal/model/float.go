@@ -237,19 +237,23 @@ func (ref *Float) Incomparable(l result.Layer) string {
 	return ""
 }
 
+// Shapes gives the shapes of tensors of these types, and of a graph's constants.
+func Shapes(types map[string]onnxruntime.Type, x *onnx.Index) rewrite.Shapes {
+	return func(name string) ([]int64, bool) {
+		if t, ok := types[name]; ok && t.Tensor && t.Shape != nil {
+			return t.Shape, true
+		}
+		if t := x.Initializer[name]; t != nil {
+			return t.GetDims(), true
+		}
+		return nil, false
+	}
+}
+
 // Environment is what rewriting passes ask of a model whose tensors have these types. Spans and Asked are left to the caller.
 func Environment(ctx context.Context, r ort.Engine, m *onnx.Model, types map[string]onnxruntime.Type) rewrite.Env {
-	initializers := onnx.NewIndex(m).Initializer
 	return rewrite.Env{
-		Shapes: func(name string) ([]int64, bool) {
-			if t, ok := types[name]; ok && t.Tensor && t.Shape != nil {
-				return t.Shape, true
-			}
-			if t := initializers[name]; t != nil {
-				return t.GetDims(), true
-			}
-			return nil, false
-		},
+		Shapes: Shapes(types, onnx.NewIndex(m)),
 		Float: func(name string) bool {
 			t, ok := types[name]
 			return ok && t.Tensor && t.DType == tensor.Float32

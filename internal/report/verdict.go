@@ -130,14 +130,7 @@ func DecisionText(run *result.Run, d *result.Decision) string {
 
 // PartText names a part of an output.
 func PartText(run *result.Run, p *result.OutputPart) string {
-	name := "output " + Short(run.Layers[p.Layer].Name, 40)
-	if p.Channels != nil {
-		name += ", channels " + Short(verdict.Channels(p.Channels), 40)
-	}
-	if p.Source != "" {
-		name += " (from " + Short(p.Source, 40) + ")"
-	}
-	return name
+	return "output " + verdict.PartName(run.Layers[p.Layer].Name, p, func(s string) string { return Short(s, 40) })
 }
 
 // firstLayer says which layer is the first under the threshold, and whether it introduces the error.

@@ -450,3 +450,25 @@ func spelled(v float64) string {
 	}
 	return fmt.Sprintf("%.4g", v)
 }
+
+// Mask is a constant that shuts places of a Softmax by huge or infinite values, and that clamp-masks can clamp.
+type Mask struct {
+	Name  string
+	Value float64 // the one of greatest magnitude
+}
+
+// Masks finds the masks of a model, in the order of their names.
+func Masks(m *onnx.Model, shapes Shapes) ([]Mask, error) {
+	f := &facts{m: m, x: onnx.NewIndex(m), shapes: shapes, seen: map[string]*view{}, float: func(string) bool { return false }}
+	found, _, err := f.masks()
+	if err != nil {
+		return nil, err
+	}
+	var list []Mask
+	for _, k := range found {
+		if k.reason == "" {
+			list = append(list, Mask{k.name, k.value})
+		}
+	}
+	return list, nil
+}

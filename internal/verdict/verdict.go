@@ -368,6 +368,18 @@ func Channels(list []int) string {
 	return text
 }
 
+// PartName names a part of an output by the output, its channels and the Concat's input; each is shortened by short.
+func PartName(output string, p *result.OutputPart, short func(string) string) string {
+	name := short(output)
+	if p.Channels != nil {
+		name += ", channels " + short(Channels(p.Channels))
+	}
+	if p.Source != "" {
+		name += " (from " + short(p.Source) + ")"
+	}
+	return name
+}
+
 // Worst is the part that decides, nil if there is none with a signal.
 func Worst(v *result.Verdict) *result.OutputPart {
 	for i := range v.Parts {

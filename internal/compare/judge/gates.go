@@ -24,13 +24,7 @@ func Gates(run *result.Run, v *result.Variant) []string {
 			if !ok || !got.OK || got.V >= t.Value {
 				continue
 			}
-			name := run.Layers[p.Layer].Name
-			if p.Channels != nil {
-				name += ", channels " + verdict.Channels(p.Channels)
-			}
-			if p.Source != "" {
-				name += " (from " + p.Source + ")"
-			}
+			name := verdict.PartName(run.Layers[p.Layer].Name, p, func(s string) string { return s })
 			failed = append(failed, fmt.Sprintf("output %s: %s %.4g is under %g%s", name, metric.All[t.Metric].Key, got.V, t.Value, result.NearThreshold(t.Metric, t.Value-got.V)))
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"quantcheck/internal/cause"
 	"quantcheck/internal/decode"
 	"quantcheck/internal/eval"
+	"quantcheck/internal/model"
 	"quantcheck/internal/quant"
 	"quantcheck/internal/resume"
 	"quantcheck/internal/session"
@@ -20,6 +21,7 @@ import (
 // Judging gathers what the verdicts of the variants are made from. variants has the session's order.
 type Judging struct {
 	b        *session.Session
+	shapes   verdict.Shapes
 	plan     *verdict.Plan
 	variants []*verdict.Gathered
 }
@@ -41,8 +43,8 @@ func New(b *session.Session, samples int) (*Judging, error) {
 			break
 		}
 	}
-	j := &Judging{b: b}
-	j.plan = verdict.New(b.Run.Layers, b.Float.Index, j.shape, config.Decoder, s)
+	j := &Judging{b: b, shapes: verdict.Shapes(model.Shapes(b.Float.Types, b.Float.Index))}
+	j.plan = verdict.New(b.Run.Layers, b.Float.Index, j.shapes, config.Decoder, s)
 	for _, v := range b.Variants {
 		encodings := map[int]*quant.Encoding{}
 		for _, k := range j.plan.Layers() {
@@ -53,17 +55,6 @@ func New(b *session.Session, samples int) (*Judging, error) {
 		j.variants = append(j.variants, j.plan.Gather(samples, encodings))
 	}
 	return j, nil
-}
-
-// shape gives the shape of a tensor of the float model.
-func (j *Judging) shape(name string) ([]int64, bool) {
-	if t, ok := j.b.Float.Types[name]; ok && t.Tensor && t.Fixed() {
-		return t.Shape, true
-	}
-	if t := j.b.Float.Index.Initializer[name]; t != nil {
-		return t.GetDims(), true
-	}
-	return nil, false
 }
 
 // Outputs are the outputs of one sample, by layer: of the float model and of the variants.
@@ -116,7 +107,7 @@ func (j *Judging) Conclude(samples int) {
 	for i, v := range j.b.Variants {
 		v.Result.Verdict = j.variants[i].Conclude(samples)
 		if v.Spec.Kind != variant.Half && !v.Half {
-			v.Result.Verdict.Coverage = verdict.Cover(j.b.Float.Index, j.b.Run.Layers, v.Result.Layers, j.shape)
+			v.Result.Verdict.Coverage = verdict.Cover(j.b.Float.Index, j.b.Run.Layers, v.Result.Layers, j.shapes)
 		}
 	}
 }
@@ -141,21 +132,9 @@ func (j *Judging) Code(x *resume.Coder, n int) {
 
 // FindCauses says why the variants of a session are not float, after Summarize.
 func FindCauses(b *session.Session) {
-	constant := func(name string) (tensor.Tensor, bool) {
-		p := b.Float.Index.Initializer[name]
-		if p == nil {
-			return tensor.Tensor{}, false
-		}
-		t, err := b.Float.Model.Tensor(p)
-		if err != nil {
-			return tensor.Tensor{}, false
-		}
-		values, ok := t.AsFloat32()
-		return tensor.Floats(values, t.Shape...), ok && t.DType.IsFloat()
-	}
 	for _, v := range b.Variants {
 		if v.Result.Verdict != nil {
-			v.Result.Verdict.Causes = cause.Find(&cause.Facts{Run: b.Run, Variant: v.Result, Index: b.Float.Index, Constant: constant})
+			v.Result.Verdict.Causes = cause.Find(&cause.Facts{Run: b.Run, Variant: v.Result, Model: b.Float.Model, Index: b.Float.Index})
 		}
 	}
 }
