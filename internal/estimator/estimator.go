@@ -144,15 +144,7 @@ func (e *Estimator) macs(m *onnx.Model) (map[string]int64, error) {
 		return nil, err
 	}
 	x := onnx.NewIndex(m)
-	shapes := func(name string) ([]int64, bool) {
-		if t, ok := types[name]; ok && t.Tensor && t.Shape != nil {
-			return t.Shape, true
-		}
-		if t := x.Initializer[name]; t != nil {
-			return t.GetDims(), true
-		}
-		return nil, false
-	}
+	shapes := model.Shapes(types, x)
 	list := map[string]int64{}
 	for _, n := range x.Nodes {
 		if k := rewrite.MACs(n, shapes); k > 0 {

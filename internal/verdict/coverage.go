@@ -34,7 +34,7 @@ func Cover(x *onnx.Index, layers []result.Layer, of []result.LayerResult, shapes
 		if !numbers {
 			continue
 		}
-		macs := rewrite.MACs(n, rewrite.Shapes(shapes))
+		macs := rewrite.MACs(n, shapes)
 		known = known && macs >= 0
 		c.OperatorsOf++
 		c.MultiplyAddOf += max(macs, 0)

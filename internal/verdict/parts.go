@@ -5,10 +5,11 @@ import (
 
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/onnx/onnxpb"
+	"quantcheck/internal/rewrite"
 )
 
-// Shapes gives the shape of a tensor of the float model; false if it is not known.
-type Shapes func(name string) ([]int64, bool)
+// Shapes gives the shape of a tensor of the float model.
+type Shapes = rewrite.Shapes
 
 const (
 	mostSources  = 64      // inputs of the Concats that make an output

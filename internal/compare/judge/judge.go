@@ -43,7 +43,7 @@ func New(b *session.Session, samples int) (*Judging, error) {
 			break
 		}
 	}
-	j := &Judging{b: b, shapes: verdict.Shapes(model.Shapes(b.Float.Types, b.Float.Index))}
+	j := &Judging{b: b, shapes: model.Shapes(b.Float.Types, b.Float.Index)}
 	j.plan = verdict.New(b.Run.Layers, b.Float.Index, j.shapes, config.Decoder, s)
 	for _, v := range b.Variants {
 		encodings := map[int]*quant.Encoding{}
