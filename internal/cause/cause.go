@@ -37,7 +37,7 @@ var All = []Cause{
 type Facts struct {
 	Run     *result.Run
 	Variant *result.Variant
-	Model   *onnx.Model // the float model
+	Model   *onnx.Model // the float model as variants are built from it: with batch normalizations folded
 	Index   *onnx.Index // of it
 }
 

@@ -130,13 +130,13 @@ var clippedConstant = Cause{
 	Kind: "clipped-constant", Title: "a constant does not fit its encoding", Evidence: "a bias or another constant has values beyond the range of its encoding, such as an int32 bias under tiny scales",
 	Remedy: "a wider input or weight scale; mixed widths from explore",
 	find: func(f *Facts) []result.Cause {
-		if !f.loses() {
+		if !f.loses() || !f.recipe() { // the constants of a ready model may be others
 			return nil
 		}
 		var list []result.Cause
 		for i := range f.Variant.Params {
 			p := &f.Variant.Params[i]
-			if len(p.Encodings) == 0 || p.Encodings[0].Bits < 32 && f.recipe() && !wholeRange(f.Variant.Spec.Calibrator) {
+			if len(p.Encodings) == 0 || p.Encodings[0].Bits < 32 && !wholeRange(f.Variant.Spec.Calibrator) {
 				continue // calibrators that weigh clipping against rounding clip on purpose; a bias has no calibrator
 			}
 			t, ok := f.constant(p.Tensor)

@@ -9,6 +9,7 @@ import (
 	"quantcheck/internal/decode"
 	"quantcheck/internal/eval"
 	"quantcheck/internal/model"
+	"quantcheck/internal/onnx"
 	"quantcheck/internal/quant"
 	"quantcheck/internal/resume"
 	"quantcheck/internal/session"
@@ -132,9 +133,10 @@ func (j *Judging) Code(x *resume.Coder, n int) {
 
 // FindCauses says why the variants of a session are not float, after Summarize.
 func FindCauses(b *session.Session) {
+	x := onnx.NewIndex(b.Float.Base)
 	for _, v := range b.Variants {
 		if v.Result.Verdict != nil {
-			v.Result.Verdict.Causes = cause.Find(&cause.Facts{Run: b.Run, Variant: v.Result, Model: b.Float.Model, Index: b.Float.Index})
+			v.Result.Verdict.Causes = cause.Find(&cause.Facts{Run: b.Run, Variant: v.Result, Model: b.Float.Base, Index: x})
 		}
 	}
 }
