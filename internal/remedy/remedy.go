@@ -87,7 +87,7 @@ func (t *Tries) Try(ctx context.Context, spec result.CheckSpec, run *result.Run,
 			}
 			done++
 			if t.Now().Sub(begun)+expected > bound {
-				c.Fix.Tried = &result.Try{Failed: "not tried for want of time"}
+				c.Fix.Tried = &result.Try{Failed: "no time was left for it"}
 				continue
 			}
 			try := t.one(ctx, spec, few, v, &c.Fix)
