@@ -90,9 +90,10 @@ func (c *call) writeOutput(path string, data []byte) error {
 	return statusError(1)
 }
 
-// wobble is what a layer takes in one inference: its cycles, and up to two in a hundred more or less, always the same.
+// wobble is what a layer takes in one inference: its cycles, and up to two in a hundred more or less, always the same. It does not depend on the
+// DLC's bytes: a graph that is written again has another name, and so another hash.
 func (l *diagLog) wobble(cycles float64, layer, inference int) int64 {
-	return int64(math.Round(cycles * (1 + 0.04*(chance(l.Model, l.Call, layer, inference)-0.5))))
+	return int64(math.Round(cycles * (1 + 0.04*(chance(l.Call, layer, inference)-0.5))))
 }
 
 // listed are the layers of an estimate that a profile lists: those of which something is known by a name.
