@@ -27,7 +27,7 @@ var floors = []floor{
 		"abi", "atomicfile", "checkpoint", "floatjson", "hostinfo", "lock", "paths", "process", "progress", "resume", "scratch", "sheet", "suggest", "terminal", "usage", "workpool", "yamltext",
 	}},
 	{"formats", "what is read and written: models, pictures, labels, tool output", []string{
-		"archive", "coco", "htpcost", "dataset", "dlc", "jpeg", "labels", "onnx", "onnx/onnxpb", "snpe", "tensor", "variant",
+		"archive", "coco", "htpcost", "dataset", "dlc", "jpeg", "labels", "modelfile", "onnx", "onnx/onnxpb", "snpe", "tensor", "variant",
 	}},
 	{"devices", "commands and files on another machine", []string{
 		"device", "device/adb", "device/dial", "device/local", "device/monitor", "device/probe", "device/reconnect", "device/ssh", "snpedevice",

@@ -17,6 +17,7 @@ import (
 	"quantcheck/internal/dataset"
 	"quantcheck/internal/htpcost"
 	"quantcheck/internal/metric"
+	"quantcheck/internal/modelfile"
 	"quantcheck/internal/publish"
 	"quantcheck/internal/qnn"
 	"quantcheck/internal/remedy"
@@ -64,7 +65,7 @@ func openModel(ctx context.Context, model, name, out string) (path string, err e
 	if path, err = a.Extract(ctx, workspace.Folder(out).ModelONNX(name, "")); err != nil {
 		return "", usageError{err}
 	}
-	if !strings.EqualFold(filepath.Ext(path), ".onnx") {
+	if !modelfile.Is(path) {
 		return "", usagef("%s holds %s, which is no ONNX model: give the float model, and the archive with --model-config", model, filepath.Base(path))
 	}
 	return path, nil

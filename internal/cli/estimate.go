@@ -17,6 +17,7 @@ import (
 	"quantcheck/internal/estimate"
 	"quantcheck/internal/htpcost"
 	"quantcheck/internal/inspect"
+	"quantcheck/internal/modelfile"
 	"quantcheck/internal/publish"
 	"quantcheck/internal/report"
 	"quantcheck/internal/result"
@@ -70,8 +71,8 @@ func (c *estimateCmd) Run(con *console) error {
 		return usagef("--limit %d: a number of samples is not negative", c.Limit)
 	case c.FailOver < 0:
 		return usagef("--fail-over %s: a time is not negative", c.FailOver)
-	case !earlier(c.Model) && !inspect.IsDLC(c.Model) && !strings.EqualFold(filepath.Ext(c.Model), ".onnx"):
-		return usagef("%s is neither an .onnx nor a .dlc file, nor an earlier estimate: its .json or a workspace", c.Model)
+	case !earlier(c.Model) && !inspect.IsDLC(c.Model) && !modelfile.Is(c.Model):
+		return usagef("%s is neither a model (%s) nor a .dlc file, nor an earlier estimate: its .json or a workspace", c.Model, modelfile.Endings())
 	case earlier(c.Model) && (c.Out != "" || c.Trace != "" && strings.EqualFold(filepath.Ext(c.Model), ".json") || len(c.Variant) > 0):
 		return usagef("%s is an earlier estimate: it is only drawn and held against others", c.Model)
 	case c.Trace != "" && len(c.Variant) > 1:
@@ -168,7 +169,7 @@ func (c *estimateCmd) against(con *console, mine *result.Estimated, memory int) 
 	switch {
 	case earlier(other):
 		return fetch(con, other, mine)
-	case inspect.IsDLC(other), strings.EqualFold(filepath.Ext(other), ".onnx"):
+	case inspect.IsDLC(other), modelfile.Is(other):
 		var variants []string
 		if mine.Spec != nil && mine.Spec.Kind != variant.File && !mine.Spec.OfDLC() && len(c.Variant) > 0 {
 			variants = c.Variant[:1]

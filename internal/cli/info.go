@@ -14,6 +14,7 @@ import (
 
 	"quantcheck/internal/dlc"
 	"quantcheck/internal/inspect"
+	"quantcheck/internal/modelfile"
 	"quantcheck/internal/report"
 	"quantcheck/internal/seedfiles"
 	"quantcheck/internal/workspace"
@@ -114,7 +115,7 @@ func (c *infoCmd) view(con *console) (*inspect.View, error) {
 	switch {
 	case inspect.IsDLC(c.Model):
 		return inspect.ViewDLC(c.Model, nil)
-	case strings.EqualFold(filepath.Ext(c.Model), ".onnx"):
+	case modelfile.Is(c.Model):
 		shapes, err := inputShapes(c.InputShape, c.Model)
 		if err != nil {
 			return nil, err
@@ -125,7 +126,7 @@ func (c *infoCmd) view(con *console) (*inspect.View, error) {
 		}
 		return inspect.ViewONNX(con.ctx, r, c.Model, shapes)
 	}
-	return nil, usagef("%s is neither a .dlc nor an .onnx file nor a listing of snpe-dlc-info", c.Model)
+	return nil, usagef("%s is neither a .dlc nor a model (%s) nor a listing of snpe-dlc-info", c.Model, modelfile.Endings())
 }
 
 func drawInfo(w io.Writer, v *inspect.View) {

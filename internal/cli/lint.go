@@ -13,6 +13,7 @@ import (
 	"quantcheck/internal/inspect"
 	"quantcheck/internal/lint"
 	"quantcheck/internal/lint/checks"
+	"quantcheck/internal/modelfile"
 	"quantcheck/internal/publish"
 	"quantcheck/internal/report"
 	"quantcheck/internal/result"
@@ -120,8 +121,8 @@ func (c *lintCmd) look(con *console, subject string) ([]checks.Finding, []string
 		if spec.Run, err = lastRun(con, workspace.Folder(subject)); err != nil {
 			return nil, nil, err
 		}
-	case !strings.EqualFold(filepath.Ext(subject), ".onnx") && !inspect.IsDLC(subject):
-		return nil, nil, usagef("%s is neither an .onnx nor a .dlc file nor a listing of snpe-dlc-info nor a workspace", subject)
+	case !modelfile.Is(subject) && !inspect.IsDLC(subject):
+		return nil, nil, usagef("%s is neither a model (%s) nor a .dlc file nor a listing of snpe-dlc-info nor a workspace", subject, modelfile.Endings())
 	}
 	r, err := c.Engine.open(con)
 	if err != nil {

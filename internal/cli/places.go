@@ -9,6 +9,7 @@ import (
 
 	"quantcheck/internal/atomicfile"
 	"quantcheck/internal/dataset"
+	"quantcheck/internal/modelfile"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/snpe"
 	"quantcheck/internal/variant"
@@ -192,10 +193,10 @@ func (p places) modelFiles() []string {
 		return nil
 	}
 	list := []string{p.model.path}
-	if strings.EqualFold(filepath.Ext(p.model.path), ".onnx") {
+	if modelfile.Is(p.model.path) {
 		stem := strings.TrimSuffix(p.model.path, filepath.Ext(p.model.path))
 		list = append(list, stem+".yaml")
-		if m, err := onnx.Load(p.model.path); err == nil {
+		if m, err := modelfile.Load(p.model.path); err == nil {
 			list = append(list, m.ExternalFiles()...)
 		}
 	}

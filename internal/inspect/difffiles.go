@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"quantcheck/internal/encodings"
-	"quantcheck/internal/onnx"
+	"quantcheck/internal/modelfile"
 	"quantcheck/internal/qdq"
 	"quantcheck/internal/quant"
 	"quantcheck/internal/usage"
@@ -39,8 +39,8 @@ func askedBy(path string) (map[string]encodings.Asked, error) {
 		if asked, err = encodings.Read(data); err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
-	case ending == ".onnx":
-		m, err := onnx.Load(path)
+	case modelfile.Is(path):
+		m, err := modelfile.Load(path)
 		if err != nil {
 			return nil, err
 		}

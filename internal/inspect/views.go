@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"quantcheck/internal/dlc"
+	"quantcheck/internal/modelfile"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/runner/ort"
 	"quantcheck/internal/tensor"
@@ -28,7 +29,7 @@ func ViewDLC(path string, use func(*View, *dlc.File) error) (*View, error) {
 
 // ViewONNX views an ONNX model with its constants folded; shapes are for inputs with open dimensions.
 func ViewONNX(ctx context.Context, r ort.Engine, path string, shapes map[string][]int64) (*View, error) {
-	m, err := onnx.Load(path)
+	m, err := modelfile.Load(path)
 	if err != nil {
 		return nil, usage.Mark(err)
 	}

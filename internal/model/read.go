@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"quantcheck/internal/modelfile"
 	"quantcheck/internal/onnx"
 )
 
@@ -17,7 +18,7 @@ type File struct {
 // the CPU and which quantizers do not go together with. Whatever takes a file as the float model reads it with this
 // function.
 func Read(path string) (*onnx.Model, File, error) {
-	m, err := onnx.Load(path)
+	m, err := modelfile.Load(path)
 	if err != nil {
 		return nil, File{}, err
 	}

@@ -10,6 +10,7 @@ import (
 	"quantcheck/internal/dataset"
 	"quantcheck/internal/dlc"
 	"quantcheck/internal/inspect"
+	"quantcheck/internal/modelfile"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/progress"
 	"quantcheck/internal/session"
@@ -132,7 +133,7 @@ func (s Spec) shape() ([]int64, error) {
 		}
 		return shape, nil
 	}
-	m, err := onnx.Load(s.Model)
+	m, err := modelfile.Load(s.Model)
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"quantcheck/internal/modelfile"
 	"quantcheck/internal/terminal"
 )
 
@@ -125,8 +126,8 @@ func parse(text string) (Spec, error) {
 			return Spec{Name: name, Kind: Device, Target: file[len(devicePrefix):at], File: file[at+1:]}, nil
 		case strings.EqualFold(filepath.Ext(file), ".dlc"):
 			return Spec{Name: name, Kind: DLC, File: file}, nil
-		case !strings.EqualFold(filepath.Ext(file), ".onnx"):
-			return fail(len(name)+1, "a ready model is an .onnx file, or a .dlc on the emulator")
+		case !modelfile.Is(file):
+			return fail(len(name)+1, "a ready model is a file that ends in %s, or a .dlc on the emulator", modelfile.Endings())
 		}
 		return Spec{Name: name, Kind: File, File: file}, nil
 	}

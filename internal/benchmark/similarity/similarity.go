@@ -5,10 +5,12 @@ import (
 	"errors"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"quantcheck/internal/benchmark/plan"
 	"quantcheck/internal/inspect"
 	"quantcheck/internal/metric"
+	"quantcheck/internal/modelfile"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/result"
 	"quantcheck/internal/variant"
@@ -79,10 +81,15 @@ func simulated(run *result.Run, device *result.Variant) *result.Variant {
 func seedModel(p *plan.Plan, run *result.Run) error {
 	name := p.Name()
 	dir := p.Folder.ModelONNX(name, "")
-	if err := plan.Copy(p.Check.Model, filepath.Join(dir, name+".onnx")); err != nil {
+	m, err := modelfile.Load(p.Check.Model)
+	if err != nil {
 		return err
 	}
-	m, err := onnx.Load(p.Check.Model)
+	if file := filepath.Join(dir, name+".onnx"); strings.EqualFold(filepath.Ext(p.Check.Model), ".onnx") {
+		err = plan.Copy(p.Check.Model, file)
+	} else {
+		err = onnx.Save(m, file)
+	}
 	if err != nil {
 		return err
 	}

@@ -15,7 +15,7 @@ import (
 	"quantcheck/internal/dataset"
 	"quantcheck/internal/floatjson"
 	"quantcheck/internal/hostinfo"
-	"quantcheck/internal/onnx"
+	"quantcheck/internal/modelfile"
 	"quantcheck/internal/paths"
 	"quantcheck/internal/qnn"
 	"quantcheck/internal/result"
@@ -59,7 +59,7 @@ func Of(b *session.Session, command string, spec, config any, more []string, set
 			files = append(files, v.File)
 		}
 		if v.Kind == variant.File {
-			m, err := onnx.Load(v.File)
+			m, err := modelfile.Load(v.File)
 			if err != nil {
 				return key, usage.Mark(err)
 			}

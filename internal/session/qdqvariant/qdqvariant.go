@@ -10,6 +10,7 @@ import (
 	"quantcheck/internal/align"
 	"quantcheck/internal/calib"
 	"quantcheck/internal/model"
+	"quantcheck/internal/modelfile"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/onnx/onnxpb"
 	"quantcheck/internal/qdq"
@@ -90,7 +91,7 @@ type FromFile struct{}
 
 // Read implements session.Builder.
 func (FromFile) Read(ctx context.Context, b *session.Session, v *session.Variant) error {
-	m, err := onnx.Load(v.Spec.File)
+	m, err := modelfile.Load(v.Spec.File)
 	if err != nil {
 		return usage.Mark(fmt.Errorf("variant %s: %w", v.Spec.Name, err))
 	}
