@@ -313,31 +313,22 @@ func (c *checkCmd) Run(con *console) error {
 	if err != nil {
 		return err
 	}
-	folder := workspace.Folder(spec.Out)
-	claimed, err := c.begin(con, folder, spec)
+	w, err := c.Engine.start(con, &spec.Sources, spec.Place, func(folder workspace.Folder) (*workspace.Claim, error) { return c.begin(con, folder, spec) })
 	if err != nil {
 		return err
 	}
-	defer claimed.Release()
-	if spec.Model, err = openModel(con.ctx, c.Model, spec.Name, spec.Out); err != nil {
-		return err
-	}
-	r, err := c.Engine.open(con)
-	if err != nil {
-		return err
-	}
+	defer w.end()
+	folder, progress := w.folder, w.progress
 	defer boundGarbage(spec.MemoryMiB)()
-	progress := newProgress(con.stderr)
-	defer progress.clear()
 	stage := workspace.NewStage(folder, spec)
 	defer stage.Discard()
 	keep := c.Keep.keeping(folder, progress)
-	run, err := compare.Run(con.ctx, c.HTP.engines(r), spec, progress, stage, keep)
+	run, err := compare.Run(con.ctx, c.HTP.engines(w.engine), spec, progress, stage, keep)
 	if err != nil {
 		return err
 	}
 	if !c.NoTry {
-		if err := remedy.New(c.HTP.engines(r)).Try(con.ctx, spec, run, progress); err != nil {
+		if err := remedy.New(c.HTP.engines(w.engine)).Try(con.ctx, spec, run, progress); err != nil {
 			return err
 		}
 	}

@@ -119,23 +119,14 @@ func (c *evalCmd) Run(con *console) error {
 	if err != nil {
 		return err
 	}
-	folder := workspace.Folder(spec.Out)
-	claimed, err := c.begin(con, folder, spec)
+	w, err := c.Engine.start(con, &spec.Sources, spec.Place, func(folder workspace.Folder) (*workspace.Claim, error) { return c.begin(con, folder, spec) })
 	if err != nil {
 		return err
 	}
-	defer claimed.Release()
-	if spec.Model, err = openModel(con.ctx, c.Model, spec.Name, spec.Out); err != nil {
-		return err
-	}
-	r, err := c.Engine.open(con)
-	if err != nil {
-		return err
-	}
-	progress := newProgress(con.stderr)
-	defer progress.clear()
+	defer w.end()
+	folder, progress := w.folder, w.progress
 	if c.TryInputs {
-		tried, err := score.TryInputs(con.ctx, c.HTP.engines(r), spec, config, progress)
+		tried, err := score.TryInputs(con.ctx, c.HTP.engines(w.engine), spec, config, progress)
 		if err != nil {
 			return err
 		}
@@ -148,7 +139,7 @@ func (c *evalCmd) Run(con *console) error {
 	}
 	unfinished := c.Keep.keeping(folder, progress)
 	keep := &storing{con: con, folder: folder}
-	e, err := score.Run(con.ctx, c.HTP.engines(r), spec, config, maskFiles{keep, spec}, progress, unfinished)
+	e, err := score.Run(con.ctx, c.HTP.engines(w.engine), spec, config, maskFiles{keep, spec}, progress, unfinished)
 	if err != nil {
 		return err
 	}

@@ -124,21 +124,14 @@ func (c *exploreCmd) Run(con *console) error {
 	if err != nil {
 		return err
 	}
-	folder := workspace.Folder(spec.Out)
-	claimed, err := c.begin(con, folder, spec)
+	w, err := c.ORT.start(con, &spec.Sources, spec.Place, func(folder workspace.Folder) (*workspace.Claim, error) { return c.begin(con, folder, spec) })
 	if err != nil {
 		return err
 	}
-	defer claimed.Release()
-	if spec.Model, err = openModel(con.ctx, c.Model, spec.Name, spec.Out); err != nil {
-		return err
-	}
-	r, err := c.ORT.open(con)
-	if err != nil {
-		return err
-	}
+	defer w.end()
+	folder, progress := w.folder, w.progress
 	defer boundGarbage(spec.MemoryMiB)()
-	engines := c.HTP.engines(r)
+	engines := c.HTP.engines(w.engine)
 	switch c.Engine {
 	case "htp":
 		spec.Engine = variant.HTP
@@ -160,8 +153,6 @@ func (c *exploreCmd) Run(con *console) error {
 		return err
 	}
 	defer db.Close()
-	progress := newProgress(con.stderr)
-	defer progress.clear()
 	keep := &storing{con: con, folder: folder}
 	trials := &exploreCache{keep: keep, db: db}
 	defer trials.Close()
