@@ -1,6 +1,7 @@
 package qdq
 
 import (
+	"bytes"
 	"slices"
 
 	"google.golang.org/protobuf/proto"
@@ -31,8 +32,14 @@ type Port struct {
 	Grid   *quant.Grid // nil: the float tensor itself
 }
 
-// Integers gives the boundary graph of a model whose outputs are the given tensors..
-func Integers(m *onnx.Model, taps []string) (*Boundary, error) {
+// Integers gives the boundary graph of a model whose outputs are the given tensors.
+func Integers(m *onnx.Model, taps []string) (*Boundary, error) { return integers(m, taps, false) }
+
+// FlatIntegers is Integers with every output behind a Reshape to one axis, which keeps its values in their order. ONNX Runtime moves a
+// Transpose to the end of a graph, between a quantizer and the output behind it, where the HTP refuses it; over a Reshape it moves none.
+func FlatIntegers(m *onnx.Model, taps []string) (*Boundary, error) { return integers(m, taps, true) }
+
+func integers(m *onnx.Model, taps []string, flat bool) (*Boundary, error) {
 	x := onnx.NewIndex(m)
 	b := &Boundary{}
 	gone := map[*onnxpb.NodeProto]bool{}
@@ -59,8 +66,10 @@ func Integers(m *onnx.Model, taps []string) (*Boundary, error) {
 	var outputs []*onnxpb.ValueInfoProto
 	listed := map[string]bool{}
 	var added []*onnxpb.NodeProto
+	one := onnx.TensorProto(unused(x, "flat_shape"), tensor.Tensor{DType: tensor.Int64, Shape: []int64{1}, Raw: bytes.Repeat([]byte{0xff}, 8)}) // −1: all in one axis
 	for _, tap := range taps {
 		p := Port{Name: tap, Tensor: tap}
+		var quantizer *onnxpb.NodeProto
 		if k, ok := x.Producer[tap]; ok && x.Nodes[k].GetOpType() == "DequantizeLinear" {
 			n := x.Nodes[k]
 			if maker, made := x.Producer[n.GetInput()[0]]; made && !gone[x.Nodes[maker]] {
@@ -69,11 +78,18 @@ func Integers(m *onnx.Model, taps []string) (*Boundary, error) {
 					return nil, err
 				}
 				if grid != nil {
-					p.Name, p.Grid = n.GetInput()[0], grid
+					p.Name, p.Grid, quantizer = n.GetInput()[0], grid, x.Nodes[maker]
 				}
-				if grid != nil && dequantized(x, x.Nodes[maker]) {
+				if grid != nil && !flat && dequantized(x, x.Nodes[maker]) {
 					p.Name, added = tap+againSuffix, append(added, again(tap, x.Nodes[maker])...)
 				}
+			}
+		}
+		if flat {
+			var behind []*onnxpb.NodeProto
+			p.Name, behind = flattened(unused(x, tap+"_flat"), tap, one.GetName(), quantizer)
+			if !listed[p.Name] {
+				added = append(added, behind...)
 			}
 		}
 		if !listed[p.Name] {
@@ -104,7 +120,7 @@ func Integers(m *onnx.Model, taps []string) (*Boundary, error) {
 			inputs, b.Inputs = slices.Delete(inputs, i, i+1), slices.Delete(b.Inputs, i, i+1)
 		}
 	}
-	after := onnx.Rebuild(m, nodes)
+	after := onnx.Rebuild(m, nodes, one)
 	after.Graph().Input, after.Graph().Output = inputs, outputs
 	b.Model = after
 	return b, nil
@@ -121,6 +137,30 @@ func again(tap string, quantizer *onnxpb.NodeProto) []*onnxpb.NodeProto {
 	q := proto.CloneOf(quantizer)
 	q.Name, q.Input[0], q.Output[0] = proto.String(tap+againSuffix), joined, tap+againSuffix
 	return []*onnxpb.NodeProto{join, q}
+}
+
+// unused gives a name that no tensor has.
+func unused(x *onnx.Index, name string) string {
+	for {
+		_, made := x.Producer[name]
+		if !made && x.Initializer[name] == nil && !x.Input[name] {
+			return name
+		}
+		name += "_"
+	}
+}
+
+// flattened gives a tensor with one axis, under a name, or on the grid of its quantizer, if it has one, under the name that is returned.
+func flattened(name, tap, shape string, quantizer *onnxpb.NodeProto) (string, []*onnxpb.NodeProto) {
+	nodes := []*onnxpb.NodeProto{{OpType: proto.String("Reshape"), Name: proto.String(name), Input: []string{tap, shape}, Output: []string{name}}}
+	if quantizer != nil {
+		q := proto.CloneOf(quantizer)
+		q.Input[0] = name
+		name += "_quantized"
+		q.Name, q.Output[0] = proto.String(name), name
+		nodes = append(nodes, q)
+	}
+	return name, nodes
 }
 
 // dequantized says whether what a node takes comes from an activation's quantizer.

@@ -32,7 +32,7 @@ func Emulation(run *result.Run, v *result.Variant) []string {
 		text += "; " + e.Taps
 	}
 	if e.Passes > 1 {
-		text += fmt.Sprintf("; each sample ran %d times, each time with other layers exposed, to keep within the memory bound", e.Passes)
+		text += fmt.Sprintf("; each sample ran %d times, each time with other layers exposed, as the bound on memory or the HTP asks for", e.Passes)
 	}
 	lines := []string{text + "."}
 	if len(e.OnCPU) > 0 {

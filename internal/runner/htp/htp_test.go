@@ -207,7 +207,7 @@ func TestAWorkerThatDiesIsStartedAnewOnce(t *testing.T) {
 	}
 	defer r.Close()
 	before := read(t, r, sampleOf(m))
-	r.passes[0].Kill()
+	r.passes[0][0].Kill()
 	after := read(t, r, sampleOf(m))
 	for name, values := range before {
 		for i := range values {
@@ -217,8 +217,8 @@ func TestAWorkerThatDiesIsStartedAnewOnce(t *testing.T) {
 		}
 	}
 	// One that cannot be started any more costs the sample, and says so.
-	r.passes[0].load.Library = "/nowhere"
-	r.passes[0].Kill()
+	r.passes[0][0].load.Library = "/nowhere"
+	r.passes[0][0].Kill()
 	f := r.Start(runner.Sample{Inputs: sampleOf(m)})
 	_, err = f.Next(t.Context())
 	f.Close()

@@ -23,8 +23,10 @@ type Options struct {
 	Bytes     func(tap string) int64
 	PassBytes int64
 	Arena     *runner.Arena
-	// Outputs are the tapped tensors that SameWithoutTaps compares.
+	// Outputs are the tapped tensors that SameWithoutTaps compares. Without them the graph is one of operators apart, all of whose taps are exposed or none.
 	Outputs []string
+	// Shape is a tapped tensor's shape; without it a tensor may come with one axis.
+	Shape func(tap string) []int64
 }
 
 // Runner is a runner.Fed and a runner.Untapped on the emulator.
@@ -33,11 +35,13 @@ type Runner struct {
 	model   *onnx.Model
 	outputs []string
 
-	groups [][]string
-	passes []*pass
-	passOf []int // segment → pass
-	arena  *runner.Arena
-	cpu    []string
+	groups    [][]string
+	passes    [][]*pass // a segment's taps may come from several graphs that are run one after the other
+	passOf    []int     // segment → pass
+	arena     *runner.Arena
+	cpu       []string
+	shape     func(tap string) []int64
+	unexposed map[string]string
 }
 
 // pass is the whole graph with some of its taps.
@@ -50,7 +54,7 @@ type pass struct {
 // New compiles a model, whose shapes are fixed, for the emulator. The workers end with ctx. The error is a *RefusedError if
 // the HTP does not take it whole and the engine has no fallback.
 func New(ctx context.Context, e Engine, m *onnx.Model, o Options) (*Runner, error) {
-	r := &Runner{engine: e, model: m, outputs: o.Outputs, groups: o.Groups, arena: o.Arena}
+	r := &Runner{engine: e, model: m, outputs: o.Outputs, shape: o.Shape, unexposed: map[string]string{}, arena: o.Arena}
 	if r.arena == nil {
 		r.arena = runner.NewArena(1 << 28)
 	}
@@ -75,24 +79,40 @@ func New(ctx context.Context, e Engine, m *onnx.Model, o Options) (*Runner, erro
 		if len(taps) == 0 {
 			continue
 		}
-		p, err := e.open(ctx, m, taps)
+		graphs, left, err := e.exposed(ctx, m, taps, o)
 		if err != nil {
 			r.Close()
 			return nil, err
 		}
-		r.passes = append(r.passes, p)
-		nodes := map[string]bool{}
-		for _, n := range p.told.OnCPU {
-			nodes[n] = true
+		r.passes = append(r.passes, graphs)
+		for _, tap := range left {
+			r.unexposed[tap] = reasonUnexposed
 		}
-		r.cpu = append(r.cpu, onCPU(m, taps, nodes)...)
+		for _, p := range graphs {
+			nodes := map[string]bool{}
+			for _, n := range p.told.OnCPU {
+				nodes[n] = true
+			}
+			r.cpu = append(r.cpu, onCPU(m, taps, nodes)...)
+		}
+	}
+	if len(r.unexposed) > 0 {
+		for _, group := range o.Groups {
+			r.groups = append(r.groups, slices.DeleteFunc(slices.Clone(group), func(tap string) bool { return r.unexposed[tap] != "" }))
+		}
+	} else {
+		r.groups = o.Groups
 	}
 	return r, nil
 }
 
-// open starts a worker for the graph with some taps.
-func (e Engine) open(ctx context.Context, m *onnx.Model, taps []string) (*pass, error) {
-	b, err := qdq.Integers(m, taps)
+// open starts a worker for the graph with some taps, each behind a Reshape to one axis if flat.
+func (e Engine) open(ctx context.Context, m *onnx.Model, taps []string, flat bool) (*pass, error) {
+	integers := qdq.Integers
+	if flat {
+		integers = qdq.FlatIntegers
+	}
+	b, err := integers(m, taps)
 	if err != nil {
 		return nil, err
 	}
@@ -121,19 +141,25 @@ func (e Engine) open(ctx context.Context, m *onnx.Model, taps []string) (*pass, 
 	return p, nil
 }
 
+// graphs are those of all passes.
+func (r *Runner) graphs() []*pass { return slices.Concat(r.passes...) }
+
+// Unexposed gives the tapped tensors that the runner does not yield, with the reason.
+func (r *Runner) Unexposed() map[string]string { return r.unexposed }
+
 // OnCPU lists the tapped tensors whose operator the HTP refuses and the CPU computes.
 func (r *Runner) OnCPU() []string { return r.cpu }
 
 // Passes is how often one inference runs the graph.
-func (r *Runner) Passes() int { return len(r.passes) }
+func (r *Runner) Passes() int { return len(r.graphs()) }
 
 // Segments implements runner.Runner.
 func (r *Runner) Segments() [][]string { return r.groups }
 
 // Close implements runner.Runner.
 func (r *Runner) Close() {
-	for _, p := range r.passes {
-		p.close()
+	for _, graphs := range r.passes {
+		closeAll(graphs)
 	}
 }
 
@@ -150,7 +176,7 @@ func (r *Runner) Start(s runner.Sample) runner.Inference {
 // Inputs lists the float tensors that the graph takes.
 func (r *Runner) Inputs() []string {
 	names := map[string]bool{}
-	for _, p := range r.passes {
+	for _, p := range r.graphs() {
 		for _, in := range p.boundary.Inputs {
 			names[in.Tensor] = true
 		}
@@ -161,7 +187,12 @@ func (r *Runner) Inputs() []string {
 // Begin implements runner.Fed. There may be one inference at a time.
 func (r *Runner) Begin() runner.FedInference {
 	return &Inference{r: r, fed: map[string]bool{}, schedule: runner.NewSchedule(r.passOf, func(k int) error {
-		return r.passes[k].Run(context.Background()) // the worker ends with the runner's context
+		for _, p := range r.passes[k] {
+			if err := p.Run(context.Background()); err != nil { // the worker ends with the runner's context
+				return err
+			}
+		}
+		return nil
 	})}
 }
 
@@ -176,7 +207,7 @@ type Inference struct {
 
 // Feed implements runner.FedInference: it writes an input into the shared memory, on its grid if it has one.
 func (f *Inference) Feed(name string, t tensor.Tensor) {
-	for _, p := range f.r.passes {
+	for _, p := range f.r.graphs() {
 		for _, in := range p.boundary.Inputs {
 			if in.Tensor != name {
 				continue
@@ -239,12 +270,14 @@ func (f *Inference) Next(ctx context.Context) (*runner.Batch, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := f.r.passes[which]
 	var taps []runner.Tap
 	for _, tap := range f.r.groups[k] {
-		t, err := p.read(tap, f.r.arena)
+		t, err := dequantized(f.r.passes[which], tap, f.r.arena)
 		if err != nil {
 			return nil, err
+		}
+		if f.r.shape != nil {
+			t.Shape = restored(t.Shape, f.r.shape(tap))
 		}
 		taps = append(taps, runner.Tap{Name: tap, Tensor: t})
 	}
@@ -260,34 +293,45 @@ func (f *Inference) Next(ctx context.Context) (*runner.Batch, error) {
 // Close implements runner.Inference.
 func (f *Inference) Close() { _ = f.schedule.Wait() }
 
-// read dequantizes a tap into lent memory.
-func (p *pass) read(tap string, arena *runner.Arena) (tensor.Tensor, error) {
-	for _, out := range p.boundary.Outputs {
-		if out.Tensor != tap {
-			continue
+// dequantized gives a tap in lent memory.
+func dequantized(graphs []*pass, tap string, arena *runner.Arena) (tensor.Tensor, error) {
+	for _, p := range graphs {
+		for _, out := range p.boundary.Outputs {
+			if out.Tensor != tap {
+				continue
+			}
+			place := p.places[out.Name]
+			from := p.Memory[place.Offset : place.Offset+place.Bytes]
+			switch {
+			case out.Grid != nil && out.Grid.DType == place.DType:
+				t := arena.Lend(tensor.Float32, place.Shape)
+				out.Grid.Dequantize(t.F32, from)
+				return t, nil
+			case out.Grid == nil && place.DType == tensor.Float32:
+				t := arena.Lend(tensor.Float32, place.Shape)
+				copy(t.F32, onnxruntime.Mapped(from))
+				return t, nil
+			case out.Grid == nil:
+				return tensor.Tensor{DType: place.DType, Shape: place.Shape, Raw: slices.Clone(from)}, nil
+			}
+			return tensor.Tensor{}, fmt.Errorf("the emulator gives %s as %s, expected %s", tap, place.DType, out.Grid.DType)
 		}
-		place := p.places[out.Name]
-		from := p.Memory[place.Offset : place.Offset+place.Bytes]
-		switch {
-		case out.Grid != nil && out.Grid.DType == place.DType:
-			t := arena.Lend(tensor.Float32, place.Shape)
-			out.Grid.Dequantize(t.F32, from)
-			return t, nil
-		case out.Grid == nil && place.DType == tensor.Float32:
-			t := arena.Lend(tensor.Float32, place.Shape)
-			copy(t.F32, onnxruntime.Mapped(from))
-			return t, nil
-		case out.Grid == nil:
-			return tensor.Tensor{DType: place.DType, Shape: place.Shape, Raw: slices.Clone(from)}, nil
-		}
-		return tensor.Tensor{}, fmt.Errorf("the emulator gives %s as %s, expected %s", tap, place.DType, out.Grid.DType)
 	}
 	return tensor.Tensor{}, fmt.Errorf("the emulator does not expose %s", tap)
 }
 
+// restored gives a tensor that came with one axis its own shape, if that has as many values.
+func restored(came, own []int64) []int64 {
+	n, err := tensor.Count(own)
+	if len(came) != 1 || err != nil || int64(n) != came[0] {
+		return came
+	}
+	return own
+}
+
 // Raw gives what the emulator holds of each tap, in its own type. The memory is good until the next inference.
 func (r *Runner) Raw(tap string) ([]byte, bool) {
-	for _, p := range r.passes {
+	for _, p := range r.graphs() {
 		for _, out := range p.boundary.Outputs {
 			if out.Tensor == tap {
 				place := p.places[out.Name]
@@ -303,7 +347,7 @@ func (r *Runner) SameWithoutTaps(ctx context.Context, s runner.Sample) (same, ou
 	if len(r.outputs) == 0 {
 		return 0, 0, nil
 	}
-	bare, err := New(ctx, r.engine, r.model, Options{Groups: [][]string{r.outputs}, Arena: r.arena})
+	bare, err := New(ctx, r.engine, r.model, Options{Groups: [][]string{r.outputs}, Arena: r.arena, Outputs: r.outputs})
 	if err != nil {
 		return 0, 0, err
 	}

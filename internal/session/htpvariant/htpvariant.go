@@ -48,12 +48,13 @@ func (Opener) Open(ctx context.Context, b *session.Session, v *session.Variant, 
 	if v.Spec.ActBits > 0 {
 		bits = v.Spec.ActBits
 	}
-	size := map[string]int64{}
+	size, shape := map[string]int64{}, map[string][]int64{}
 	var outputs []string
 	for k, l := range rv.Layers {
 		if !l.HasMetrics() {
 			continue
 		}
+		shape[l.Tap] = b.Float.Layers[k].Shape
 		if n, err := tensor.Count(b.Float.Layers[k].Shape); err == nil {
 			size[l.Tap] = int64(n) * int64(bits) / 8
 		}
@@ -63,17 +64,26 @@ func (Opener) Open(ctx context.Context, b *session.Session, v *session.Variant, 
 	}
 	r, err := htp.New(ctx, b.Emulator, v.Model, htp.Options{
 		Groups: groups, PassBytes: b.Memory().Exposed(), Bytes: func(tap string) int64 { return size[tap] }, Arena: b.Arena, Outputs: outputs,
+		Shape: func(tap string) []int64 { return shape[tap] },
 	})
 	if err != nil {
 		return nil, err
 	}
 	rv.Emulator.Passes = r.Passes()
-	onCPU := r.OnCPU()
+	var hidden []string
+	onCPU, unexposed := r.OnCPU(), r.Unexposed()
 	for k := range rv.Layers {
 		if l := &rv.Layers[k]; l.HasMetrics() && slices.Contains(onCPU, l.Tap) {
 			l.OnCPU = true
 			rv.Emulator.OnCPU = append(rv.Emulator.OnCPU, b.Float.Layers[k].Name)
 		}
+		if l := &rv.Layers[k]; l.HasMetrics() && unexposed[l.Tap] != "" {
+			l.Status, l.Reason = result.NotComparable, unexposed[l.Tap]
+			hidden = append(hidden, b.Float.Layers[k].Name)
+		}
+	}
+	if len(hidden) > 0 {
+		b.Run.Warnings = append(b.Run.Warnings, fmt.Sprintf("%s: %d layers are computed but cannot be compared, since the HTP takes the model only while they are not exposed: %s", v.Spec.Name, len(hidden), some(hidden)))
 	}
 	if len(rv.Emulator.OnCPU) > 0 {
 		b.Run.Warnings = append(b.Run.Warnings, fmt.Sprintf("%s: the HTP refuses the operators of %d layers, which ran on the CPU: %s", v.Spec.Name, len(rv.Emulator.OnCPU), some(rv.Emulator.OnCPU)))
