@@ -36,8 +36,9 @@ test: fixtures
 	go test -json -timeout 40m ./... | go run ./tools/testsum
 
 # What make test proves on small networks, on whole detectors: ten minutes.
+SLOW := ./internal/cli ./internal/rewrite ./internal/runner/qnnworker ./internal/sensitivity
 slow: fixtures
-	go test -tags slow -json -count=1 -timeout 40m ./internal/cli -run '^TestSlow' | go run ./tools/testsum
+	go test -tags slow -json -count=1 -p 1 -timeout 40m $(SLOW) -run '^TestSlow' | go run ./tools/testsum
 
 # Accidents, each drawn so many times (TIMES:SEED): faults of a stand-in board over sshd, kill -9, signals, processes at once in one workspace,
 # power cuts, full and read-only disks, little memory. A line each says what was counted; docs/reliability.md says what is promised.
@@ -73,7 +74,7 @@ check: $(ORT) $(PAGE)
 	@files=$$(gofmt -l .); test -z "$$files" || { echo "gofmt these: $$files"; exit 1; }
 	go vet ./...
 	GOEXPERIMENT= go vet ./internal/metric
-	go vet -tags slow ./internal/cli
+	go vet -tags slow $(SLOW)
 	GOOS=linux GOARCH=arm64 go vet ./...
 	GOOS=darwin GOARCH=arm64 go build ./...
 	$(LINT) staticcheck ./...

@@ -8,7 +8,6 @@ import (
 	"quantcheck/internal/dataset"
 	"quantcheck/internal/fixture"
 	"quantcheck/internal/onnx"
-	"quantcheck/internal/sensitivity"
 	"quantcheck/internal/tensor"
 )
 
@@ -52,18 +51,4 @@ func detector(t *testing.T, path string, n int) *bench {
 	d := dataset.Default()
 	d.InputColor, d.Resize, d.PadValue, d.PadPosition = "bgr", "letterbox", 114, "bottom-right"
 	return prepare(t, m, pictures(t, m, d, n))
-}
-
-func TestYoloxIsWhatTheWholeModelGives(t *testing.T) {
-	t.Parallel()
-	b := yolox(t, 1)
-	all := sensitivity.Activations(b.p)
-	var some []sensitivity.Candidate
-	for i := 0; i < len(all); i += 37 {
-		some = append(some, all[i])
-	}
-	for i, r := range b.examine(t, b.options(some)).List {
-		one := b.alone(t, some[i].Name, nil)
-		compare(t, some[i].Name, r, b.oracle(t, one.Model, one.Taps, b.m.Outputs()))
-	}
 }
