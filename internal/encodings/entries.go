@@ -119,8 +119,10 @@ func (f *fields) encoding(bits int, symmetric bool, scale, offset float64) quant
 		f.fail("an offset of %g is no whole number", offset)
 	case offset > 0 || offset < -levels:
 		f.fail("an offset of %g lies outside of %.0f to 0, so that zero has no integer", offset, -levels)
-	case scale < math.SmallestNonzeroFloat32 || scale*levels > math.MaxFloat32:
+	case scale < math.SmallestNonzeroFloat32 || scale > math.MaxFloat32:
 		f.fail("a scale of %g is beyond what single precision holds", scale)
+	case scale*levels > math.MaxFloat32:
+		f.note("a scale of %g reaches beyond what single precision holds: it was made of a range without a bound", scale)
 	}
 	if f.failed {
 		return quant.Encoding{}

@@ -191,30 +191,50 @@ func (t *fitting) shared() {
 		if len(n.GetOutput()) == 0 || len(n.GetInput()) == 0 {
 			continue
 		}
-		inputs := n.GetInput()
-		switch {
-		case n.GetOpType() == "Concat":
-		case qdq.Carries(t.x, n):
-			inputs = inputs[:1]
-		default:
+		if n.GetOpType() == "Concat" {
+			t.joined(n)
+			continue
+		}
+		if !qdq.Carries(t.x, n) {
 			continue
 		}
 		for _, out := range n.GetOutput() {
-			if place := t.g.Placement.Tensors[out]; place.Role != qdq.Shares && place.Role != qdq.Union {
-				continue
-			}
-			var apart []string
-			for _, in := range inputs {
-				if t.differ(in, out) {
-					apart = append(apart, in)
-				}
-			}
-			if len(apart) > 0 {
-				const most = 4
-				t.say(out, Unshared, "%s has one encoding for what it takes and makes, and that of %s differs: converters take one of them", n.GetOpType(), strings.Join(apart[:min(len(apart), most)], ", "))
+			if t.g.Placement.Tensors[out].Role == qdq.Shares && t.differ(n.GetInput()[0], out) {
+				t.say(out, Unshared, "%s only moves values, and what it takes, %s, has another encoding: converters take one of them", n.GetOpType(), n.GetInput()[0])
 			}
 		}
 	}
+}
+
+// joined holds the tensors of a Concat against what it makes, or against the first if that has no entry.
+func (t *fitting) joined(n *onnxpb.NodeProto) {
+	out := n.GetOutput()[0]
+	if t.g.Placement.Tensors[out].Role == qdq.None {
+		return
+	}
+	one, others := out, n.GetInput()
+	if _, has := t.f.Tensors[out]; !has {
+		i := slices.IndexFunc(others, func(name string) bool { _, has := t.f.Tensors[name]; return has })
+		if i < 0 {
+			return
+		}
+		one, others = others[i], others[i+1:]
+	}
+	var apart []string
+	for _, in := range others {
+		if t.differ(in, one) && !slices.Contains(apart, in) {
+			apart = append(apart, in)
+		}
+	}
+	if len(apart) == 0 {
+		return
+	}
+	const most = 4
+	more := ""
+	if len(apart) > most {
+		more = fmt.Sprintf(" and %d more", len(apart)-most)
+	}
+	t.say(one, Unshared, "Concat requantizes %s%s, whose encodings are not that of %s: AIMET and converters give all of them one", strings.Join(apart[:min(len(apart), most)], ", "), more, one)
 }
 
 // differ says whether both tensors have entries, and not the same.

@@ -44,10 +44,13 @@ func newConstants(b *builder) *constants {
 func (k *constants) quantizeParams() error {
 	for _, q := range slices.Concat(k.p.Params, k.acts.extra, k.givenParams()) {
 		n := k.x.Nodes[q.Node]
+		name := n.GetInput()[q.Input]
 		if k.acts.half[q.Node] {
+			if g, has := k.given[name]; has && !g.Float {
+				k.built.Warnings = append(k.built.Warnings, fmt.Sprintf("constant %s has an encoding of %d bits, and the encodings have what %s makes in half precision: the operator computes in half precision, and so does the constant", name, g.Bits, n.GetOpType()))
+			}
 			continue
 		}
-		name := n.GetInput()[q.Input]
 		values, err := k.m.Tensor(k.x.Initializer[name])
 		if err != nil {
 			return err
