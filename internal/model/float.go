@@ -261,6 +261,10 @@ func Environment(ctx context.Context, r ort.Engine, m *onnx.Model, types map[str
 			t, ok := types[name]
 			return ok && t.Tensor && t.DType == tensor.Float32
 		},
+		Type: func(name string) (tensor.DType, bool) {
+			t, ok := types[name]
+			return t.DType, ok && t.Tensor
+		},
 		Fold: func(m *onnx.Model) (*onnx.Model, error) {
 			folded, _, _, err := ort.Fold(ctx, r, m)
 			return folded, err
