@@ -204,7 +204,7 @@ type checkCmd struct {
 	Images  string   `required:"" placeholder:"PATH" help:"Samples to compare on: a picture, a folder, a text file that names them, .npy or .raw files, an SNPE input list."`
 	Calib   string   `placeholder:"PATH" help:"Samples that calibrate (those of --images)."`
 	Limit   int      `placeholder:"N" help:"Take the first N samples of each."`
-	Variant []string `sep:"none" placeholder:"SPEC" help:"What to compare: w{4|8|16}a{8|16} or fp16, with options after commas: ${options}. Or NAME=file.onnx, a ready QDQ model, NAME=MODEL.dlc@htp, a DLC as it is, or NAME=dumps:FOLDER@MODEL.dlc, raw outputs of a DLC that ran elsewhere (Result_0/**.raw for the first sample). @htp behind it runs it on the HTP emulator. Repeatable (w8a8)."`
+	Variant []string `sep:"none" placeholder:"SPEC" help:"What to compare: w{4|8|16}a{8|16} or fp16, with options after commas: ${options}. Or NAME=file.onnx, a ready QDQ model, NAME=x.encodings (.json too; NAME=encodings:FILE also of a QDQ model or a DLC), the encodings of AIMET on this model, NAME=MODEL.dlc@htp, a DLC as it is, or NAME=dumps:FOLDER@MODEL.dlc, raw outputs of a DLC that ran elsewhere (Result_0/**.raw for the first sample). @htp behind it runs it on the HTP emulator. Repeatable (w8a8)."`
 	Out     string   `default:"." placeholder:"DIR" help:"Workspace that the results go to (the working folder)."`
 	Name    string   `help:"Name of the model in the results (the file's name)."`
 

@@ -28,6 +28,7 @@ type optimizeCmd struct {
 	Pass      []string `sep:"none" placeholder:"NAME" help:"Run this pass only; repeatable."`
 	Also      []string `name:"enable" aliases:"also" sep:"none" placeholder:"NAME" help:"Run this pass too, one of those that run only when asked for; repeatable."`
 	Skip      []string `sep:"none" placeholder:"NAME" help:"Leave this pass out; repeatable."`
+	ToColor   string   `placeholder:"rgb|bgr" help:"Turn the first kernels, so that the model takes this colour order; --input-color says which it takes now."`
 	Images    string   `name:"verify-on" aliases:"images" placeholder:"PATH" help:"Samples that the passes are proved on (seeded random input)."`
 	Limit     int      `default:"2" placeholder:"N" help:"How many samples (2)."`
 	List      bool     `help:"List the passes."`
@@ -35,7 +36,8 @@ type optimizeCmd struct {
 	JSON      bool     `name:"json" help:"Print the summary as JSON."`
 
 	Estimate        bool   `help:"Show what each pass brings on the DSP, by the HTP compiler's estimate."`
-	OnlyIfFaster    bool   `name:"keep-faster" aliases:"only-if-faster" help:"Drop passes that make the estimate slower, and try slice-to-conv and split-concat-to-conv also where they do not always pay."`
+	OnlyIfFaster    bool   `name:"keep-faster" aliases:"only-if-faster" help:"Drop passes that make the estimate slower, and try slice-to-conv, split-concat-to-conv, uniform-stride and matmul-to-conv also where they do not always pay."`
+	NoHtp           bool   `name:"no-htp" help:"Do not ask the HTP compiler whether all passes together make the model slower."`
 	EstimateVariant string `placeholder:"SPEC" help:"Which form of the model is estimated (w8a8)."`
 	Soc             string `default:"${soc}" placeholder:"${soc}" help:"The chip of the estimate, as for quantcheck estimate (${default})."`
 
@@ -45,7 +47,7 @@ type optimizeCmd struct {
 
 // Help documents the command.
 func (optimizeCmd) Help() string {
-	return "Each pass changes the graph, not what it computes (split-output makes several outputs of one, so it runs only when it is asked for; an NN archive given with --model-config is then written beside the model): after each the model before and after runs on the samples, and a pass whose outputs move by more than its tolerance is undone and reported. --input-color rgb|bgr turns the first kernels, so that the model takes that colour order; which it takes now stands in its YAML file (rgb without one)."
+	return "Each pass changes the graph, not what it computes (split-output makes several outputs of one, so it runs only when it is asked for; an NN archive given with --model-config is then written beside the model): after each the model before and after runs on the samples, and a pass whose outputs move by more than its tolerance is undone and reported. --to-color rgb|bgr turns the first kernels, so that the model takes that colour order; which it takes now says --input-color, as in every command, or its YAML file (rgb without one)."
 }
 
 func (c *optimizeCmd) places() places {
@@ -81,15 +83,12 @@ func (c *optimizeCmd) Run(con *console) error {
 		return usagef("--estimate-variant says what is estimated: give --estimate or --keep-faster too")
 	case c.Limit < 1:
 		return usagef("--limit %d: one sample at least", c.Limit)
-	case !slices.Contains([]string{"", "rgb", "bgr"}, c.Input.InputColor):
-		return usagef("--input-color %q: rgb or bgr", c.Input.InputColor)
+	case !slices.Contains([]string{"", "rgb", "bgr"}, c.ToColor):
+		return usagef("--to-color %q: rgb or bgr", c.ToColor)
 	}
 	if err := tryFiles(c.Output); err != nil {
 		return err
 	}
-	// Here the flag says what the model shall take; what it takes now stands in its YAML file.
-	wanted := c.Input.InputColor
-	c.Input.InputColor = ""
 	input, err := c.Input.description(c.Model)
 	if err != nil {
 		return err
@@ -101,8 +100,8 @@ func (c *optimizeCmd) Run(con *console) error {
 	progress := newProgress(con.stderr)
 	defer progress.clear()
 	o, err := optimize.Run(con.ctx, rvc4.engines(r), optimize.Spec{
-		Model: c.Model, Passes: c.Pass, Also: c.Also, Skip: c.Skip, Images: c.Images, Limit: c.Limit, Input: input, Color: wanted,
-		Estimate: c.Estimate, OnlyIfFaster: c.OnlyIfFaster, Variant: c.EstimateVariant, SoC: c.Soc,
+		Model: c.Model, Passes: c.Pass, Also: c.Also, Skip: c.Skip, Images: c.Images, Limit: c.Limit, Input: input, Color: c.ToColor,
+		Guard: !c.NoHtp, Estimate: c.Estimate, OnlyIfFaster: c.OnlyIfFaster, Variant: c.EstimateVariant, SoC: c.Soc,
 	}, progress)
 	if err != nil {
 		return err

@@ -130,8 +130,8 @@ func TestOptimizeTurnsTheInputsColours(t *testing.T) {
 	t.Parallel()
 	model := smallModel(t, nil)
 	out := filepath.Join(t.TempDir(), "bgr.onnx")
-	status, stdout, stderr := run(t, "optimize", model, "-o", out, "--input-color", "bgr", "--images", pictures(t, 2))
-	if status != 0 || !strings.Contains(stdout, "input-color") {
+	status, stdout, stderr := run(t, "optimize", model, "-o", out, "--to-color", "bgr", "--images", pictures(t, 2))
+	if status != 0 || !strings.Contains(stdout, "to-color") {
 		t.Fatalf("%d %s %s", status, stdout, stderr)
 	}
 	weights := func(path string) []float32 {

@@ -18,7 +18,7 @@ import (
 // notPaths are flags of text that name no file of this machine that a command could destroy.
 var notPaths = []string{
 	"name", "task", "engine", "soc", "target", "decoder", "by", "layer", "explain", "fail-on", "encodings-version", "estimate-variant", "memory", "size", "type", "prefix",
-	"input-color", "resize", "pad-value", "pad-position", "mean", "scale", "layout", "ort-lib", "env-file", "known-hosts", "device", "device-dir", "install", "perf-profile", "set_output_tensors", "only", "runtime",
+	"input-color", "to-color", "resize", "pad-value", "pad-position", "mean", "scale", "layout", "ort-lib", "env-file", "known-hosts", "device", "device-dir", "install", "perf-profile", "set_output_tensors", "only", "runtime",
 }
 
 // Every flag of text of every command is known to name no file, or is one of the command's places. A new flag that is neither fails

@@ -20,7 +20,7 @@ type quantizeCmd struct {
 	Model   string `arg:"" help:"The float model, an .onnx file."`
 	Calib   string `aliases:"images" required:"" placeholder:"PATH" help:"Samples that calibrate: a picture, a folder, a text file that names them, .npy or .raw files, an SNPE input list."`
 	Limit   int    `placeholder:"N" help:"Take the first N samples."`
-	Variant string `default:"w8a8" placeholder:"SPEC" help:"The recipe, as for check (w8a8)."`
+	Variant string `default:"w8a8" placeholder:"SPEC" help:"The recipe, as for check (w8a8); or NAME=x.encodings (.json too), encodings that are written as they are, NAME=encodings:FILE those of a QDQ model or a DLC."`
 
 	Output           string `short:"o" required:"" placeholder:"OUT.onnx" help:"Where the quantized model goes, as QDQ ONNX."`
 	Overwrite        bool   `help:"Let -o replace the model that is read, and its file of weights; nothing else that is read may be replaced."`

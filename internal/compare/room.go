@@ -31,6 +31,8 @@ func modelBytes(f *model.Float, v variant.Spec) int64 {
 	switch {
 	case v.Kind == variant.Recipe:
 		return graph + model.WeightBytes(f.Model, nil, v.WeightBits)
+	case v.Kind == variant.Encodings:
+		return graph + model.WeightBytes(f.Model, nil, 8)
 	case v.Kind == variant.Half && !session.Emulated(v):
 		return graph + model.WeightBytes(f.Model, nil, 16)
 	}

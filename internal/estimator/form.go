@@ -48,7 +48,7 @@ func (e *Estimator) Build(ctx context.Context, m *onnx.Model, variants []variant
 		switch v.Kind {
 		case variant.Half:
 			list[i] = m
-		case variant.Recipe:
+		case variant.Recipe, variant.Encodings:
 			v.Engine = variant.HTP
 			recipes, place = append(recipes, v), append(place, i)
 		}

@@ -38,6 +38,9 @@ type Difference struct {
 	Asked  *quant.Encoding `json:"asked,omitempty"` // the first channel's, or that which differs most
 	Held   *quant.Encoding `json:"held,omitempty"`
 	Steps  float64         `json:"steps"` // how far an end of the range has moved, in steps of the asked encoding
+	// AskedFloat and HeldFloat are the bits of floating-point numbers that were asked for, or are held; 0: none are.
+	AskedFloat int `json:"asked_float_bits,omitempty"`
+	HeldFloat  int `json:"held_float_bits,omitempty"`
 }
 
 // Diff holds what was asked for against what a DLC's first graph holds.
@@ -46,16 +49,19 @@ func Diff(asked map[string]encodings.Asked, f *dlc.File) []Difference {
 	used := map[string]bool{}
 	var list []Difference
 	for name, a := range asked {
-		if a.Float {
-			continue
-		}
 		t := find(g, name)
+		d := Difference{Tensor: name, Kind: Equal}
+		if a.Float {
+			d.AskedFloat = a.Bits
+		} else if len(a.Encodings) > 0 {
+			d.Asked = &a.Encodings[0]
+		}
 		if t == nil {
-			list = append(list, Difference{Tensor: name, Kind: Missing})
+			d.Kind = Missing
+			list = append(list, d)
 			continue
 		}
 		used[t.Name] = true
-		d := Difference{Tensor: name, Kind: Equal}
 		if t.Name != name {
 			d.In = t.Name
 		}
@@ -98,10 +104,32 @@ func Held(t *dlc.Tensor) []quant.Encoding {
 	return list
 }
 
-func (d *Difference) compare(a encodings.Asked, t *dlc.Tensor) {
-	d.Asked = &a.Encodings[0]
-	if t.Encoding == nil {
+// floats compares where floating-point numbers were asked for, or are held; ok is false if neither is so. Integers have a narrower range than
+// any of them.
+func (d *Difference) floats(a encodings.Asked, t *dlc.Tensor) (ok bool) {
+	if t.Encoding == nil && floats(t.DType) {
+		d.HeldFloat = t.DType.Bits()
+	}
+	switch {
+	case !a.Float && t.Encoding == nil:
 		d.Kind = ToFloat
+	case !a.Float:
+		return false
+	case t.Encoding != nil:
+		d.Kind, d.Held = Narrowed, &Held(t)[0]
+	case d.HeldFloat > a.Bits:
+		d.Kind = Widened
+	case d.HeldFloat != a.Bits:
+		d.Kind = Narrowed
+	}
+	return true
+}
+
+// floats says whether a type is one of floating-point numbers.
+func floats(d dlc.DType) bool { return d&0xf00 == 0x200 }
+
+func (d *Difference) compare(a encodings.Asked, t *dlc.Tensor) {
+	if d.floats(a, t) || len(a.Encodings) == 0 {
 		return
 	}
 	held := Held(t)

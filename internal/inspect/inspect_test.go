@@ -210,6 +210,9 @@ func TestWhatBecameOfAnEncoding(t *testing.T) {
 		{"one for all channels", "w", encodings.Asked{Bits: 8, Encodings: kernel[:1]}, Granularity, 0},
 		{"every channel", "w", encodings.Asked{Bits: 8, Encodings: kernel}, Equal, 0},
 		{"float", "y", encodings.Asked{Bits: 8, Encodings: []quant.Encoding{held}}, ToFloat, 0},
+		{"half precision, and integers are held", "t", encodings.Asked{Float: true, Bits: 16}, Narrowed, 0},
+		{"half precision, and single is held", "y", encodings.Asked{Float: true, Bits: 16}, Widened, 0},
+		{"single precision, as it is held", "y", encodings.Asked{Float: true, Bits: 32}, Equal, 0},
 		{"a tensor that is not there", "nowhere", encodings.Asked{Bits: 8, Encodings: []quant.Encoding{held}}, Missing, 0},
 	} {
 		list := Diff(map[string]encodings.Asked{row.tensor: row.asked, "half": {Float: true, Bits: 16}}, f)
@@ -227,7 +230,10 @@ func TestWhatBecameOfAnEncoding(t *testing.T) {
 				extra++
 			}
 		}
-		if want := 3 + map[bool]int{true: 1}[row.want == Missing || row.want == ToFloat]; extra != want { // encodings that nobody asked for
+		if half := slices.IndexFunc(list, func(d Difference) bool { return d.Tensor == "half" }); half < 0 || list[half].Kind != Missing || list[half].AskedFloat != 16 {
+			t.Errorf("%s: a float that is not there: %+v", row.name, list)
+		}
+		if want := 3 + map[bool]int{true: 1}[row.want == Missing || row.tensor == "y"]; extra != want { // encodings that nobody asked for
 			t.Errorf("%s: %d extra, want %d", row.name, extra, want)
 		}
 	}
@@ -256,11 +262,11 @@ func TestFilesThatAskForNothing(t *testing.T) {
 		return path
 	}
 	for path, says := range map[string]string{
-		write("a.json", "{"):  "not a JSON of encodings",
+		write("a.json", "{"):  "ends in the middle",
 		write("b.json", "{}"): "neither activation_encodings",
 		write("c.json", `{"activation_encodings":{"a":[{"bitwidth":8}]}}`):                                        "neither min and max",
-		write("d.json", `{"activation_encodings":[{"name":"a","bw":8,"scale":[1],"offset":[]}]}`):                 "1 scales, 0 offsets",
-		write("e.json", `{"encodings":[{"name":"a","output_dtype":"float16","y_scale":1}]}`):                      "no integer type",
+		write("d.json", `{"activation_encodings":[{"name":"a","bw":8,"scale":[1],"offset":[]}]}`):                 "1 and 0 values",
+		write("e.json", `{"encodings":[{"name":"a","output_dtype":"float13","y_scale":1}]}`):                      "no type that is known",
 		write("f.json", `{"activation_encodings":{"a":[{"bitwidth":8,"min":1,"max":1,"scale":0,"offset":0}]}}`):   "scale",
 		write("g.json", `{"activation_encodings":{"a":[{"bitwidth":900,"min":1,"max":2,"scale":1,"offset":0}]}}`): "bitwidth of 900",
 		write("h.dlc", "PK"):            "not a DLC",

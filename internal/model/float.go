@@ -87,9 +87,12 @@ func New(ctx context.Context, r ort.Engine, fixed *onnx.Model) (*Float, error) {
 	if ref.Base, ref.Folded, err = rewrite.FoldBatchNorm(ref.Model); err != nil {
 		return nil, err
 	}
-	ref.Placement = qdq.Find(ref.Base, func(name string) bool { return ref.Types[name].DType == tensor.Float32 })
+	ref.Placement = qdq.Find(ref.Base, ref.IsFloat)
 	return ref, nil
 }
+
+// IsFloat says whether a tensor holds real numbers that can be quantized: quantizers take float32.
+func (ref *Float) IsFloat(name string) bool { return ref.Types[name].DType == tensor.Float32 }
 
 // listLayers makes a layer of every tensor that a node of the original graph makes.
 func (ref *Float) listLayers(original *onnx.Model) {
@@ -257,6 +260,10 @@ func Environment(ctx context.Context, r ort.Engine, m *onnx.Model, types map[str
 		Float: func(name string) bool {
 			t, ok := types[name]
 			return ok && t.Tensor && t.DType == tensor.Float32
+		},
+		Type: func(name string) (tensor.DType, bool) {
+			t, ok := types[name]
+			return t.DType, ok && t.Tensor
 		},
 		Fold: func(m *onnx.Model) (*onnx.Model, error) {
 			folded, _, _, err := ort.Fold(ctx, r, m)

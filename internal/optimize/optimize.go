@@ -35,7 +35,7 @@ type Spec struct {
 	Samples *dataset.Set
 	Limit   int // samples of the proof, 0: 2
 	Input   dataset.Description
-	// Color is the colour order that the model takes afterwards, "" as before.
+	// Color is the colour order that the model takes afterwards, "" as before. Which it takes now is in Input.
 	Color string
 	// Estimate has the HTP compiler estimate the model before the passes and after each one that applied.
 	Estimate bool
@@ -43,6 +43,9 @@ type Spec struct {
 	SoC      string // "": the default
 	// OnlyIfFaster drops passes that make the estimate slower, and tries those that do not always pay too.
 	OnlyIfFaster bool
+	// Guard has the compiler, where it is there, see that all passes together do not make the model slower.
+	Guard   bool
+	guarded bool // OnlyIfFaster holds since they did: nothing is tried that was not asked for
 }
 
 // Result is a rewritten model and what was done to it.
@@ -89,6 +92,9 @@ type Size struct {
 // taken.
 func Run(ctx context.Context, engines session.Engines, spec Spec, progress progress.Reporter) (*Result, error) {
 	first, err := optimize(ctx, engines, spec, progress)
+	if err == nil && spec.Guard && !spec.Estimate && !spec.OnlyIfFaster && len(spec.Passes) == 0 {
+		return guarded(ctx, engines, spec, progress, first)
+	}
 	if err != nil || !spec.OnlyIfFaster || len(spec.Passes) > 0 || !first.Applied(focus) {
 		return first, err
 	}
@@ -129,20 +135,9 @@ func optimize(ctx context.Context, engines session.Engines, spec Spec, progress 
 	if err != nil {
 		return nil, usage.Mark(err)
 	}
-	m, file, err := model.Read(spec.Model)
+	o := &optimizer{ctx: ctx, engines: engines, asked: len(spec.Passes) > 0, named: slices.Concat(spec.Passes, spec.Also), result: &Result{Passes: []PassResult{}}}
+	m, batched, err := o.open(spec)
 	if err != nil {
-		return nil, usage.Mark(err)
-	}
-	shapes, err := spec.Input.Shapes()
-	if err != nil {
-		return nil, usage.Mark(err)
-	}
-	var batched []string
-	if m, batched, err = onnx.FixInputs(m, shapes); err != nil {
-		return nil, usage.Mark(fmt.Errorf("%s: %w", spec.Model, err))
-	}
-	o := &optimizer{ctx: ctx, engines: engines, asked: len(spec.Passes) > 0, result: &Result{Passes: []PassResult{}, Notes: file.Notes}}
-	if err := o.samples(spec, m); err != nil {
 		return nil, err
 	}
 	if spec.Estimate || spec.OnlyIfFaster {
@@ -167,14 +162,18 @@ func optimize(ctx context.Context, engines session.Engines, spec Spec, progress 
 				return nil, err
 			}
 		}
-		if spec.OnlyIfFaster && !o.asked && slices.Contains(doubtful, p.Name) {
+		if spec.OnlyIfFaster && !spec.guarded && !o.asked && slices.Contains(doubtful, p.Name) {
 			if err := o.pass(p, true); err != nil {
 				return nil, err
 			}
 		}
 		progress.Step(i + 1)
 	}
-	if spec.Color != "" && spec.Color != spec.Input.InputColor {
+	switch {
+	case spec.Color == "":
+	case spec.Color == spec.Input.InputColor:
+		o.result.Notes = append(o.result.Notes, fmt.Sprintf("--to-color %s: the model takes %s already; say with --input-color what it takes, if that is not so", spec.Color, spec.Color))
+	default:
 		if err := o.turnInput(spec); err != nil {
 			return nil, err
 		}
@@ -196,7 +195,7 @@ func chosen(spec Spec) ([]*rewrite.Pass, error) {
 	var list []*rewrite.Pass
 	for i := range rewrite.All {
 		p := &rewrite.All[i]
-		wanted := !p.Off || spec.OnlyIfFaster && slices.Contains(doubtful, p.Name)
+		wanted := !p.Off || spec.OnlyIfFaster && !spec.guarded && slices.Contains(doubtful, p.Name)
 		if len(spec.Passes) > 0 {
 			wanted = slices.Contains(spec.Passes, p.Name)
 		}
@@ -211,7 +210,8 @@ func chosen(spec Spec) ([]*rewrite.Pass, error) {
 type optimizer struct {
 	ctx     context.Context //nolint:containedctx // it lives as long as the call
 	engines session.Engines
-	asked   bool // the passes were named
+	asked   bool     // the passes were named
+	named   []string // passes that were asked for by name, among others or alone
 	inputs  []map[string]tensor.Tensor
 	ranging *dataset.Set // samples that say what ranges channels have; nil: there are none
 	loader  dataset.Loader
@@ -223,6 +223,23 @@ type optimizer struct {
 	types   map[string]onnxruntime.Type
 	env     rewrite.Env
 	outputs []map[string]tensor.Tensor // of the model, by sample
+}
+
+// open reads the model, with the shapes of its inputs fixed, and the samples; batched are the inputs whose open batch dimension is 1 now.
+func (o *optimizer) open(spec Spec) (m *onnx.Model, batched []string, err error) {
+	m, file, err := model.Read(spec.Model)
+	if err != nil {
+		return nil, nil, usage.Mark(err)
+	}
+	o.result.Notes = append(o.result.Notes, file.Notes...)
+	shapes, err := spec.Input.Shapes()
+	if err != nil {
+		return nil, nil, usage.Mark(err)
+	}
+	if m, batched, err = onnx.FixInputs(m, shapes); err != nil {
+		return nil, nil, usage.Mark(fmt.Errorf("%s: %w", spec.Model, err))
+	}
+	return m, batched, o.samples(spec, m)
 }
 
 // samples reads the user's, or makes seeded random ones.
@@ -326,15 +343,20 @@ func (o *optimizer) pass(p *rewrite.Pass, forced bool) error {
 	var scales []rewrite.Scale
 	m := o.model
 	now := o.env
-	now.Asked = now.Asked || forced
+	now.Asked = now.Asked || forced || slices.Contains(o.named, p.Name)
+	now.Sure = !now.Asked
 	for range rewrite.Rounds {
 		r, err := p.Run(m, now)
 		if ort.Failed(err) && o.ctx.Err() == nil { // of what the pass asked: folding constants, or the ranges of channels
 			done.Undone = fmt.Sprintf("the pass cannot be run: %v", err)
 			break
 		}
-		if err != nil {
-			return err
+		if err != nil && o.ctx.Err() != nil {
+			return o.ctx.Err()
+		}
+		if err != nil { // the others stand
+			done.Undone = fmt.Sprintf("the pass ended with an error: %v", err)
+			break
 		}
 		done.Left = r.Left
 		if len(r.Changes) == 0 {
@@ -350,6 +372,9 @@ func (o *optimizer) pass(p *rewrite.Pass, forced bool) error {
 		if p.Once {
 			break
 		}
+	}
+	if was, is := weightBytes(o.model), weightBytes(m); done.Undone == "" && !slices.Contains(o.named, p.Name) && float64(is) > largest*float64(was) && is > was+littleBytes {
+		done.Undone = fmt.Sprintf("the constants would take %.1f MB instead of %.1f MB; --enable %s does it all the same", float64(is)/1e6, float64(was)/1e6, p.Name)
 	}
 	if len(done.Changes) > 0 && done.Undone == "" {
 		before := o.outputs
@@ -408,18 +433,18 @@ func joined(outputs []map[string]tensor.Tensor, joins []rewrite.Join, scales []r
 func (o *optimizer) turnInput(spec Spec) error {
 	inputs := o.model.Inputs()
 	if len(inputs) != 1 {
-		return usage.Mark(fmt.Errorf("--input-color needs a model with one input, this has %d", len(inputs)))
+		return usage.Mark(fmt.Errorf("--to-color needs a model with one input, this has %d", len(inputs)))
 	}
 	name := inputs[0].GetName()
 	m, err := rewrite.SwapInput(o.model, name, o.env)
 	if err != nil {
-		return usage.Mark(fmt.Errorf("--input-color: %w", err))
+		return usage.Mark(fmt.Errorf("--to-color: %w", err))
 	}
 	before := o.outputs
 	for i, s := range o.inputs {
 		turned := model.ReverseChannels(s[name])
 		if turned.Len() == 0 {
-			return usage.Mark(fmt.Errorf("--input-color: the input %s has no three channels", name))
+			return usage.Mark(fmt.Errorf("--to-color: the input %s has no three channels", name))
 		}
 		o.inputs[i] = map[string]tensor.Tensor{name: turned}
 	}
@@ -429,29 +454,10 @@ func (o *optimizer) turnInput(spec Spec) error {
 	const tolerance = 1e-4
 	d := model.Furthest(before, o.outputs)
 	if d > tolerance {
-		return fmt.Errorf("--input-color: the outputs move by %.2g", d)
+		return fmt.Errorf("--to-color: the outputs move by %.2g, so the colours cannot be turned; leave --to-color out", d)
 	}
 	o.result.Passes = append(o.result.Passes, PassResult{
-		Name: "input-color", Changes: []string{fmt.Sprintf("the model takes %s now, it took %s", spec.Color, spec.Input.InputColor)}, Difference: d,
+		Name: "to-color", Changes: []string{fmt.Sprintf("the model takes %s now, it took %s", spec.Color, spec.Input.InputColor)}, Difference: d,
 	})
 	return nil
-}
-
-// size counts nodes, parameters and multiply-adds.
-func (o *optimizer) size() Size {
-	s := Size{Nodes: len(o.model.Graph().GetNode())}
-	for _, t := range o.model.Graph().GetInitializer() {
-		if n, err := tensor.Count(t.GetDims()); err == nil {
-			s.Parameters += int64(n)
-		}
-	}
-	for _, n := range o.model.Graph().GetNode() {
-		macs := rewrite.MACs(n, o.env.Shapes)
-		if macs < 0 || s.MACs < 0 {
-			s.MACs = -1
-			continue
-		}
-		s.MACs += macs
-	}
-	return s
 }

@@ -14,6 +14,7 @@ type actEncodings struct {
 	spec  variant.Spec
 	built *Built // takes the encodings, and the tensors that stay float
 
+	exact  map[string]Given          // encodings that were given, and are taken as they are
 	inner  map[string]quant.Encoding // tensors within fused operators, which need one on a device; those that were chosen float
 	extra  []Param                   // constants that are quantized besides the placement's
 	widths []int                     // per node: in which it computes, 0 if that is not known
@@ -28,7 +29,7 @@ func (a *actEncodings) encodeActivations(activation func(string) (quant.Encoding
 		reason := "no finite value was seen in calibration"
 		switch place.Role {
 		case Own:
-			if e, ok = activation(name); ok && e.Bits == 16 {
+			if e, ok = activation(name); ok && e.Bits == 16 && len(a.exact[name].Encodings) == 0 {
 				e = fixed(a.x, name, e)
 			}
 		case Shares:

@@ -25,9 +25,11 @@ type Built struct {
 	// Replaced gives, for a node of the original graph and one of its inputs, the tensor that takes a constant's place.
 	Replaced map[[2]int]string
 	// Float names the tensors that stay float, with the reason.
-	Float    map[string]string
-	Choices  variant.Choices // by every tensor of the quantizers that they were made for
-	Warnings []string
+	Float   map[string]string
+	Choices variant.Choices // by every tensor of the quantizers that they were made for
+	// Placement is where BuildGiven put quantizers; nil: where Find says.
+	Placement *Placement
+	Warnings  []string
 }
 
 // ParamEncoding is how a constant was quantized: one encoding, or one per channel along Axis.

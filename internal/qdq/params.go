@@ -26,6 +26,7 @@ type constants struct {
 	built   *Built // takes their encodings and float originals
 	params  map[[2]int]string
 	dequant map[string]*onnxpb.NodeProto
+	given   map[string]Given // nil: all are calibrated
 
 	said    map[string]bool             // constants whose values that are not finite were named
 	weights map[string][]quant.Encoding // dequantized weight → encodings
@@ -41,12 +42,15 @@ func newConstants(b *builder) *constants {
 
 // quantizeParams quantizes all that the placement names, and the extra ones.
 func (k *constants) quantizeParams() error {
-	for _, q := range slices.Concat(k.p.Params, k.acts.extra) {
+	for _, q := range slices.Concat(k.p.Params, k.acts.extra, k.givenParams()) {
 		n := k.x.Nodes[q.Node]
+		name := n.GetInput()[q.Input]
 		if k.acts.half[q.Node] {
+			if g, has := k.given[name]; has && !g.Float {
+				k.built.Warnings = append(k.built.Warnings, fmt.Sprintf("constant %s has an encoding of %d bits, and the encodings have what %s makes in half precision: the operator computes in half precision, and so does the constant", name, g.Bits, n.GetOpType()))
+			}
 			continue
 		}
-		name := n.GetInput()[q.Input]
 		values, err := k.m.Tensor(k.x.Initializer[name])
 		if err != nil {
 			return err
@@ -56,17 +60,17 @@ func (k *constants) quantizeParams() error {
 		}
 		k.sayNotFinite(name, values.F32)
 		var replaced string
-		switch q.Role {
-		case Weight:
-			least, err := k.biasScale(q.Node)
-			if err != nil {
+		g, has := k.given[name]
+		switch {
+		case has:
+			if replaced, err = k.asGiven(name, values, q, g); err != nil {
 				return err
 			}
-			replaced = k.weight(name, values, q, least)
-		case Operand:
-			replaced = k.operand(name, values, k.acts.actBits(q.Node))
-		case Bias:
-			replaced = k.bias(name, values, n, q.Node)
+		case k.given != nil && k.spec.Engine == variant.CPU: // it has no entry
+		default:
+			if replaced, err = k.calibrated(name, values, q, n); err != nil {
+				return err
+			}
 		}
 		if replaced != "" {
 			k.built.Floats[replaced] = k.x.Initializer[name]
@@ -74,6 +78,23 @@ func (k *constants) quantizeParams() error {
 		}
 	}
 	return nil
+}
+
+// calibrated quantizes a constant by its own values.
+func (k *constants) calibrated(name string, values tensor.Tensor, q Param, n *onnxpb.NodeProto) (string, error) {
+	switch q.Role {
+	case Weight:
+		least, err := k.biasScale(q.Node)
+		if err != nil {
+			return "", err
+		}
+		return k.weight(name, values, q, least), nil
+	case Operand:
+		return k.operand(name, values, k.acts.actBits(q.Node)), nil
+	case Bias:
+		return k.bias(name, values, n, q.Node), nil
+	}
+	return "", nil
 }
 
 // sayNotFinite warns of values that no encoding holds: NaN becomes zero, an infinite one the end of the range of the others.

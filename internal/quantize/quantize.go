@@ -1,4 +1,5 @@
-// Package quantize is the use case of quantcheck quantize: a recipe is calibrated on samples and written as a device runs it.
+// Package quantize is the use case of quantcheck quantize: a recipe is calibrated on samples, or encodings are taken from a file, and the model
+// is written as a device runs it.
 package quantize
 
 import (
@@ -24,7 +25,7 @@ type Spec struct {
 	Name      string // of the model
 	Calib     string // samples that calibrate
 	Limit     int    // of them; 0: all
-	Recipe    string // such as w8a8
+	Recipe    string // such as w8a8, or encodings, such as mine=x.encodings
 	Input     dataset.Description
 	MemoryMiB int
 	DLC       bool // write the DLC too
@@ -44,8 +45,8 @@ func Run(ctx context.Context, engines session.Engines, spec Spec, progress progr
 	if err != nil {
 		return nil, usage.Mark(err)
 	}
-	if len(variants) != 1 || variants[0].Kind != variant.Recipe {
-		return nil, usage.Mark(fmt.Errorf("quantize takes one recipe, such as w8a8; [%s] is none", spec.Recipe))
+	if len(variants) != 1 || variants[0].Kind != variant.Recipe && variants[0].Kind != variant.Encodings || session.Emulated(variants[0]) {
+		return nil, usage.Mark(fmt.Errorf("quantize takes one recipe, such as w8a8, or encodings, such as mine=x.encodings; %s is neither", spec.Recipe))
 	}
 	if err := spec.Input.Check(); err != nil {
 		return nil, usage.Mark(err)

@@ -175,6 +175,8 @@ func Describe(s variant.Spec) string {
 		return "half precision"
 	case variant.File:
 		return "ready model " + s.File
+	case variant.Encodings:
+		return "the encodings of " + s.File
 	case variant.DLC:
 		return "the DLC " + s.File + " as it is"
 	case variant.Dumps:

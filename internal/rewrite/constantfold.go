@@ -3,14 +3,15 @@ package rewrite
 import "quantcheck/internal/onnx"
 
 var constantFold = Pass{
-	Name: "constant-fold", Title: "what does not depend on an input is computed once", Tolerance: 0,
+	Name: "constant-fold", Title: "what does not depend on an input is computed once", Tolerance: 1e-5,
 	Order: "first too: what it leaves are initializers",
 	Why:   "Converters do it in different ways, or not at all; the other passes look for constants.",
 	Doc: `
     Before   a ─ Add(b) ─ c,  a and b constant        After   c is an initializer
 
 Computed by ONNX Runtime. Shape of a tensor whose shape is known counts as constant. Values that are no tensors of numbers
-stay; DequantizeLinear of a weight stays, since it is a quantized weight.
+stay; DequantizeLinear of a weight stays, since it is a quantized weight. Kernels that take a constant may add in another order than those
+that take a computed tensor.
 `,
 	apply: func(s *sweep) error {
 		if s.fold == nil {

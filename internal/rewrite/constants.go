@@ -9,7 +9,7 @@ import (
 )
 
 var constantsToInitializers = Pass{
-	Name: "constants-to-initializers", Title: "Constant operators become initializers", Tolerance: 0,
+	Name: "constants-to-initializers", Title: "Constant operators become initializers", Tolerance: 1e-6,
 	Order: "first: the others look for initializers",
 	Why:   "Other passes, and some converters, know a weight by its being an initializer.",
 	Doc: `

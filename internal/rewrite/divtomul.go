@@ -1,6 +1,8 @@
 package rewrite
 
 import (
+	"slices"
+
 	"google.golang.org/protobuf/proto"
 
 	"quantcheck/internal/onnx"
@@ -15,7 +17,8 @@ var divToMul = Pass{
     Before   x ─ Div(c) ─ y
     After    x ─ Mul(1/c) ─ y
 
-Conditions: c is a constant of real numbers without a zero. A division of a constant by a tensor stays.
+x·Clip(x + 3, 0, 6)/6 stays but for --pass and --enable: the compiler knows a HardSwish by its division, and PP-OCR's direction takes 28 % more
+cycles with a Mul. Conditions: c is a constant of real numbers without a zero. A division of a constant by a tensor stays.
 `,
 	apply: func(s *sweep) error {
 		for i, n := range s.x.Nodes {
@@ -39,12 +42,27 @@ Conditions: c is a constant of real numbers without a zero. A division of a cons
 				s.leave(n, "it divides by zero")
 				continue
 			}
+			if s.sure && s.hardSwish(n) {
+				s.leave(n, "with the Clip before it the compiler takes it for one operator, which it does not with a Mul: --enable div-to-mul does it all the same")
+				continue
+			}
 			d := mulOf(n, s.fresh(n.GetInput()[1]+"_reciprocal", t))
 			s.replace(i, d)
 			s.changed("%s", nameOf(n))
 		}
 		return nil
 	},
+}
+
+// hardSwish says whether a division ends x·Clip(x + 3, 0, 6)/6 or Clip(x + 3, 0, 6)/6.
+func (f *facts) hardSwish(div *onnxpb.NodeProto) bool {
+	clips := func(name string) bool {
+		k, made := f.x.Producer[name]
+		return made && f.x.Nodes[k].GetOpType() == "Clip"
+	}
+	from := div.GetInput()[0]
+	k, made := f.x.Producer[from]
+	return clips(from) || made && f.x.Nodes[k].GetOpType() == "Mul" && slices.ContainsFunc(f.x.Nodes[k].GetInput(), clips)
 }
 
 func mulOf(n *onnxpb.NodeProto, constant string) *onnxpb.NodeProto {

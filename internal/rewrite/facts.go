@@ -11,7 +11,8 @@ type facts struct {
 	x      *onnx.Index
 	shapes Shapes
 	float  func(tensor string) bool
-	seen   map[string]*view // views of tensors, whoever uses what lies between
+	types  func(name string) (tensor.DType, bool) // nil: none is known
+	seen   map[string]*view                       // views of tensors, whoever uses what lies between
 }
 
 // constant decodes a float32 initializer that is no graph input.

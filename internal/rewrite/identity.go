@@ -10,7 +10,7 @@ import (
 )
 
 var removeIdentity = Pass{
-	Name: "remove-identity", Title: "operators that change nothing are removed, transposes that follow each other become one", Tolerance: 0,
+	Name: "remove-identity", Title: "operators that change nothing are removed, transposes that follow each other become one", Tolerance: 1e-6,
 	Order: "before the fusions: what lies between two operators hides them from each other",
 	Why:   "They hide operators from each other that a converter would fuse, and some are copied on the DSP all the same.",
 	Doc: `
@@ -20,7 +20,7 @@ var removeIdentity = Pass{
 Removed: Identity; Dropout (in inference, its mask unused); Cast to the type it has; Reshape, Flatten, Squeeze, Unsqueeze and
 Expand to the shape it has; Transpose and Pad that do nothing; Concat and Sum of one tensor; Add or Sub of 0, Mul or Div by
 1. Conditions: shapes are known where they decide; two transposes are joined if nobody else uses the tensor between. A graph
-output keeps its name.
+output keeps its name. Nothing is computed otherwise, but a kernel may add in another order where a constant stands before it now.
 `,
 	apply: func(s *sweep) error {
 		for i, n := range s.x.Nodes {
@@ -53,6 +53,13 @@ func (f *facts) unchanged(n *onnxpb.NodeProto) (string, bool, error) {
 		unused := len(n.GetOutput()) < 2 || n.GetOutput()[1] == "" || len(f.x.Consumers[n.GetOutput()[1]]) == 0 && !f.x.Output[n.GetOutput()[1]]
 		training := len(n.GetInput()) > 2 && n.GetInput()[2] != ""
 		return in, unused && !training, nil
+	case "Cast":
+		to := onnx.Attr(n, "to")
+		if f.types == nil || to == nil || f.x.Initializer[in] != nil {
+			return in, false, nil
+		}
+		d, known := f.types(in)
+		return in, known && int64(d) == to.GetI(), nil
 	case "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Expand":
 		a, known := f.shapes(in)
 		b, also := f.shapes(out)

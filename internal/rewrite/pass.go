@@ -12,6 +12,7 @@ import (
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/onnx/onnxpb"
 	"quantcheck/internal/suggest"
+	"quantcheck/internal/tensor"
 )
 
 // Pass is one rewrite, with its documentation.
@@ -32,7 +33,7 @@ type Pass struct {
 }
 
 // Shapes tells a tensor's shape in the model before the pass; unknown dimensions are −1, ok is false if nothing is known.
-type Shapes func(tensor string) (shape []int64, ok bool)
+type Shapes func(name string) (shape []int64, ok bool)
 
 // Env is what a pass may know besides the graph. The zero value knows nothing.
 type Env struct {
@@ -41,10 +42,14 @@ type Env struct {
 	Fold func(*onnx.Model) (*onnx.Model, error)
 	// Float says whether a tensor of the model before the pass holds float32; nil: of none it is known.
 	Float func(tensor string) bool
+	// Type tells the type of a tensor of the model before the pass; nil: of none it is known.
+	Type func(name string) (d tensor.DType, ok bool)
 	// Spans gives what was seen of each channel (axis 1) of tensors of the model before the pass; nil: there are no samples.
 	Spans func(tensors []string) (map[string]Span, error)
 	// Asked says that the pass was asked for by name: it does what does not always pay, too.
 	Asked bool
+	// Sure has a pass do only what has never made a model slower by the HTP compiler's estimate.
+	Sure bool
 }
 
 // Result is what a pass did.
@@ -72,9 +77,9 @@ func (p *Pass) Run(m *onnx.Model, env Env) (*Result, error) {
 	}
 	known := &facts{
 		m: m, x: onnx.NewIndex(m), shapes: shapes, seen: map[string]*view{},
-		float: func(name string) bool { return env.Float != nil && env.Float(name) },
+		float: func(name string) bool { return env.Float != nil && env.Float(name) }, types: env.Type,
 	}
-	s := &sweep{facts: known, edits: newEdits(known), fold: env.Fold, measured: env.Spans, asked: env.Asked}
+	s := &sweep{facts: known, edits: newEdits(known), fold: env.Fold, measured: env.Spans, asked: env.Asked, sure: env.Sure && !env.Asked}
 	if err := p.apply(s); err != nil {
 		return nil, fmt.Errorf("%s: %w", p.Name, err)
 	}
@@ -93,6 +98,7 @@ type sweep struct {
 	*facts
 	*edits
 	asked    bool
+	sure     bool
 	fold     func(*onnx.Model) (*onnx.Model, error)
 	measured func(tensors []string) (map[string]Span, error)
 	changes  []string

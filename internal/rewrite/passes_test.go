@@ -130,6 +130,7 @@ func env(t testing.TB, m *onnx.Model) rewrite.Env {
 			return nil, false
 		},
 		Float: func(name string) bool { return types[name].DType == tensor.Float32 },
+		Type:  func(name string) (tensor.DType, bool) { x, ok := types[name]; return x.DType, ok },
 		Spans: func(names []string) (map[string]rewrite.Span, error) { // channels of ±100, ±1, ±0.01, and so on
 			spans := map[string]rewrite.Span{}
 			for _, name := range names {
@@ -223,12 +224,16 @@ var cases = []passCase{
 	{"uniform-stride", "groups, SAME_UPPER", picture("y").c("w", []int64{3, 1, 3, 2}).n("Conv", "x w", "y", ints("strides", 1, 2), autoPad("SAME_UPPER"), onnx.IntAttr("group", 3)), "Conv Slice"},
 	{"uniform-stride", "equal strides", picture("y").c("w", []int64{4, 3, 3, 3}).n("Conv", "x w", "y", ints("strides", 2, 2)), "Conv"},
 	{"uniform-stride", "one dimension", (&graph{input: []int64{1, 3, 20}, output: []string{"y"}}).c("w", []int64{4, 3, 3}).n("Conv", "x w", "y", ints("strides", 2)), "Conv"},
+	{"uniform-stride", "one place along an axis", (&graph{input: []int64{1, 3, 1, 20}, output: []string{"y"}}).c("w", []int64{4, 3, 1, 3}).n("Conv", "x w", "y", ints("strides", 1, 2)), "Conv"},
+	{"uniform-stride", "one place, by a large stride", (&graph{input: []int64{1, 3, 6, 20}, output: []string{"y"}}).c("w", []int64{4, 3, 4, 3}).n("Conv", "x w", "y", ints("strides", 4, 1)), "Conv Slice"},
 	{"uniform-stride", "opset 9", (&graph{input: []int64{1, 3, 8, 10}, output: []string{"y"}, opset: 9}).c("w", []int64{4, 3, 3, 3}).n("Conv", "x w", "y", ints("strides", 1, 2)), "Conv"},
 	{"swap-input-channels", "Split and Concat, with constants between", picture("y").c("m", []int64{1, 3, 1, 1}, 1, 2, 3).c("w", []int64{4, 3, 3, 3}).n("Split", "x", "r g b", onnx.IntAttr("axis", 1)).n("Concat", "b g r", "z", onnx.IntAttr("axis", 1)).n("Sub", "z m", "q").n("Conv", "q w", "y"), "Sub Conv"},
 	{"swap-input-channels", "Gather, a cycle", picture("y").ints("i", 1, 2, 0).c("w", []int64{4, 3, 3, 3}).n("Gather", "x i", "z", onnx.IntAttr("axis", 1)).n("Conv", "z w", "y", ints("pads", 1, 1, 1, 1)), "Conv"},
 	{"swap-input-channels", "a channel is used twice", picture("y").ints("i", 1, 1, 0).c("w", []int64{4, 3, 3, 3}).n("Gather", "x i", "z", onnx.IntAttr("axis", 1)).n("Conv", "z w", "y"), "Gather Conv"},
 	{"swap-input-channels", "depthwise", picture("y").ints("i", 2, 1, 0).c("w", []int64{3, 1, 3, 3}).n("Gather", "x i", "z", onnx.IntAttr("axis", 1)).n("Conv", "z w", "y", onnx.IntAttr("group", 3)), "Gather Conv"},
 	{"swap-input-channels", "a second consumer", picture("y", "v").ints("i", 2, 1, 0).c("w", []int64{4, 3, 3, 3}).n("Gather", "x i", "z", onnx.IntAttr("axis", 1)).n("Conv", "z w", "y").n("Relu", "z", "v"), "Gather Conv Relu"},
+	{"remove-identity", "Cast to the same type", picture("y").n("Cast", "x", "t", onnx.IntAttr("to", 1)).n("Relu", "t", "y"), "Relu"},
+	{"remove-identity", "Casts to another type and back", picture("y").n("Cast", "x", "t", onnx.IntAttr("to", 11)).n("Cast", "t", "u", onnx.IntAttr("to", 1)).n("Relu", "u", "y"), "Cast Cast Relu"},
 	{"remove-identity", "Identity, Dropout, transposes that cancel", picture("y").n("Identity", "x", "a").n("Dropout", "a", "b").n("Transpose", "b", "c", ints("perm", 0, 2, 3, 1)).n("Transpose", "c", "d", ints("perm", 0, 3, 1, 2)).n("Relu", "d", "y"), "Relu"},
 	{"remove-identity", "two transposes become one", picture("y").n("Transpose", "x", "c", ints("perm", 0, 2, 3, 1)).n("Transpose", "c", "d", ints("perm", 0, 2, 1, 3)).n("Relu", "d", "y"), "Transpose Relu"},
 	{"remove-identity", "in front of an output", picture("y").n("Relu", "x", "a").n("Identity", "a", "y"), "Relu"},

@@ -17,6 +17,12 @@ var uniformStride = Pass{
     Before   x ─ Conv(strides s₁, s₂, …) ─ y
     After    x ─ Conv(strides g, g, …) ─ t ─ Slice(steps s₁/g, s₂/g, …) ─ y       g = gcd(s₁, s₂, …)
 
+    Before   x [N,C,1,W] ─ Conv(strides 1, s) ─ y [N,D,1,W']          After    x ─ Conv(strides s, s) ─ y
+
+Where the output has one place along an axis, the stride along it is free; that costs nothing and saves up to a tenth of the Conv's cycles.
+Elsewhere g computes s₁·s₂/g² as many places: by the estimate a Conv of 64 channels takes 11 % more or less, one of 3 channels 5 times as many
+cycles, basic-pitch 2.5 times, so that it is done when it is asked for by name, or where the estimate says that it is faster (--keep-faster).
+
 Conditions: opset 10 or later (Slice with steps). Output d has ⌊(in + pads − extent)/s⌋ + 1 places; every s/g-th of those
 of stride g are they. Paddings of auto_pad SAME_UPPER and SAME_LOWER depend on the stride, so they are written out first, for
 which the input's size must be known. Dilations and groups stay.
@@ -29,6 +35,13 @@ which the input's size must be known. Dilations and groups stay.
 			}
 			strides := a.GetInts()
 			if len(strides) == 0 || !slices.ContainsFunc(strides, func(v int64) bool { return v != strides[0] }) || slices.ContainsFunc(strides, func(v int64) bool { return v < 1 }) {
+				continue
+			}
+			if s.freeStride(i, n, strides) {
+				continue
+			}
+			if s.sure {
+				s.leave(n, "strides %v: a common one computes values that a Slice drops, which costs more in most models; --enable uniform-stride does it all the same, --keep-faster where it is faster", strides)
 				continue
 			}
 			if s.m.Opset() < 10 {
@@ -67,6 +80,42 @@ which the input's size must be known. Dilations and groups stay.
 		}
 		return nil
 	},
+}
+
+// FreeStride ends what the pass says of a Conv whose strides became equal at no cost.
+const FreeStride = ", the output has one place there"
+
+// freeStride lets a Conv have one stride where the output has one place along all axes of the others.
+func (s *sweep) freeStride(i int, n *onnxpb.NodeProto, strides []int64) bool {
+	out, known := s.shapes(n.GetOutput()[0])
+	if !known || len(out) != len(strides)+2 {
+		return false
+	}
+	common := int64(0)
+	for d, v := range strides {
+		switch {
+		case out[d+2] == 1:
+		case common == 0:
+			common = v
+		case v != common:
+			return false
+		}
+	}
+	if common == 0 { // one place altogether
+		common = slices.Max(strides)
+	}
+	pads, ok := s.explicitPads(n, strides)
+	if !ok || common < slices.Max(strides) { // a smaller one would find more places
+		return false
+	}
+	c := proto.CloneOf(n)
+	c.Attribute = slices.DeleteFunc(c.Attribute, func(a *onnxpb.AttributeProto) bool {
+		return slices.Contains([]string{"strides", "pads", "auto_pad"}, a.GetName())
+	})
+	c.Attribute = append(c.Attribute, intsAttr("strides", repeat(common, len(strides))), intsAttr("pads", pads))
+	s.replace(i, c)
+	s.changed("%s: strides %v%s", nameOf(n), strides, FreeStride)
+	return true
 }
 
 func gcd(a, b int64) int64 {

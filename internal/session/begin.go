@@ -33,10 +33,10 @@ func begin(ctx context.Context, r ort.Engine, o Options, started time.Time) (*re
 // Emulated says whether a variant runs on the emulator.
 func Emulated(v variant.Spec) bool { return v.Engine == variant.HTP }
 
-// NeedsCalibration says whether a variant's ranges come from samples.
+// NeedsCalibration says whether a variant's ranges come from samples: those of a recipe, and what a device needs besides given encodings.
 func NeedsCalibration(variants []variant.Spec) bool {
 	for _, v := range variants {
-		if v.Kind == variant.Recipe {
+		if v.Kind == variant.Recipe || v.Kind == variant.Encodings && Emulated(v) {
 			return true
 		}
 	}

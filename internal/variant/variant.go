@@ -1,5 +1,6 @@
 // Package variant is the little language in which people say how a model is to be quantized: w8a8, fp16,
-// w4a16,per-tensor,percentile:99.99, or NAME=file.onnx; @htp behind it runs it on the HTP's emulator. NAME=M.dlc@htp runs a
+// w4a16,per-tensor,percentile:99.99, or NAME=file.onnx; @htp behind it runs it on the HTP's emulator. NAME=x.encodings quantizes the float
+// model with the encodings of a file. NAME=M.dlc@htp runs a
 // DLC as it is; NAME=dumps:DIR@M.dlc compares what a DLC computed elsewhere, NAME=device:TARGET@M.dlc what it computes on a device.
 package variant
 
@@ -18,15 +19,17 @@ import (
 // Kind says what a variant is made from.
 type Kind string
 
-// A variant is made by quantizing the float model, by rounding it to half precision, is a ready QDQ model or DLC, or was run
-// elsewhere.
+// A variant is made by quantizing the float model by a recipe or with ready encodings, by rounding it to half precision, is a ready QDQ model
+// or DLC, or was run elsewhere.
 const (
 	Recipe Kind = "recipe"
 	Half   Kind = "fp16"
 	File   Kind = "file"
-	DLC    Kind = "dlc"    // as a converter wrote it, on the emulator
-	Dumps  Kind = "dumps"  // tensors that a DLC computed elsewhere, in a folder
-	Device Kind = "device" // a DLC on a device
+	// Encodings quantizes the float model with the encodings of a file: AIMET's JSON, or those that a QDQ model or a DLC holds.
+	Encodings Kind = "encodings"
+	DLC       Kind = "dlc"    // as a converter wrote it, on the emulator
+	Dumps     Kind = "dumps"  // tensors that a DLC computed elsewhere, in a folder
+	Device    Kind = "device" // a DLC on a device
 )
 
 // Spec is a parsed variant.
@@ -68,9 +71,11 @@ func (e *Error) Error() string {
 const (
 	dumpsPrefix  = "dumps:"
 	devicePrefix = "device:"
+	// encodingsPrefix takes the encodings of a file that could be run as it is, too.
+	encodingsPrefix = "encodings:"
 )
 
-const grammar = "a variant is w{4|8|16}a{8|16} or fp16, with options after commas, or NAME=file.onnx, or NAME=MODEL.dlc@htp, or NAME=dumps:FOLDER@MODEL.dlc; @htp behind it runs it on the emulator"
+const grammar = "a variant is w{4|8|16}a{8|16} or fp16, with options after commas, or NAME=file.onnx, or NAME=x.encodings, or NAME=MODEL.dlc@htp, or NAME=dumps:FOLDER@MODEL.dlc; @htp behind it runs it on the emulator"
 
 // Parse reads one variant. The error is an *Error.
 func Parse(text string) (Spec, error) {
@@ -92,7 +97,7 @@ func Parse(text string) (Spec, error) {
 		return Spec{}, &Error{Text: text, At: len(base), Message: string(s.Kind) + " is computed elsewhere: it runs on no engine"}
 	}
 	if err == nil && s.Kind == DLC && engine != HTP {
-		return Spec{}, &Error{Text: text, At: len(base), Message: "a DLC runs on the emulator only: write NAME=MODEL.dlc@htp (raw outputs of a board are NAME=dumps:FOLDER@MODEL.dlc)"}
+		return Spec{}, &Error{Text: text, At: len(base), Message: "a DLC runs on the emulator only: write NAME=MODEL.dlc@htp (NAME=encodings:MODEL.dlc simulates its encodings, raw outputs of a board are NAME=dumps:FOLDER@MODEL.dlc)"}
 	}
 	if s.Engine = engine; engine != CPU {
 		s.Name += "@" + string(engine)
@@ -124,10 +129,17 @@ func parse(text string) (Spec, error) {
 				return fail(len(name)+1, "a device is written device:TARGET@MODEL.dlc")
 			}
 			return Spec{Name: name, Kind: Device, Target: file[len(devicePrefix):at], File: file[at+1:]}, nil
+		case strings.HasPrefix(file, encodingsPrefix):
+			if file = file[len(encodingsPrefix):]; file == "" {
+				return fail(len(text), "encodings are written encodings:FILE, a .json or .encodings of AIMET, a QDQ model or a DLC")
+			}
+			return Spec{Name: name, Kind: Encodings, File: file}, nil
+		case strings.EqualFold(filepath.Ext(file), ".json"), strings.EqualFold(filepath.Ext(file), ".encodings"):
+			return Spec{Name: name, Kind: Encodings, File: file}, nil
 		case strings.EqualFold(filepath.Ext(file), ".dlc"):
 			return Spec{Name: name, Kind: DLC, File: file}, nil
 		case !modelfile.Is(file):
-			return fail(len(name)+1, "a ready model is a file that ends in %s, or a .dlc on the emulator", modelfile.Endings())
+			return fail(len(name)+1, "a ready model is a file that ends in %s, or a .dlc on the emulator; encodings are a .json or an .encodings file", modelfile.Endings())
 		}
 		return Spec{Name: name, Kind: File, File: file}, nil
 	}

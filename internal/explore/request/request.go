@@ -28,6 +28,8 @@ func Read(spec result.ExploreSpec, config eval.Config) (recipe variant.Spec, set
 
 func check(spec result.ExploreSpec, config eval.Config, variants []variant.Spec) error {
 	switch {
+	case len(variants) == 1 && variants[0].Kind == variant.Encodings:
+		return fmt.Errorf("explore chooses encodings, and those of %s are chosen: check compares them with a recipe, --variant %s=%s --variant w8a8", variants[0].File, variants[0].Name, variants[0].File)
 	case len(variants) != 1 || variants[0].Kind != variant.Recipe || session.Emulated(variants[0]):
 		return fmt.Errorf("explore starts from one recipe, such as w8a8; %v is none (--engine says what runs it)", spec.Variants)
 	case !(spec.Target > 0 && spec.Target <= 1):

@@ -31,7 +31,7 @@ func (FromRecipe) Read(context.Context, *session.Session, *session.Variant) erro
 func (FromRecipe) Build(b *session.Session, v *session.Variant, stats *calib.Statistics) error {
 	made, err := qdq.Build(b.Float.Base, b.Float.Placement, v.Spec, stats.Activation)
 	if err == nil {
-		takeBuilt(b, v, made)
+		TakeBuilt(b, v, made, b.Float.Placement, b.Float.Folded)
 	}
 	return err
 }
@@ -46,13 +46,13 @@ func (FromHalf) Read(context.Context, *session.Session, *session.Variant) error 
 func (FromHalf) Build(b *session.Session, v *session.Variant, _ *calib.Statistics) error {
 	made, err := qdq.BuildHalf(b.Float.Base, b.Float.Placement)
 	if err == nil {
-		takeBuilt(b, v, made)
+		TakeBuilt(b, v, made, b.Float.Placement, b.Float.Folded)
 	}
 	return err
 }
 
-// takeBuilt makes a variant of a model that was made here.
-func takeBuilt(b *session.Session, v *session.Variant, made *qdq.Built) {
+// TakeBuilt makes a variant of a model that was made here, with quantizers where place says; folded are the tensors that it does not have.
+func TakeBuilt(b *session.Session, v *session.Variant, made *qdq.Built, place *qdq.Placement, folded map[string]string) {
 	v.Result.Spec.Choices, v.Written = made.Choices, true
 	for _, in := range b.Run.Model.Inputs {
 		if e, ok := made.Encodings[in.Name]; ok {
@@ -70,7 +70,7 @@ func takeBuilt(b *session.Session, v *session.Variant, made *qdq.Built) {
 			}
 			return align.Wide(layer, simulation, made)
 		}
-		return align.Built(layer, b.Float.Placement, made, b.Float.Folded)
+		return align.Built(layer, place, made, folded)
 	}})
 }
 
