@@ -57,7 +57,7 @@ func Integers(m *onnx.Model, taps []string) (*Boundary, error) {
 		b.Inputs = append(b.Inputs, p)
 	}
 	var outputs []*onnxpb.ValueInfoProto
-	listed := map[string]bool{}
+	listed, repeated, used := map[string]bool{}, map[string]string{}, onnx.NewNames(m)
 	var added []*onnxpb.NodeProto
 	for _, tap := range taps {
 		p := Port{Name: tap, Tensor: tap}
@@ -72,7 +72,11 @@ func Integers(m *onnx.Model, taps []string) (*Boundary, error) {
 					p.Name, p.Grid = n.GetInput()[0], grid
 				}
 				if grid != nil && dequantized(x, x.Nodes[maker]) {
-					p.Name, added = tap+againSuffix, append(added, again(tap, x.Nodes[maker])...)
+					if repeated[tap] == "" {
+						repeated[tap] = used.Unique(tap + againSuffix)
+						added = append(added, again(tap, used.Unique(tap+"_joined"), repeated[tap], x.Nodes[maker])...)
+					}
+					p.Name = repeated[tap]
 				}
 			}
 		}
@@ -98,7 +102,7 @@ func Integers(m *onnx.Model, taps []string) (*Boundary, error) {
 		}
 		nodes = append(nodes, c)
 	}
-	nodes, taken := used(append(nodes, added...), outputs)
+	nodes, taken := needed(append(nodes, added...), outputs)
 	for i := len(inputs) - 1; i >= 0; i-- { // an input that nothing takes is none
 		if !taken[inputs[i].GetName()] {
 			inputs, b.Inputs = slices.Delete(inputs, i, i+1), slices.Delete(b.Inputs, i, i+1)
@@ -113,13 +117,12 @@ func Integers(m *onnx.Model, taps []string) (*Boundary, error) {
 // againSuffix names a tensor that was quantized once more on the same grid.
 const againSuffix = "_again"
 
-// again gives a tensor that a quantizer made of another width's once more, by an operator that changes nothing. The HTP gives
+// again gives a tensor that a quantizer made of another width's once more, as to and through joined, by an operator that changes nothing. The HTP gives
 // tensors to the outside in another layout than its own, and refuses to bring one into that between two widths.
-func again(tap string, quantizer *onnxpb.NodeProto) []*onnxpb.NodeProto {
-	joined := tap + "_joined"
+func again(tap, joined, to string, quantizer *onnxpb.NodeProto) []*onnxpb.NodeProto {
 	join := &onnxpb.NodeProto{OpType: proto.String("Concat"), Name: proto.String(joined), Input: []string{tap}, Output: []string{joined}, Attribute: []*onnxpb.AttributeProto{onnx.IntAttr("axis", 0)}}
 	q := proto.CloneOf(quantizer)
-	q.Name, q.Input[0], q.Output[0] = proto.String(tap+againSuffix), joined, tap+againSuffix
+	q.Name, q.Input[0], q.Output[0] = proto.String(to), joined, to
 	return []*onnxpb.NodeProto{join, q}
 }
 
@@ -167,9 +170,9 @@ func gridOf(m *onnx.Model, x *onnx.Index, n *onnxpb.NodeProto) (*quant.Grid, err
 	return g, nil
 }
 
-// used leaves out the nodes that no output depends on: a device would refuse, or compute for nothing, what is left over.
+// needed leaves out the nodes that no output depends on: a device would refuse, or compute for nothing, what is left over.
 // It gives the names of all tensors that are left, too.
-func used(nodes []*onnxpb.NodeProto, outputs []*onnxpb.ValueInfoProto) (kept []*onnxpb.NodeProto, wanted map[string]bool) {
+func needed(nodes []*onnxpb.NodeProto, outputs []*onnxpb.ValueInfoProto) (kept []*onnxpb.NodeProto, wanted map[string]bool) {
 	wanted = map[string]bool{}
 	for _, o := range outputs {
 		wanted[o.GetName()] = true

@@ -58,7 +58,7 @@ func Build(m *onnx.Model, p *Placement, spec variant.Spec, observed Observed) (*
 	activation := func(name string) (quant.Encoding, bool) { return observed(name, spec.For(name)) }
 	b.acts.encodeActivations(activation)
 	if spec.Engine != variant.CPU {
-		b.acts.everywhere(activation)
+		b.acts.everywhere()
 	}
 	if err := b.acts.floats(m.Inputs()); err != nil {
 		return nil, err
@@ -99,7 +99,7 @@ func newBuilder(m *onnx.Model, p *Placement, spec variant.Spec) *builder {
 	x := onnx.NewIndex(m)
 	built := &Built{Taps: map[string]string{}, Encodings: map[string]quant.Encoding{}, Float: map[string]string{}, Floats: map[string]*onnxpb.TensorProto{}, Choices: spec.Choices}
 	return &builder{
-		draft: newDraft(x), m: m, x: x, p: p, spec: spec, built: built,
+		draft: newDraft(m), m: m, x: x, p: p, spec: spec, built: built,
 		acts:   &actEncodings{x: x, p: p, spec: spec, built: built, inner: map[string]quant.Encoding{}, half: make([]bool, len(x.Nodes))},
 		params: map[[2]int]string{}, dequant: map[string]*onnxpb.NodeProto{}, converted: map[conversion]string{}, halves: map[string]string{},
 	}

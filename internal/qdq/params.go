@@ -39,9 +39,9 @@ func newConstants(b *builder) *constants {
 	}
 }
 
-// quantizeParams quantizes all that the placement names, and the extra ones.
+// quantizeParams quantizes all that the placement names.
 func (k *constants) quantizeParams() error {
-	for _, q := range slices.Concat(k.p.Params, k.acts.extra) {
+	for _, q := range k.p.Params {
 		n := k.x.Nodes[q.Node]
 		if k.acts.half[q.Node] {
 			continue
