@@ -42,10 +42,14 @@ type Float struct {
 
 // Open reads the float model of a request and makes it ready: its input shapes are fixed, as input says, its constants are folded. What is
 // wrong with the request is an error of usage.
-func Open(ctx context.Context, r ort.Engine, path string, input dataset.Description) (*Float, error) {
+func Open(ctx context.Context, r ort.Engine, path string, input dataset.Description, quantized Taking) (*Float, error) {
 	m, file, err := Read(path)
 	if err != nil {
 		return nil, usage.Mark(err)
+	}
+	m, said, err := taken(m, path, file, quantized)
+	if err != nil {
+		return nil, err
 	}
 	shapes, err := input.Shapes()
 	if err != nil {
@@ -63,7 +67,7 @@ func Open(ctx context.Context, r ort.Engine, path string, input dataset.Descript
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	ref.External = file.External
-	ref.Warnings = append(file.Notes, ref.Warnings...)
+	ref.Warnings = slices.Concat(said, file.Notes, ref.Warnings)
 	if len(batched) > 0 {
 		ref.Warnings = append([]string{fmt.Sprintf("the open batch dimension of %s was set to 1", strings.Join(batched, ", "))}, ref.Warnings...)
 	}

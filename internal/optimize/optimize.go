@@ -142,6 +142,9 @@ func optimize(ctx context.Context, engines session.Engines, spec Spec, progress 
 		return nil, usage.Mark(fmt.Errorf("%s: %w", spec.Model, err))
 	}
 	o := &optimizer{ctx: ctx, engines: engines, asked: len(spec.Passes) > 0, result: &Result{Passes: []PassResult{}, Notes: file.Notes}}
+	if file.Quantized != nil {
+		o.result.Notes = append(o.result.Notes, model.AlreadyQuantized(spec.Model, file.Quantized))
+	}
 	if err := o.samples(spec, m); err != nil {
 		return nil, err
 	}
@@ -180,6 +183,9 @@ func optimize(ctx context.Context, engines session.Engines, spec Spec, progress 
 		}
 	}
 	o.result.Model, o.result.After = model.WithOutputTypes(o.model, o.types), o.size()
+	if _, err := model.Trial(ctx, engines.ORT, o.result.Model, o.inputs[0]); err != nil {
+		return nil, err
+	}
 	if o.pricer != nil {
 		o.result.Slow, o.result.Fast = o.pricer.first, o.pricer.last
 	}

@@ -32,8 +32,9 @@ type Options struct {
 	Model         string // path of the float model
 	Input         dataset.Description
 	MemoryMiB     int
-	LocalSamples  int  // on how many samples each layer is computed alone too; 0: it is not
-	AllLayers     bool // the float model gives every layer, also one that no variant is compared on
+	LocalSamples  int          // on how many samples each layer is computed alone too; 0: it is not
+	Quantized     model.Taking // what is done with a model that is quantized already
+	AllLayers     bool         // the float model gives every layer, also one that no variant is compared on
 	DLC           result.DLCRun
 }
 

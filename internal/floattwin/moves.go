@@ -1,0 +1,150 @@
+package floattwin
+
+import (
+	"slices"
+
+	"google.golang.org/protobuf/proto"
+
+	"quantcheck/internal/onnx"
+	"quantcheck/internal/onnx/onnxpb"
+	"quantcheck/internal/qdq"
+	"quantcheck/internal/quant"
+	"quantcheck/internal/tensor"
+)
+
+// moves says whether an operator's first output holds values of its first input only.
+func moves(n *onnxpb.NodeProto) bool {
+	return len(n.GetInput()) > 0 && (qdq.Moves(n.GetOpType()) || n.GetOpType() == "Pad" || n.GetOpType() == "Resize" && onnx.AttrString(n, "mode", "nearest") == "nearest")
+}
+
+// movesIntegers says whether a node only moves integers whose real numbers are known.
+func (k *maker) movesIntegers(n *onnxpb.NodeProto) bool {
+	if len(n.GetInput()) == 0 {
+		return false
+	}
+	first, is := k.grids[n.GetInput()[0]]
+	if !is || len(first.values) > 1 {
+		return false
+	}
+	if n.GetOpType() == "Concat" {
+		return !slices.ContainsFunc(n.GetInput(), func(in string) bool { g, is := k.grids[in]; return !is || !same(g, first) })
+	}
+	if n.GetOpType() == "Pad" && optional(n, 2) != "" && (first.dynamic || k.constantOf(n.GetInput()[2]) == nil) {
+		return false
+	}
+	return moves(n)
+}
+
+// move lets a node move the real numbers.
+func (k *maker) move(n *onnxpb.NodeProto) error {
+	g := k.grids[n.GetInput()[0]]
+	c := proto.CloneOf(n)
+	for i, in := range n.GetInput() {
+		if float, is := k.real[in]; is && (i == 0 || n.GetOpType() == "Concat") {
+			c.Input[i] = float
+		} else if in != "" {
+			c.Input[i] = k.now(in)
+		}
+	}
+	if n.GetOpType() == "Pad" && optional(n, 2) != "" {
+		value, err := k.dequantized(n.GetInput()[2], n.GetInput()[2], g, 0)
+		if err != nil {
+			return err
+		}
+		c.Input[2] = value
+	}
+	for i, out := range n.GetOutput() {
+		if out == "" || i > 0 && n.GetOpType() != "Split" {
+			continue
+		}
+		c.Output[i] = k.floatName(out)
+		k.leave(out, c.Output[i], g, false)
+	}
+	k.add(c)
+	return nil
+}
+
+// floatName gives the float tensor that takes the place of an integer one the name of what dequantizes that, or one like its own.
+func (k *maker) floatName(integers string) string {
+	for _, n := range k.users[integers] {
+		out := n.GetOutput()[0]
+		if n.GetOpType() == "DequantizeLinear" && k.made[out] == nil {
+			return out
+		}
+	}
+	return k.names.Unique(plain(integers))
+}
+
+// clampOf says which activation a quantizer's range stands for: one that begins at zero in front of values that may be negative is a
+// Relu, and one that ends at six as well is a Clip. "" is none.
+func (k *maker) clampOf(float string, e quant.Encoding) (op string, bounds [2]float32) {
+	if e.Offset != 0 || !k.mayBeNegative(float, map[string]bool{}) {
+		return "", bounds
+	}
+	const six, near = 6, 1e-4
+	if e.Max > six*(1-near) && e.Max < six*(1+near) {
+		return "Clip", [2]float32{0, six}
+	}
+	return "Relu", bounds
+}
+
+// mayBeNegative says whether a float tensor of the twin may hold negative values. Those of a graph input are the user's.
+func (k *maker) mayBeNegative(name string, asked map[string]bool) bool {
+	if asked[name] {
+		return false
+	}
+	asked[name] = true
+	n := k.made[name]
+	if n == nil {
+		return false
+	}
+	switch op := n.GetOpType(); op {
+	case "Relu", "Sigmoid", "HardSigmoid", "Softmax", "Abs", "Sqrt", "Exp", "Softplus", "Clip", "ReduceL1", "ReduceL2", "ReduceSumSquare", "Constant", "QuantizeLinear", "ThresholdedRelu":
+		return op == "Clip" && onnx.AttrFloat(n, "min", -1) < 0 && !k.clipsAtZero(n)
+	case "Add", "Mul", "Concat", "Div", "Max", "Min", "Sum", "Mean", "Where", "Pow":
+		if op == "Max" {
+			return !slices.ContainsFunc(n.GetInput(), func(in string) bool { return !k.operandMayBeNegative(in, asked) })
+		}
+		return slices.ContainsFunc(n.GetInput(), func(in string) bool { return k.operandMayBeNegative(in, asked) })
+	case "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "MaxPool", "ReduceMean", "ReduceSum", "ReduceMax", "Cast":
+		return k.operandMayBeNegative(n.GetInput()[0], asked)
+	}
+	if moves(n) {
+		return k.operandMayBeNegative(n.GetInput()[0], asked)
+	}
+	return true
+}
+
+func (k *maker) clipsAtZero(n *onnxpb.NodeProto) bool {
+	t := k.constantOf(optional(n, 1))
+	if t == nil {
+		return false
+	}
+	v, err := k.m.Tensor(t)
+	floats, ok := v.AsFloat32()
+	return err == nil && ok && len(floats) == 1 && floats[0] >= 0
+}
+
+// operandMayBeNegative is mayBeNegative of a tensor that may be a constant.
+func (k *maker) operandMayBeNegative(name string, asked map[string]bool) bool {
+	t := k.constantOf(name)
+	if t == nil {
+		return k.mayBeNegative(name, asked)
+	}
+	v, err := k.m.Tensor(t)
+	floats, ok := v.AsFloat32()
+	return err != nil || ok && slices.ContainsFunc(floats, func(f float32) bool { return f < 0 })
+}
+
+// clamp adds a Relu or a Clip.
+func (k *maker) clamp(from, to, op string, bounds [2]float32) {
+	n := &onnxpb.NodeProto{OpType: proto.String(op), Name: proto.String(k.names.Unique(to + "_node")), Input: []string{from}, Output: []string{to}}
+	const boundsAreInputs = 11 // since this opset
+	switch {
+	case op == "Clip" && k.m.Opset() < boundsAreInputs:
+		n.Attribute = []*onnxpb.AttributeProto{onnx.FloatAttr("min", bounds[0]), onnx.FloatAttr("max", bounds[1])}
+	case op == "Clip":
+		n.Input = append(n.Input, k.put(to+"_min", tensor.Floats([]float32{bounds[0]})), k.put(to+"_max", tensor.Floats([]float32{bounds[1]})))
+	}
+	k.add(n)
+}
