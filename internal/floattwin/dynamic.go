@@ -6,7 +6,6 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"quantcheck/internal/onnx"
 	"quantcheck/internal/onnx/onnxpb"
 	"quantcheck/internal/tensor"
 )
@@ -71,10 +70,8 @@ func (k *maker) integerFits(n *onnxpb.NodeProto) bool {
 	if k.output[out] {
 		return false
 	}
-	for _, user := range k.users[out] {
-		if user.GetOpType() != "Cast" || !tensor.DType(onnx.AttrInt(user, "to", 0)).IsFloat() {
-			return false
-		}
+	if !k.sumsFit(out) {
+		return false
 	}
 	for i, in := range n.GetInput()[:2] {
 		if k.constantOf(in) != nil {

@@ -158,8 +158,7 @@ func (k *maker) graph(g *onnxpb.GraphProto) (*onnxpb.GraphProto, error) {
 		}
 	}
 	after := &onnxpb.GraphProto{Name: g.Name, Input: g.GetInput(), Output: g.GetOutput(), SparseInitializer: g.GetSparseInitializer(), Node: k.nodes}
-	after.Initializer = append(slices.Clone(g.GetInitializer()), k.inits...)
-	k.tidy(after)
+	k.tidy(after, g)
 	return after, nil
 }
 
@@ -213,9 +212,12 @@ func (k *maker) node(n *onnxpb.NodeProto) error {
 		return nil
 	case (op == "MatMulInteger" || op == "ConvInteger") && k.integerFits(n):
 		return k.integerProduct(n)
-	case op == "Cast" && k.sums[n.GetInput()[0]]:
-		k.rename[n.GetOutput()[0]] = n.GetInput()[0]
-		return nil
+	case op == "Cast" && (k.sums[n.GetInput()[0]] || k.toSum(n)), (op == "Add" || moves(n)) && slices.ContainsFunc(n.GetInput(), func(in string) bool { return k.sums[in] }):
+		return k.sum(n)
+	case op == "Div":
+		if done, err := k.computed(n); done || err != nil {
+			return err
+		}
 	case op == "Mul" && k.one != "" && (k.now(n.GetInput()[0]) == k.one || k.now(n.GetInput()[1]) == k.one):
 		other := n.GetInput()[0]
 		if k.now(other) == k.one {

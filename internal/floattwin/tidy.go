@@ -11,10 +11,11 @@ import (
 )
 
 // tidy leaves out what only served integers: scales behind products go into the weights, a graph output is made under its name, and
-// nodes that nothing depends on go.
-func (k *maker) tidy(g *onnxpb.GraphProto) {
+// nodes that nothing depends on go. of is the graph that the twin is made of.
+func (k *maker) tidy(g, of *onnxpb.GraphProto) {
 	k.foldScales(g)
 	k.nameOutputs(g)
+	g.Initializer = slices.Concat(of.GetInitializer(), k.inits)
 	wanted := map[string]bool{}
 	for _, out := range g.GetOutput() {
 		wanted[out.GetName()] = true
@@ -87,15 +88,15 @@ func (k *maker) foldScales(g *onnxpb.GraphProto) {
 		if !k.sums[out] || k.output[out] || len(users[out]) != 1 || len(n.GetInput()) < 2 {
 			continue
 		}
-		mul := users[out][0]
-		if mul.GetOpType() != "Mul" || mul.GetInput()[0] == mul.GetInput()[1] {
+		mul, add := users[out][0], (*onnxpb.NodeProto)(nil)
+		if between := mul.GetOutput()[0]; mul.GetOpType() == "Add" && k.sums[between] && len(users[between]) == 1 && !k.output[between] {
+			mul, add = users[between][0], mul
+			out = between
+		}
+		if n.GetOpType() != "MatMul" && n.GetOpType() != "Conv" || mul.GetOpType() != "Mul" || mul.GetInput()[0] == mul.GetInput()[1] {
 			continue
 		}
-		by := mul.GetInput()[0]
-		if by == out {
-			by = mul.GetInput()[1]
-		}
-		weight, factors := k.constantOf(n.GetInput()[1]), k.constantOf(by)
+		weight, factors := k.constantOf(n.GetInput()[1]), k.constantOf(other(mul, out))
 		if weight == nil || factors == nil || len(users[n.GetInput()[1]]) != 1 {
 			continue
 		}
@@ -103,13 +104,63 @@ func (k *maker) foldScales(g *onnxpb.GraphProto) {
 		if !ok {
 			continue
 		}
+		if add != nil {
+			addend := other(add, n.GetOutput()[0])
+			bias, ok := k.scaledBias(k.constantOf(addend), factors)
+			if !ok || len(users[addend]) != 1 {
+				continue
+			}
+			add.Input[0], add.Input[1], add.Output[0] = n.GetOutput()[0], k.put(addend, bias), mul.GetOutput()[0]
+			if channels := k.biasOfConv(n, bias, weight); channels != "" {
+				n.Input, n.Output[0] = append(n.Input, channels), mul.GetOutput()[0]
+				gone[add] = true
+			}
+		} else {
+			n.Output[0] = mul.GetOutput()[0]
+		}
 		proto.Reset(weight)
 		proto.Merge(weight, scaled)
-		n.Output[0] = mul.GetOutput()[0]
 		k.made[n.GetOutput()[0]] = n
 		gone[mul] = true
 	}
 	g.Node = slices.DeleteFunc(g.GetNode(), func(n *onnxpb.NodeProto) bool { return gone[n] })
+}
+
+// other is a node's input that is not the given one.
+func other(n *onnxpb.NodeProto, in string) string {
+	if n.GetInput()[0] == in {
+		return n.GetInput()[1]
+	}
+	return n.GetInput()[0]
+}
+
+// scaledBias multiplies a constant that is added by the one factor that multiplies the sum.
+func (k *maker) scaledBias(bias, factors *onnxpb.TensorProto) (tensor.Tensor, bool) {
+	if bias == nil {
+		return tensor.Tensor{}, false
+	}
+	b, err := k.m.Tensor(bias)
+	if err != nil || b.DType != tensor.Float32 {
+		return b, false
+	}
+	f, err := k.m.Tensor(factors)
+	if err != nil || len(f.F32) != 1 {
+		return b, false
+	}
+	scaled := tensor.Floats(make([]float32, len(b.F32)), b.Shape...)
+	for i, v := range b.F32 {
+		scaled.F32[i] = v * f.F32[0]
+	}
+	return scaled, true
+}
+
+// biasOfConv makes a bias of what is added to every channel of a Conv's output; "" if the node is none, or something else is added.
+func (k *maker) biasOfConv(n *onnxpb.NodeProto, bias tensor.Tensor, weight *onnxpb.TensorProto) string {
+	at := len(bias.Shape) - len(weight.GetDims()) + 1
+	if n.GetOpType() != "Conv" || len(n.GetInput()) != 2 || at < 0 || bias.Shape[at] != weight.GetDims()[0] || int64(len(bias.F32)) != bias.Shape[at] {
+		return ""
+	}
+	return k.put(n.GetOutput()[0]+"_bias", tensor.Floats(bias.F32, bias.Shape[at]))
 }
 
 // scaled gives a weight with every output channel multiplied by its factor; ok is false if the factors are not one per channel.
