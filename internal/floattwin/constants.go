@@ -15,7 +15,7 @@ import (
 )
 
 // gridOf reads a scale and a zero point. ok is false if one of them is no constant of this program's types.
-func (k *maker) gridOf(n *onnxpb.NodeProto, scale, zero string) (g grid, ok bool, err error) {
+func (k *view) gridOf(n *onnxpb.NodeProto, scale, zero string) (g grid, ok bool, err error) {
 	g = grid{source: n.GetOpType(), scale: scale, zero: zero, axis: 1}
 	t := k.constantOf(scale)
 	if t == nil {
@@ -68,7 +68,7 @@ func same(a, b grid) bool {
 }
 
 // put adds a constant and gives its name.
-func (k *maker) put(name string, t tensor.Tensor) string {
+func (k *weights) put(name string, t tensor.Tensor) string {
 	name = k.names.Unique(name)
 	p := onnx.TensorProto(name, t)
 	k.inits = append(k.inits, p)
@@ -77,7 +77,7 @@ func (k *maker) put(name string, t tensor.Tensor) string {
 }
 
 // dequantized gives the float form of an integer constant, called after it or, if nothing else can be, otherwise.
-func (k *maker) dequantized(name, otherwise string, g grid, block int64) (string, error) {
+func (k *weights) dequantized(name, otherwise string, g grid, block int64) (string, error) {
 	key := fmt.Sprintf("%s\x00%v\x00%v\x00%d\x00%d", name, g.values, g.zeros, g.axis, block)
 	if done := k.done[key]; done != "" {
 		return done, nil

@@ -18,7 +18,7 @@ import (
 // All that is computed from them stays as it is, so that it does not matter in which form a tool writes the rest.
 
 // dynamicFits says whether all that takes a dynamically quantized tensor, its scale and its zero point can do with that.
-func (k *maker) dynamicFits(n *onnxpb.NodeProto) bool {
+func (k *view) dynamicFits(n *onnxpb.NodeProto) bool {
 	y, scale, zero := n.GetOutput()[0], n.GetOutput()[1], n.GetOutput()[2]
 	if k.output[y] || k.output[scale] || k.output[zero] {
 		return false
@@ -37,7 +37,7 @@ func (k *maker) dynamicFits(n *onnxpb.NodeProto) bool {
 }
 
 // takesReal says whether a node can take real numbers for an integer input, the given one.
-func (k *maker) takesReal(n *onnxpb.NodeProto, in string) bool {
+func (k *view) takesReal(n *onnxpb.NodeProto, in string) bool {
 	switch op := n.GetOpType(); op {
 	case "MatMulInteger", "ConvInteger":
 		return k.integerFits(n)
@@ -65,7 +65,7 @@ func (k *maker) dynamic(n *onnxpb.NodeProto) {
 
 // integerFits says whether a product of integers becomes one of real numbers: its operands are known, and its sums become real numbers
 // next.
-func (k *maker) integerFits(n *onnxpb.NodeProto) bool {
+func (k *view) integerFits(n *onnxpb.NodeProto) bool {
 	out := n.GetOutput()[0]
 	if k.output[out] {
 		return false
@@ -123,13 +123,13 @@ func (k *maker) integerProduct(n *onnxpb.NodeProto) error {
 	op := strings.TrimSuffix(n.GetOpType(), "Integer")
 	out := n.GetOutput()[0]
 	k.sums[out] = true
-	k.float(n, op, "", operands, out)
+	float(k, n, op, "", operands, out)
 	k.report.Operators[n.GetOpType()]++
 	return nil
 }
 
 // differences gives an integer constant without its zero point, as real numbers.
-func (k *maker) differences(n *onnxpb.NodeProto, name, zero string) (string, error) {
+func (k *weights) differences(n *onnxpb.NodeProto, name, zero string) (string, error) {
 	t, err := k.m.Tensor(k.constantOf(name))
 	if err != nil {
 		return "", err

@@ -57,20 +57,32 @@ type grid struct {
 	encoding    []quant.Encoding
 }
 
-// maker makes the twin of one graph: the model's, or a body of control flow.
-type maker struct {
+// view is a graph that a twin is made of, with who makes and who takes its tensors.
+type view struct {
 	m        *onnx.Model
-	outer    *maker
-	report   *Report
-	names    onnx.Names
-	nodes    []*onnxpb.NodeProto
-	inits    []*onnxpb.TensorProto
+	outer    *view // the graph around a body of control flow
 	constant map[string]*onnxpb.TensorProto
 	producer map[string]*onnxpb.NodeProto
-	made     map[string]*onnxpb.NodeProto // tensor → node of the twin
 	users    map[string][]*onnxpb.NodeProto
 	output   map[string]bool
 	input    map[string]bool
+}
+
+// weights makes the float constants of a twin.
+type weights struct {
+	*view
+	names  onnx.Names
+	inits  []*onnxpb.TensorProto
+	done   map[string]string // constant and scale → its float form
+	report *Report
+}
+
+// maker makes the twin of one graph: the model's, or a body of control flow.
+type maker struct {
+	*weights
+	around *maker // of the graph around a body
+	nodes  []*onnxpb.NodeProto
+	made   map[string]*onnxpb.NodeProto // tensor → node of the twin
 
 	real    map[string]string // integer tensor → float tensor that carries its value
 	grids   map[string]grid   // of the integer tensors in real
@@ -78,7 +90,6 @@ type maker struct {
 	integer map[string]bool   // integer tensors that had to be made again
 	sums    map[string]bool   // tensors of sums of integers, which are float now
 	one     string            // the constant 1
-	done    map[string]string // constant and scale → its float form
 	clamped map[string]string // float tensor → behind its clamp
 }
 
@@ -109,12 +120,19 @@ func Make(m *onnx.Model) (*onnx.Model, *Report, error) {
 	return twin, report, nil
 }
 
-func newMaker(m *onnx.Model, g *onnxpb.GraphProto, outer *maker, report *Report, names onnx.Names) *maker {
-	k := &maker{
-		m: m, outer: outer, report: report, names: names,
-		constant: map[string]*onnxpb.TensorProto{}, producer: map[string]*onnxpb.NodeProto{}, made: map[string]*onnxpb.NodeProto{}, users: map[string][]*onnxpb.NodeProto{}, output: map[string]bool{}, input: map[string]bool{},
-		real: map[string]string{}, grids: map[string]grid{}, rename: map[string]string{}, integer: map[string]bool{}, sums: map[string]bool{}, done: map[string]string{}, clamped: map[string]string{},
+func newMaker(m *onnx.Model, g *onnxpb.GraphProto, around *maker, report *Report, names onnx.Names) *maker {
+	v := newView(m, g)
+	if around != nil {
+		v.outer = around.view
 	}
+	return &maker{
+		weights: &weights{view: v, names: names, report: report, done: map[string]string{}}, around: around, made: map[string]*onnxpb.NodeProto{},
+		real: map[string]string{}, grids: map[string]grid{}, rename: map[string]string{}, integer: map[string]bool{}, sums: map[string]bool{}, clamped: map[string]string{},
+	}
+}
+
+func newView(m *onnx.Model, g *onnxpb.GraphProto) *view {
+	k := &view{m: m, constant: map[string]*onnxpb.TensorProto{}, producer: map[string]*onnxpb.NodeProto{}, users: map[string][]*onnxpb.NodeProto{}, output: map[string]bool{}, input: map[string]bool{}}
 	for _, t := range g.GetInitializer() {
 		k.constant[t.GetName()] = t
 	}
@@ -158,7 +176,7 @@ func (k *maker) graph(g *onnxpb.GraphProto) (*onnxpb.GraphProto, error) {
 		}
 	}
 	after := &onnxpb.GraphProto{Name: g.Name, Input: g.GetInput(), Output: g.GetOutput(), SparseInitializer: g.GetSparseInitializer(), Node: k.nodes}
-	k.tidy(after, g)
+	tidier{k}.tidy(after, g)
 	return after, nil
 }
 
@@ -171,14 +189,14 @@ func (k *maker) now(name string) string {
 		}
 		name = to
 	}
-	if _, own := k.producer[name]; !own && k.outer != nil && !k.input[name] && k.constant[name] == nil {
-		return k.outer.now(name)
+	if _, own := k.producer[name]; !own && k.around != nil && !k.input[name] && k.constant[name] == nil {
+		return k.around.now(name)
 	}
 	return name
 }
 
 // constantOf finds a constant of this graph or of one around it.
-func (k *maker) constantOf(name string) *onnxpb.TensorProto {
+func (k *view) constantOf(name string) *onnxpb.TensorProto {
 	if t := k.constant[name]; t != nil || k.outer == nil || k.input[name] {
 		return t
 	}
@@ -215,7 +233,7 @@ func (k *maker) node(n *onnxpb.NodeProto) error {
 	case op == "Cast" && (k.sums[n.GetInput()[0]] || k.toSum(n)), (op == "Add" || moves(n)) && slices.ContainsFunc(n.GetInput(), func(in string) bool { return k.sums[in] }):
 		return k.sum(n)
 	case op == "Div":
-		if done, err := k.computed(n); done || err != nil {
+		if done, err := computed(k, n); done || err != nil {
 			return err
 		}
 	case op == "Mul" && k.one != "" && (k.now(n.GetInput()[0]) == k.one || k.now(n.GetInput()[1]) == k.one):
@@ -243,7 +261,7 @@ func (k *maker) node(n *onnxpb.NodeProto) error {
 // keep takes a node as it is, with what stands for its inputs.
 func (k *maker) keep(n *onnxpb.NodeProto) error {
 	for _, in := range onnx.Uses(n) {
-		for o := k; o != nil; o = o.outer {
+		for o := k; o != nil; o = o.around {
 			if _, is := o.real[in]; is && !o.integer[in] {
 				o.again(in, fmt.Sprintf("%s (%s) takes the integers", n.GetName(), n.GetOpType()))
 			}
@@ -324,7 +342,7 @@ func (k *maker) leave(integers, float string, g grid, alone bool) {
 	}
 	if behind, done := k.clamped[float]; done {
 		k.real[integers] = behind
-	} else if op, bounds := k.clampOf(float, g.encoding[0]); op != "" {
+	} else if op, bounds := (signs{k.view, k.made}).clampOf(float, g.encoding[0]); op != "" {
 		from, to := float, ""
 		if maker := k.made[float]; alone && maker != nil {
 			from, to = k.names.Unique(float+"_before_"+op), float

@@ -75,9 +75,15 @@ func (k *maker) floatName(integers string) string {
 	return k.names.Unique(plain(integers))
 }
 
+// signs says which float tensors of a twin may be negative.
+type signs struct {
+	*view
+	made map[string]*onnxpb.NodeProto // tensor → node of the twin
+}
+
 // clampOf says which activation a quantizer's range stands for: one that begins at zero in front of values that may be negative is a
 // Relu, and one that ends at six as well is a Clip. "" is none.
-func (k *maker) clampOf(float string, e quant.Encoding) (op string, bounds [2]float32) {
+func (k signs) clampOf(float string, e quant.Encoding) (op string, bounds [2]float32) {
 	if e.Offset != 0 || !k.mayBeNegative(float, map[string]bool{}) {
 		return "", bounds
 	}
@@ -89,7 +95,7 @@ func (k *maker) clampOf(float string, e quant.Encoding) (op string, bounds [2]fl
 }
 
 // mayBeNegative says whether a float tensor of the twin may hold negative values. Those of a graph input are the user's.
-func (k *maker) mayBeNegative(name string, asked map[string]bool) bool {
+func (k signs) mayBeNegative(name string, asked map[string]bool) bool {
 	if asked[name] {
 		return false
 	}
@@ -115,7 +121,7 @@ func (k *maker) mayBeNegative(name string, asked map[string]bool) bool {
 	return true
 }
 
-func (k *maker) clipsAtZero(n *onnxpb.NodeProto) bool {
+func (k signs) clipsAtZero(n *onnxpb.NodeProto) bool {
 	t := k.constantOf(optional(n, 1))
 	if t == nil {
 		return false
@@ -126,7 +132,7 @@ func (k *maker) clipsAtZero(n *onnxpb.NodeProto) bool {
 }
 
 // operandMayBeNegative is mayBeNegative of a tensor that may be a constant.
-func (k *maker) operandMayBeNegative(name string, asked map[string]bool) bool {
+func (k signs) operandMayBeNegative(name string, asked map[string]bool) bool {
 	t := k.constantOf(name)
 	if t == nil {
 		return k.mayBeNegative(name, asked)

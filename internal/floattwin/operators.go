@@ -33,7 +33,7 @@ var operators = map[string]func(k *maker, n *onnxpb.NodeProto) (taken bool, err 
 }
 
 // float adds the float operator that takes a node's place: with its attributes but for some, and gives its output.
-func (k *maker) float(n *onnxpb.NodeProto, op, domain string, operands []string, out string, without ...string) {
+func float(k *maker, n *onnxpb.NodeProto, op, domain string, operands []string, out string, without ...string) {
 	c := &onnxpb.NodeProto{OpType: proto.String(op), Name: n.Name, Input: inputs(operands...), Output: []string{out}}
 	if domain != "" {
 		c.Domain = proto.String(domain)
@@ -47,14 +47,14 @@ func (k *maker) float(n *onnxpb.NodeProto, op, domain string, operands []string,
 }
 
 // gives ends an operator whose output has a grid of its own.
-func (k *maker) gives(n *onnxpb.NodeProto, op string, operands []string, scale, zero string, without ...string) (bool, error) {
+func gives(k *maker, n *onnxpb.NodeProto, op string, operands []string, scale, zero string, without ...string) (bool, error) {
 	g, ok, err := k.gridOf(n, scale, zero)
 	if err != nil || !ok {
 		return false, err
 	}
 	out := n.GetOutput()[0]
 	to := k.floatName(out)
-	k.float(n, op, "", operands, to, without...)
+	float(k, n, op, "", operands, to, without...)
 	k.leave(out, to, g, true)
 	return true, nil
 }
@@ -71,17 +71,17 @@ func convolution(k *maker, n *onnxpb.NodeProto) (bool, error) {
 	}
 	operands := []string{x, w}
 	if bias := optional(n, 8); bias != "" {
-		b, ok, err := k.biasOf(n, bias, in[1], in[4])
+		b, ok, err := biasOf(k, n, bias, in[1], in[4])
 		if err != nil || !ok {
 			return false, err
 		}
 		operands = append(operands, b)
 	}
-	return k.gives(n, "Conv", operands, in[6], in[7])
+	return gives(k, n, "Conv", operands, in[6], in[7])
 }
 
 // biasOf gives the real numbers of a bias, whose scales are the products of those of activation and weight.
-func (k *maker) biasOf(n *onnxpb.NodeProto, bias, activation, weight string) (string, bool, error) {
+func biasOf(k *maker, n *onnxpb.NodeProto, bias, activation, weight string) (string, bool, error) {
 	a, ok, err := k.gridOf(n, activation, "")
 	if err != nil || !ok || k.constantOf(bias) == nil || len(a.values) != 1 {
 		return "", false, err
@@ -109,7 +109,7 @@ func binary(op string) func(k *maker, n *onnxpb.NodeProto) (bool, error) {
 		if err != nil || !ok {
 			return false, err
 		}
-		return k.gives(n, op, []string{a, b}, n.GetInput()[6], optional(n, 7))
+		return gives(k, n, op, []string{a, b}, n.GetInput()[6], optional(n, 7))
 	}
 }
 
@@ -123,7 +123,7 @@ func unary(op string, without ...string) func(k *maker, n *onnxpb.NodeProto) (bo
 		if err != nil || !ok {
 			return false, err
 		}
-		return k.gives(n, op, []string{x}, n.GetInput()[3], optional(n, 4), without...)
+		return gives(k, n, op, []string{x}, n.GetInput()[3], optional(n, 4), without...)
 	}
 }
 
@@ -136,7 +136,7 @@ func concat(k *maker, n *onnxpb.NodeProto) (bool, error) {
 		}
 		operands = append(operands, x)
 	}
-	return k.gives(n, "Concat", operands, n.GetInput()[0], n.GetInput()[1])
+	return gives(k, n, "Concat", operands, n.GetInput()[0], n.GetInput()[1])
 }
 
 func where(k *maker, n *onnxpb.NodeProto) (bool, error) {
@@ -148,7 +148,7 @@ func where(k *maker, n *onnxpb.NodeProto) (bool, error) {
 		}
 		operands = append(operands, x)
 	}
-	return k.gives(n, "Where", operands, n.GetInput()[7], n.GetInput()[8])
+	return gives(k, n, "Where", operands, n.GetInput()[7], n.GetInput()[8])
 }
 
 func gemm(k *maker, n *onnxpb.NodeProto) (bool, error) {
@@ -163,16 +163,16 @@ func gemm(k *maker, n *onnxpb.NodeProto) (bool, error) {
 	}
 	operands := []string{a, b}
 	if bias := optional(n, 6); bias != "" {
-		c, ok, err := k.biasOf(n, bias, in[1], in[4])
+		c, ok, err := biasOf(k, n, bias, in[1], in[4])
 		if err != nil || !ok {
 			return false, err
 		}
 		operands = append(operands, c)
 	}
 	if scale := optional(n, 7); scale != "" {
-		return k.gives(n, "Gemm", operands, scale, optional(n, 8))
+		return gives(k, n, "Gemm", operands, scale, optional(n, 8))
 	}
-	k.float(n, "Gemm", "", operands, n.GetOutput()[0])
+	float(k, n, "Gemm", "", operands, n.GetOutput()[0])
 	return true, nil
 }
 
@@ -190,12 +190,12 @@ func attention(k *maker, n *onnxpb.NodeProto) (bool, error) {
 	if mask := optional(n, 5); mask != "" {
 		operands = append(operands, k.now(mask))
 	}
-	k.float(n, "Attention", n.GetDomain(), operands, n.GetOutput()[0])
+	float(k, n, "Attention", n.GetDomain(), operands, n.GetOutput()[0])
 	return true, nil
 }
 
 // product adds a MatMul, with the addition of a bias if there is one.
-func (k *maker) product(n *onnxpb.NodeProto, a, b, bias string) {
+func product(k *maker, n *onnxpb.NodeProto, a, b, bias string) {
 	out := n.GetOutput()[0]
 	if bias == "" {
 		k.add(&onnxpb.NodeProto{OpType: proto.String("MatMul"), Name: n.Name, Input: []string{a, b}, Output: []string{out}})
@@ -211,7 +211,7 @@ func dynamicMatMul(k *maker, n *onnxpb.NodeProto) (bool, error) {
 	if err != nil || !ok {
 		return false, err
 	}
-	k.product(n, k.now(n.GetInput()[0]), b, optional(n, 4))
+	product(k, n, k.now(n.GetInput()[0]), b, optional(n, 4))
 	return true, nil
 }
 
@@ -225,7 +225,7 @@ func integerMatMul(k *maker, n *onnxpb.NodeProto) (bool, error) {
 	if err != nil || !ok {
 		return false, err
 	}
-	k.product(n, a, b, optional(n, 6))
+	product(k, n, a, b, optional(n, 6))
 	return true, nil
 }
 
@@ -328,7 +328,7 @@ func blockedMatMul(k *maker, n *onnxpb.NodeProto) (bool, error) {
 	}
 	name := k.put(plain(n.GetInput()[1])+"_float", tensor.Floats(floats, int64(rows), int64(columns)))
 	k.report.Weights = append(k.report.Weights, name)
-	k.product(n, k.now(n.GetInput()[0]), name, optional(n, 5))
+	product(k, n, k.now(n.GetInput()[0]), name, optional(n, 5))
 	return true, nil
 }
 

@@ -18,7 +18,7 @@ import (
 // The whole region is computed in float then, without its rounding.
 
 // sumsFit says whether all that takes a sum of integers is of such a region.
-func (k *maker) sumsFit(sum string) bool {
+func (k *view) sumsFit(sum string) bool {
 	if k.output[sum] {
 		return false
 	}
@@ -49,7 +49,7 @@ func (k *maker) sumsFit(sum string) bool {
 }
 
 // madeInteger says whether a tensor is a constant, or real numbers that a Cast made integers of, for one addition.
-func (k *maker) madeInteger(name string) bool {
+func (k *view) madeInteger(name string) bool {
 	if k.constantOf(name) != nil {
 		return true
 	}
@@ -68,7 +68,7 @@ func (k *maker) madeInteger(name string) bool {
 }
 
 // toSum says whether a Cast makes integers for a sum that is one of real numbers in the twin.
-func (k *maker) toSum(n *onnxpb.NodeProto) bool {
+func (k *view) toSum(n *onnxpb.NodeProto) bool {
 	name := n.GetOutput()[0]
 	if tensor.DType(onnx.AttrInt(n, "to", 0)) != tensor.Int32 || !k.madeInteger(name) {
 		return false
@@ -126,14 +126,14 @@ func (k *maker) sum(n *onnxpb.NodeProto) error {
 		return nil
 	}
 	k.sums[n.GetOutput()[0]] = true
-	if done, err := k.computed(n); done || err != nil {
+	if done, err := computed(k, n); done || err != nil {
 		return err
 	}
 	return k.keep(n)
 }
 
 // computed evaluates a division or a new shape of constants, so that what stands for a bias is a constant.
-func (k *maker) computed(n *onnxpb.NodeProto) (bool, error) {
+func computed(k *maker, n *onnxpb.NodeProto) (bool, error) {
 	if len(n.GetInput()) != 2 {
 		return false, nil
 	}

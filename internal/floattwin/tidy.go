@@ -10,9 +10,12 @@ import (
 	"quantcheck/internal/tensor"
 )
 
+// tidier ends a twin that is made.
+type tidier struct{ *maker }
+
 // tidy leaves out what only served integers: scales behind products go into the weights, a graph output is made under its name, and
 // nodes that nothing depends on go. of is the graph that the twin is made of.
-func (k *maker) tidy(g, of *onnxpb.GraphProto) {
+func (k tidier) tidy(g, of *onnxpb.GraphProto) {
 	k.foldScales(g)
 	k.nameOutputs(g)
 	g.Initializer = slices.Concat(of.GetInitializer(), k.inits)
@@ -38,7 +41,7 @@ func (k *maker) tidy(g, of *onnxpb.GraphProto) {
 }
 
 // nameOutputs gives what stands for a graph output the output's name, where nothing else gives it out.
-func (k *maker) nameOutputs(g *onnxpb.GraphProto) {
+func (k tidier) nameOutputs(g *onnxpb.GraphProto) {
 	for i := len(g.GetNode()) - 1; i >= 0; i-- {
 		n := g.GetNode()[i]
 		if n.GetOpType() != "Identity" || !k.output[n.GetOutput()[0]] || k.producer[n.GetOutput()[0]] == nil || k.producer[n.GetOutput()[0]].GetOpType() == "Identity" {
@@ -72,7 +75,7 @@ func (k *maker) nameOutputs(g *onnxpb.GraphProto) {
 }
 
 // foldScales multiplies the weights of products that were of integers by the constant behind them.
-func (k *maker) foldScales(g *onnxpb.GraphProto) {
+func (k tidier) foldScales(g *onnxpb.GraphProto) {
 	users := map[string][]*onnxpb.NodeProto{}
 	for _, n := range g.GetNode() {
 		for _, in := range onnx.Uses(n) {
@@ -135,7 +138,7 @@ func other(n *onnxpb.NodeProto, in string) string {
 }
 
 // scaledBias multiplies a constant that is added by the one factor that multiplies the sum.
-func (k *maker) scaledBias(bias, factors *onnxpb.TensorProto) (tensor.Tensor, bool) {
+func (k tidier) scaledBias(bias, factors *onnxpb.TensorProto) (tensor.Tensor, bool) {
 	if bias == nil {
 		return tensor.Tensor{}, false
 	}
@@ -155,7 +158,7 @@ func (k *maker) scaledBias(bias, factors *onnxpb.TensorProto) (tensor.Tensor, bo
 }
 
 // biasOfConv makes a bias of what is added to every channel of a Conv's output; "" if the node is none, or something else is added.
-func (k *maker) biasOfConv(n *onnxpb.NodeProto, bias tensor.Tensor, weight *onnxpb.TensorProto) string {
+func (k tidier) biasOfConv(n *onnxpb.NodeProto, bias tensor.Tensor, weight *onnxpb.TensorProto) string {
 	at := len(bias.Shape) - len(weight.GetDims()) + 1
 	if n.GetOpType() != "Conv" || len(n.GetInput()) != 2 || at < 0 || bias.Shape[at] != weight.GetDims()[0] || int64(len(bias.F32)) != bias.Shape[at] {
 		return ""
@@ -164,7 +167,7 @@ func (k *maker) biasOfConv(n *onnxpb.NodeProto, bias tensor.Tensor, weight *onnx
 }
 
 // scaled gives a weight with every output channel multiplied by its factor; ok is false if the factors are not one per channel.
-func (k *maker) scaled(op string, weight, factors *onnxpb.TensorProto) (*onnxpb.TensorProto, bool) {
+func (k tidier) scaled(op string, weight, factors *onnxpb.TensorProto) (*onnxpb.TensorProto, bool) {
 	w, err := k.m.Tensor(weight)
 	if err != nil || w.DType != tensor.Float32 {
 		return nil, false
