@@ -45,6 +45,13 @@ func text(name, value string) *onnxpb.AttributeProto {
 	return &onnxpb.AttributeProto{Name: proto.String(name), S: []byte(value), Type: onnxpb.AttributeProto_STRING.Enum()}
 }
 
+// body is a branch of an If, of one node that takes tensors from outside.
+func body(name string, n *onnxpb.NodeProto) *onnxpb.AttributeProto {
+	return &onnxpb.AttributeProto{Name: proto.String(name), Type: onnxpb.AttributeProto_GRAPH.Enum(), G: &onnxpb.GraphProto{
+		Name: proto.String(name), Node: []*onnxpb.NodeProto{n}, Output: []*onnxpb.ValueInfoProto{onnx.ValueInfo(n.GetOutput()[0], tensor.Float32, nil)},
+	}}
+}
+
 // write writes the network, and three samples of it with their list.
 func (n network) write(t *testing.T, dir string) (model, list string) {
 	t.Helper()
@@ -160,6 +167,20 @@ var networks = map[string]network{
 			node("MatMul", []string{"s", "w2"}, "m"), node("Add", []string{"m", "b2"}, "y"),
 		},
 		ints: map[string][]int64{"one": {1}},
+	},
+	"padding with minus infinity": {
+		shape: []int64{1, 4, 6, 6}, constants: map[string][]int64{"w": {4, 4, 3, 3}},
+		ints: map[string][]int64{"pads": {0, 0, 1, 1, 0, 0, 1, 1}, "row": {0, 3}, "none": {}}, scales: map[string][]float32{"below": {-1e38}},
+		nodes: []*onnxpb.NodeProto{
+			node("Conv", []string{"x", "w"}, "c"), node("Reshape", []string{"below", "none"}, "b"), node("Pad", []string{"c", "pads", "b"}, "p"), node("Gather", []string{"p", "row"}, "g", onnx.IntAttr("axis", 2)), node("Sigmoid", []string{"g"}, "y"),
+		},
+	},
+	"a body of control flow": {
+		shape: []int64{1, 4, 6, 6}, constants: map[string][]int64{"w": {4, 4, 3, 3}},
+		nodes: []*onnxpb.NodeProto{
+			node("Conv", []string{"x", "w"}, "c"), node("Relu", []string{"c"}, "r"), node("ReduceSum", []string{"r"}, "sum", onnx.IntAttr("keepdims", 0)), node("Cast", []string{"sum"}, "on", onnx.IntAttr("to", int64(tensor.Bool))),
+			node("If", []string{"on"}, "i", body("then_branch", node("Sqrt", []string{"r"}, "root")), body("else_branch", node("Neg", []string{"r"}, "minus"))), node("Sigmoid", []string{"i"}, "y"),
+		},
 	},
 	"data that is moved": {
 		shape: []int64{1, 4, 6, 6}, constants: map[string][]int64{"w": {4, 4, 3, 3}, "b": {4}, "slope": {4, 1, 1}, "k": {1, 4, 1, 1}}, scales: map[string][]float32{"up": {1, 1, 2, 2}},
