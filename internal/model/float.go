@@ -91,8 +91,22 @@ func New(ctx context.Context, r ort.Engine, fixed *onnx.Model) (*Float, error) {
 	if ref.Base, ref.Folded, err = rewrite.FoldBatchNorm(ref.Model); err != nil {
 		return nil, err
 	}
+	if doubles := ref.inFloat64(); doubles > 0 {
+		ref.Warnings = append(ref.Warnings, counted(doubles, "operator computes", "operators compute")+" in float64, for which there are no quantizers and which no DSP takes: what they make stays as it is and is compared; export the model in float32 to have it quantized")
+	}
 	ref.Placement = qdq.Find(ref.Base, func(name string) bool { return ref.Types[name].DType == tensor.Float32 })
 	return ref, nil
+}
+
+// inFloat64 counts the operators that make float64, but for those that only bring it in or out.
+func (ref *Float) inFloat64() int {
+	count := 0
+	for _, n := range ref.Index.Nodes {
+		if len(n.GetOutput()) > 0 && n.GetOpType() != "Cast" && ref.Types[n.GetOutput()[0]].DType == tensor.Float64 {
+			count++
+		}
+	}
+	return count
 }
 
 // listLayers makes a layer of every tensor that a node of the original graph makes.

@@ -3,10 +3,12 @@ package model
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"quantcheck/internal/floattwin"
 	"quantcheck/internal/onnx"
+	"quantcheck/internal/tensor"
 	"quantcheck/internal/usage"
 )
 
@@ -42,7 +44,11 @@ func Read(path string) (*onnx.Model, File, error) {
 	if raised.Casts > 0 {
 		note += fmt.Sprintf(", and %s, which round no more", counted(raised.Casts, "cast", "casts"))
 	}
-	f.Notes = []string{note + "; check compares the two with --variant half=" + path}
+	compares := "; check compares the two with --variant half=" + path
+	if slices.Contains(raised.Types, tensor.BFloat16) {
+		compares = "; the two cannot be compared, since ONNX Runtime's CPU does not compute in bfloat16"
+	}
+	f.Notes = []string{note + compares}
 	return m, f, nil
 }
 
