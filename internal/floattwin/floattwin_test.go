@@ -68,7 +68,7 @@ func model(t *testing.T, shape []int64, constants map[string]tensor.Tensor, outp
 	t.Helper()
 	g := &onnxpb.GraphProto{Name: proto.String("g"), Node: nodes, Input: []*onnxpb.ValueInfoProto{onnx.ValueInfo("x", tensor.Float32, shape)}}
 	for _, n := range nodes {
-		for _, in := range n.GetInput() {
+		for _, in := range onnx.Uses(n) {
 			if c, ok := constants[in]; ok && !slices.ContainsFunc(g.GetInitializer(), func(p *onnxpb.TensorProto) bool { return p.GetName() == in }) {
 				g.Initializer = append(g.Initializer, onnx.TensorProto(in, c))
 			}
@@ -88,6 +88,16 @@ func model(t *testing.T, shape []int64, constants map[string]tensor.Tensor, outp
 		t.Fatal(err)
 	}
 	return m
+}
+
+func body(name, out string, nodes ...*onnxpb.NodeProto) *onnxpb.AttributeProto {
+	return &onnxpb.AttributeProto{Name: proto.String(name), Type: onnxpb.AttributeProto_GRAPH.Enum(), G: &onnxpb.GraphProto{
+		Name: proto.String(name), Node: nodes, Output: []*onnxpb.ValueInfoProto{onnx.ValueInfo(out, tensor.Float32, nil)},
+	}}
+}
+
+func constantNode(name string, v tensor.Tensor) *onnxpb.NodeProto {
+	return node("Constant", "", nil, []string{name}, &onnxpb.AttributeProto{Name: proto.String("value"), Type: onnxpb.AttributeProto_TENSOR.Enum(), T: onnx.TensorProto("", v)})
 }
 
 // quantizedModel is a model with what its twin must be.
@@ -148,6 +158,11 @@ func models(t *testing.T) map[string]quantizedModel {
 				node("Neg", "", []string{"ad"}, []string{"y"})),
 			kinds: []floattwin.Kind{floattwin.QDQ}, operators: map[string]int{"Conv": 1, "Relu": 1, "Neg": 1}, least: 25, clamps: 1,
 		},
+		"QDQ, a Relu that is there still": {
+			m: model(t, picture, c, []string{"y"}, q("x", "s", "z", "xq"), dq("xq", "s", "z", "xd"), node("Conv", "", []string{"xd", "w"}, []string{"a"}), q("a", "half", "bottom", "aq"), dq("aq", "half", "bottom", "ad"),
+				node("Relu", "", []string{"ad"}, []string{"r"}), q("r", "half", "bottom", "rq"), dq("rq", "half", "bottom", "y")),
+			kinds: []floattwin.Kind{floattwin.QDQ}, operators: map[string]int{"Conv": 1, "Relu": 1}, least: 25,
+		},
 		"QDQ, no Relu where nothing is negative": {
 			m:     model(t, picture, c, []string{"y"}, node("Sigmoid", "", []string{"x"}, []string{"a"}), q("a", "half", "bottom", "aq"), dq("aq", "half", "bottom", "ad"), node("Neg", "", []string{"ad"}, []string{"y"})),
 			kinds: []floattwin.Kind{floattwin.QDQ}, operators: map[string]int{"Sigmoid": 1, "Neg": 1}, least: 25,
@@ -199,6 +214,23 @@ func models(t *testing.T) map[string]quantizedModel {
 		"MatMulIntegerToFloat": {
 			m:     model(t, rows, c, []string{"y"}, dynamic("x"), node("MatMulIntegerToFloat", ms, []string{"x_q", "m_quantized", "x_s", "mc", "x_z", "mcz", "f"}, []string{"y"})),
 			kinds: []floattwin.Kind{floattwin.Dynamic}, operators: map[string]int{"MatMul": 1, "Add": 1}, least: 35,
+		},
+		"quantizers in the bodies of an If": {
+			m: model(t, picture, c, []string{"y"}, q("x", "s", "z", "xq"), dq("xq", "s", "z", "xd"), node("ReduceSum", "", []string{"xd"}, []string{"sum"}, onnx.IntAttr("keepdims", 0)),
+				node("Cast", "", []string{"sum"}, []string{"on"}, onnx.IntAttr("to", int64(tensor.Bool))),
+				node("If", "", []string{"on"}, []string{"i"},
+					body("then_branch", "nd", node("Neg", "", []string{"xd"}, []string{"n"}), q("n", "s", "z", "nq"), dq("nq", "s", "z", "nd")),
+					body("else_branch", "e", dq("w_quantized", "ws", "wz", "wd", onnx.IntAttr("axis", 0)), node("Conv", "", []string{"xd", "wd"}, []string{"e"}, pads))),
+				node("Neg", "", []string{"i"}, []string{"y"})),
+			kinds: []floattwin.Kind{floattwin.QDQ}, operators: map[string]int{"If": 1, "ReduceSum": 1, "Cast": 1, "Neg": 1}, least: 20,
+		},
+		"scales in Constant nodes": {
+			m:     model(t, picture, c, []string{"y"}, constantNode("cs", scalar(0.03)), constantNode("cz", zero(tensor.Uint8, 100)), q("x", "cs", "cz", "xq"), dq("xq", "cs", "cz", "xd"), node("Neg", "", []string{"xd"}, []string{"y"})),
+			kinds: []floattwin.Kind{floattwin.QDQ}, operators: map[string]int{"Neg": 1}, least: 25,
+		},
+		"a graph output and input at once": {
+			m:     model(t, picture, c, []string{"y"}, q("x", "s", "z", "xq"), dq("xq", "s", "z", "y")),
+			kinds: []floattwin.Kind{floattwin.QDQ}, operators: map[string]int{"Identity": 1}, least: 25,
 		},
 		"QGemm": {
 			m:     model(t, rows, c, []string{"y"}, q("x", "s", "z", "xq"), node("QGemm", ms, []string{"xq", "s", "z", "m_quantized", "ms", "mz", "gb", "ys", "yz"}, []string{"yq"}), dq("yq", "ys", "yz", "y")),

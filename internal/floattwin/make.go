@@ -342,7 +342,7 @@ func (k *maker) leave(integers, float string, g grid, alone bool) {
 	}
 	if behind, done := k.clamped[float]; done {
 		k.real[integers] = behind
-	} else if op, bounds := (signs{k.view, k.made}).clampOf(float, g.encoding[0]); op != "" {
+	} else if op, bounds := (signs{k.view, k.made}).clampOf(float, g.encoding[0]); op != "" && !k.clampedBehind(integers) {
 		from, to := float, ""
 		if maker := k.made[float]; alone && maker != nil {
 			from, to = k.names.Unique(float+"_before_"+op), float

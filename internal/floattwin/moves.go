@@ -94,6 +94,21 @@ func (k signs) clampOf(float string, e quant.Encoding) (op string, bounds [2]flo
 	return "Relu", bounds
 }
 
+// clampedBehind says whether all that takes the real numbers of an integer tensor is a Relu or a Clip at zero, which clamps them.
+func (k *view) clampedBehind(integers string) bool {
+	for _, n := range k.users[integers] {
+		if n.GetOpType() != "DequantizeLinear" || k.output[n.GetOutput()[0]] || len(k.users[n.GetOutput()[0]]) == 0 {
+			return false
+		}
+		for _, user := range k.users[n.GetOutput()[0]] {
+			if user.GetOpType() != "Relu" && (user.GetOpType() != "Clip" || !(signs{view: k}).clipsAtZero(user)) {
+				return false
+			}
+		}
+	}
+	return len(k.users[integers]) > 0
+}
+
 // mayBeNegative says whether a float tensor of the twin may hold negative values. Those of a graph input are the user's.
 func (k signs) mayBeNegative(name string, asked map[string]bool) bool {
 	if asked[name] {
@@ -106,7 +121,7 @@ func (k signs) mayBeNegative(name string, asked map[string]bool) bool {
 	}
 	switch op := n.GetOpType(); op {
 	case "Relu", "Sigmoid", "HardSigmoid", "Softmax", "Abs", "Sqrt", "Exp", "Softplus", "Clip", "ReduceL1", "ReduceL2", "ReduceSumSquare", "Constant", "QuantizeLinear", "ThresholdedRelu":
-		return op == "Clip" && onnx.AttrFloat(n, "min", -1) < 0 && !k.clipsAtZero(n)
+		return op == "Clip" && !k.clipsAtZero(n)
 	case "Add", "Mul", "Concat", "Div", "Max", "Min", "Sum", "Mean", "Where", "Pow":
 		if op == "Max" {
 			return !slices.ContainsFunc(n.GetInput(), func(in string) bool { return !k.operandMayBeNegative(in, asked) })
@@ -122,6 +137,9 @@ func (k signs) mayBeNegative(name string, asked map[string]bool) bool {
 }
 
 func (k signs) clipsAtZero(n *onnxpb.NodeProto) bool {
+	if onnx.AttrFloat(n, "min", -1) >= 0 {
+		return true
+	}
 	t := k.constantOf(optional(n, 1))
 	if t == nil {
 		return false
