@@ -2,6 +2,7 @@ package floattwin
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -84,13 +85,14 @@ type maker struct {
 	nodes  []*onnxpb.NodeProto
 	made   map[string]*onnxpb.NodeProto // tensor → node of the twin
 
-	real    map[string]string // integer tensor → float tensor that carries its value
-	grids   map[string]grid   // of the integer tensors in real
-	rename  map[string]string // float tensor that is gone → what stands for it
-	integer map[string]bool   // integer tensors that had to be made again
-	sums    map[string]bool   // tensors of sums of integers, which are float now
-	one     string            // the constant 1
-	clamped map[string]string // float tensor → behind its clamp
+	real    map[string]string  // integer tensor → float tensor that carries its value
+	grids   map[string]grid    // of the integer tensors in real
+	rename  map[string]string  // float tensor that is gone → what stands for it
+	integer map[string]bool    // integer tensors that had to be made again
+	sums    map[string]bool    // tensors of sums of integers, which are float now
+	one     string             // the constant 1
+	clamped map[string]string  // float tensor → behind its clamp
+	low     map[string]float64 // bounds below float tensors, as far as they were asked for
 }
 
 // Make gives the float twin of a model. A model that is not quantized comes back as it is.
@@ -127,7 +129,7 @@ func newMaker(m *onnx.Model, g *onnxpb.GraphProto, around *maker, report *Report
 	}
 	return &maker{
 		weights: &weights{view: v, names: names, report: report, done: map[string]string{}}, around: around, made: map[string]*onnxpb.NodeProto{},
-		real: map[string]string{}, grids: map[string]grid{}, rename: map[string]string{}, integer: map[string]bool{}, sums: map[string]bool{}, clamped: map[string]string{},
+		real: map[string]string{}, grids: map[string]grid{}, rename: map[string]string{}, integer: map[string]bool{}, sums: map[string]bool{}, clamped: map[string]string{}, low: map[string]float64{},
 	}
 }
 
@@ -340,9 +342,12 @@ func (k *maker) leave(integers, float string, g grid, alone bool) {
 	if len(g.encoding) != 1 {
 		return
 	}
+	if k.input[float] && g.encoding[0].Offset == 0 {
+		k.low[float] = 0
+	}
 	if behind, done := k.clamped[float]; done {
 		k.real[integers] = behind
-	} else if op, bounds := (signs{k.view, k.made}).clampOf(float, g.encoding[0]); op != "" && !k.clampedBehind(integers) {
+	} else if op, bounds := (signs{k.view, k.made, k.low}).clampOf(float, g.encoding[0]); op != "" && !k.clampedBehind(integers) {
 		from, to := float, ""
 		if maker := k.made[float]; alone && maker != nil {
 			from, to = k.names.Unique(float+"_before_"+op), float
@@ -353,6 +358,7 @@ func (k *maker) leave(integers, float string, g grid, alone bool) {
 			k.clamped[float], k.real[integers] = to, to
 		}
 		k.clamp(from, to, op, bounds)
+		k.low[from], k.low[to] = math.Inf(-1), 0
 		k.report.Clamps = append(k.report.Clamps, Clamp{Tensor: to, Op: op})
 	}
 	k.report.Encodings = append(k.report.Encodings, Encoding{Tensor: k.real[integers], Encoding: g.encoding[0]})

@@ -1,6 +1,7 @@
 package floattwin
 
 import (
+	"math"
 	"slices"
 
 	"google.golang.org/protobuf/proto"
@@ -79,12 +80,13 @@ func (k *maker) floatName(integers string) string {
 type signs struct {
 	*view
 	made map[string]*onnxpb.NodeProto // tensor → node of the twin
+	low  map[string]float64           // bounds below tensors that are known already
 }
 
 // clampOf says which activation a quantizer's range stands for: one that begins at zero in front of values that may be negative is a
 // Relu, and one that ends at six as well is a Clip. "" is none.
 func (k signs) clampOf(float string, e quant.Encoding) (op string, bounds [2]float32) {
-	if e.Offset != 0 || !k.mayBeNegative(float, map[string]bool{}) {
+	if n := k.made[float]; e.Offset != 0 || n == nil || !beforeRelu[n.GetOpType()] || k.lowest(float, 0) >= 0 {
 		return "", bounds
 	}
 	const six, near = 6, 1e-4
@@ -109,31 +111,94 @@ func (k *view) clampedBehind(integers string) bool {
 	return len(k.users[integers]) > 0
 }
 
-// mayBeNegative says whether a float tensor of the twin may hold negative values. Those of a graph input are the user's.
-func (k signs) mayBeNegative(name string, asked map[string]bool) bool {
-	if asked[name] {
-		return false
+// lowest is a bound below the values of a float tensor of the twin, minus infinity where none is known. Those of a graph input are the
+// user's; they have none but what their quantizers hold.
+func (k signs) lowest(name string, depth int) float64 {
+	low, known := k.low[name]
+	if !known {
+		low = k.bound(name, depth)
+		k.low[name] = low
 	}
-	asked[name] = true
-	n := k.made[name]
-	if n == nil {
-		return false
-	}
-	switch op := n.GetOpType(); op {
-	case "Relu", "Sigmoid", "HardSigmoid", "Softmax", "Abs", "Sqrt", "Exp", "Softplus", "Clip", "ReduceL1", "ReduceL2", "ReduceSumSquare", "Constant", "QuantizeLinear", "ThresholdedRelu":
-		return op == "Clip" && !k.clipsAtZero(n)
-	case "Add", "Mul", "Concat", "Div", "Max", "Min", "Sum", "Mean", "Where", "Pow":
-		if op == "Max" {
-			return !slices.ContainsFunc(n.GetInput(), func(in string) bool { return !k.operandMayBeNegative(in, asked) })
+	return low
+}
+
+// bound is lowest, of the node that makes the tensor.
+func (k signs) bound(name string, depth int) float64 {
+	unknown := math.Inf(-1)
+	if t := k.constantOf(name); t != nil {
+		v, err := k.m.Tensor(t)
+		floats, ok := v.AsFloat32()
+		if err != nil || !ok || len(floats) == 0 {
+			return unknown
 		}
-		return slices.ContainsFunc(n.GetInput(), func(in string) bool { return k.operandMayBeNegative(in, asked) })
-	case "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "MaxPool", "ReduceMean", "ReduceSum", "ReduceMax", "Cast":
-		return k.operandMayBeNegative(n.GetInput()[0], asked)
+		return float64(slices.Min(floats))
 	}
-	if moves(n) {
-		return k.operandMayBeNegative(n.GetInput()[0], asked)
+	n := k.made[name]
+	const deepest = 50
+	if n == nil || depth > deepest || len(n.GetInput()) == 0 {
+		return unknown
 	}
-	return true
+	of := func(i int) float64 { return k.lowest(n.GetInput()[i], depth+1) }
+	switch op := n.GetOpType(); op {
+	case "Relu", "Sigmoid", "HardSigmoid", "Softmax", "Abs", "Sqrt", "Exp", "Softplus", "ReduceL1", "ReduceL2", "ReduceSumSquare":
+		return 0
+	case "Tanh", "Erf", "Sin", "Cos":
+		return -1
+	case "Clip":
+		if k.clipsAtZero(n) {
+			return 0
+		}
+		return of(0)
+	case "Add", "Sum":
+		sum := 0.0
+		for i := range n.GetInput() {
+			sum += of(i)
+		}
+		return sum
+	case "Mul":
+		if n.GetInput()[0] == n.GetInput()[1] || of(0) >= 0 && of(1) >= 0 {
+			return 0
+		}
+	case "Div":
+		if of(0) >= 0 && of(1) >= 0 {
+			return 0
+		}
+	case "Pow":
+		if even := of(1); even == 2 || even == 4 || of(0) >= 0 {
+			return 0
+		}
+	case "Concat", "Min", "Max", "Where":
+		first := 0
+		if op == "Where" {
+			first = 1
+		}
+		least, most := math.Inf(1), unknown
+		for i := first; i < len(n.GetInput()); i++ {
+			low := of(i)
+			least, most = min(least, low), max(most, low)
+		}
+		if op == "Max" {
+			return most
+		}
+		return least
+	case "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "MaxPool", "ReduceMean", "ReduceMax", "Cast":
+		return of(0)
+	case "ReduceSum":
+		if of(0) >= 0 {
+			return 0
+		}
+	default:
+		if moves(n) {
+			return of(0)
+		}
+	}
+	return unknown
+}
+
+// beforeRelu are the operators that tools put the range of a Relu behind.
+var beforeRelu = map[string]bool{
+	"Conv": true, "ConvTranspose": true, "Gemm": true, "MatMul": true, "Add": true, "Sum": true, "Sub": true, "Mul": true,
+	"BatchNormalization": true, "InstanceNormalization": true, "LayerNormalization": true, "GroupNormalization": true,
 }
 
 func (k signs) clipsAtZero(n *onnxpb.NodeProto) bool {
@@ -147,17 +212,6 @@ func (k signs) clipsAtZero(n *onnxpb.NodeProto) bool {
 	v, err := k.m.Tensor(t)
 	floats, ok := v.AsFloat32()
 	return err == nil && ok && len(floats) == 1 && floats[0] >= 0
-}
-
-// operandMayBeNegative is mayBeNegative of a tensor that may be a constant.
-func (k signs) operandMayBeNegative(name string, asked map[string]bool) bool {
-	t := k.constantOf(name)
-	if t == nil {
-		return k.mayBeNegative(name, asked)
-	}
-	v, err := k.m.Tensor(t)
-	floats, ok := v.AsFloat32()
-	return err != nil || ok && slices.ContainsFunc(floats, func(f float32) bool { return f < 0 })
 }
 
 // clamp adds a Relu or a Clip.

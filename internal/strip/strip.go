@@ -56,7 +56,7 @@ func (o Output) String() string {
 	case o.SQNR == nil:
 		return o.Name + " is not compared"
 	}
-	return fmt.Sprintf("%s: the quantized model has an SQNR of %.1f dB against the twin, on one seeded random input", o.Name, *o.SQNR)
+	return fmt.Sprintf("%s: SQNR of the quantized model %.1f dB on one random input; check measures it on samples", o.Name, *o.SQNR)
 }
 
 // Run makes the twin of a model and tries it.
