@@ -33,7 +33,7 @@ var floors = []floor{
 		"device", "device/adb", "device/dial", "device/local", "device/monitor", "device/probe", "device/reconnect", "device/ssh", "snpedevice",
 	}},
 	{"libraries", "bindings of ONNX Runtime and QNN", []string{"library", "onnxruntime", "qnn", "qnn/compose"}},
-	{"arithmetic", "encodings, metrics, graph rewrites; nothing is run", []string{"calib", "decode", "metric", "qdq", "quant", "rewrite", "search"}},
+	{"arithmetic", "encodings, metrics, graph rewrites; nothing is run", []string{"calib", "decode", "floattwin", "metric", "qdq", "quant", "rewrite", "search"}},
 	{"results", "what commands find out, as data", []string{"align", "cause", "encodings", "eval", "result", "verdict"}},
 	{"engines", "what runs a model", []string{
 		"runner", "runner/cpu", "runner/dlc", "runner/dump", "runner/htp", "runner/ort", "runner/qnnworker", "runner/worker", "sensitivity",
@@ -47,7 +47,7 @@ var floors = []floor{
 		"compare", "compare/cycles", "compare/judge", "compare/measure", "compare/nonfinite", "estimate",
 		"explore", "explore/alone", "explore/bench", "explore/build", "explore/cache", "explore/candidate", "explore/fix", "explore/policy", "explore/price", "explore/quantizers",
 		"explore/request", "explore/rewriting", "explore/stage", "explore/strategy", "explore/trial",
-		"lint", "lint/checks", "netrun", "optimize", "quantize", "rawfiles", "remedy", "score", "score/outputs", "score/testset", "seedfiles",
+		"lint", "lint/checks", "netrun", "optimize", "quantize", "rawfiles", "remedy", "score", "score/outputs", "score/testset", "seedfiles", "strip",
 	}},
 	{"publishing", "what was found out, put into a workspace with its page", []string{"publish"}},
 	{"program", "commands, flags, exit status", []string{"cli"}},

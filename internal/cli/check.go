@@ -15,9 +15,11 @@ import (
 	"quantcheck/internal/archive"
 	"quantcheck/internal/compare"
 	"quantcheck/internal/dataset"
+	"quantcheck/internal/floattwin"
 	"quantcheck/internal/htpcost"
 	"quantcheck/internal/metric"
 	"quantcheck/internal/modelfile"
+	"quantcheck/internal/onnx"
 	"quantcheck/internal/publish"
 	"quantcheck/internal/qnn"
 	"quantcheck/internal/remedy"
@@ -244,11 +246,8 @@ func (c *checkCmd) spec() (result.CheckSpec, error) {
 	if c.LocalSamples < 0 || c.LocalSamples > 1<<16 {
 		return result.CheckSpec{}, usagef("--isolated-samples %d", c.LocalSamples)
 	}
-	if len(c.Variant) == 0 {
-		c.Variant = []string{"w8a8"}
-	}
 	s := result.CheckSpec{
-		Sources: result.Sources{Model: c.Model, Images: c.Images, Calib: c.Calib, Limit: c.Limit}, Variants: c.Variant,
+		Sources: result.Sources{Model: c.Model, Images: c.Images, Calib: c.Calib, Limit: c.Limit}, Variants: c.variants(),
 		Place: result.Place{Out: c.Out, Name: modelName(c.Name, c.Model)}, Input: input, Bounds: c.Engine.bounds(memory),
 		Saving: result.Saving{SaveTensors: c.SaveTensors, SaveModel: c.SaveModel, Encodings: c.Encodings}, LocalSamples: c.LocalSamples, DivergeUnder: c.DivergeUnder,
 		Emulation: c.HTP.emulation(chip), DLCRun: c.HTP.dlcRun(), Estimate: c.Estimate,
@@ -300,10 +299,17 @@ func (c *checkCmd) places() places {
 	return p
 }
 
-// variants are those that were asked for, or the one that is compared when none was.
+// variants are those that were asked for, or the one that is compared when none was: w8a8, or for a model that is quantized already
+// that model as it is.
 func (c *checkCmd) variants() []string {
-	if len(c.Variant) == 0 {
-		return []string{"w8a8"}
+	if len(c.Variant) > 0 {
+		return c.Variant
+	}
+	c.Variant = []string{"w8a8"}
+	if strings.EqualFold(filepath.Ext(c.Model), ".onnx") {
+		if m, err := onnx.Load(c.Model); err == nil && floattwin.Find(m) != nil {
+			c.Variant = []string{"as-it-is=" + c.Model}
+		}
 	}
 	return c.Variant
 }

@@ -55,6 +55,7 @@ type program struct {
 	Layers    layersCmd    `cmd:"" help:"Show the same layer over all variants and models of a workspace."`
 	Lint      lintCmd      `cmd:"" help:"Find what costs accuracy or speed on the DSP, each with its fix."`
 	Quantize  quantizeCmd  `cmd:"" help:"Write a model quantized: QDQ ONNX, encodings, DLC."`
+	Strip     stripCmd     `cmd:"" help:"Write the float twin of a model that is quantized already."`
 	NetRun    netRunCmd    `cmd:"" name:"net-run" help:"Run a DLC as it is on the HTP's emulator, as snpe-net-run does on a board."`
 	Benchmark benchmarkCmd `cmd:"" help:"Measure a DLC on a device: layers, throughput, cycles, beside float model and emulator."`
 	Device    deviceCmd    `cmd:"" help:"Show, watch, unlock or clean up a device."`

@@ -149,6 +149,9 @@ func drawInfo(w io.Writer, v *inspect.View) {
 			line("", "%s=%s", key, v.Settings[key])
 		}
 	}
+	if v.Quantized != "" {
+		line("quantized", "%s; quantcheck strip %s -o FLOAT.onnx writes the float twin", v.Quantized, v.Path)
+	}
 	for _, t := range v.Inputs {
 		line("input", "%s %s %v%s", t.Name, t.DType, t.Shape, encodingText(t.Encoding))
 	}

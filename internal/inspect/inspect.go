@@ -33,6 +33,7 @@ type View struct {
 	Encoded   int      `json:"encoded"` // tensors with one
 	Caches    []string `json:"caches,omitempty"`
 	Notes     []string `json:"notes,omitempty"`
+	Quantized string   `json:"quantized,omitempty"` // how an ONNX model is quantized; "" for a float one
 }
 
 // Tensor is an input or output.

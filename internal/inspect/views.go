@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"quantcheck/internal/dlc"
+	"quantcheck/internal/floattwin"
 	"quantcheck/internal/modelfile"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/runner/ort"
@@ -33,6 +34,7 @@ func ViewONNX(ctx context.Context, r ort.Engine, path string, shapes map[string]
 	if err != nil {
 		return nil, usage.Mark(err)
 	}
+	was := floattwin.Find(m)
 	producer, version := m.Proto.GetProducerName(), m.Proto.GetProducerVersion()
 	if m, _, err = onnx.FixInputs(m, shapes); err != nil {
 		return nil, usage.Mark(fmt.Errorf("%s: %w", path, err))
@@ -49,6 +51,9 @@ func ViewONNX(ctx context.Context, r ort.Engine, path string, shapes map[string]
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	v.Converter, v.Version = producer, version
+	if was != nil {
+		v.Quantized = was.String()
+	}
 	return v, nil
 }
 

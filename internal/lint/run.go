@@ -85,6 +85,9 @@ func lintModel(ctx context.Context, engines session.Engines, spec Spec, path str
 		return nil, usage.Mark(err)
 	}
 	notes = append(notes, file.Notes...)
+	if file.Quantized != nil {
+		notes = append(notes, model.AlreadyQuantized(path, file.Quantized))
+	}
 	shapes := spec.Shapes
 	if spec.Run != nil {
 		shapes = map[string][]int64{}

@@ -42,10 +42,14 @@ type Float struct {
 
 // Open reads the float model of a request and makes it ready: its input shapes are fixed, as input says, its constants are folded. What is
 // wrong with the request is an error of usage.
-func Open(ctx context.Context, r ort.Engine, path string, input dataset.Description) (*Float, error) {
+func Open(ctx context.Context, r ort.Engine, path string, input dataset.Description, quantized Taking) (*Float, error) {
 	m, file, err := Read(path)
 	if err != nil {
 		return nil, usage.Mark(err)
+	}
+	m, said, err := taken(m, path, file, quantized)
+	if err != nil {
+		return nil, err
 	}
 	shapes, err := input.Shapes()
 	if err != nil {
@@ -63,7 +67,7 @@ func Open(ctx context.Context, r ort.Engine, path string, input dataset.Descript
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	ref.External = file.External
-	ref.Warnings = append(file.Notes, ref.Warnings...)
+	ref.Warnings = slices.Concat(said, file.Notes, ref.Warnings)
 	if len(batched) > 0 {
 		ref.Warnings = append([]string{fmt.Sprintf("the open batch dimension of %s was set to 1", strings.Join(batched, ", "))}, ref.Warnings...)
 	}
@@ -87,12 +91,26 @@ func New(ctx context.Context, r ort.Engine, fixed *onnx.Model) (*Float, error) {
 	if ref.Base, ref.Folded, err = rewrite.FoldBatchNorm(ref.Model); err != nil {
 		return nil, err
 	}
+	if doubles := ref.inFloat64(); doubles > 0 {
+		ref.Warnings = append(ref.Warnings, counted(doubles, "operator computes", "operators compute")+" in float64, for which there are no quantizers and which no DSP takes: what they make stays as it is and is compared; export the model in float32 to have it quantized")
+	}
 	ref.Placement = qdq.Find(ref.Base, ref.IsFloat)
 	return ref, nil
 }
 
 // IsFloat says whether a tensor holds real numbers that can be quantized: quantizers take float32.
 func (ref *Float) IsFloat(name string) bool { return ref.Types[name].DType == tensor.Float32 }
+
+// inFloat64 counts the operators that make float64, but for those that only bring it in or out.
+func (ref *Float) inFloat64() int {
+	count := 0
+	for _, n := range ref.Index.Nodes {
+		if len(n.GetOutput()) > 0 && n.GetOpType() != "Cast" && ref.Types[n.GetOutput()[0]].DType == tensor.Float64 {
+			count++
+		}
+	}
+	return count
+}
 
 // listLayers makes a layer of every tensor that a node of the original graph makes.
 func (ref *Float) listLayers(original *onnx.Model) {

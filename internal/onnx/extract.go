@@ -57,6 +57,7 @@ func (x *Index) Live(m *Model, at int) []string {
 // that are graph outputs; an added one takes the place of one of the same name.
 func Rebuild(m *Model, nodes []*onnxpb.NodeProto, added ...*onnxpb.TensorProto) *Model {
 	g := m.Graph()
+	nodes = distinct(m, nodes)
 	wanted := map[string]bool{}
 	for _, out := range g.GetOutput() {
 		wanted[out.GetName()] = true

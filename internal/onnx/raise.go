@@ -144,6 +144,7 @@ func (h halves) tensors(list ...*onnxpb.TensorProto) error {
 // that has the types already is given back as it is.
 func WithInputTypes(m *Model, types map[string]tensor.DType) *Model {
 	rename := map[string]string{}
+	used := NewNames(m)
 	var inputs []*onnxpb.ValueInfoProto
 	var nodes []*onnxpb.NodeProto
 	for _, in := range m.Graph().GetInput() {
@@ -151,7 +152,7 @@ func WithInputTypes(m *Model, types map[string]tensor.DType) *Model {
 		d, shape, ok := TypeOf(in)
 		want, asked := types[name]
 		if ok && asked && want != d {
-			rename[name] = name + "_as_" + d.String()
+			rename[name] = used.Unique(name + "_as_" + d.String())
 			nodes = append(nodes, &onnxpb.NodeProto{
 				OpType: proto.String("Cast"), Name: proto.String(rename[name]), Input: []string{name}, Output: []string{rename[name]}, Attribute: []*onnxpb.AttributeProto{IntAttr("to", int64(d))},
 			})

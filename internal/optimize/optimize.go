@@ -179,6 +179,9 @@ func optimize(ctx context.Context, engines session.Engines, spec Spec, progress 
 		}
 	}
 	o.result.Model, o.result.After = model.WithOutputTypes(o.model, o.types), o.size()
+	if _, err := model.Trial(ctx, engines.ORT, o.result.Model, o.inputs[0]); err != nil {
+		return nil, err
+	}
 	if o.pricer != nil {
 		o.result.Slow, o.result.Fast = o.pricer.first, o.pricer.last
 	}
@@ -232,6 +235,9 @@ func (o *optimizer) open(spec Spec) (m *onnx.Model, batched []string, err error)
 		return nil, nil, usage.Mark(err)
 	}
 	o.result.Notes = append(o.result.Notes, file.Notes...)
+	if file.Quantized != nil {
+		o.result.Notes = append(o.result.Notes, model.AlreadyQuantized(spec.Model, file.Quantized))
+	}
 	shapes, err := spec.Input.Shapes()
 	if err != nil {
 		return nil, nil, usage.Mark(err)

@@ -3,7 +3,6 @@ package qdq
 import (
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/quant"
-	"quantcheck/internal/tensor"
 	"quantcheck/internal/variant"
 )
 
@@ -16,7 +15,6 @@ type actEncodings struct {
 
 	exact  map[string]Given          // encodings that were given, and are taken as they are
 	inner  map[string]quant.Encoding // tensors within fused operators, which need one on a device; those that were chosen float
-	extra  []Param                   // constants that are quantized besides the placement's
 	widths []int                     // per node: in which it computes, 0 if that is not known
 	half   []bool                    // per node: it computes in half precision among quantized ones
 }
@@ -67,19 +65,12 @@ func (a *actEncodings) encoding(name string) (quant.Encoding, bool) {
 
 // everywhere gives encodings to the tensors within fused operators. A device takes no float tensor between two operators:
 // what it fuses is recognized by equal encodings. Before an activation that only clamps, the encoding behind it clamps
-// the same values; a product whose bias is added by an operator of its own has its own range.
-func (a *actEncodings) everywhere(activation func(string) (quant.Encoding, bool)) {
-	for i, n := range a.x.Nodes {
+// the same values, so that what is rounded twice is what is rounded once.
+func (a *actEncodings) everywhere() {
+	for _, n := range a.x.Nodes {
 		for _, out := range n.GetOutput() {
 			place, ok := a.p.Tensors[out]
 			if !ok || place.Role != Fused || a.spec.Choices[out].Float {
-				continue
-			}
-			k, _ := a.x.SoleConsumer(out)
-			if !activations[a.x.Nodes[k].GetOpType()] {
-				if e, ok := activation(out); ok {
-					a.inner[out] = e
-				}
 				continue
 			}
 			for place.Role == Fused {
@@ -87,13 +78,6 @@ func (a *actEncodings) everywhere(activation func(string) (quant.Encoding, bool)
 			}
 			if e, ok := a.built.Encodings[out]; ok {
 				a.inner[n.GetOutput()[0]] = e
-			}
-		}
-		if n.GetOpType() == "Add" && isBias(a.x, n) && followsMatMul(a.x, n) {
-			for k, in := range n.GetInput() {
-				if t := a.x.Initializer[in]; t != nil && tensor.DType(t.GetDataType()) == tensor.Float32 {
-					a.extra = append(a.extra, Param{Node: i, Input: k, Role: Operand, Axis: -1})
-				}
 			}
 		}
 	}

@@ -64,9 +64,9 @@ func integers(m *onnx.Model, taps []string, flat bool) (*Boundary, error) {
 		b.Inputs = append(b.Inputs, p)
 	}
 	var outputs []*onnxpb.ValueInfoProto
-	listed := map[string]bool{}
+	listed, repeated, used := map[string]bool{}, map[string]string{}, onnx.NewNames(m)
 	var added []*onnxpb.NodeProto
-	one := onnx.TensorProto(unused(x, "flat_shape"), tensor.Tensor{DType: tensor.Int64, Shape: []int64{1}, Raw: bytes.Repeat([]byte{0xff}, 8)}) // −1: all in one axis
+	one := onnx.TensorProto(used.Unique("flat_shape"), tensor.Tensor{DType: tensor.Int64, Shape: []int64{1}, Raw: bytes.Repeat([]byte{0xff}, 8)}) // −1: all in one axis
 	for _, tap := range taps {
 		p := Port{Name: tap, Tensor: tap}
 		var quantizer *onnxpb.NodeProto
@@ -81,16 +81,21 @@ func integers(m *onnx.Model, taps []string, flat bool) (*Boundary, error) {
 					p.Name, p.Grid, quantizer = n.GetInput()[0], grid, x.Nodes[maker]
 				}
 				if grid != nil && !flat && dequantized(x, x.Nodes[maker]) {
-					p.Name, added = tap+againSuffix, append(added, again(tap, x.Nodes[maker])...)
+					if repeated[tap] == "" {
+						repeated[tap] = used.Unique(tap + againSuffix)
+						added = append(added, again(tap, used.Unique(tap+"_joined"), repeated[tap], x.Nodes[maker])...)
+					}
+					p.Name = repeated[tap]
 				}
 			}
 		}
 		if flat {
-			var behind []*onnxpb.NodeProto
-			p.Name, behind = flattened(unused(x, tap+"_flat"), tap, one.GetName(), quantizer)
-			if !listed[p.Name] {
+			if repeated[tap] == "" {
+				var behind []*onnxpb.NodeProto
+				repeated[tap], behind = flattened(used, tap, one.GetName(), quantizer)
 				added = append(added, behind...)
 			}
+			p.Name = repeated[tap]
 		}
 		if !listed[p.Name] {
 			listed[p.Name] = true
@@ -114,7 +119,7 @@ func integers(m *onnx.Model, taps []string, flat bool) (*Boundary, error) {
 		}
 		nodes = append(nodes, c)
 	}
-	nodes, taken := used(append(nodes, added...), outputs)
+	nodes, taken := needed(append(nodes, added...), outputs)
 	for i := len(inputs) - 1; i >= 0; i-- { // an input that nothing takes is none
 		if !taken[inputs[i].GetName()] {
 			inputs, b.Inputs = slices.Delete(inputs, i, i+1), slices.Delete(b.Inputs, i, i+1)
@@ -129,34 +134,23 @@ func integers(m *onnx.Model, taps []string, flat bool) (*Boundary, error) {
 // againSuffix names a tensor that was quantized once more on the same grid.
 const againSuffix = "_again"
 
-// again gives a tensor that a quantizer made of another width's once more, by an operator that changes nothing. The HTP gives
+// again gives a tensor that a quantizer made of another width's once more, as to and through joined, by an operator that changes nothing. The HTP gives
 // tensors to the outside in another layout than its own, and refuses to bring one into that between two widths.
-func again(tap string, quantizer *onnxpb.NodeProto) []*onnxpb.NodeProto {
-	joined := tap + "_joined"
+func again(tap, joined, to string, quantizer *onnxpb.NodeProto) []*onnxpb.NodeProto {
 	join := &onnxpb.NodeProto{OpType: proto.String("Concat"), Name: proto.String(joined), Input: []string{tap}, Output: []string{joined}, Attribute: []*onnxpb.AttributeProto{onnx.IntAttr("axis", 0)}}
 	q := proto.CloneOf(quantizer)
-	q.Name, q.Input[0], q.Output[0] = proto.String(tap+againSuffix), joined, tap+againSuffix
+	q.Name, q.Input[0], q.Output[0] = proto.String(to), joined, to
 	return []*onnxpb.NodeProto{join, q}
 }
 
-// unused gives a name that no tensor has.
-func unused(x *onnx.Index, name string) string {
-	for {
-		_, made := x.Producer[name]
-		if !made && x.Initializer[name] == nil && !x.Input[name] {
-			return name
-		}
-		name += "_"
-	}
-}
-
-// flattened gives a tensor with one axis, under a name, or on the grid of its quantizer, if it has one, under the name that is returned.
-func flattened(name, tap, shape string, quantizer *onnxpb.NodeProto) (string, []*onnxpb.NodeProto) {
+// flattened gives a tensor with one axis, on the grid of its quantizer if it has one, under the name that is returned.
+func flattened(used onnx.Names, tap, shape string, quantizer *onnxpb.NodeProto) (string, []*onnxpb.NodeProto) {
+	name := used.Unique(tap + "_flat")
 	nodes := []*onnxpb.NodeProto{{OpType: proto.String("Reshape"), Name: proto.String(name), Input: []string{tap, shape}, Output: []string{name}}}
 	if quantizer != nil {
 		q := proto.CloneOf(quantizer)
 		q.Input[0] = name
-		name += "_quantized"
+		name = used.Unique(name + "_quantized")
 		q.Name, q.Output[0] = proto.String(name), name
 		nodes = append(nodes, q)
 	}
@@ -207,9 +201,9 @@ func gridOf(m *onnx.Model, x *onnx.Index, n *onnxpb.NodeProto) (*quant.Grid, err
 	return g, nil
 }
 
-// used leaves out the nodes that no output depends on: a device would refuse, or compute for nothing, what is left over.
+// needed leaves out the nodes that no output depends on: a device would refuse, or compute for nothing, what is left over.
 // It gives the names of all tensors that are left, too.
-func used(nodes []*onnxpb.NodeProto, outputs []*onnxpb.ValueInfoProto) (kept []*onnxpb.NodeProto, wanted map[string]bool) {
+func needed(nodes []*onnxpb.NodeProto, outputs []*onnxpb.ValueInfoProto) (kept []*onnxpb.NodeProto, wanted map[string]bool) {
 	wanted = map[string]bool{}
 	for _, o := range outputs {
 		wanted[o.GetName()] = true

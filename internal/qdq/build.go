@@ -1,6 +1,8 @@
 package qdq
 
 import (
+	"slices"
+
 	"google.golang.org/protobuf/proto"
 
 	"quantcheck/internal/onnx"
@@ -60,7 +62,7 @@ func Build(m *onnx.Model, p *Placement, spec variant.Spec, observed Observed) (*
 	activation := func(name string) (quant.Encoding, bool) { return observed(name, spec.For(name)) }
 	b.acts.encodeActivations(activation)
 	if spec.Engine != variant.CPU {
-		b.acts.everywhere(activation)
+		b.acts.everywhere()
 	}
 	if err := b.acts.floats(m.Inputs()); err != nil {
 		return nil, err
@@ -71,7 +73,7 @@ func Build(m *onnx.Model, p *Placement, spec variant.Spec, observed Observed) (*
 	}
 	err = b.insert(func(name string) (string, bool) {
 		_, ok := b.acts.encoding(name)
-		return dequantizeSuffix, ok && (spec.Engine != variant.CPU || b.p.Tensors[name].Role != Shares)
+		return dequantizeSuffix, ok && (spec.Engine != variant.CPU || b.p.Tensors[name].Role != Shares || b.padsBelow(name))
 	}, b.pair)
 	if err != nil {
 		return nil, err
@@ -101,7 +103,7 @@ func newBuilder(m *onnx.Model, p *Placement, spec variant.Spec) *builder {
 	x := onnx.NewIndex(m)
 	built := &Built{Taps: map[string]string{}, Encodings: map[string]quant.Encoding{}, Float: map[string]string{}, Floats: map[string]*onnxpb.TensorProto{}, Choices: spec.Choices}
 	return &builder{
-		draft: newDraft(x), m: m, x: x, p: p, spec: spec, built: built,
+		draft: newDraft(m), m: m, x: x, p: p, spec: spec, built: built,
 		acts:   &actEncodings{x: x, p: p, spec: spec, built: built, inner: map[string]quant.Encoding{}, half: make([]bool, len(x.Nodes))},
 		params: map[[2]int]string{}, dequant: map[string]*onnxpb.NodeProto{}, converted: map[conversion]string{}, halves: map[string]string{},
 	}
@@ -149,6 +151,7 @@ func (b *builder) insert(wanted func(name string) (suffix string, ok bool), roun
 				c.Input[k] = b.convert(i, in, to)
 			}
 		}
+		b.captured(c, current)
 		b.built.Nodes = append(b.built.Nodes, len(b.nodes))
 		b.nodes = append(b.nodes, c)
 		for k, out := range n.GetOutput() {
@@ -165,6 +168,43 @@ func (b *builder) insert(wanted func(name string) (suffix string, ok bool), roun
 		}
 	}
 	return nil
+}
+
+// captured has the bodies of control flow take what carries a tensor's quantized values, as nodes do.
+func (b *builder) captured(n *onnxpb.NodeProto, current map[string]string) {
+	rename := map[string]string{}
+	for _, name := range onnx.Captures(n) {
+		if to, ok := current[name]; ok && to != name {
+			rename[name] = to
+		}
+	}
+	for _, a := range n.GetAttribute() {
+		for _, g := range append(slices.Clone(a.GetGraphs()), a.GetG()) {
+			for _, inner := range g.GetNode() {
+				if len(rename) > 0 {
+					onnx.RenameUses(inner, rename)
+				}
+			}
+		}
+	}
+}
+
+// padsBelow says whether a tensor is padded with what its encoding does not hold, minus infinity: of all that only moves data this alone
+// leaves the grid, so that a quantizer behind it changes something.
+func (b *builder) padsBelow(name string) bool {
+	k, made := b.x.Producer[name]
+	if !made {
+		return false
+	}
+	n := b.x.Nodes[k]
+	if n.GetOpType() != "Pad" || onnx.AttrString(n, "mode", "constant") != "constant" {
+		return false
+	}
+	value := onnx.AttrFloat(n, "value", 0)
+	if len(n.GetInput()) > 2 && n.GetInput()[2] != "" {
+		value, _ = scalar(b.x.Initializer[n.GetInput()[2]])
+	}
+	return value != 0
 }
 
 // finish makes the model: the nodes, and the constants that they use.

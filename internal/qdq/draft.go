@@ -9,35 +9,17 @@ import (
 	"quantcheck/internal/tensor"
 )
 
-// draft is a graph that is written: its nodes, the constants that are added to it, and the names of tensors in use.
+// draft is a graph that is written: its nodes, the constants that are added to it, and the names in use.
 type draft struct {
-	names map[string]bool
+	names onnx.Names
 	nodes []*onnxpb.NodeProto
 	inits []*onnxpb.TensorProto
 }
 
 // newDraft starts one beside a graph, whose names are taken.
-func newDraft(x *onnx.Index) *draft {
-	g := &draft{names: map[string]bool{}}
-	for name := range x.Producer {
-		g.names[name] = true
-	}
-	for name := range x.Initializer {
-		g.names[name] = true
-	}
-	for name := range x.Input {
-		g.names[name] = true
-	}
-	return g
-}
+func newDraft(m *onnx.Model) *draft { return &draft{names: onnx.NewNames(m)} }
 
-func (g *draft) unique(name string) string {
-	for g.names[name] {
-		name += "_"
-	}
-	g.names[name] = true
-	return name
-}
+func (g *draft) unique(name string) string { return g.names.Unique(name) }
 
 // round adds QuantizeLinear and DequantizeLinear between two tensors, called after name.
 func (g *draft) round(name, from, to string, e quant.Encoding) {
@@ -49,7 +31,7 @@ func (g *draft) round(name, from, to string, e quant.Encoding) {
 	quantized := g.unique(name + quantizedSuffix)
 	node := func(op, in, out string) *onnxpb.NodeProto {
 		return &onnxpb.NodeProto{
-			OpType: proto.String(op), Domain: proto.String(domain), Name: proto.String(name + "_" + op),
+			OpType: proto.String(op), Domain: proto.String(domain), Name: proto.String(g.unique(name + "_" + op)),
 			Input: []string{in, scaleName, zeroName}, Output: []string{out},
 		}
 	}

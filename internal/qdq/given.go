@@ -53,7 +53,7 @@ func BuildGiven(m *onnx.Model, p *Placement, engine variant.Engine, given map[st
 	}
 	b.acts.encodeActivations(activation)
 	if engine != variant.CPU {
-		b.acts.everywhere(activation)
+		b.acts.everywhere()
 	}
 	if err := b.acts.floats(m.Inputs()); err != nil {
 		return nil, err
@@ -189,7 +189,7 @@ func (p *Placement) givenChoices(x *onnx.Index, given map[string]Given, engine v
 // givenParams are the uses of constants that have an entry and that the placement does not name.
 func (k *constants) givenParams() []Param {
 	known := map[[2]int]bool{}
-	for _, q := range slices.Concat(k.p.Params, k.acts.extra) {
+	for _, q := range k.p.Params {
 		known[[2]int{q.Node, q.Input}] = true
 	}
 	var list []Param

@@ -40,9 +40,9 @@ func newConstants(b *builder) *constants {
 	}
 }
 
-// quantizeParams quantizes all that the placement names, and the extra ones.
+// quantizeParams quantizes all that the placement names.
 func (k *constants) quantizeParams() error {
-	for _, q := range slices.Concat(k.p.Params, k.acts.extra, k.givenParams()) {
+	for _, q := range slices.Concat(k.p.Params, k.givenParams()) {
 		n := k.x.Nodes[q.Node]
 		name := n.GetInput()[q.Input]
 		if k.acts.half[q.Node] {

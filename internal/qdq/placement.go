@@ -187,7 +187,8 @@ func scalar(t *onnxpb.TensorProto) (float32, bool) {
 	return 0, false
 }
 
-// fusedInto finds the tensor behind the activation or the addition that the HTP fuses into the node.
+// fusedInto finds the tensor behind the activation that the HTP fuses into the node. A MatMul whose bias is added by a node of its
+// own is not fused with that: neither ONNX Runtime nor QNN takes a float tensor between the two, so both have a quantizer.
 func fusedInto(x *onnx.Index, n *onnxpb.NodeProto, out string) (string, bool) {
 	k, sole := x.SoleConsumer(out)
 	if !sole || !fusing[n.GetOpType()] {
@@ -197,20 +198,7 @@ func fusedInto(x *onnx.Index, n *onnxpb.NodeProto, out string) (string, bool) {
 	if activations[next.GetOpType()] && next.GetInput()[0] == out {
 		return next.GetOutput()[0], true
 	}
-	if n.GetOpType() == "MatMul" && next.GetOpType() == "Add" && isBias(x, next) {
-		return next.GetOutput()[0], true
-	}
 	return "", false
-}
-
-// isBias says whether an addition adds a constant vector, as a fully connected layer's bias is.
-func isBias(x *onnx.Index, add *onnxpb.NodeProto) bool {
-	for _, in := range add.GetInput() {
-		if t := x.Initializer[in]; t != nil && len(t.GetDims()) == 1 {
-			return true
-		}
-	}
-	return false
 }
 
 // params finds the constant float inputs of a node that are quantized.
@@ -233,8 +221,6 @@ func params(x *onnx.Index, i int, n *onnxpb.NodeProto) []Param {
 			// QNN has no per-channel MatMul.
 		case (op == "Conv" || op == "ConvTranspose" || op == "Gemm") && k == 2:
 			q.Role = Bias
-		case op == "Add" && isBias(x, n) && followsMatMul(x, n):
-			continue // a fused bias is added in the accumulator, 32 bits wide
 		case operands[op]:
 			q.Role = Operand
 		default:
@@ -243,16 +229,6 @@ func params(x *onnx.Index, i int, n *onnxpb.NodeProto) []Param {
 		list = append(list, q)
 	}
 	return list
-}
-
-func followsMatMul(x *onnx.Index, add *onnxpb.NodeProto) bool {
-	for _, in := range add.GetInput() {
-		if p, ok := x.Producer[in]; ok && x.Nodes[p].GetOpType() == "MatMul" {
-			_, sole := x.SoleConsumer(in)
-			return sole
-		}
-	}
-	return false
 }
 
 // Moves says whether an operator of this type only moves data, whatever its attributes.

@@ -83,9 +83,25 @@ func Run(ctx context.Context, engines session.Engines, spec Spec, progress progr
 			return nil, err
 		}
 	}
+	if err := q.try(ctx, engines, b, set); err != nil {
+		return nil, err
+	}
 	session.CountStatuses(v)
 	run.Seconds = time.Since(started).Seconds()
 	return q, nil
+}
+
+// try loads what will be written and runs it on the first sample that can be read.
+func (q *Result) try(ctx context.Context, engines session.Engines, b *session.Session, set *dataset.Set) error {
+	for _, source := range set.Sources {
+		sample, err := b.Loader.Load(source)
+		if err != nil {
+			continue // the calibration has said so
+		}
+		_, err = model.Trial(ctx, engines.ORT, q.Model, sample.Inputs)
+		return err
+	}
+	return nil
 }
 
 // Unencoded lists the layers of real numbers that carry no encoding of their own, with the reason.

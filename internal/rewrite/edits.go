@@ -17,22 +17,12 @@ type edits struct {
 	replaced map[int][]*onnxpb.NodeProto // node → what takes its place
 	touched  map[int]bool                // nodes that were changed or that a change relies on
 	added    []*onnxpb.TensorProto
-	names    map[string]bool   // of tensors, in use
+	names    onnx.Names
 	rename   map[string]string // tensor → what its consumers take instead
 }
 
 func newEdits(of *facts) *edits {
-	e := &edits{of: of, replaced: map[int][]*onnxpb.NodeProto{}, touched: map[int]bool{}, names: map[string]bool{}, rename: map[string]string{}}
-	for name := range of.x.Producer {
-		e.names[name] = true
-	}
-	for name := range of.x.Initializer {
-		e.names[name] = true
-	}
-	for name := range of.x.Input {
-		e.names[name] = true
-	}
-	return e
+	return &edits{of: of, replaced: map[int][]*onnxpb.NodeProto{}, touched: map[int]bool{}, names: onnx.NewNames(of.m), rename: map[string]string{}}
 }
 
 // free says whether none of the nodes was touched in this sweep.
@@ -52,14 +42,8 @@ func (e *edits) touch(nodes ...int) {
 	}
 }
 
-// unique makes a tensor name that is free.
-func (e *edits) unique(name string) string {
-	for e.names[name] {
-		name += "_"
-	}
-	e.names[name] = true
-	return name
-}
+// unique makes a name that is free.
+func (e *edits) unique(name string) string { return e.names.Unique(name) }
 
 // put adds a changed constant for a node. It keeps the old name if nobody else uses it, so that encodings are found under it.
 func (e *edits) put(old string, node int, t tensor.Tensor) string {

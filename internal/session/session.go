@@ -26,14 +26,18 @@ import (
 	"quantcheck/internal/variant"
 )
 
+// Twin is model.Twin, for use cases that know models by their sessions.
+const Twin = model.Twin
+
 // Options say what a session is opened on, and what is wanted of it.
 type Options struct {
 	Command, Name string // of the run: the command, and the model's name in the workspace
 	Model         string // path of the float model
 	Input         dataset.Description
 	MemoryMiB     int
-	LocalSamples  int  // on how many samples each layer is computed alone too; 0: it is not
-	AllLayers     bool // the float model gives every layer, also one that no variant is compared on
+	LocalSamples  int          // on how many samples each layer is computed alone too; 0: it is not
+	Quantized     model.Taking // what is done with a model that is quantized already
+	AllLayers     bool         // the float model gives every layer, also one that no variant is compared on
 	DLC           result.DLCRun
 }
 

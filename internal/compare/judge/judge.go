@@ -107,7 +107,7 @@ func (j *Judging) Sample(pool *workpool.Pool, number int, o *Outputs) {
 func (j *Judging) Conclude(samples int) {
 	for i, v := range j.b.Variants {
 		v.Result.Verdict = j.variants[i].Conclude(samples)
-		if v.Spec.Kind != variant.Half && !v.Half {
+		if v.Spec.Kind != variant.Half && !v.Half && !v.Hidden {
 			v.Result.Verdict.Coverage = verdict.Cover(j.b.Float.Index, j.b.Run.Layers, v.Result.Layers, j.shapes)
 		}
 	}

@@ -163,7 +163,7 @@ func (c *comparison) add(sv *session.Variant, samples int) {
 		tap := sv.Tap(c.b.Run.Layers[k], l)
 		v.users[tap] = append(v.users[tap], k)
 		if l.Encoding != nil {
-			v.steps[k] = l.Encoding.Scale
+			v.steps[k] = float64(float32(l.Encoding.Scale)) // as quantizers have it, in files and in memory
 		}
 	}
 	c.variants = append(c.variants, v)

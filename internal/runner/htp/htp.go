@@ -88,20 +88,12 @@ func (e *RefusedError) Error() string {
 
 // Named gives every node a name of its own, by which the libraries can refer to it.
 func Named(m *onnx.Model) *onnx.Model {
-	seen := map[string]bool{}
+	used := onnx.NewNames(m)
 	var nodes []*onnxpb.NodeProto
 	for _, n := range m.Graph().GetNode() {
-		name := n.GetName()
-		if name == "" && len(n.GetOutput()) > 0 {
-			name = n.GetOpType() + "_" + n.GetOutput()[0]
-		}
-		for seen[name] {
-			name += "_"
-		}
-		seen[name] = true
-		if name != n.GetName() {
+		if n.GetName() == "" && len(n.GetOutput()) > 0 {
 			n = proto.CloneOf(n)
-			n.Name = &name
+			n.Name = proto.String(used.Unique(n.GetOpType() + "_" + n.GetOutput()[0]))
 		}
 		nodes = append(nodes, n)
 	}

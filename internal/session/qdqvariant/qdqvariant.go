@@ -9,6 +9,7 @@ import (
 
 	"quantcheck/internal/align"
 	"quantcheck/internal/calib"
+	"quantcheck/internal/floattwin"
 	"quantcheck/internal/model"
 	"quantcheck/internal/modelfile"
 	"quantcheck/internal/onnx"
@@ -117,6 +118,9 @@ func (FromFile) Read(ctx context.Context, b *session.Session, v *session.Variant
 		return fmt.Errorf("variant %s: %w", v.Spec.Name, err)
 	}
 	v.Half = len(onnx.FindHalves(m).Types) > 0 && !slices.ContainsFunc(v.Model.Graph().GetNode(), func(n *onnxpb.NodeProto) bool { return model.Quantizer(n.GetOpType()) })
+	if was := floattwin.Find(m); was != nil {
+		v.Hidden = slices.ContainsFunc(was.Kinds, func(k floattwin.Kind) bool { return k != floattwin.QDQ })
+	}
 	return nil
 }
 
@@ -131,6 +135,9 @@ func (FromFile) Build(b *session.Session, v *session.Variant, _ *calib.Statistic
 		m := align.Ready(layer, b.Float.Index, found)
 		if v.Half && m.Status == result.NotQuantized {
 			m.Reason = "the file is in half precision"
+		}
+		if v.Hidden && m.Status == result.NotQuantized {
+			m.Reason = "its integers have no encodings that are listed: they are the operators' own"
 		}
 		return m
 	}})
