@@ -51,7 +51,7 @@ func Run(ctx context.Context, engines session.Engines, spec result.CheckSpec, pr
 		return nil, err
 	}
 	b, err := session.Open(ctx, r, session.Options{
-		Command: "check", Name: spec.Name, Model: spec.Model, Input: spec.Input, MemoryMiB: spec.MemoryMiB, LocalSamples: spec.LocalSamples, AllLayers: spec.SaveTensors, DLC: spec.DLCRun,
+		Command: "check", Name: spec.Name, Model: spec.Model, Input: spec.Input, SamplePath: spec.Images, MemoryMiB: spec.MemoryMiB, LocalSamples: spec.LocalSamples, AllLayers: spec.SaveTensors, DLC: spec.DLCRun,
 	}, variants, progress, started)
 	if err != nil {
 		return nil, err

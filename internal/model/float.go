@@ -41,8 +41,9 @@ type Float struct {
 }
 
 // Open reads the float model of a request and makes it ready: its input shapes are fixed, as input says, its constants are folded. What is
-// wrong with the request is an error of usage.
-func Open(ctx context.Context, r ort.Engine, path string, input dataset.Description) (*Float, error) {
+// wrong with the request is an error of usage. samples is a path of samples, whose first .npy files say what dimensions are that nobody fixes;
+// it may be empty.
+func Open(ctx context.Context, r ort.Engine, path string, input dataset.Description, samples string) (*Float, error) {
 	m, file, err := Read(path)
 	if err != nil {
 		return nil, usage.Mark(err)
@@ -54,7 +55,7 @@ func Open(ctx context.Context, r ort.Engine, path string, input dataset.Descript
 	if len(m.Inputs()) == 0 {
 		return nil, usage.Mark(fmt.Errorf("%s has no inputs, so there is nothing to compare on samples", path))
 	}
-	fixed, batched, err := onnx.FixInputs(m, shapes)
+	fixed, batched, err := onnx.FixInputs(m, shapes, dataset.NpyShapes(samples, m.Inputs()[0].GetName()))
 	if err != nil {
 		return nil, usage.Mark(fmt.Errorf("%s: %w", path, err))
 	}

@@ -138,7 +138,11 @@ func optimize(ctx context.Context, engines session.Engines, spec Spec, progress 
 		return nil, usage.Mark(err)
 	}
 	var batched []string
-	if m, batched, err = onnx.FixInputs(m, shapes); err != nil {
+	var only string
+	if inputs := m.Inputs(); len(inputs) == 1 {
+		only = inputs[0].GetName()
+	}
+	if m, batched, err = onnx.FixInputs(m, shapes, dataset.NpyShapes(spec.Images, only)); err != nil {
 		return nil, usage.Mark(fmt.Errorf("%s: %w", spec.Model, err))
 	}
 	o := &optimizer{ctx: ctx, engines: engines, asked: len(spec.Passes) > 0, result: &Result{Passes: []PassResult{}, Notes: file.Notes}}
