@@ -145,6 +145,13 @@ func optimize(ctx context.Context, engines session.Engines, spec Spec, progress 
 	if m, batched, err = onnx.FixInputs(m, shapes, dataset.NpyShapes(spec.Images, only)); err != nil {
 		return nil, usage.Mark(fmt.Errorf("%s: %w", spec.Model, err))
 	}
+	var note string
+	if m, note, err = model.Inline(ctx, engines.ORT, m); err != nil {
+		return nil, fmt.Errorf("%s: %w", spec.Model, err)
+	}
+	if note != "" {
+		file.Notes = append(file.Notes, note)
+	}
 	o := &optimizer{ctx: ctx, engines: engines, asked: len(spec.Passes) > 0, result: &Result{Passes: []PassResult{}, Notes: file.Notes}}
 	if err := o.samples(spec, m); err != nil {
 		return nil, err
