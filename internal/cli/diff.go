@@ -100,7 +100,7 @@ func (c *diffCmd) fit(con *console) error {
 	if err != nil {
 		return err
 	}
-	float, err := model.Open(con.ctx, r, c.Dlc, input, model.Twin)
+	float, err := model.Open(con.ctx, r, c.Dlc, input, model.Options{Quantized: model.Twin})
 	if err != nil {
 		return err
 	}

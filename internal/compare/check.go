@@ -52,7 +52,7 @@ func Run(ctx context.Context, engines session.Engines, spec result.CheckSpec, pr
 		return nil, err
 	}
 	b, err := session.Open(ctx, r, session.Options{
-		Command: "check", Name: spec.Name, Model: spec.Model, Input: spec.Input, MemoryMiB: spec.MemoryMiB, LocalSamples: spec.LocalSamples, AllLayers: spec.SaveTensors, DLC: spec.DLCRun, Quantized: model.Twin,
+		Command: "check", Name: spec.Name, Model: spec.Model, Input: spec.Input, SamplePath: spec.Images, MemoryMiB: spec.MemoryMiB, LocalSamples: spec.LocalSamples, AllLayers: spec.SaveTensors, DLC: spec.DLCRun, Quantized: model.Twin,
 	}, variants, progress, started)
 	if err != nil {
 		return nil, err

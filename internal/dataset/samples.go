@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -67,6 +68,32 @@ func Find(path string, limit int) (*Set, error) {
 		set.Sources = set.Sources[:limit]
 	}
 	return set, nil
+}
+
+// NpyShapes gives, by input, the shapes of the first sample's .npy files: what a model with open dimensions can be fixed to. It is empty where
+// there are none, or where they cannot be read, which whoever reads the samples says. The only input of a model may be given
+// without its name; it is called only.
+func NpyShapes(path, only string) map[string][]int64 {
+	shapes := map[string][]int64{}
+	set, err := Find(path, 1)
+	if err != nil || len(set.Sources) == 0 {
+		return shapes
+	}
+	for name, file := range set.Sources[0].Files {
+		if !ending(file, []string{".npy"}) {
+			continue
+		}
+		f, err := os.Open(file)
+		if err != nil {
+			continue
+		}
+		_, shape, err := tensor.ReadNpyHeader(f)
+		_ = f.Close() // it was read only
+		if err == nil {
+			shapes[cmp.Or(name, only)] = shape
+		}
+	}
+	return shapes
 }
 
 func (s *Set) add(input, path string) {

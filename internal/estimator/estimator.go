@@ -111,12 +111,13 @@ func (e *Estimator) parts(ctx context.Context, m *onnx.Model, o htp.EstimateOpti
 	}
 	all, left := 0, 0
 	for _, n := range m.Graph().GetNode() {
+		_, inner := onnx.Branching(n) // what is in the bodies of control flow goes with its node
 		switch op := n.GetOpType(); {
 		case model.Quantizer(op) || op == "Constant":
 		case names[n.GetName()]:
-			all, left = all+1, left+1
+			all, left = all+1+inner, left+1+inner
 		default:
-			all++
+			all += 1 + inner
 		}
 	}
 	x.Covered = 1 - float64(left)/float64(max(all, 1))

@@ -39,6 +39,10 @@ func ViewONNX(ctx context.Context, r ort.Engine, path string, shapes map[string]
 	if m, _, err = onnx.FixInputs(m, shapes); err != nil {
 		return nil, usage.Mark(fmt.Errorf("%s: %w", path, err))
 	}
+	m, gone, err := ort.Inline(ctx, r, m)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
 	m, _, types, err := ort.Fold(ctx, r, m)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
@@ -53,6 +57,12 @@ func ViewONNX(ctx context.Context, r ort.Engine, path string, shapes map[string]
 	v.Converter, v.Version = producer, version
 	if was != nil {
 		v.Quantized = was.String()
+	}
+	if len(gone) > 0 {
+		v.Notes = append(v.Notes, fmt.Sprintf("%d If nodes have a constant condition under these input shapes: the branch that is taken is in their place, as converters do", len(gone)))
+	}
+	if outer, inner := onnx.Branching(m.Graph().GetNode()...); outer > 0 {
+		v.Notes = append(v.Notes, fmt.Sprintf("%d nodes of control flow (If, Loop, Scan) hold %d operators in their bodies: no recipe quantizes these, and the HTP has no such operators", outer, inner))
 	}
 	return v, nil
 }

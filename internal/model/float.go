@@ -40,14 +40,20 @@ type Float struct {
 	External  []string // files beside the model that hold weights
 }
 
+// Options say how a model is opened.
+type Options struct {
+	Quantized Taking // what is done with one that is quantized already
+	Samples   string // a path of samples, whose first .npy files say what dimensions are that nobody fixes; it may be empty
+}
+
 // Open reads the float model of a request and makes it ready: its input shapes are fixed, as input says, its constants are folded. What is
 // wrong with the request is an error of usage.
-func Open(ctx context.Context, r ort.Engine, path string, input dataset.Description, quantized Taking) (*Float, error) {
+func Open(ctx context.Context, r ort.Engine, path string, input dataset.Description, o Options) (*Float, error) {
 	m, file, err := Read(path)
 	if err != nil {
 		return nil, usage.Mark(err)
 	}
-	m, said, err := taken(m, path, file, quantized)
+	m, said, err := taken(m, path, file, o.Quantized)
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +64,7 @@ func Open(ctx context.Context, r ort.Engine, path string, input dataset.Descript
 	if len(m.Inputs()) == 0 {
 		return nil, usage.Mark(fmt.Errorf("%s has no inputs, so there is nothing to compare on samples", path))
 	}
-	fixed, batched, err := onnx.FixInputs(m, shapes)
+	fixed, batched, err := onnx.FixInputs(m, shapes, dataset.NpyShapes(o.Samples, m.Inputs()[0].GetName()))
 	if err != nil {
 		return nil, usage.Mark(fmt.Errorf("%s: %w", path, err))
 	}
@@ -74,10 +80,34 @@ func Open(ctx context.Context, r ort.Engine, path string, input dataset.Descript
 	return ref, nil
 }
 
+// Inline puts the branch that is taken in the place of every If whose condition is constant under the shapes of the inputs, as converters do.
+// note says so; "": there is none.
+func Inline(ctx context.Context, r ort.Engine, m *onnx.Model) (inlined *onnx.Model, note string, err error) {
+	inlined, gone, err := ort.Inline(ctx, r, m)
+	if len(gone) > 0 {
+		note = fmt.Sprintf("%d If nodes have a constant condition under these input shapes (%s): the branch that is taken is in their place, as converters do", len(gone), some(gone))
+	}
+	return inlined, note, err
+}
+
+// some names the first few of a list.
+func some(names []string) string {
+	if len(names) <= 4 {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:3], ", "), len(names)-3)
+}
+
 // New makes a float model whose shapes are fixed ready.
 func New(ctx context.Context, r ort.Engine, fixed *onnx.Model) (*Float, error) {
 	ref := &Float{}
-	var err error
+	fixed, note, err := Inline(ctx, r, fixed)
+	if err != nil {
+		return nil, err
+	}
+	if note != "" {
+		ref.Warnings = append(ref.Warnings, note)
+	}
 	if ref.Model, ref.constant, ref.Types, err = ort.Fold(ctx, r, fixed); err != nil {
 		return nil, err
 	}
@@ -292,6 +322,10 @@ func Environment(ctx context.Context, r ort.Engine, m *onnx.Model, types map[str
 
 // FoldedEnvironment folds a model's constants and gives what passes ask of it, beside the folded model.
 func FoldedEnvironment(ctx context.Context, r ort.Engine, m *onnx.Model) (*onnx.Model, rewrite.Env, error) {
+	m, _, err := ort.Inline(ctx, r, m)
+	if err != nil {
+		return nil, rewrite.Env{}, err
+	}
 	folded, _, types, err := ort.Fold(ctx, r, m)
 	if err != nil {
 		return nil, rewrite.Env{}, err

@@ -85,7 +85,7 @@ func TestModelsOfOtherPrecisionsAreOpened(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f, err := model.Open(t.Context(), engine, product(t, c.inside, c.outside, c.weight), dataset.Default(), model.Refuse)
+			f, err := model.Open(t.Context(), engine, product(t, c.inside, c.outside, c.weight), dataset.Default(), model.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -134,11 +134,11 @@ func TestAQuantizedModelIsTakenAsACommandWants(t *testing.T) {
 		t.Fatal(err)
 	}
 	engine := fixture.Runtime(t)
-	if _, err := model.Open(t.Context(), engine, path, dataset.Default(), model.Refuse); err == nil || !strings.Contains(err.Error(), "already quantized (QDQ: 1 quantized tensor)") || !strings.Contains(err.Error(), "quantcheck strip "+path) {
+	if _, err := model.Open(t.Context(), engine, path, dataset.Default(), model.Options{}); err == nil || !strings.Contains(err.Error(), "already quantized (QDQ: 1 quantized tensor)") || !strings.Contains(err.Error(), "quantcheck strip "+path) {
 		t.Errorf("refused with %v", err)
 	}
 	for how, quantized := range map[model.Taking]bool{model.AsItIs: true, model.Twin: false} {
-		f, err := model.Open(t.Context(), engine, path, dataset.Default(), how)
+		f, err := model.Open(t.Context(), engine, path, dataset.Default(), model.Options{Quantized: how})
 		if err != nil {
 			t.Fatal(err)
 		}

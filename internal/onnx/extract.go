@@ -5,19 +5,18 @@ import (
 )
 
 // Extract makes a model of the nodes [from, to) that takes the inputs and gives the outputs. It carries those
-// initializers that its nodes use. An output may be listed without a type: runtimes infer it.
-func Extract(m *Model, from, to int, inputs, outputs []*onnxpb.ValueInfoProto) *Model {
+// initializers that its nodes use, in the order of their use; x indexes the model. An output may be listed without a type: runtimes
+// infer it. What it costs depends on the part, not on the model.
+func Extract(m *Model, x *Index, from, to int, inputs, outputs []*onnxpb.ValueInfoProto) *Model {
 	g := m.Graph()
 	used := map[string]bool{}
-	for _, n := range g.GetNode()[from:to] {
-		for _, name := range Uses(n) {
-			used[name] = true
-		}
-	}
 	part := &onnxpb.GraphProto{Name: g.Name, Node: g.GetNode()[from:to], Input: inputs, Output: outputs}
-	for _, t := range g.GetInitializer() {
-		if used[t.GetName()] {
-			part.Initializer = append(part.Initializer, t)
+	for _, n := range part.GetNode() {
+		for _, name := range Uses(n) {
+			if t := x.Initializer[name]; t != nil && !used[name] {
+				part.Initializer = append(part.Initializer, t)
+			}
+			used[name] = true
 		}
 	}
 	for _, t := range g.GetSparseInitializer() {
@@ -26,31 +25,6 @@ func Extract(m *Model, from, to int, inputs, outputs []*onnxpb.ValueInfoProto) *
 		}
 	}
 	return m.With(part)
-}
-
-// Live lists, in the order in which they are made, the tensors that exist before node at and are used by it or later,
-// be it by a node or as a graph output: graph inputs first. Initializers do not count.
-func (x *Index) Live(m *Model, at int) []string {
-	var live []string
-	last := func(name string) int {
-		if users := x.Consumers[name]; len(users) > 0 {
-			return users[len(users)-1]
-		}
-		return -1
-	}
-	for _, in := range m.Inputs() {
-		if last(in.GetName()) >= at {
-			live = append(live, in.GetName())
-		}
-	}
-	for _, n := range x.Nodes[:at] {
-		for _, out := range n.GetOutput() {
-			if out != "" && last(out) >= at {
-				live = append(live, out)
-			}
-		}
-	}
-	return live
 }
 
 // Rebuild gives the model with other nodes. Of its initializers and of the added ones it keeps those that a node uses or

@@ -6,6 +6,7 @@
 package onnx
 
 import (
+	"container/heap"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -201,21 +202,19 @@ func sortNodes(g *onnxpb.GraphProto) error {
 	if sorted {
 		return nil
 	}
-	ready := []int{}
+	ready := &ordered{}
 	for i, w := range waits {
 		if w == 0 {
-			ready = append(ready, i)
+			heap.Push(ready, i)
 		}
 	}
 	nodes := make([]*onnxpb.NodeProto, 0, len(waits))
-	for len(ready) > 0 {
-		sort.Ints(ready)
-		i := ready[0]
-		ready = ready[1:]
+	for ready.Len() > 0 {
+		i := heap.Pop(ready).(int)
 		nodes = append(nodes, g.GetNode()[i])
 		for _, u := range users[i] {
 			if waits[u]--; waits[u] == 0 {
-				ready = append(ready, u)
+				heap.Push(ready, u)
 			}
 		}
 	}
@@ -224,6 +223,20 @@ func sortNodes(g *onnxpb.GraphProto) error {
 	}
 	g.Node = nodes
 	return nil
+}
+
+// ordered is a heap of numbers, the least first.
+type ordered struct{ sort.IntSlice }
+
+// Push implements heap.Interface.
+func (o *ordered) Push(v any) { o.IntSlice = append(o.IntSlice, v.(int)) }
+
+// Pop implements heap.Interface.
+func (o *ordered) Pop() any {
+	last := len(o.IntSlice) - 1
+	v := o.IntSlice[last]
+	o.IntSlice = o.IntSlice[:last]
+	return v
 }
 
 // Inputs lists the graph's real inputs: those that no initializer provides.

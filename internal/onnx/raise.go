@@ -188,6 +188,11 @@ func RenameUses(n *onnxpb.NodeProto, rename map[string]string) {
 			for _, inner := range g.GetNode() {
 				RenameUses(inner, rename)
 			}
+			for _, out := range g.GetOutput() { // a subgraph may hand a tensor of the graph around it on
+				if to, ok := rename[out.GetName()]; ok {
+					out.Name = &to
+				}
+			}
 		}
 	}
 }

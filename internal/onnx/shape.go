@@ -10,9 +10,10 @@ import (
 )
 
 // FixInputs gives a copy of the model whose inputs have fixed shapes: those that are asked for by name (the name ""
-// means the only input), else the model's own. An open first dimension becomes 1. What else is open is an error that
+// means the only input), else the model's own, in which a dimension with a name is the same in all inputs. What is open then is taken from
+// hints, shapes of samples by input, as far as they fit. An open first dimension becomes 1. What else is open is an error that
 // says what to give. The second value names the inputs whose batch dimension was set to 1.
-func FixInputs(m *Model, shapes map[string][]int64) (*Model, []string, error) {
+func FixInputs(m *Model, shapes map[string][]int64, hints ...map[string][]int64) (*Model, []string, error) {
 	inputs := m.Inputs()
 	if s, ok := shapes[""]; ok {
 		if len(inputs) != 1 {
@@ -25,33 +26,34 @@ func FixInputs(m *Model, shapes map[string][]int64) (*Model, []string, error) {
 			return nil, nil, fmt.Errorf("the model has no input %q; it has %s", name, strings.Join(names(inputs), ", "))
 		}
 	}
-	var batched []string
+	b := binding{dims: map[string]bound{}}
+	for _, in := range inputs {
+		if err := b.given(in, shapes); err != nil {
+			return nil, nil, err
+		}
+	}
+	for _, hint := range hints {
+		for _, in := range inputs {
+			b.hinted(in, shapes, hint)
+		}
+	}
+	batched := b.batches(inputs, shapes)
+	var open []*onnxpb.ValueInfoProto
 	fixed := make([]*onnxpb.ValueInfoProto, 0, len(inputs))
 	for _, in := range inputs {
-		d, own, ok := TypeOf(in)
-		if !ok {
-			return nil, nil, fmt.Errorf("input %q is not a tensor", in.GetName())
-		}
+		d, _, _ := TypeOf(in)
 		want, given := shapes[in.GetName()]
 		if !given {
-			want = slices.Clone(own)
-			if len(want) > 0 && want[0] < 0 && !slices.ContainsFunc(want[1:], func(d int64) bool { return d < 0 }) {
-				want[0] = 1
-				batched = append(batched, in.GetName())
-			}
+			want = b.shape(in)
 		}
 		if want == nil || slices.ContainsFunc(want, func(d int64) bool { return d < 0 }) {
-			return nil, nil, fmt.Errorf("input %q has the dynamic shape %s: give it one, such as --input-shape 1,3,640,640", in.GetName(), ShapeText(in))
-		}
-		if own != nil && len(want) != len(own) {
-			return nil, nil, fmt.Errorf("input %q has %d dimensions (%s), the shape given has %d", in.GetName(), len(own), ShapeText(in), len(want))
-		}
-		for i := range own {
-			if own[i] >= 0 && own[i] != want[i] {
-				return nil, nil, fmt.Errorf("input %q is %s; dimension %d cannot be %d", in.GetName(), ShapeText(in), i, want[i])
-			}
+			open = append(open, in)
+			continue
 		}
 		fixed = append(fixed, ValueInfo(in.GetName(), d, want))
+	}
+	if len(open) > 0 {
+		return nil, nil, b.missing(open, len(inputs))
 	}
 	g := m.Graph()
 	outputs := make([]*onnxpb.ValueInfoProto, 0, len(g.GetOutput()))

@@ -242,8 +242,19 @@ func (o *optimizer) open(spec Spec) (m *onnx.Model, batched []string, err error)
 	if err != nil {
 		return nil, nil, usage.Mark(err)
 	}
-	if m, batched, err = onnx.FixInputs(m, shapes); err != nil {
+	var only string
+	if inputs := m.Inputs(); len(inputs) == 1 {
+		only = inputs[0].GetName()
+	}
+	if m, batched, err = onnx.FixInputs(m, shapes, dataset.NpyShapes(spec.Images, only)); err != nil {
 		return nil, nil, usage.Mark(fmt.Errorf("%s: %w", spec.Model, err))
+	}
+	var note string
+	if m, note, err = model.Inline(o.ctx, o.engines.ORT, m); err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", spec.Model, err)
+	}
+	if note != "" {
+		o.result.Notes = append(o.result.Notes, note)
 	}
 	return m, batched, o.samples(spec, m)
 }

@@ -58,7 +58,7 @@ func Run(ctx context.Context, engines session.Engines, spec Spec, progress progr
 		}
 	}
 	variants[0].Engine = variant.HTP // a device takes no float tensor between two operators
-	b, err := session.Open(ctx, engines.ORT, session.Options{Command: "quantize", Name: spec.Name, Model: spec.Model, Input: spec.Input, MemoryMiB: spec.MemoryMiB}, variants, progress, started)
+	b, err := session.Open(ctx, engines.ORT, session.Options{Command: "quantize", Name: spec.Name, Model: spec.Model, Input: spec.Input, SamplePath: spec.Calib, MemoryMiB: spec.MemoryMiB}, variants, progress, started)
 	if err != nil {
 		return nil, err
 	}

@@ -61,10 +61,27 @@ func Estimate(w io.Writer, e *result.Estimated, by string) {
 // EstimateVerdict is the estimate in a sentence.
 func EstimateVerdict(e *result.Estimated) string {
 	s := fmt.Sprintf("%s: an estimate of %s (%s to %s), %s cycles", e.Variant, Time(e.Microseconds), Time(e.LowerMicroseconds), Time(e.UpperMicroseconds), grouped(e.Cycles))
-	if e.Microseconds > 0 {
-		s += fmt.Sprintf("; at most %s inferences a second", grouped(1_000_000/e.Microseconds))
+	switch {
+	case e.Covered < mostOfGraph:
+		s += fmt.Sprintf("; that is the time of %.1f %% of the model's operators, so it says nothing of the whole model", 100*e.Covered)
+	case e.Microseconds > 0:
+		s += "; " + RateBound(e.Microseconds)
 	}
 	return Printable(s)
+}
+
+// mostOfGraph is the share of a graph that an estimate has to be of, to say how many inferences a second there are at most.
+const mostOfGraph = 0.2
+
+// RateBound says how many inferences a second there are at most if one takes so many microseconds, in a unit that fits.
+func RateBound(us int64) string {
+	switch {
+	case us > 1_000_000:
+		return fmt.Sprintf("at most %s inferences a minute", strconv.FormatFloat(60e6/float64(us), 'f', 1, 64))
+	case us > 100_000:
+		return fmt.Sprintf("at most %.1f inferences a second", 1e6/float64(us))
+	}
+	return fmt.Sprintf("at most %s inferences a second", grouped(1_000_000/max(us, 1)))
 }
 
 // Time writes microseconds so that people read them.

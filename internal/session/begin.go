@@ -19,7 +19,7 @@ func begin(ctx context.Context, r ort.Engine, o Options, started time.Time) (*re
 		Tool: hostinfo.Version, ONNXRuntime: r.About().Version, Machine: hostinfo.Describe(), Warnings: []string{},
 		Samples: []result.Sample{}, Calibration: []result.Sample{},
 	}
-	ref, err := model.Open(ctx, r, o.Model, o.Input, o.Quantized)
+	ref, err := model.Open(ctx, r, o.Model, o.Input, model.Options{Quantized: o.Quantized, Samples: o.SamplePath})
 	if err != nil {
 		return nil, nil, dataset.Loader{}, err
 	}

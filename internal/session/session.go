@@ -34,6 +34,7 @@ type Options struct {
 	Command, Name string // of the run: the command, and the model's name in the workspace
 	Model         string // path of the float model
 	Input         dataset.Description
+	SamplePath    string // samples whose .npy files say what open dimensions of the inputs are; "": none
 	MemoryMiB     int
 	LocalSamples  int          // on how many samples each layer is computed alone too; 0: it is not
 	Quantized     model.Taking // what is done with a model that is quantized already

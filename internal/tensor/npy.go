@@ -26,43 +26,9 @@ var (
 
 // ReadNpy reads a NumPy array file (format versions 1 to 3): little-endian, C order.
 func ReadNpy(r io.Reader) (Tensor, error) {
-	var head [8]byte
-	if _, err := io.ReadFull(r, head[:]); err != nil || string(head[:6]) != "\x93NUMPY" {
-		return Tensor{}, errors.New("not a .npy file")
-	}
-	length := make([]byte, 4)
-	if head[6] == 1 {
-		length = length[:2]
-	}
-	if _, err := io.ReadFull(r, length); err != nil {
-		return Tensor{}, errors.New("truncated .npy header")
-	}
-	n := int64(binary.LittleEndian.Uint32(append(length, 0, 0)[:4]))
-	header, err := io.ReadAll(io.LimitReader(r, min(n, 1<<20)))
-	if err != nil || int64(len(header)) != n {
-		return Tensor{}, errors.New("truncated .npy header")
-	}
-	descr, fortran, shapeText := npyDescr.FindSubmatch(header), npyFortran.FindSubmatch(header), npyShape.FindSubmatch(header)
-	if descr == nil || fortran == nil || shapeText == nil {
-		return Tensor{}, fmt.Errorf(".npy header not understood: %q", bytes.TrimSpace(header))
-	}
-	dtype, ok := npyTypes[string(descr[2])]
-	if !ok || string(descr[1]) == ">" {
-		return Tensor{}, fmt.Errorf(".npy type %s%s is not supported; save it as little-endian float32", descr[1], descr[2])
-	}
-	shape := []int64{}
-	for part := range strings.SplitSeq(string(shapeText[1]), ",") {
-		if part = strings.TrimSpace(part); part == "" {
-			continue
-		}
-		d, err := strconv.ParseInt(part, 10, 64)
-		if err != nil {
-			return Tensor{}, fmt.Errorf(".npy shape (%s)", shapeText[1])
-		}
-		shape = append(shape, d)
-	}
-	if string(fortran[1]) == "True" && len(shape) > 1 {
-		return Tensor{}, errors.New(".npy in Fortran order is not supported; save numpy.ascontiguousarray(x)")
+	dtype, shape, err := ReadNpyHeader(r)
+	if err != nil {
+		return Tensor{}, err
 	}
 	count, err := Count(shape)
 	if err != nil || ByteSize(dtype, count) > maxNpyBytes {
@@ -73,6 +39,49 @@ func ReadNpy(r io.Reader) (Tensor, error) {
 		return Tensor{}, err
 	}
 	return FromLittleEndian(dtype, shape, raw)
+}
+
+// ReadNpyHeader reads what stands before the values: their type and shape.
+func ReadNpyHeader(r io.Reader) (DType, []int64, error) {
+	var head [8]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil || string(head[:6]) != "\x93NUMPY" {
+		return Undefined, nil, errors.New("not a .npy file")
+	}
+	length := make([]byte, 4)
+	if head[6] == 1 {
+		length = length[:2]
+	}
+	if _, err := io.ReadFull(r, length); err != nil {
+		return Undefined, nil, errors.New("truncated .npy header")
+	}
+	n := int64(binary.LittleEndian.Uint32(append(length, 0, 0)[:4]))
+	header, err := io.ReadAll(io.LimitReader(r, min(n, 1<<20)))
+	if err != nil || int64(len(header)) != n {
+		return Undefined, nil, errors.New("truncated .npy header")
+	}
+	descr, fortran, shapeText := npyDescr.FindSubmatch(header), npyFortran.FindSubmatch(header), npyShape.FindSubmatch(header)
+	if descr == nil || fortran == nil || shapeText == nil {
+		return Undefined, nil, fmt.Errorf(".npy header not understood: %q", bytes.TrimSpace(header))
+	}
+	dtype, ok := npyTypes[string(descr[2])]
+	if !ok || string(descr[1]) == ">" {
+		return Undefined, nil, fmt.Errorf(".npy type %s%s is not supported; save it as little-endian float32", descr[1], descr[2])
+	}
+	shape := []int64{}
+	for part := range strings.SplitSeq(string(shapeText[1]), ",") {
+		if part = strings.TrimSpace(part); part == "" {
+			continue
+		}
+		d, err := strconv.ParseInt(part, 10, 64)
+		if err != nil {
+			return Undefined, nil, fmt.Errorf(".npy shape (%s)", shapeText[1])
+		}
+		shape = append(shape, d)
+	}
+	if string(fortran[1]) == "True" && len(shape) > 1 {
+		return Undefined, nil, errors.New(".npy in Fortran order is not supported; save numpy.ascontiguousarray(x)")
+	}
+	return dtype, shape, nil
 }
 
 // WriteNpy writes a NumPy array file, format version 1.

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"quantcheck/internal/htpcost"
+	"quantcheck/internal/report"
 	"quantcheck/internal/result"
 )
 
@@ -225,7 +226,7 @@ func unitsOf(events []htpcost.Event) string {
 func verdict(f htpcost.Figures) string {
 	text := fmt.Sprintf("%s by the estimate (%s to %s)", duration(f.Microseconds), duration(f.LowerMicroseconds), duration(f.UpperMicroseconds))
 	if f.Microseconds > 0 {
-		text += fmt.Sprintf(", at most %.0f inferences a second", 1e6/float64(f.Microseconds))
+		text += ", " + report.RateBound(f.Microseconds)
 	}
 	text += fmt.Sprintf(", %s read from DDR and %s written", size(f.InputFillBytes+f.IntermediateFillBytes), size(f.OutputSpillBytes+f.IntermediateSpillBytes))
 	if spill := f.IntermediateSpillBytes + f.IntermediateFillBytes; spill > 0 {

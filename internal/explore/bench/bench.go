@@ -50,7 +50,7 @@ func (b *Bench) Close() { b.Stage.Close() }
 // the model is an error of usage.
 func (r *Request) Open(ctx context.Context, path string, progress progress.Reporter) (*Bench, error) {
 	spec := r.Spec
-	o := session.Options{Command: "explore", Name: spec.Name, Model: path, Input: spec.Input, MemoryMiB: spec.MemoryMiB}
+	o := session.Options{Command: "explore", Name: spec.Name, Model: path, Input: spec.Input, SamplePath: spec.Images, MemoryMiB: spec.MemoryMiB}
 	b, err := session.Open(ctx, r.Engines.ORT, o, stage.Wide(), progress, time.Now())
 	if err != nil {
 		return nil, err

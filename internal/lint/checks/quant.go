@@ -80,6 +80,17 @@ func greatest(values []float32) float64 {
 	return g
 }
 
+// deadBelow is the magnitude up to which a channel of a weight is dead: the greatest denormal number, or a trillionth of the weight's greatest
+// value, which a float32 sum with the other channels' results does not see.
+func deadBelow(channels [][]float32) float64 {
+	most := 0.0
+	for _, c := range channels {
+		most = math.Max(most, greatest(c))
+	}
+	const normal = 0x1p-126 // the least float32 number with all its digits
+	return math.Max(normal, most*1e-12)
+}
+
 // width is an encoding's range.
 func width(e quant.Encoding) float64 { return e.Max - e.Min }
 
@@ -183,8 +194,9 @@ var quantChecks = []Check{
 		look: func(s *Subject, say report) {
 			weights(s, func(node, name string, channels [][]float32) {
 				least, most := math.Inf(1), 0.0
+				limit := deadBelow(channels)
 				for _, c := range channels {
-					if g := greatest(c); g > 0 {
+					if g := greatest(c); g > limit {
 						least, most = math.Min(least, g), math.Max(most, g)
 					}
 				}
@@ -196,18 +208,27 @@ var quantChecks = []Check{
 	},
 	{
 		ID: "QC2005", Title: "dead channels", Severity: Note,
-		What: "Output channels whose weights are all zero.",
+		What: "Output channels whose weights are all zero, or so small that they add nothing: denormal, or below a trillionth of the weight's greatest.",
 		Why:  "They compute a constant, at the price of the others; after training with pruning they can be removed.",
 		Fix:  "prune the channels",
 		look: func(s *Subject, say report) {
 			weights(s, func(node, name string, channels [][]float32) {
-				dead := 0
+				dead, tiny, most := 0, 0, 0.0
+				limit := deadBelow(channels)
 				for _, c := range channels {
-					if greatest(c) == 0 {
+					switch g := greatest(c); {
+					case g == 0:
 						dead++
+					case g <= limit:
+						dead, tiny, most = dead+1, tiny+1, math.Max(most, g)
 					}
 				}
-				if dead > 0 && dead < len(channels) {
+				if dead == 0 || dead == len(channels) {
+					return
+				}
+				if tiny > 0 {
+					say(node, name, "%d of %d channels; %d of them hold values up to %.2g, which count as zero", dead, len(channels), tiny, most)
+				} else {
 					say(node, name, "%d of %d channels", dead, len(channels))
 				}
 			})

@@ -20,6 +20,7 @@ var ErrGone = errors.New("the session's process is gone")
 // graph is what a session is compiled from: the nodes [from, to) of a model, with what they take and give.
 type graph struct {
 	m        *onnx.Model
+	x        *onnx.Index // of m
 	from, to int
 	inputs   []*onnxpb.ValueInfoProto
 	outputs  []string
@@ -36,7 +37,7 @@ func (g graph) open(e Engine) (Session, error) {
 	for i, in := range g.inputs {
 		inputs[i] = in.GetName()
 	}
-	part := onnx.Extract(g.m, g.from, g.to, g.inputs, outputs)
+	part := onnx.Extract(g.m, g.x, g.from, g.to, g.inputs, outputs)
 	data, err := part.Bytes()
 	if err != nil {
 		return nil, err

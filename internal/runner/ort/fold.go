@@ -21,14 +21,19 @@ import (
 func FoldConstants(ctx context.Context, r Engine, m *onnx.Model) (*onnx.Model, map[string]bool, error) {
 	x := onnx.NewIndex(m)
 	constant := x.Constants()
-	made := map[string]bool{}
-	var nodes []*onnxpb.NodeProto
-	var wanted []string
+	made, wanted := map[string]bool{}, map[string]bool{}
+	values := map[string]tensor.Tensor{}
+	part := &onnxpb.GraphProto{Name: proto.String("constants"), Initializer: m.Graph().GetInitializer(), SparseInitializer: m.Graph().GetSparseInitializer()}
 	for i, n := range x.Nodes {
 		if !constant[i] {
 			continue
 		}
-		nodes = append(nodes, n)
+		literal, isLiteral := literal(m, n)
+		if isLiteral {
+			part.Initializer = append(part.Initializer[:len(part.Initializer):len(part.Initializer)], onnx.TensorProto(n.GetOutput()[0], literal))
+		} else {
+			part.Node = append(part.Node, n)
+		}
 		for _, out := range n.GetOutput() {
 			if out == "" {
 				continue
@@ -38,37 +43,98 @@ func FoldConstants(ctx context.Context, r Engine, m *onnx.Model) (*onnx.Model, m
 			for _, user := range x.Consumers[out] {
 				needed = needed || !constant[user]
 			}
-			if needed {
-				wanted = append(wanted, out)
+			switch {
+			case needed && isLiteral:
+				values[out] = literal
+			case needed:
+				wanted[out] = true
 			}
 		}
 	}
-	if len(nodes) == 0 {
+	if len(made) == 0 {
 		return m, made, nil
 	}
-	values := map[string]tensor.Tensor{}
 	if len(wanted) > 0 {
-		part := m.With(&onnxpb.GraphProto{Name: proto.String("constants"), Node: nodes, Initializer: m.Graph().GetInitializer()})
-		session, err := compile(r, graph{m: part, to: len(nodes), outputs: wanted})
-		if err != nil {
+		if err := evaluate(ctx, r, m.With(part), wanted, values); err != nil {
 			return nil, nil, err
-		}
-		defer session.Close()
-		types, err := session.OutputTypes()
-		if err != nil {
-			return nil, nil, err
-		}
-		list, err := session.run(ctx, []tensor.Tensor{}, types, runner.NewArena(0)) // on Go's heap: the values stay
-		if err != nil {
-			return nil, nil, fmt.Errorf("evaluate constants: %w", err)
-		}
-		for i, name := range wanted {
-			if list[i].DType != tensor.Undefined {
-				values[name] = list[i]
-			}
 		}
 	}
 	return withValues(m, x, constant, values), made, nil
+}
+
+// literal is the value that a Constant node writes down as a numeric tensor.
+func literal(m *onnx.Model, n *onnxpb.NodeProto) (tensor.Tensor, bool) {
+	a := onnx.Attr(n, "value")
+	if n.GetOpType() != "Constant" || n.GetDomain() != "" && n.GetDomain() != "ai.onnx" || a.GetT() == nil || len(n.GetOutput()) != 1 {
+		return tensor.Tensor{}, false
+	}
+	t, err := m.Tensor(a.GetT())
+	return t, err == nil // what cannot be read is left to the library, which says why
+}
+
+// evaluate computes the tensors that are wanted of a model without inputs, a piece after the other: what a piece makes for later ones is
+// a constant of these. Values that are no numeric tensors are left out; a piece goes on where one would have to be handed over.
+func evaluate(ctx context.Context, r Engine, m *onnx.Model, wanted map[string]bool, values map[string]tensor.Tensor) error {
+	x := onnx.NewIndex(m)
+	for from, to := 0, 0; from < len(x.Nodes); {
+		to = min(max(from, to)+pieceNodes, len(x.Nodes))
+		var outputs []string
+		handed := map[string]bool{}
+		for i := from; i < to; i++ {
+			for _, out := range x.Nodes[i].GetOutput() {
+				users := x.Consumers[out]
+				if handed[out] = len(users) > 0 && users[len(users)-1] >= to; out != "" && (wanted[out] || handed[out]) {
+					outputs = append(outputs, out)
+				}
+			}
+		}
+		if len(outputs) == 0 {
+			from = to
+			continue
+		}
+		list, err := outputsOf(ctx, r, graph{m: m, x: x, from: from, to: to, outputs: outputs})
+		if err != nil {
+			return err
+		}
+		whole := true
+		for i, name := range outputs {
+			whole = whole && (list[i].DType != tensor.Undefined || !handed[name])
+		}
+		if !whole {
+			continue // with more nodes: the whole rest has nothing to hand over
+		}
+		for i, name := range outputs {
+			if list[i].DType == tensor.Undefined {
+				continue
+			}
+			if wanted[name] {
+				values[name] = list[i]
+			}
+			if handed[name] {
+				x.Initializer[name] = onnx.TensorProto(name, list[i])
+			}
+		}
+		from = to
+	}
+	return nil
+}
+
+// outputsOf runs a graph without inputs once. Its outputs are on Go's heap: they stay.
+func outputsOf(ctx context.Context, r Engine, g graph) ([]tensor.Tensor, error) {
+	session, err := compile(r, g)
+	if err != nil {
+		return nil, err
+	}
+	defer session.Close()
+	types, err := session.OutputTypes()
+	if err != nil {
+		return nil, err
+	}
+	list, err := session.run(ctx, []tensor.Tensor{}, types, runner.NewArena(0))
+	if err != nil {
+		return nil, fmt.Errorf("evaluate constants: %w", err)
+	}
+	return list, nil
 }
 
 // withValues drops the constant nodes whose every wanted output has a value.

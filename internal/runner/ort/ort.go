@@ -1,7 +1,8 @@
 // Package ort runs ONNX models on ONNX Runtime's CPU and yields their tensors.
 //
-//  1. Types compiles the model once with every tensor exposed, for the types alone.
-//  2. The graph is cut into segments; each is a session whose outputs are its taps and what later segments need.
+//  1. Types compiles the model, a part at a time, with every tensor exposed, for the types alone.
+//  2. The graph is cut into segments, and these into pieces of a bounded number of nodes; each piece is a session whose outputs are its taps
+//     and what later pieces need.
 //  3. An inference runs segment by segment; buffers are lent from an arena and come back when a batch is released.
 //
 // The graph optimisation level is off: QDQ results depend on it, and only so is every tensor of the graph there.
@@ -36,7 +37,7 @@ type Options struct {
 // Runner is a runner.Runner on ONNX Runtime's CPU.
 type Runner struct {
 	r        Engine
-	segments []*segment
+	segments [][]*segment // each is a sequence of pieces
 	arena    *runner.Arena
 	own      *runner.Arena // the same, if nobody else has it
 	inputs   map[string]onnxruntime.Type
@@ -65,17 +66,24 @@ func New(r Engine, m *onnx.Model, o Options) (*Runner, error) {
 		o.Arena = own
 	}
 	var positions []int
+	over := newCarried(x, types)
 	switch {
 	case o.Follow != nil:
 		positions = follow(x, o.Follow)
 	case o.SegmentBytes > 0:
-		positions = cuts(m, x, types, tapped, o.SegmentBytes)
+		positions = cuts(x, types, tapped, over, o.SegmentBytes)
 	}
-	segments, err := divide(r, m, x, types, tapped, positions)
+	all := over.pieces(positions, len(x.Nodes), pieceNodes)
+	pieces, err := divide(r, m, x, types, tapped, all)
 	if err != nil {
 		return nil, err
 	}
-	run := &Runner{r: r, segments: segments, arena: o.Arena, own: own, inputs: map[string]onnxruntime.Type{}}
+	run := &Runner{r: r, arena: o.Arena, own: own, inputs: map[string]onnxruntime.Type{}}
+	from := 0
+	for _, to := range steps(positions, all) {
+		run.segments = append(run.segments, pieces[from:to])
+		from = to
+	}
 	for _, in := range m.Inputs() {
 		run.inputs[in.GetName()] = types[in.GetName()]
 	}
@@ -85,15 +93,19 @@ func New(r Engine, m *onnx.Model, o Options) (*Runner, error) {
 // Segments implements runner.Runner.
 func (r *Runner) Segments() [][]string {
 	groups := make([][]string, len(r.segments))
-	for i, s := range r.segments {
-		groups[i] = s.taps
+	for i, pieces := range r.segments {
+		for _, s := range pieces {
+			groups[i] = append(groups[i], s.taps...)
+		}
 	}
 	return groups
 }
 
 // Close implements runner.Runner.
 func (r *Runner) Close() {
-	closeAll(r.segments)
+	for _, pieces := range r.segments {
+		closeAll(pieces)
+	}
 	if r.own != nil {
 		r.own.Empty()
 	}
@@ -102,9 +114,13 @@ func (r *Runner) Close() {
 // Inputs lists what a segment takes from the sample.
 func (r *Runner) Inputs(segment int) []string {
 	var names []string
-	for _, name := range r.segments[segment].inputs {
-		if _, ok := r.inputs[name]; ok {
-			names = append(names, name)
+	seen := map[string]bool{}
+	for _, s := range r.segments[segment] {
+		for _, name := range s.inputs {
+			if _, ok := r.inputs[name]; ok && !seen[name] {
+				seen[name] = true
+				names = append(names, name)
+			}
 		}
 	}
 	return names
@@ -148,10 +164,25 @@ func (f *inference) Next(ctx context.Context) (*runner.Batch, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	s := f.r.segments[f.next]
+	pieces := f.r.segments[f.next]
 	f.next++
+	var taps []runner.Tap
+	var loans []*loan
+	for _, s := range pieces {
+		tapped, lent, err := f.piece(ctx, s)
+		if err != nil {
+			release(loans)
+			return nil, err
+		}
+		taps, loans = append(taps, tapped...), append(loans, lent...)
+	}
+	return runner.NewBatch(taps, func() { release(loans) }), nil
+}
+
+// piece computes a piece of a segment and gives its taps, with what is lent for them.
+func (f *inference) piece(ctx context.Context, s *segment) ([]runner.Tap, []*loan, error) {
 	if s.session == nil {
-		return runner.NewBatch(nil, nil), nil
+		return nil, nil, nil
 	}
 	inputs := make([]tensor.Tensor, len(s.inputs))
 	var used []*loan
@@ -159,7 +190,7 @@ func (f *inference) Next(ctx context.Context) (*runner.Batch, error) {
 		l, err := f.input(name)
 		if err != nil {
 			release(used)
-			return nil, err
+			return nil, nil, err
 		}
 		inputs[i] = l.tensor
 		used = append(used, l)
@@ -167,7 +198,7 @@ func (f *inference) Next(ctx context.Context) (*runner.Batch, error) {
 	outputs, err := f.r.run(ctx, s, inputs)
 	release(used)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var taps []runner.Tap
 	var tapLoans []*loan
@@ -192,11 +223,7 @@ func (f *inference) Next(ctx context.Context) (*runner.Batch, error) {
 			}
 		}
 	}
-	return runner.NewBatch(taps, func() {
-		for _, l := range tapLoans {
-			l.done()
-		}
-	}), nil
+	return taps, tapLoans, nil
 }
 
 func release(loans []*loan) {

@@ -39,7 +39,7 @@ func NewPart(r Engine, m *onnx.Model, piece Piece, types map[string]onnxruntime.
 	}
 	built := onnx.Rebuild(m, piece.Nodes, piece.Initializers...)
 	session, err := compile(r, graph{
-		m: built, to: len(piece.Nodes), inputs: infos, outputs: piece.Outputs, options: onnxruntime.Options{Rewrite: piece.Rewrite, OneThread: true},
+		m: built, x: onnx.NewIndex(built), to: len(piece.Nodes), inputs: infos, outputs: piece.Outputs, options: onnxruntime.Options{Rewrite: piece.Rewrite, OneThread: true},
 	})
 	if err != nil {
 		return nil, err

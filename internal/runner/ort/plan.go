@@ -2,48 +2,12 @@ package ort
 
 import (
 	"math"
-	"slices"
 
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/onnx/onnxpb"
 	"quantcheck/internal/onnxruntime"
 	"quantcheck/internal/tensor"
 )
-
-// Types tells, without running the model, the type of every tensor that a node of it makes. The model is compiled once
-// for this, so what ONNX Runtime has against the model is said here, and a tensor that would take more memory than the engine's
-// bound is a *MemoryError.
-func Types(r Engine, m *onnx.Model) (map[string]onnxruntime.Type, error) {
-	var names []string
-	for _, n := range m.Graph().GetNode() {
-		for _, out := range n.GetOutput() {
-			if out != "" {
-				names = append(names, out)
-			}
-		}
-	}
-	session, err := compile(r, graph{m: m, to: len(m.Graph().GetNode()), inputs: m.Inputs(), outputs: names})
-	if err != nil {
-		return nil, err
-	}
-	defer session.Close()
-	list, err := session.OutputTypes()
-	if err != nil {
-		return nil, err
-	}
-	types := map[string]onnxruntime.Type{}
-	for i, name := range names {
-		if err := within(r.About().Memory, names[i:i+1], list[i:i+1]); err != nil {
-			return nil, err
-		}
-		types[name] = list[i]
-	}
-	for _, in := range m.Inputs() {
-		d, shape, ok := onnx.TypeOf(in)
-		types[in.GetName()] = onnxruntime.Type{Tensor: ok, DType: d, Shape: shape}
-	}
-	return types, nil
-}
 
 // typeBytes is what a tensor of a type takes: 0 if that is not known, the most there is if it cannot be counted.
 func typeBytes(t onnxruntime.Type) int64 {
@@ -60,23 +24,12 @@ func typeBytes(t onnxruntime.Type) int64 {
 // cuts divides the nodes into segments whose taps take about budget bytes each, and gives the positions between
 // segments. A cut is made where the tensors that must be carried over it are smallest, within the last half of a
 // segment. There is no cut where something else than a tensor would have to be carried.
-func cuts(m *onnx.Model, x *onnx.Index, types map[string]onnxruntime.Type, tapped map[string]bool, budget int64) []int {
-	bytes := func(name string) int64 { return typeBytes(types[name]) }
-	carried := func(at int) (int64, bool) {
-		sum := int64(0)
-		for _, name := range x.Live(m, at) {
-			if t := types[name]; !t.Tensor || t.DType == tensor.String {
-				return 0, false
-			}
-			sum += bytes(name)
-		}
-		return sum, true
-	}
+func cuts(x *onnx.Index, types map[string]onnxruntime.Type, tapped map[string]bool, c carried, budget int64) []int {
 	made := make([]int64, len(x.Nodes))
 	for i, n := range x.Nodes {
 		for _, out := range n.GetOutput() {
 			if tapped[out] {
-				made[i] += bytes(out)
+				made[i] += typeBytes(types[out])
 			}
 		}
 	}
@@ -94,14 +47,9 @@ func cuts(m *onnx.Model, x *onnx.Index, types map[string]onnxruntime.Type, tappe
 		if end == len(x.Nodes) {
 			break
 		}
-		best, least := -1, int64(0)
-		for at := max(half, start+1); at <= end; at++ {
-			if size, ok := carried(at); ok && (best < 0 || size <= least) {
-				best, least = at, size
-			}
-		}
+		best := c.least(max(half, start+1), end)
 		for at := end + 1; best < 0 && at < len(x.Nodes); at++ {
-			if _, ok := carried(at); ok {
+			if !c.barred(at) {
 				best = at
 			}
 		}
@@ -130,6 +78,20 @@ func follow(x *onnx.Index, groups [][]string) []int {
 	return positions
 }
 
+// steps says which of the positions end a segment: the others divide one into pieces.
+func steps(segments, all []int) []int {
+	ends := make([]int, 0, len(segments)+1)
+	k := 0
+	for _, end := range segments {
+		for all[k] != end {
+			k++
+		}
+		k++
+		ends = append(ends, k)
+	}
+	return append(ends, len(all)+1)
+}
+
 // segment is a part of the model with its session.
 type segment struct {
 	session *compiled // nil if the segment has no nodes whose outputs are wanted
@@ -150,8 +112,12 @@ type output struct {
 func divide(r Engine, m *onnx.Model, x *onnx.Index, types map[string]onnxruntime.Type, tapped map[string]bool, positions []int) ([]*segment, error) {
 	bounds := append(append([]int{0}, positions...), len(x.Nodes))
 	uses := make([][]string, len(bounds)-1) // tensors each segment takes from before
+	users := map[string]int{}               // segments that take a tensor which an earlier one made
 	for k := range uses {
 		uses[k] = taken(x, bounds[k], bounds[k+1])
+		for _, name := range uses[k] {
+			users[name]++
+		}
 	}
 	var segments []*segment
 	for k := range uses {
@@ -161,12 +127,7 @@ func divide(r Engine, m *onnx.Model, x *onnx.Index, types map[string]onnxruntime
 				if name == "" {
 					continue
 				}
-				o := output{name: name, typ: types[name], tap: tapped[name]}
-				for _, later := range uses[k+1:] {
-					if slices.Contains(later, name) {
-						o.users++
-					}
-				}
+				o := output{name: name, typ: types[name], tap: tapped[name], users: users[name]}
 				if o.tap {
 					o.users++
 					s.taps = append(s.taps, name)
@@ -186,7 +147,7 @@ func divide(r Engine, m *onnx.Model, x *onnx.Index, types map[string]onnxruntime
 				names[i] = o.name
 			}
 			var err error
-			if s.session, err = compile(r, graph{m: m, from: bounds[k], to: bounds[k+1], inputs: inputs, outputs: names}); err != nil {
+			if s.session, err = compile(r, graph{m: m, x: x, from: bounds[k], to: bounds[k+1], inputs: inputs, outputs: names}); err != nil {
 				closeAll(segments)
 				return nil, err
 			}
