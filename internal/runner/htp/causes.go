@@ -44,6 +44,9 @@ func causes(m *onnx.Model, refused []Refusal) []Refusal {
 		readers := readersOf(x, x.Nodes[i])
 		for _, n := range readers {
 			reason := behindRound
+			if made := controlled(x, n); made != nil {
+				n = made
+			}
 			if slices.Contains([]string{"If", "Loop", "Scan"}, n.GetOpType()) {
 				reason = controlFlow
 			}
@@ -61,6 +64,25 @@ func causes(m *onnx.Model, refused []Refusal) []Refusal {
 	}
 	slices.SortStableFunc(list, func(a, b Refusal) int { return consequence(a) - consequence(b) })
 	return list
+}
+
+// controlled is the control flow that makes what an operator reads, or reads what it makes; nil: none does. It takes and makes real
+// numbers, so that the operator beside it is not taken for a quantized one, and the rounding of its weights stands alone.
+func controlled(x *onnx.Index, n *onnxpb.NodeProto) *onnxpb.NodeProto {
+	flow := []string{"If", "Loop", "Scan"}
+	for _, out := range n.GetOutput() {
+		for _, k := range x.Consumers[out] {
+			if slices.Contains(flow, x.Nodes[k].GetOpType()) {
+				return x.Nodes[k]
+			}
+		}
+	}
+	for _, in := range n.GetInput() {
+		if k, made := x.Producer[in]; made && slices.Contains(flow, x.Nodes[k].GetOpType()) {
+			return x.Nodes[k]
+		}
+	}
+	return nil
 }
 
 func rounds(n *onnxpb.NodeProto) bool {

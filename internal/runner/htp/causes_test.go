@@ -21,9 +21,9 @@ func TestTheCauseOfARefusalIsNamed(t *testing.T) {
 	iff.Attribute = []*onnxpb.AttributeProto{{Name: proto.String("then_branch"), Type: onnxpb.AttributeProto_GRAPH.Enum(), G: branch}, {Name: proto.String("else_branch"), Type: onnxpb.AttributeProto_GRAPH.Enum(), G: branch}}
 	m := &onnx.Model{Proto: &onnxpb.ModelProto{IrVersion: proto.Int64(8), OpsetImport: []*onnxpb.OperatorSetIdProto{{Version: proto.Int64(13)}}, Graph: &onnxpb.GraphProto{
 		Node: []*onnxpb.NodeProto{
-			node("DequantizeLinear", "w of if", "wd", "w"), iff, node("DequantizeLinear", "w of erf", "vd", "w"), node("Erf", "the erf", "e", "vd"), node("DequantizeLinear", "nobody's", "nd", "w"), node("Relu", "r", "z", "e"),
+			node("DequantizeLinear", "w of conv", "cd", "w"), node("Conv", "the conv", "k", "y", "cd"), node("DequantizeLinear", "w of if", "wd", "w"), iff, node("DequantizeLinear", "w of erf", "vd", "w"), node("Erf", "the erf", "e", "vd"), node("DequantizeLinear", "nobody's", "nd", "w"), node("Relu", "r", "z", "e"),
 		},
-		Input: []*onnxpb.ValueInfoProto{onnx.ValueInfo("x", tensor.Float32, []int64{1}), onnx.ValueInfo("c", tensor.Bool, []int64{})}, Output: []*onnxpb.ValueInfoProto{onnx.Untyped("y"), onnx.Untyped("z"), onnx.Untyped("nd")},
+		Input: []*onnxpb.ValueInfoProto{onnx.ValueInfo("x", tensor.Float32, []int64{1}), onnx.ValueInfo("c", tensor.Bool, []int64{})}, Output: []*onnxpb.ValueInfoProto{onnx.Untyped("y"), onnx.Untyped("z"), onnx.Untyped("nd"), onnx.Untyped("k")},
 		Initializer: []*onnxpb.TensorProto{onnx.TensorProto("w", tensor.Floats([]float32{1}, 1))},
 	}}}
 	refused := func(nodes ...string) (list []Refusal) {
@@ -37,6 +37,7 @@ func TestTheCauseOfARefusalIsNamed(t *testing.T) {
 		want    string
 	}{
 		"the weights of an If":            {refused("w of if", "standalone"), "[{the if If " + controlFlow + "}]"},
+		"weights behind an If":            {refused("w of conv", "standalone"), "[{the if If " + controlFlow + "}]"},
 		"the weights of an operator":      {refused("w of erf", "standalone"), "[{the erf Erf " + behindRound + "}]"},
 		"which says why itself":           {refused("w of erf", "standalone", "the erf", "no Erf"), "[{the erf Erf no Erf}]"},
 		"a reason before none":            {refused("r", noReason, "the erf", "no Erf"), "[{the erf ? no Erf} {r ? " + noReason + "}]"},
