@@ -20,6 +20,7 @@ import (
 	"quantcheck/internal/netrun"
 	"quantcheck/internal/onnxruntime"
 	"quantcheck/internal/qnn"
+	"quantcheck/internal/runner/htp"
 	"quantcheck/internal/terminal"
 	"quantcheck/internal/usage"
 )
@@ -122,7 +123,7 @@ func (c *console) run(args []string) int {
 				return err
 			}
 		}
-		return k.Run(c)
+		return hint(k, k.Run(c))
 	}))
 }
 
@@ -131,6 +132,20 @@ func commandOf(args []string) string {
 		return terminal.Text(args[0]) + " "
 	}
 	return ""
+}
+
+// hint names the flag of a command that has one for what failed.
+func hint(k *kong.Context, err error) error {
+	var refused *htp.RefusedError
+	if !errors.As(err, &refused) {
+		return err
+	}
+	for _, group := range k.Flags() {
+		if group.Name == "htp-fallback" {
+			return fmt.Errorf("%w. --htp-fallback runs what the HTP refuses on the CPU", err)
+		}
+	}
+	return err
 }
 
 // status is the one place where errors become exit statuses.

@@ -390,7 +390,7 @@ func (o *optimizer) pass(p *rewrite.Pass, forced bool) error {
 			break
 		}
 	}
-	if was, is := weightBytes(o.model), weightBytes(m); done.Undone == "" && !slices.Contains(o.named, p.Name) && float64(is) > largest*float64(was) && is > was+littleBytes {
+	if was, is := weightBytes(o.model, o.env.Shapes), weightBytes(m, o.env.Shapes); done.Undone == "" && !slices.Contains(o.named, p.Name) && float64(is) > largest*float64(was) && is > was+littleBytes {
 		done.Undone = fmt.Sprintf("the constants would take %.1f MB instead of %.1f MB; --enable %s does it all the same", float64(is)/1e6, float64(was)/1e6, p.Name)
 	}
 	if len(done.Changes) > 0 && done.Undone == "" {

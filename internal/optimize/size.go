@@ -16,10 +16,16 @@ const (
 	littleBytes = 4 << 10
 )
 
-// weightBytes is what a model's constants take, those of Constant nodes too.
-func weightBytes(m *onnx.Model) int64 {
+// weightBytes is what a model's constants take, those of Constant and ConstantOfShape nodes too: a device has them all in memory.
+func weightBytes(m *onnx.Model, shapes rewrite.Shapes) int64 {
 	bytes := model.WeightBytes(m, nil, 0)
 	for _, n := range m.Graph().GetNode() {
+		if n.GetOpType() == "ConstantOfShape" && shapes != nil {
+			shape, known := shapes(n.GetOutput()[0])
+			if count, err := tensor.Count(shape); known && err == nil {
+				bytes += 4 * int64(count)
+			}
+		}
 		for _, a := range n.GetAttribute() {
 			if n.GetOpType() == "Constant" {
 				bytes += int64(proto.Size(a))

@@ -25,7 +25,14 @@ Made from the passes' own documentation by ` + "`make docs`" + `; ` + "`quantche
 	b.WriteString(`
 After each pass the graph is checked, and the model before and after runs on samples (your own with ` + "`--verify-on`" + `, else seeded
 random input): a pass whose outputs move by more than its tolerance, against their greatest magnitude, is undone and
-reported. So is a pass whose model crashes ONNX Runtime, or takes more memory or time than it may. Names of tensors that a pass does not touch stay, so layers still align. Constants that others use too are copied
+reported. So is a pass whose model crashes ONNX Runtime, or takes more memory or time than it may, or whose constants take more than 1.1
+times as much without having been asked for by name. The others stand.
+
+By default passes do only what has never made a model slower by the HTP compiler's estimate; where the compiler is there, it estimates the model
+before and behind all of them (for 45 s at most, not with ` + "`--no-htp`" + `), and if that is slower they run again, each held against the estimate.
+` + "`--enable NAME`" + ` asks for a pass by name, ` + "`--keep-faster`" + ` keeps all that is faster.
+
+Names of tensors that a pass does not touch stay, so layers still align. Constants that others use too are copied
 before they are changed.
 `)
 	for _, p := range All {

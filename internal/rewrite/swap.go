@@ -204,7 +204,7 @@ func (l *linear) reordered(order []int) []float64 {
 // SwapInput gives the model that takes its picture with the three channels in reverse order: the kernels behind the input
 // are turned. input names the graph input.
 func SwapInput(m *onnx.Model, input string, env Env) (*onnx.Model, error) {
-	p := Pass{Name: "colours", apply: func(s *sweep) error {
+	p := Pass{Name: "the colours of the input", apply: func(s *sweep) error {
 		var turn func(name string) error
 		turn = func(name string) error {
 			users := s.x.Consumers[name]

@@ -83,7 +83,10 @@ func (e *RefusedError) Error() string {
 		}
 		list = append(list, fmt.Sprintf("%s (%s): %s", r.Node, r.Op, r.Reason))
 	}
-	return fmt.Sprintf("the HTP refuses %d operators: %s. --htp-fallback runs them on the CPU", len(e.Refused), strings.Join(list, "; "))
+	if len(e.Refused) == 1 {
+		return "the HTP refuses an operator: " + list[0]
+	}
+	return fmt.Sprintf("the HTP refuses %d operators: %s", len(e.Refused), strings.Join(list, "; "))
 }
 
 // Named gives every node a name of its own, by which the libraries can refer to it.

@@ -3,9 +3,11 @@ package htp
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 
+	"quantcheck/internal/onnx"
 	"quantcheck/internal/runner/worker"
 )
 
@@ -29,6 +31,10 @@ func openSession(ctx context.Context, l load, model []byte) (*session, error) {
 	}
 	if err != nil {
 		s.model.Close()
+		var r *RefusedError
+		if m, unread := onnx.Parse(model); errors.As(err, &r) && unread == nil {
+			r.Refused = causes(m, r.Refused)
+		}
 		return nil, err
 	}
 	if err := json.Unmarshal(s.Opened.Detail, &s.told); err != nil {

@@ -79,7 +79,11 @@ func (w *graph) open(l load) (opened, error) {
 		// Once more with everything said, for the reasons.
 		second, secondErr := open(true, onnxruntime.Everything)
 		log := worker.Log()
-		a.Refused = refusals(log)
+		if a.Refused = refusals(log); len(a.Refused) == 0 && secondErr == nil && !l.AllowCPU { // refused without a word
+			for _, node := range placedOnCPU(log) {
+				a.Refused = append(a.Refused, Refusal{Node: node, Op: nodeType(log, node), Reason: noReason})
+			}
+		}
 		switch {
 		case len(a.Refused) == 0 || secondErr != nil:
 			return a, errors.Join(err, secondErr)
