@@ -94,7 +94,11 @@ func (e estimation) models(ctx context.Context, variants []variant.Spec) ([]*res
 	if err != nil {
 		return nil, err
 	}
-	if model.Quantized(m) {
+	quantized, err := model.TakenByHTP(spec.Model, m)
+	if err != nil {
+		return nil, err
+	}
+	if quantized {
 		if len(variants) > 0 {
 			return nil, usage.Mark(fmt.Errorf("%s is quantized already and is estimated as it is: --variant is for a float model", spec.Model))
 		}

@@ -26,6 +26,12 @@ import (
 	"quantcheck/internal/variant"
 )
 
+// What is done with a model that is quantized already, unless it is refused.
+const (
+	AsItIs = model.AsItIs // it is the model, and a warning says what it is
+	Twin   = model.Twin   // its float twin is the model
+)
+
 // Options say what a session is opened on, and what is wanted of it.
 type Options struct {
 	Command, Name string // of the run: the command, and the model's name in the workspace

@@ -14,7 +14,6 @@ import (
 	"quantcheck/internal/device"
 	"quantcheck/internal/dlc"
 	"quantcheck/internal/inspect"
-	"quantcheck/internal/model"
 	"quantcheck/internal/netrun"
 	"quantcheck/internal/progress"
 	"quantcheck/internal/runner/dump"
@@ -53,7 +52,7 @@ func Inputs(ctx context.Context, d *hold.Device, engine ort.Engine) ([]string, e
 // entries reads the float model and the DLC for what is put into it.
 func entries(ctx context.Context, d *hold.Device, engine ort.Engine) (dump.Work, func(), error) {
 	check := &d.Plan.Check
-	x, err := session.Open(ctx, engine, session.Options{Command: "benchmark", Quantized: model.Twin, Name: check.Name, Model: check.Model, Input: check.Input, MemoryMiB: check.MemoryMiB, DLC: check.DLCRun}, nil, progress.Silent{}, d.Began())
+	x, err := session.Open(ctx, engine, session.Options{Command: "benchmark", Quantized: session.Twin, Name: check.Name, Model: check.Model, Input: check.Input, MemoryMiB: check.MemoryMiB, DLC: check.DLCRun}, nil, progress.Silent{}, d.Began())
 	if err != nil {
 		return dump.Work{}, nil, err
 	}
