@@ -11,7 +11,6 @@ import (
 	"quantcheck/internal/compare/cycles"
 	"quantcheck/internal/compare/measure"
 	"quantcheck/internal/dataset"
-	"quantcheck/internal/model"
 	"quantcheck/internal/progress"
 	"quantcheck/internal/result"
 	"quantcheck/internal/session"
@@ -52,7 +51,7 @@ func Run(ctx context.Context, engines session.Engines, spec result.CheckSpec, pr
 		return nil, err
 	}
 	b, err := session.Open(ctx, r, session.Options{
-		Command: "check", Name: spec.Name, Model: spec.Model, Input: spec.Input, SamplePath: spec.Images, MemoryMiB: spec.MemoryMiB, LocalSamples: spec.LocalSamples, AllLayers: spec.SaveTensors, DLC: spec.DLCRun, Quantized: model.Twin,
+		Command: "check", Name: spec.Name, Model: spec.Model, Input: spec.Input, SamplePath: spec.Images, MemoryMiB: spec.MemoryMiB, LocalSamples: spec.LocalSamples, AllLayers: spec.SaveTensors, DLC: spec.DLCRun, Quantized: session.Twin,
 	}, variants, progress, started)
 	if err != nil {
 		return nil, err

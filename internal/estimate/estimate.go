@@ -97,7 +97,11 @@ func (e estimation) models(ctx context.Context, variants []variant.Spec) ([]*res
 	if m, _, err = model.Inline(ctx, e.Ort, m); err != nil {
 		return nil, fmt.Errorf("%s: %w", spec.Model, err)
 	}
-	if model.Quantized(m) {
+	quantized, err := model.TakenByHTP(spec.Model, m)
+	if err != nil {
+		return nil, err
+	}
+	if quantized {
 		if len(variants) > 0 {
 			return nil, usage.Mark(fmt.Errorf("%s is quantized already and is estimated as it is: --variant is for a float model", spec.Model))
 		}

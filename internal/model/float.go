@@ -14,6 +14,7 @@ import (
 
 	"quantcheck/internal/align"
 	"quantcheck/internal/dataset"
+	"quantcheck/internal/floattwin"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/onnx/onnxpb"
 	"quantcheck/internal/onnxruntime"
@@ -348,15 +349,8 @@ func (ref *Float) Aligned() align.Float {
 	return f
 }
 
-// Quantized says whether a model carries quantizers.
-func Quantized(m *onnx.Model) bool {
-	for _, n := range m.Graph().GetNode() {
-		if Quantizer(n.GetOpType()) {
-			return true
-		}
-	}
-	return false
-}
+// Quantized says whether a model is quantized, in whatever way.
+func Quantized(m *onnx.Model) bool { return floattwin.Find(m) != nil }
 
 // Quantizer says whether an operator quantizes or dequantizes.
 func Quantizer(op string) bool { return op == "QuantizeLinear" || op == "DequantizeLinear" }

@@ -58,6 +58,15 @@ func AlreadyQuantized(path string, was *floattwin.Found) string {
 	return fmt.Sprintf("%s is already quantized (%s): \"quantcheck strip %s -o FLOAT.onnx\" writes its float twin, and \"quantcheck check FLOAT.onnx --variant mine=%s\" compares it as it is", path, was, path, path)
 }
 
+// TakenByHTP says whether a model is quantized; it fails if it is in a way that the HTP does not take.
+func TakenByHTP(path string, m *onnx.Model) (quantized bool, err error) {
+	was := floattwin.Find(m)
+	if was != nil && !slices.Equal(was.Kinds, []floattwin.Kind{floattwin.QDQ}) && !slices.Equal(was.Kinds, []floattwin.Kind{floattwin.Weights}) {
+		return true, usage.Mark(errors.New("the HTP takes quantized models as QDQ only; " + AlreadyQuantized(path, was)))
+	}
+	return was != nil, nil
+}
+
 // Taking is what a command does with a model that is quantized already.
 type Taking int
 

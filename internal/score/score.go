@@ -49,7 +49,7 @@ func Run(ctx context.Context, engines session.Engines, spec result.EvalSpec, con
 	if err != nil {
 		return nil, err
 	}
-	b, err := session.Open(ctx, engines.ORT, session.Options{Command: "eval", Quantized: model.AsItIs, Name: spec.Name, Model: spec.Model, Input: spec.Input, SamplePath: spec.Images, MemoryMiB: spec.MemoryMiB}, variants, progress, started)
+	b, err := session.Open(ctx, engines.ORT, session.Options{Command: "eval", Quantized: session.AsItIs, Name: spec.Name, Model: spec.Model, Input: spec.Input, SamplePath: spec.Images, MemoryMiB: spec.MemoryMiB}, variants, progress, started)
 	if err != nil {
 		return nil, err
 	}

@@ -9,7 +9,6 @@ import (
 
 	"quantcheck/internal/dataset"
 	"quantcheck/internal/eval"
-	"quantcheck/internal/model"
 	"quantcheck/internal/progress"
 	"quantcheck/internal/result"
 	"quantcheck/internal/score/outputs"
@@ -77,7 +76,7 @@ func TryInputs(ctx context.Context, engines session.Engines, spec result.EvalSpe
 		return nil, err
 	}
 	spec.Variants = nil
-	b, err := session.Open(ctx, engines.ORT, session.Options{Command: "eval", Quantized: model.AsItIs, Name: spec.Name, Model: spec.Model, Input: spec.Input, MemoryMiB: spec.MemoryMiB}, nil, quiet{}, time.Now())
+	b, err := session.Open(ctx, engines.ORT, session.Options{Command: "eval", Quantized: session.AsItIs, Name: spec.Name, Model: spec.Model, Input: spec.Input, MemoryMiB: spec.MemoryMiB}, nil, quiet{}, time.Now())
 	if err != nil {
 		return nil, err
 	}

@@ -26,8 +26,11 @@ import (
 	"quantcheck/internal/variant"
 )
 
-// Twin is model.Twin, for use cases that know models by their sessions.
-const Twin = model.Twin
+// What is done with a model that is quantized already, unless it is refused.
+const (
+	AsItIs = model.AsItIs // it is the model, and a warning says what it is
+	Twin   = model.Twin   // its float twin is the model
+)
 
 // Options say what a session is opened on, and what is wanted of it.
 type Options struct {
