@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/binary"
 	"math"
 	"path/filepath"
@@ -87,7 +88,7 @@ func plantHugeConstant(s *site) error {
 		keys := s.shapes[scores][3]
 		s.where = []string{name, scores}
 		s.splice(scores, func(from string) { s.node("Add", scores, []string{from, s.floats(name, border(keys, value), keys)}) })
-		return s.save()
+		return s.ranged(scores)
 	}
 	from, err := one(s, s.maps(anyOp))
 	if err != nil {
@@ -100,23 +101,41 @@ func plantHugeConstant(s *site) error {
 	s.floats(name, border(places, value), places)
 	masked, last := "planted.masked", "planted.attention"
 	s.where = []string{name, masked}
-	if s.name == "faces" { // chosen instead of them
-		open := make([]float32, places)
-		for i, v := range border(places, 1) {
-			open[i] = 1 - v
+	switch s.name {
+	case "faces", "yolox": // scores that are a Sigmoid's, masked by a choice or a sum
+		if s.name == "faces" {
+			open := make([]float32, places)
+			for i, v := range border(places, 1) {
+				open[i] = 1 - v
+			}
+			s.node("Greater", "planted.open", []string{s.floats("planted.places", open, places), s.floats("planted.half", []float32{0.5}, 1)})
+			s.node("Where", masked, []string{"planted.open", "planted.flat", name})
+		} else {
+			s.node("Add", masked, []string{"planted.flat", name})
 		}
-		s.node("Greater", "planted.open", []string{s.floats("planted.places", open, places), s.floats("planted.half", []float32{0.5}, 1)})
-		s.node("Where", masked, []string{"planted.open", "planted.flat", name})
-	} else {
-		s.node("Add", masked, []string{"planted.flat", name})
-	}
-	if s.name == "yolox" { // scores that are a Sigmoid's
 		s.node("Sigmoid", last, []string{masked})
-	} else {
-		s.node("Softmax", last, []string{masked}, "axis", 2)
+		s.output(last, false)
+		return s.save()
 	}
+	s.node("Add", masked, []string{"planted.flat", name})
+	s.node("Softmax", last, []string{masked}, "axis", 2)
 	s.output(last, false)
-	return s.save()
+	return s.ranged(masked)
+}
+
+// ranged saves the copy, and a file that was quantized elsewhere: the range of a masked tensor reaches to the mask.
+func (s *site) ranged(masked string) error {
+	if err := s.save(); err != nil {
+		return err
+	}
+	m, err := s.quantized(s.spec.Model, "w8a8")
+	if err == nil {
+		err = requantize(m, masked, func(_, high float64) (float64, float64) { return -3e38, high }, 8)
+	}
+	if err != nil {
+		return err
+	}
+	return s.ready(m)
 }
 
 // border has a value at the last quarter of places, and 0 at all others.
@@ -137,18 +156,41 @@ func plantSaturatedBias(s *site) error {
 	if err != nil {
 		return err
 	}
-	type bias struct{ values, scale string }
+	type bias struct {
+		values, scale string
+		matters       float64 // its mean beside the range of what the Conv makes
+	}
 	var list []bias
+	x := onnx.NewIndex(m)
 	for _, n := range m.Graph().GetNode() {
 		in := n.GetInput()
 		if n.GetOpType() != "DequantizeLinear" || len(in) < 2 {
 			continue
 		}
-		if p := initializer(m, in[0]); p != nil && p.GetDataType() == int32(tensor.Int32) && p.GetDims()[0] >= 8 {
-			list = append(list, bias{in[0], in[1]})
+		p := initializer(m, in[0])
+		if p == nil || p.GetDataType() != int32(tensor.Int32) || p.GetDims()[0] < 8 || len(x.Consumers[n.GetOutput()[0]]) == 0 {
+			continue
+		}
+		q, err := m.Tensor(p)
+		if err != nil {
+			return err
+		}
+		scales, err := m.Tensor(initializer(m, in[1]))
+		if err != nil {
+			return err
+		}
+		sum := 0.0
+		for i := range len(q.Raw) / 4 {
+			sum += math.Abs(float64(int32(binary.LittleEndian.Uint32(q.Raw[4*i:])))) * float64(scales.F32[i%len(scales.F32)])
+		}
+		out := strings.TrimSuffix(m.Graph().GetNode()[x.Consumers[n.GetOutput()[0]][0]].GetOutput()[0], "_QuantizeLinear_Input")
+		if _, _, known := s.rangeOf(out); known {
+			list = append(list, bias{in[0], in[1], sum / float64(p.GetDims()[0]) / s.extent(out)})
 		}
 	}
-	chosen, err := one(s, list[len(list)/3:])
+	slices.SortStableFunc(list, func(a, b bias) int { return cmp.Compare(b.matters, a.matters) })
+	list = list[:min(len(list), 5)]
+	chosen, err := one(s, list)
 	if err != nil {
 		return err
 	}
@@ -256,10 +298,12 @@ func plantSteepActivation(s *site) error {
 		return err
 	}
 	op := []string{"Sigmoid", "Tanh", "Softmax", "Sigmoid", "Softmax"}[s.number]
-	gain := 400 / s.extent(from)
 	low, high, _ := s.rangeOf(from)
-	s.node("Sub", "planted.centred", []string{from, s.floats("planted.middle", []float32{float32(low+high) / 2}, 1)})
-	s.node("Mul", "planted.steep", []string{"planted.centred", s.floats("planted.gain", []float32{float32(gain)}, 1)})
+	gain := 2 * math.Cbrt(400) / (high - low) // its third power reaches 400, where most values stay small
+	s.node("Sub", "planted.middled", []string{from, s.floats("planted.middle", []float32{float32(low+high) / 2}, 1)})
+	s.node("Mul", "planted.centred", []string{"planted.middled", s.floats("planted.gain", []float32{float32(gain)}, 1)})
+	s.node("Mul", "planted.square", []string{"planted.centred", "planted.centred"})
+	s.node("Mul", "planted.steep", []string{"planted.square", "planted.centred"})
 	if op == "Softmax" {
 		s.node(op, "planted.activation", []string{"planted.steep"}, "axis", 1)
 		if s.model.Opset() < 13 { // it takes all axes from this one on together
@@ -269,7 +313,7 @@ func plantSteepActivation(s *site) error {
 	} else {
 		s.node(op, "planted.activation", []string{"planted.steep"})
 	}
-	s.where = []string{"planted.activation", "planted.steep", "planted.centred"}
+	s.where = []string{"planted.activation", "planted.steep"}
 	s.output("planted.activation", false)
 	return s.save()
 }
@@ -294,11 +338,10 @@ func plantInputDenied(s *site) error {
 	switch s.name {
 	case "text-det": // as a network of 0…1 takes it
 		s.spec.Input.Mean, s.spec.Input.Scale = s.spec.Input.Mean[:1], []float64{2550}
-	case "faces", "yolox":
+	case "yolox":
 		s.spec.Input.Mean, s.spec.Input.Scale = []float64{0}, []float64{1e6}
 	default:
 		return unfit
 	}
 	return nil
 }
-

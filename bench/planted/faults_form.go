@@ -111,7 +111,9 @@ func plantFusedRange(s *site) error {
 		if _, own := of[conv]; !own || !ok || low > -0.3*high || len(users) == 0 {
 			continue
 		}
-		if !slices.ContainsFunc(users, func(k int) bool { return slices.Contains([]string{"Relu", "Clip", "BatchNormalization"}, s.index.Nodes[k].GetOpType()) }) {
+		if !slices.ContainsFunc(users, func(k int) bool {
+			return slices.Contains([]string{"Relu", "Clip", "BatchNormalization"}, s.index.Nodes[k].GetOpType())
+		}) {
 			list = append(list, conv)
 		}
 	}
@@ -128,7 +130,7 @@ func plantFusedRange(s *site) error {
 
 // plantAlreadyQuantized takes a quantized form of the network for the float model.
 func plantAlreadyQuantized(s *site) error {
-	if s.name == "faces" || s.name == "text-cls" { // Convs on integers, quantized as they run
+	if s.name == "faces" || s.name == "text-det" { // Convs on integers, quantized as they run
 		return s.dynamic()
 	}
 	m, err := s.quantized(s.path, "w8a8")
@@ -184,8 +186,8 @@ func (s *site) dynamic() error {
 
 // plantPartlyQuantized leaves the last third of the network float: in the body of an If, or without quantizers in a ready file.
 func plantPartlyQuantized(s *site) error {
-	if s.name == "text-det" || s.name == "text-cls" {
-		return s.branch()
+	if s.name == "text-det" || s.name == "yolox" {
+		return branch(s)
 	}
 	m, err := s.quantized(s.path, "w8a8")
 	if err != nil {
@@ -210,7 +212,7 @@ func plantPartlyQuantized(s *site) error {
 }
 
 // branch puts all that follows a feature map into the body of an If.
-func (s *site) branch() error {
+func branch(s *site) error {
 	list := s.maps(anyOp)
 	if len(list) == 0 {
 		return unfit
@@ -322,13 +324,18 @@ func (e erring) Build(b *session.Session, v *session.Variant, stats *calib.Stati
 	return nil
 }
 
+// constantOperand says whether a node has a constant among its inputs: what it computes may hardly differ then.
+func constantOperand(s *site, n *onnxpb.NodeProto) bool {
+	return slices.ContainsFunc(n.GetInput(), func(in string) bool { v, _ := s.values(in); return v != nil })
+}
+
 // plantEngineError has an engine compute an operator wrongly.
 func plantEngineError(s *site) error {
-	wrong := map[string]string{"Relu": "Abs", "Sigmoid": "Tanh", "HardSigmoid": "Tanh", "Add": "Sub", "GlobalAveragePool": "GlobalMaxPool", "Softmax": "Sigmoid"}
+	wrong := map[string]string{"Exp": "Sigmoid", "Sigmoid": "Tanh", "HardSigmoid": "Tanh", "Add": "Sub", "GlobalAveragePool": "GlobalMaxPool"}
 	var list []*onnxpb.NodeProto
 	for k, l := range s.plain.Layers {
 		if s.plain.Variants[0].Layers[k].Status == result.Compared && wrong[l.Op] != "" && k > len(s.plain.Layers)/4 && s.leads(l.Name) {
-			if n := s.maker(l.Name); n != nil && n.GetName() != "" && (l.Op != "Add" || len(s.shapes[l.Name]) == 4) {
+			if n := s.maker(l.Name); n != nil && n.GetName() != "" && !constantOperand(s, n) {
 				list = append(list, n)
 			}
 		}

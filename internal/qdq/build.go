@@ -166,4 +166,25 @@ func (b *builder) insert(wanted func(name string) (suffix string, ok bool), roun
 }
 
 // finish makes the model: the nodes, and the constants that they use.
-func (b *builder) finish() { b.built.Model = onnx.Rebuild(b.m, b.nodes, b.inits...) }
+func (b *builder) finish() {
+	distinct(b.nodes)
+	b.built.Model = onnx.Rebuild(b.m, b.nodes, b.inits...)
+}
+
+// distinct gives nodes other names that are called as one before them, as ONNX Runtime wants it: a model that has quantizers already calls them
+// as new ones are called.
+func distinct(nodes []*onnxpb.NodeProto) {
+	taken := map[string]bool{}
+	for _, n := range nodes {
+		name := n.GetName()
+		if name == "" {
+			continue
+		}
+		for taken[name] {
+			name += "_"
+		}
+		if taken[name] = true; name != n.GetName() {
+			n.Name = proto.String(name)
+		}
+	}
+}
