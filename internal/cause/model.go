@@ -52,7 +52,7 @@ var partlyQuantized = Cause{
 	Remedy: "what stays float tells: control flow is inlined by hand, float16 and integer models are quantized from their float32 form",
 	find: func(f *Facts) []result.Cause {
 		c := f.Variant.Verdict.Coverage
-		if c == nil || c.Share() >= 0.9 || c.OperatorsOf == 0 {
+		if c == nil || c.Share() >= 0.9 || c.OperatorsOf == 0 || len(alreadyQuantized.find(f)) > 0 {
 			return nil
 		}
 		count := map[string]int{}
