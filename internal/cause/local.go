@@ -52,7 +52,7 @@ func (f *Facts) weighted(layer int) []string {
 	return nil
 }
 
-// crowded says which share of a layer's float values lies in a fortieth of their range, and how wide that is.
+// crowded says which share of a layer's float values on the first sample lies in a twentieth of their range, and how wide that is.
 func (f *Facts) crowded(layer int) (share, width float64) {
 	h := f.Variant.Layers[layer].Histogram
 	if h == nil || len(h.Float) == 0 || h.Max <= h.Min {

@@ -139,7 +139,7 @@ var steepActivation = Cause{
 			score, confidence := 0.0, 0.0
 			switch own := r.Encoding; {
 			case (alone < 20 || alone < 25 && r.Local.Share >= 0.1) && (own == nil || own.Max >= 0.5 || own.Min <= -0.5): // its own steps are fine, so that it is the input's that lose
-				score, confidence = 100*r.Local.Share+25-alone, 0.75+0.15*min(r.Local.Share, 1)
+				score, confidence = 100*r.Local.Share+25-alone, 0.76+0.14*min(r.Local.Share, 1)
 			case whole < 20 && alone-whole > 10:
 				score, confidence = (alone-whole)/100, 0.35
 			}
