@@ -6,10 +6,10 @@ import (
 	"testing"
 )
 
-// floor is how many planted faults lead at least, of how many: what make planted counts today.
+// So many planted faults lead, of so many that the networks have a place for: what make planted counts today.
 const (
-	found = 0
-	among = 0
+	found = 67
+	among = 67
 )
 
 // The leading cause is right for nearly all faults that are planted, and none is named first of a network without it. `make slow` runs it.
@@ -18,7 +18,7 @@ func TestSlowPlantedFaultsLead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if right, of := count(list); right < found || of < among || 10*right < 9*of {
+	if right, of := count(list); right < found || of < among {
 		t.Errorf("%d of %d faults lead, %d of %d did", right, of, found, among)
 	}
 }
