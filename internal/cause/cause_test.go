@@ -104,6 +104,21 @@ func cut(begins, float float64) func(f *Facts) {
 	}
 }
 
+// A layer is where the error is made if it makes a large part of the noise, or a smaller one that none comes near.
+func TestOneLayerMakesTheNoise(t *testing.T) {
+	for _, c := range []struct {
+		share, other, alone float64
+		found               bool
+	}{{0.5, 0.4, 10, true}, {0.5, 0.1, 25, false}, {0.2, 0.04, 10, true}, {0.2, 0.1, 10, false}, {0.08, 0.01, 10, false}} {
+		f := planted(t)
+		f.Variant.Layers[0].Local.Share, f.Variant.Layers[2].Local.Share = c.other, 0
+		f.Variant.Layers[1].Local = &result.Local{Full: result.Part{Summary: db(c.alone)}, Share: c.share}
+		if k, ok := f.hot(); ok != c.found || ok && k != 1 {
+			t.Errorf("%+v: layer %d, %t", c, k, ok)
+		}
+	}
+}
+
 // Rounding to few steps leads only if it makes most of a part's noise.
 func TestUnlikeRangesThatInheritTheirErrorDoNotLead(t *testing.T) {
 	for _, c := range []struct{ rounding, confidence float64 }{{0.9, 0.92}, {0.2, 0.38}} {

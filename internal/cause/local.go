@@ -10,21 +10,31 @@ import (
 	"quantcheck/internal/rewrite"
 )
 
-// A layer makes the error if, computed alone on float inputs, it has less than lossy, and makes this part of the noise that all layers make alone.
+// A layer makes the error if, computed alone on float inputs, it has less than lossy, and makes this part of the noise that all layers make alone;
+// or a smaller part that is so many times that of any other layer.
 const (
 	lossy    = 20 // dB
 	makesOne = 0.3
+	outdoes  = 0.1
+	times    = 4
 )
 
 // hot is the layer that makes most of the noise, if one does.
 func (f *Facts) hot() (layer int, ok bool) {
-	layer, best := -1, makesOne
+	layer, best, second := -1, 0.0, 0.0
 	for k := range f.Variant.Layers {
-		if l := f.Variant.Layers[k].Local; l != nil && l.Share >= best && sqnr(l.Full.Summary).OK && sqnr(l.Full.Summary).V < lossy {
-			layer, best = k, l.Share
+		switch l := f.Variant.Layers[k].Local; {
+		case l == nil || !sqnr(l.Full.Summary).OK:
+		case l.Share > best:
+			layer, best, second = k, l.Share, best
+		case l.Share > second:
+			second = l.Share
 		}
 	}
-	return layer, layer >= 0
+	if layer < 0 || sqnr(f.Variant.Layers[layer].Local.Full.Summary).V >= lossy {
+		return -1, false
+	}
+	return layer, best >= makesOne || best >= outdoes && best >= times*second
 }
 
 // weighted gives the inputs of the operator with weights that makes a layer, over the operators that are fused into it.
@@ -93,7 +103,7 @@ func byActivations(f *Facts, layer int) bool {
 }
 
 var outlierValues = Cause{
-	Kind: "outlier-values", Title: "few values take an activation's range", Evidence: "a layer makes 30 % of the noise and has under 20 dB alone, and 85 % of the values of it or of its input lie in a twentieth of the range",
+	Kind: "outlier-values", Title: "few values take an activation's range", Evidence: "a layer makes 30 % of the noise, or 10 % and four times that of any other, and has under 20 dB alone; 85 % of the values of it or of its input lie in a twentieth of the range",
 	Remedy: "16 bits for that tensor; equalization, where one channel is large; a calibrator that clips, where the large values do not matter",
 	find: func(f *Facts) []result.Cause {
 		at, ok := f.hot()
@@ -119,7 +129,7 @@ var outlierValues = Cause{
 }
 
 var widthsMeet = Cause{
-	Kind: "widths-meet", Title: "a tensor of few bits stands among wider ones", Evidence: "an activation of 8 bits is computed from, or read by, activations of 16 bits, and what reads it makes 30 % of the noise and has under 20 dB alone",
+	Kind: "widths-meet", Title: "a tensor of few bits stands among wider ones", Evidence: "an activation of 8 bits is computed from, or read by, activations of 16 bits, and what reads it makes 30 % of the noise, or 10 % and four times that of any other, and has under 20 dB alone",
 	Remedy: "16 bits for the tensor that is named; or 8 bits for those around it, which are no better than it",
 	find: func(f *Facts) []result.Cause {
 		at, ok := f.hot()
