@@ -30,7 +30,8 @@ type Cause struct {
 
 // All lists the causes; where two are equally sure, the first one leads.
 var All = []Cause{
-	nanConstant, inputDenied, partlyQuantized, narrowCalibration, hugeConstant, unlikeRanges, engineError, clippedConstant, unlikeChannels, steepActivation, fewBits,
+	nanConstant, nanSource, alreadyQuantized, inputDenied, partlyQuantized, narrowCalibration, fusedRange, hugeConstant, unlikeRanges, engineError, clippedConstant, widthsMeet,
+	unlikeChannels, steepActivation, outlierValues, fewBits,
 }
 
 // Facts are what a cause is found in. Run and Variant are concluded: summaries, verdict and local errors are there.
@@ -93,11 +94,21 @@ func (f *Facts) command(verb string, args ...string) string {
 	spec := &f.Run.Spec
 	words := slices.Concat([]string{"quantcheck", verb, spec.Model}, args, spec.Input.Flags())
 	for i, w := range words {
-		if w == "" || strings.ContainsFunc(w, needsQuotes) {
-			words[i] = device.Quote(w)
-		}
+		words[i] = quoted(w)
 	}
 	return strings.Join(words, " ")
+}
+
+func quoted(word string) string {
+	if word == "" || strings.ContainsFunc(word, needsQuotes) {
+		return device.Quote(word)
+	}
+	return word
+}
+
+// beside is the name of a file in the working folder for what is made of the run's model.
+func (f *Facts) beside(what string) string {
+	return strings.TrimSuffix(filepath.Base(f.Run.Spec.Model), filepath.Ext(f.Run.Spec.Model)) + "-" + what + ".onnx"
 }
 
 // needsQuotes says whether a shell may read a character as more than itself.
@@ -108,8 +119,7 @@ func needsQuotes(r rune) bool {
 // rewritten is the command that applies a pass, proved on the run's samples; the rewritten model goes
 // into the working folder.
 func (f *Facts) rewritten(pass string) string {
-	name := strings.TrimSuffix(filepath.Base(f.Run.Spec.Model), filepath.Ext(f.Run.Spec.Model))
-	return f.command("optimize", "-o", name+"-"+pass+".onnx", "--pass", pass, "--verify-on", f.Run.Spec.Images)
+	return f.command("optimize", "-o", f.beside(pass), "--pass", pass, "--verify-on", f.Run.Spec.Images)
 }
 
 // sqnr is a layer's mean SQNR over the samples, dB.

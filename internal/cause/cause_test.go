@@ -68,6 +68,71 @@ func spread(v float64) metric.Spread {
 	return metric.Spread{Mean: metric.Defined(v), Min: metric.Defined(v), Max: metric.Defined(v)}
 }
 
+// adds puts a node into the float model.
+func (f *Facts) adds(n *onnxpb.NodeProto) {
+	g := f.Model.Graph()
+	g.Node = append(slices.DeleteFunc(g.Node, func(o *onnxpb.NodeProto) bool { return o.GetOutput()[0] == n.GetOutput()[0] }), n)
+	f.Index = onnx.NewIndex(f.Model)
+}
+
+// narrow has the layer s make nearly all noise, of an input of so many bits whose values lie in so many bins; those beside it have other bits.
+func narrow(bits, others, bins int) func(f *Facts) {
+	return func(f *Facts) {
+		for k := range f.Variant.Layers {
+			f.Variant.Layers[k].Encoding.Bits = others
+			f.Variant.Layers[k].Local.Share = 0.05
+		}
+		f.Variant.Layers[1].Local = &result.Local{Full: result.Part{Summary: db(5)}, Acts: &result.Part{Summary: db(5)}, Weights: &result.Part{Summary: db(60)}, Share: 0.9}
+		in := &f.Variant.Layers[0]
+		in.Encoding = &quant.Encoding{Bits: bits, Scale: 1, Min: -100, Max: 155}
+		in.Histogram = &result.Histogram{Min: -100, Max: 155, Float: make([]int, 40)}
+		for i := range bins {
+			in.Histogram.Float[5+i] = 1000 / bins
+		}
+		in.Histogram.Float[39] += 10
+	}
+}
+
+// cut has the Conv of a ready file begin at a value, where its float values begin at another.
+func cut(begins, float float64) func(f *Facts) {
+	return func(f *Facts) {
+		f.Variant.Spec = variant.Spec{Kind: variant.File}
+		r := &f.Variant.Layers[0]
+		r.Encoding = &quant.Encoding{Bits: 8, Scale: 0.1, Min: begins, Max: 25.5}
+		r.Histogram = &result.Histogram{Min: float, Max: 25, Float: []int{1}}
+		r.Clipped = &result.Clipping{Share: 0.5, Most: 0.6}
+	}
+}
+
+// A layer is where the error is made if it makes a large part of the noise, or a smaller one that none comes near.
+func TestOneLayerMakesTheNoise(t *testing.T) {
+	for _, c := range []struct {
+		share, other, alone float64
+		found               bool
+	}{{0.5, 0.4, 10, true}, {0.5, 0.1, 25, false}, {0.2, 0.04, 10, true}, {0.2, 0.1, 10, false}, {0.08, 0.01, 10, false}} {
+		f := planted(t)
+		f.Variant.Layers[0].Local.Share, f.Variant.Layers[2].Local.Share = c.other, 0
+		f.Variant.Layers[1].Local = &result.Local{Full: result.Part{Summary: db(c.alone)}, Share: c.share}
+		if k, ok := f.hot(); ok != c.found || ok && k != 1 {
+			t.Errorf("%+v: layer %d, %t", c, k, ok)
+		}
+	}
+}
+
+// Rounding to few steps leads only if it makes most of a part's noise.
+func TestUnlikeRangesThatInheritTheirErrorDoNotLead(t *testing.T) {
+	for _, c := range []struct{ rounding, confidence float64 }{{0.9, 0.92}, {0.2, 0.38}} {
+		f := planted(t)
+		f.Variant.Verdict.Parts = []result.OutputPart{
+			{Layer: 2, Source: "scores", Max: 1, Steps: metric.Defined(7), SQNR: spread(2), Rounding: metric.Defined(c.rounding)},
+			{Layer: 2, Source: "boxes", Max: 640, Steps: metric.Defined(255), SQNR: spread(50)},
+		}
+		if list := Find(f); len(list) != 1 || list[0].Confidence != c.confidence {
+			t.Errorf("%+v: %+v", c, list)
+		}
+	}
+}
+
 // Each cause is found where it is planted, and not in its near miss.
 func TestPlantedCausesAndNearMisses(t *testing.T) {
 	whole := func(weights, acts float64) func(f *Facts) {
@@ -135,6 +200,51 @@ func TestPlantedCausesAndNearMisses(t *testing.T) {
 		}, func(f *Facts) {
 			f.Variant.Counterpart, f.Variant.Layers[0].Local, f.Run.Variants[1].Layers[0].Local = 1, alone(-3), alone(2) // the simulation is as bad
 		}, "", nil},
+		{"nan-source", func(f *Facts) {
+			f.Run.NonFinite = &result.NonFinite{Begins: []result.NonFiniteLayer{{Layer: 1, Sample: 1, NaN: 3}}, Samples: []int{1}}
+		}, func(f *Facts) { // it begins in a constant
+			f.Run.NonFinite = &result.NonFinite{Constants: []result.NonFiniteConstant{{Name: "w", NaN: 1, Elements: 2}}, Begins: []result.NonFiniteLayer{{Layer: 0, NaN: 3}}}
+		}, "", nil},
+		{"nan-source", func(f *Facts) {
+			f.Run.NonFinite = &result.NonFinite{Inputs: []result.NonFiniteInput{{Sample: 1, Input: "x", NaN: 1}}, Samples: []int{1}}
+		}, func(f *Facts) { f.Run.NonFinite = &result.NonFinite{} }, "", nil},
+		{"already-quantized", func(f *Facts) {
+			f.Variant.Verdict.Grade = result.Good // it is said all the same
+			f.adds(node("QuantizeLinear", []string{"a", "scale"}, []string{"a.q"}))
+		}, func(f *Facts) { f.adds(node("DequantizeLinear", []string{"x", "scale"}, []string{"a.q"})) }, "", nil},
+		{"already-quantized", func(f *Facts) { f.adds(node("MatMulInteger", []string{"x", "w"}, []string{"a.q"})) },
+			func(f *Facts) { f.adds(node("MatMul", []string{"x", "w"}, []string{"a.q"})) }, "", nil},
+		{"already-quantized", func(f *Facts) { f.adds(node("QLinearConv", []string{"x", "w"}, []string{"a.q"})) },
+			func(f *Facts) { f.adds(node("Conv", []string{"x", "w"}, []string{"a.q"})) }, "", nil},
+		{"huge-constant", func(f *Facts) { // no Softmax follows, and it is not huge by itself
+			f.adds(node("Add", []string{"a", "far"}, []string{"y"}))
+			f.Run.Layers[2].Op = "Add"
+			f.holds("far", []float32{0, -2000}, 2)
+			f.Variant.Layers[2].Encoding = &quant.Encoding{Bits: 8, Scale: 8, Min: -2000, Max: 25}
+		}, func(f *Facts) {
+			f.adds(node("Add", []string{"a", "far"}, []string{"y"}))
+			f.Run.Layers[2].Op = "Add"
+			f.holds("far", []float32{0, -200}, 2)
+			f.Variant.Layers[2].Encoding = &quant.Encoding{Bits: 8, Scale: 1, Min: -200, Max: 25}
+		}, "", nil},
+		{"clipped-constant", func(f *Facts) { // in a ready file
+			f.Variant.Spec = variant.Spec{Kind: variant.File}
+			f.Variant.Params = []result.Param{{Tensor: "w", Axis: -1, Encodings: []quant.Encoding{{Bits: 32, Scale: 1e-9, Min: -2, Max: 2}}}}
+		}, func(f *Facts) {
+			f.Variant.Spec = variant.Spec{Kind: variant.File}
+			f.Variant.Params = []result.Param{{Tensor: "w", Axis: -1, Encodings: []quant.Encoding{{Bits: 8, Scale: 1e-2, Min: -2, Max: 2}}}}
+		}, "", nil},
+		{"widths-meet", narrow(8, 16, 1), narrow(8, 8, 1), "", nil},
+		{"outlier-values", narrow(8, 8, 1), narrow(8, 8, 30), "w8a16", nil},
+		{"fused-range", cut(0, -8), cut(-8, -8), "", nil},
+		{"fused-range", cut(-0.3, -8), cut(0, -0.2), "", nil},
+		{"steep-activation", func(f *Facts) {
+			f.Variant.Layers[2].Local, f.Variant.Layers[1].Encoding.Scale = alone(8), 0.8
+			f.Variant.Layers[2].Encoding = &quant.Encoding{Bits: 8, Scale: 1.0 / 255, Max: 1}
+		}, func(f *Facts) { // its own steps lose
+			f.Variant.Layers[2].Local, f.Variant.Layers[1].Encoding.Scale = alone(8), 0.8
+			f.Variant.Layers[2].Encoding = &quant.Encoding{Bits: 8, Scale: 1e-6, Max: 1e-4}
+		}, "w8a8,mse-out", nil},
 		{"few-bits", whole(40, 10), whole(12, 10), "w8a8,mse", nil},
 	} {
 		f := planted(t)

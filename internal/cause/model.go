@@ -39,7 +39,7 @@ var inputDenied = Cause{
 	find: func(f *Facts) []result.Cause {
 		for _, name := range f.Variant.Verdict.Undecided {
 			if k := verdict.KindOf(name); k.Denies {
-				return []result.Cause{{Confidence: 0.9, Evidence: k.Nothing,
+				return []result.Cause{{Confidence: 0.96, Evidence: k.Nothing, // whatever is lost of nothing
 					Fix: result.Fix{Text: "find the description of the input that fits: eval tries all if there are labels", Command: f.command("eval", "--data", "LABELS", "--try-inputs")}}}
 			}
 		}
@@ -52,18 +52,25 @@ var partlyQuantized = Cause{
 	Remedy: "what stays float tells: control flow is inlined by hand, float16 and integer models are quantized from their float32 form",
 	find: func(f *Facts) []result.Cause {
 		c := f.Variant.Verdict.Coverage
-		if c == nil || c.Share() >= 0.9 || c.OperatorsOf == 0 {
+		if c == nil || c.Share() >= 0.9 || c.OperatorsOf == 0 || len(alreadyQuantized.find(f)) > 0 {
 			return nil
 		}
 		count := map[string]int{}
 		control := ""
+		var where []int
 		for k, l := range f.Run.Layers {
 			switch l.Op {
 			case "If", "Loop", "Scan":
+				where = append(where, k)
 				control = fmt.Sprintf("%s (%s)", l.Node, l.Op)
 			}
 			if f.Variant.Layers[k].Status == result.NotQuantized {
 				count[l.Op]++
+			}
+		}
+		for k := 0; k < len(f.Run.Layers) && len(where) == 0; k++ { // the first one
+			if f.Variant.Layers[k].Status == result.NotQuantized {
+				where = append(where, k)
 			}
 		}
 		names := slices.SortedFunc(maps.Keys(count), func(a, b string) int { return cmp.Or(cmp.Compare(count[b], count[a]), strings.Compare(a, b)) })
@@ -79,19 +86,22 @@ var partlyQuantized = Cause{
 		case len(names) > 0:
 			evidence += "; without are " + strings.Join(names[:min(len(names), 4)], ", ")
 		}
-		return []result.Cause{{Confidence: 0.95, Evidence: evidence, Fix: fix}}
+		return []result.Cause{{Layers: where, Confidence: 0.95, Evidence: evidence, Fix: fix}}
 	},
 }
 
 var hugeConstant = Cause{
-	Kind: "huge-constant", Title: "a constant of an attention mask eats the range", Evidence: "a constant of −1e4 or below (or −inf) is added to, or chosen instead of, what goes into a Softmax",
-	Remedy: "the pass clamp-masks, which takes the smallest clamp that leaves the outputs as they are",
+	Kind: "huge-constant", Title: "a huge constant eats the range", Evidence: "a constant of −1e4 or below (or −inf) is added to, or chosen instead of, what goes into a Softmax; or the range of an Add, Sub, Where, Max, Min or Concat is that of a constant which is 64 times as large as all else that goes into it",
+	Remedy: "the pass clamp-masks, which takes the smallest clamp that leaves the outputs as they are; where no Softmax follows, a smaller constant",
 	find: func(f *Facts) []result.Cause {
 		if !f.loses() {
 			return nil
 		}
-		var list []result.Cause
+		list := shutting(f)
 		for _, m := range f.masks() {
+			if slices.ContainsFunc(list, func(c result.Cause) bool { return slices.Contains(c.Tensors, m.Name) }) {
+				continue
+			}
 			c := result.Cause{Tensors: []string{m.Name}, Confidence: 0.9,
 				Evidence: fmt.Sprintf("the constant %s holds %.3g: beside it the scores of the attention have no resolution", m.Name, m.Value),
 				Fix: result.Fix{Text: "clamp the mask: the pass clamp-masks takes the smallest clamp that leaves the outputs as they are", Passes: []string{rewrite.ClampMasks},
@@ -130,14 +140,14 @@ var clippedConstant = Cause{
 	Kind: "clipped-constant", Title: "a constant does not fit its encoding", Evidence: "a bias or another constant has values beyond the range of its encoding, such as an int32 bias under tiny scales",
 	Remedy: "a wider input or weight scale; mixed widths from explore",
 	find: func(f *Facts) []result.Cause {
-		if !f.loses() || !f.recipe() { // the constants of a ready model may be others
+		if !f.loses() {
 			return nil
 		}
 		var list []result.Cause
 		for i := range f.Variant.Params {
 			p := &f.Variant.Params[i]
-			if len(p.Encodings) == 0 || p.Encodings[0].Bits < 32 && !wholeRange(f.Variant.Spec.Calibrator) {
-				continue // calibrators that weigh clipping against rounding clip on purpose; a bias has no calibrator
+			if len(p.Encodings) == 0 || p.Encodings[0].Bits < 32 && (!f.recipe() || !wholeRange(f.Variant.Spec.Calibrator)) {
+				continue // the weights of a ready model may be others; calibrators that weigh clipping against rounding clip on purpose; a bias has no calibrator
 			}
 			t, ok := f.constant(p.Tensor)
 			if !ok || len(t.F32) == 0 {
@@ -182,28 +192,26 @@ var unlikeChannels = Cause{
 		if !f.loses() || !f.recipe() || f.Variant.Spec.PerChannel {
 			return nil
 		}
-		best, at, name := 0.0, -1, ""
+		best, at, name, ratio := 0.0, -1, "", 0.0
 		for k, l := range f.Variant.Layers {
 			if l.Local == nil || l.Local.Weights == nil || l.Local.Acts == nil || !sqnr(l.Local.Weights.Summary).OK {
 				continue
 			}
 			w, a := sqnr(l.Local.Weights.Summary).V, sqnr(l.Local.Acts.Summary).V
-			p, made := f.Index.Producer[f.Run.Layers[k].Name]
-			if !made || w > 25 || w > a {
+			if w > 25 || w > a {
 				continue
 			}
-			weight, ratio := f.channelRatio(f.Index.Nodes[p].GetInput())
-			if score := ratio * l.Local.Share; ratio >= 16 && score > best {
-				best, at, name = score, k, weight
+			weight, r := f.channelRatio(f.weighted(k))
+			if score := l.Local.Share; r >= 16 && score > best {
+				best, at, name, ratio = score, k, weight, r
 			}
 		}
 		if at < 0 {
 			return nil
 		}
-		_, ratio := f.channelRatio(f.Index.Nodes[f.Index.Producer[f.Run.Layers[at].Name]].GetInput())
 		s := f.Variant.Spec
 		s.PerChannel = true
-		return []result.Cause{{Layers: []int{at}, Tensors: []string{name}, Confidence: 0.8,
+		return []result.Cause{{Layers: []int{at}, Tensors: []string{name}, Confidence: 0.8 + 0.1*min(best, 1),
 			Evidence: fmt.Sprintf("%s has one encoding for channels whose ranges differ %.0f-fold; quantizing it alone leaves %s %.1f dB", name, ratio, f.Run.Layers[at].Name, sqnr(f.Variant.Layers[at].Local.Weights.Summary).V),
 			Fix:      result.Fix{Text: "give each channel of the weights its own encoding, which costs next to nothing on the DSP", Variant: s.Text()}}}
 	},

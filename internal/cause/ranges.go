@@ -11,8 +11,11 @@ import (
 	"quantcheck/internal/verdict"
 )
 
+// ownNoise is which part of a part's noise the output's encoding must make, so that the error does not come from further up.
+const ownNoise = 0.5
+
 var unlikeRanges = Cause{
-	Kind: "unlike-ranges", Title: "parts of unlike range share one encoding", Evidence: "a part of an output has under 64 steps of its encoding and 3 times less SQNR than a part of 8 times its range",
+	Kind: "unlike-ranges", Title: "parts of unlike range share one encoding", Evidence: "a part of an output has under 64 steps of its encoding beside a part of 8 times its range, and rounding to these steps makes most of its error",
 	Remedy: "the pass split-output, which gives each part its own encoding; 16 bits for the output",
 	find: func(f *Facts) []result.Cause {
 		if !f.loses() {
@@ -30,8 +33,11 @@ var unlikeRanges = Cause{
 					continue
 				}
 				c := result.Cause{Layers: []int{p.Layer}, Confidence: 0.92,
-					Evidence: fmt.Sprintf("%s holds %s of %.3g…%.3g and %s of %.3g…%.3g under one encoding: the smaller has %.2g of its steps", f.Run.Layers[p.Layer].Name, partName(q), q.Min, q.Max, partName(p), p.Min, p.Max, p.Steps.V),
+					Evidence: fmt.Sprintf("%s holds %s of %.3g…%.3g and %s of %.3g…%.3g under one encoding: the smaller has %.2g of its steps%s", f.Run.Layers[p.Layer].Name, partName(q), q.Min, q.Max, partName(p), p.Min, p.Max, p.Steps.V, byRounding(p)),
 					Fix:      result.Fix{Text: "split the output before its Concat, so that each part has its own encoding", Passes: []string{rewrite.SplitOutput}, Command: f.rewritten(rewrite.SplitOutput)}}
+				if p.Rounding.OK && p.Rounding.V < ownNoise { // most of the error comes from further up
+					c.Confidence = 0.38
+				}
 				if p.Source == "" {
 					c.Fix = result.Fix{Text: "give the output 16 bits", Variant: wider(f)}
 				}
@@ -40,6 +46,14 @@ var unlikeRanges = Cause{
 		}
 		return nil
 	},
+}
+
+// byRounding says how much of a part's noise its few steps make.
+func byRounding(p *result.OutputPart) string {
+	if !p.Rounding.OK {
+		return ""
+	}
+	return fmt.Sprintf(", which make %.0f %% of its noise", 100*min(p.Rounding.V, 1))
 }
 
 func extent(p *result.OutputPart) float64 { return max(math.Abs(p.Min), math.Abs(p.Max)) }
@@ -100,13 +114,13 @@ func (f *Facts) sample(n int) string {
 }
 
 var steepActivation = Cause{
-	Kind: "steep-activation", Title: "resolution is lost before a steep activation", Evidence: "a Sigmoid, Softmax, Exp or Tanh falls 10 dB under what it makes alone, and a step of its input's encoding is over 0.25",
+	Kind: "steep-activation", Title: "resolution is lost before a steep activation", Evidence: "a Sigmoid, Softmax, Exp or Tanh has under 20 dB alone (25 dB if that is a tenth of the noise), where only its input is rounded coarsely, or falls 10 dB under what it makes alone; a step of its input's encoding is over 0.25",
 	Remedy: "the calibrator mse-out, which minimises the error behind the activation; 16 bits for its input",
 	find: func(f *Facts) []result.Cause {
 		if !f.loses() {
 			return nil
 		}
-		best, at, from := 0.0, -1, -1
+		best, at, from, sure := 0.0, -1, -1, 0.0
 		for k, l := range f.Run.Layers {
 			switch l.Op {
 			case "Sigmoid", "Softmax", "LogSoftmax", "Exp", "Tanh", "HardSigmoid":
@@ -114,15 +128,23 @@ var steepActivation = Cause{
 				continue
 			}
 			r := &f.Variant.Layers[k]
-			if !r.HasMetrics() || r.Local == nil || !sqnr(r.Summary).OK || len(l.Inputs) != 1 {
+			if !r.HasMetrics() || r.Local == nil || !sqnr(r.Summary).OK || !sqnr(r.Local.Full.Summary).OK || len(l.Inputs) != 1 {
 				continue
 			}
-			in := &f.Variant.Layers[l.Inputs[0]]
-			if in.Encoding == nil || in.Encoding.Scale < 0.25 || in.Encoding.Bits > 8 {
+			in, e := f.encoded(l.Inputs[0])
+			if e == nil || e.Scale < 0.25 || e.Bits > 8 {
 				continue
 			}
-			if drop := sqnr(r.Local.Full.Summary).V - sqnr(r.Summary).V; drop > 10 && sqnr(r.Summary).V < 20 && drop > best {
-				best, at, from = drop, k, l.Inputs[0]
+			alone, whole := sqnr(r.Local.Full.Summary).V, sqnr(r.Summary).V
+			score, confidence := 0.0, 0.0
+			switch own := r.Encoding; {
+			case (alone < 20 || alone < 25 && r.Local.Share >= 0.1) && (own == nil || own.Max >= 0.5 || own.Min <= -0.5): // its own steps are fine, so that it is the input's that lose
+				score, confidence = 100*r.Local.Share+25-alone, 0.76+0.14*min(r.Local.Share, 1)
+			case whole < 20 && alone-whole > 10:
+				score, confidence = (alone-whole)/100, 0.35
+			}
+			if score > best {
+				best, at, from, sure = score, k, in, confidence
 			}
 		}
 		if at < 0 {
@@ -133,9 +155,31 @@ var steepActivation = Cause{
 			fix.Variant = with(f, variant.MSEOut)
 		}
 		e := f.Variant.Layers[from].Encoding
-		return []result.Cause{{Layers: []int{at, from}, Confidence: 0.7, Fix: fix,
-			Evidence: fmt.Sprintf("%s (%s) has %.1f dB of SQNR: a step of its input %s is %.2g", f.Run.Layers[at].Name, f.Run.Layers[at].Op, sqnr(f.Variant.Layers[at].Summary).V, f.Run.Layers[from].Name, e.Scale)}}
+		text := fmt.Sprintf("%s (%s) has %.1f dB of SQNR: a step of its input %s is %.2g", f.Run.Layers[at].Name, f.Run.Layers[at].Op, sqnr(f.Variant.Layers[at].Summary).V, f.Run.Layers[from].Name, e.Scale)
+		if sure > 0.5 {
+			text += fmt.Sprintf("; computed alone, on float inputs that are rounded to it, it has %.1f dB", sqnr(f.Variant.Layers[at].Local.Full.Summary).V)
+		}
+		return []result.Cause{{Layers: []int{at, from}, Confidence: sure, Fix: fix, Evidence: text}}
 	},
+}
+
+// encoded goes from a layer up over operators that only move values until one that has an encoding.
+func (f *Facts) encoded(layer int) (int, *result.Coding) {
+	for range 8 {
+		if e := f.Variant.Layers[layer].Encoding; e != nil {
+			return layer, e
+		}
+		switch f.Run.Layers[layer].Op {
+		case "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Identity", "Slice":
+		default:
+			return layer, nil
+		}
+		if len(f.Run.Layers[layer].Inputs) != 1 {
+			return layer, nil
+		}
+		layer = f.Run.Layers[layer].Inputs[0]
+	}
+	return layer, nil
 }
 
 var engineError = Cause{

@@ -95,6 +95,8 @@ type OutputPart struct {
 	SQNR  metric.Spread `json:"sqnr"`
 	Cos   metric.Spread `json:"cos"`
 	Steps metric.Value  `json:"steps"` // of the output's encoding over the float range; no value without an encoding
+	// Rounding is the noise that the output's encoding alone would make, as a part of the noise that there is; no value without an encoding.
+	Rounding metric.Value `json:"rounding"`
 	// Dead is the share of the elements in channels that are constant where float is not, Clipped the share of the float values that lie
 	// outside of the output's encoding (no value without one).
 	Dead    float64      `json:"dead"`

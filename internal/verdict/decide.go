@@ -1,6 +1,7 @@
 package verdict
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -147,6 +148,7 @@ type boxes struct {
 	Decoder  string
 	Why      string
 	Settings decode.Settings
+	Doubtful bool // several decoders fit, and none finds a box: this one is read to see whether others find none either
 }
 
 // near is how far under the confidence a box still counts as there: a score that moves over the border decides nothing.
@@ -168,6 +170,9 @@ func settleBoxes(p *Plan, outs []Output) []reader {
 	} else {
 		d, b.Why, err = decode.RecogniseValues(b.outputs(outs), p.Settings)
 	}
+	if several := (*decode.AmbiguousError)(nil); errors.As(err, &several) {
+		return b.none(several.Names(), outs, p.Settings)
+	}
 	if err != nil {
 		return nil
 	}
@@ -176,6 +181,22 @@ func settleBoxes(p *Plan, outs []Output) []reader {
 		return nil
 	}
 	b.Decoder, b.Settings = d.Name, r.Settled
+	return []reader{b}
+}
+
+// none reads boxes that several decoders could, if all of them find none: which one it is cannot be told from values that mean nothing.
+func (b *boxes) none(decoders []string, outs []Output, s decode.Settings) []reader {
+	for _, name := range decoders {
+		d, err := decode.Lookup(name)
+		if err != nil {
+			return nil
+		}
+		r, err := decode.Decode(d, b.outputs(outs), s)
+		if err != nil || len(r.Detections) > 0 {
+			return nil
+		}
+		b.Decoder, b.Settings, b.Why, b.Doubtful = d.Name, r.Settled, "several decoders fit, and none finds a box", true
+	}
 	return []reader{b}
 }
 

@@ -16,6 +16,7 @@ const unlike = 8
 type cell struct {
 	n                  int
 	xx, xy, yy, dd     float64
+	rr                 float64 // of the noise that the output's encoding alone makes
 	minX, maxX         float64
 	minY, maxY         float64
 	clipped, notFinite int
@@ -50,6 +51,10 @@ func (l *layout) measure(x, y []float32, e *quant.Encoding) []cell {
 		if a < low || a > high {
 			c.clipped++
 		}
+		if e != nil && e.Scale > 0 {
+			r := a - e.Fake(a)
+			c.rr += r * r
+		}
 	}
 	return cells
 }
@@ -57,6 +62,7 @@ func (l *layout) measure(x, y []float32, e *quant.Encoding) []cell {
 func (c *cell) add(o *cell) {
 	c.n, c.clipped, c.notFinite = c.n+o.n, c.clipped+o.clipped, c.notFinite+o.notFinite
 	c.xx, c.xy, c.yy, c.dd = c.xx+o.xx, c.xy+o.xy, c.yy+o.yy, c.dd+o.dd
+	c.rr += o.rr
 	c.minX, c.maxX = min(c.minX, o.minX), max(c.maxX, o.maxX)
 	c.minY, c.maxY = min(c.minY, o.minY), max(c.maxY, o.maxY)
 }
@@ -88,8 +94,25 @@ func (c *cell) code(x *resume.Coder) {
 	x.Int(&c.n)
 	x.Int(&c.clipped)
 	x.Int(&c.notFinite)
-	for _, v := range []*float64{&c.xx, &c.xy, &c.yy, &c.dd, &c.minX, &c.maxX, &c.minY, &c.maxY} {
+	for _, v := range []*float64{&c.xx, &c.xy, &c.yy, &c.dd, &c.rr, &c.minX, &c.maxX, &c.minY, &c.maxY} {
 		x.Float64(v)
+	}
+}
+
+// silent is the part of an output's greatest value below which a channel says nothing: scores of places that a mask shuts are e^−30, and float's
+// own rounding of its neighbours is greater.
+const silent = 1e-6
+
+// silence takes channels for 0 that say nothing beside the others.
+func silence(ranges []float64) {
+	greatest := 0.0
+	for _, r := range ranges {
+		greatest = max(greatest, r)
+	}
+	for c, r := range ranges {
+		if r < silent*greatest {
+			ranges[c] = 0
+		}
 	}
 }
 
@@ -122,6 +145,7 @@ func (l *layout) parts(layer int, samples [][]cell, e *quant.Encoding) []result.
 				ranges[c] = max(math.Abs(w.minX), math.Abs(w.maxX))
 			}
 		}
+		silence(ranges)
 		for _, channels := range groups(ranges, unlike) {
 			p := result.OutputPart{Layer: layer, Source: source}
 			if len(channels) < l.channels {
@@ -137,6 +161,9 @@ func (l *layout) parts(layer int, samples [][]cell, e *quant.Encoding) []result.
 			}
 			p.Elements, p.Min, p.Max, p.Dead = size/measured, sum.minX, sum.maxX, float64(dead)/float64(max(size, 1))
 			if e != nil && e.Scale > 0 {
+				if sum.dd > 0 {
+					p.Rounding = metric.Defined(sum.rr / sum.dd)
+				}
 				p.Steps = metric.Defined((sum.maxX - sum.minX) / e.Scale)
 				p.Clipped = metric.Defined(float64(sum.clipped) / float64(max(sum.n, 1)))
 			}

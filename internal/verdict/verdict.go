@@ -270,6 +270,9 @@ func (g *Gathered) decide(v *result.Verdict, r reader, i, n int) {
 			least, d.Worst = share, s
 		}
 	}
+	if b, ok := r.(*boxes); ok && b.Doubtful && d.Of > 0 {
+		return // another sample has boxes, and which decoder reads them is not known
+	}
 	if d.Of == 0 {
 		v.Undecided = append(v.Undecided, r.kind())
 		return

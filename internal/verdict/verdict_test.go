@@ -144,6 +144,64 @@ func TestAPartThatIsLostDecides(t *testing.T) {
 	if q := v.Parts[1]; q.Dead != 0 || q.SQNR.Min.V < 40 {
 		t.Errorf("%+v", q)
 	}
+	if !p.Rounding.OK || math.Abs(p.Rounding.V-1) > 1e-4 { // nothing but the encoding makes the noise
+		t.Errorf("rounding makes %v of the noise", p.Rounding)
+	}
+	for i := 32; i < 48; i++ { // most of it comes from further up
+		got[i] = float[i] + 1
+	}
+	g, _ = judge("y", "Concat", []int64{1, 6, 8}, &e, [2][]float32{float, got})
+	if p := g.Conclude(1).Parts[0]; !slices.Equal(p.Channels, []int{4, 5}) || p.Rounding.V < 0.05 || p.Rounding.V > 0.1 {
+		t.Errorf("%+v", p)
+	}
+}
+
+// Places that a mask shuts have scores of e^−40, which are no part of their own, however far the variant is from them.
+func TestChannelsThatSayNothingAreNoPart(t *testing.T) {
+	for _, c := range []struct {
+		shut  float32
+		parts int
+	}{{1e-14, 1}, {1e-4, 2}} {
+		x, y := []float32{0.5, 0.3, 0.2, c.shut}, []float32{0.5, 0.3, 0.2, 0}
+		g, _ := judge("y", "Mul", []int64{1, 4}, nil, [2][]float32{x, y})
+		if v := g.Conclude(1); len(v.Parts) != c.parts || (v.Grade == result.Good) != (c.parts == 1) {
+			t.Errorf("%g: %s, %+v", c.shut, v.Grade, v.Parts)
+		}
+	}
+}
+
+// Two decoders fit [1, N, 85] in which no box is. One is said to find none, and nothing is said as soon as a sample has boxes.
+func TestADetectorThatFindsNothingIsSaidToFindNothing(t *testing.T) {
+	dims := []int64{1, 42, 85} // 32 + 8 + 2 cells of 64 by 32 pixels
+	rows := func(score float32) []float32 {
+		x := make([]float32, 42*85)
+		for r := range 42 {
+			for k := range 85 {
+				if x[r*85+k] = 0.3; k > 3 {
+					x[r*85+k] = score
+				}
+			}
+		}
+		return x
+	}
+	settings := decode.SeedSettings()
+	settings.Width, settings.Height = 64, 32
+	for _, c := range []struct {
+		second    float32
+		undecided bool
+	}{{0.01, true}, {0.9, false}} {
+		x := index([]string{"output"}, node("Concat", []string{"a"}, []string{"output"}))
+		p := New([]result.Layer{{Name: "output", Output: true}}, x, known(map[string][]int64{"output": dims}), "", settings)
+		g := p.Gather(2, nil)
+		for i, score := range []float32{0.01, c.second} {
+			out := p.Outputs(map[int][]float32{0: rows(score)}, map[int][]int64{0: dims})
+			p.Float(out)
+			g.Add(i, out, out)
+		}
+		if v := g.Conclude(2); slices.Contains(v.Undecided, "boxes") != c.undecided || len(v.Decisions) != 0 {
+			t.Errorf("%+v: undecided %v, decisions %+v", c, v.Undecided, v.Decisions)
+		}
+	}
 }
 
 func TestTheWorstSampleDecides(t *testing.T) {
