@@ -17,9 +17,9 @@ func MSEAfterActivation(h *Histogram, bits int, symmetric bool, f func(x float64
 	if c == nil {
 		return plain
 	}
-	best, least := plain, c.of(plain)
+	best, least := plain, c.of(plain, math.Inf(1))
 	try := func(e Encoding) {
-		if cost := c.of(e); cost < least {
+		if cost := c.of(e, least); cost < least {
 			best, least = e, cost
 		}
 	}
@@ -52,16 +52,16 @@ func MSEAfterActivation(h *Histogram, bits int, symmetric bool, f func(x float64
 	return best
 }
 
-// behind tells what an encoding does to a function of a histogram's values.
+// afterActivation tells what an encoding does to a function of a histogram's values.
 type afterActivation struct {
 	*cost
 	f     func(float64) float64
 	value []float64 // f at each centre
 	slope []float64 // f'² there
-	table []float64 // f at each level of one encoding
+	table []float64 // f at each level of one encoding, NaN where it is not computed yet
 }
 
-// newBehind is nil if the function is not finite everywhere.
+// newAfterActivation is nil if the function is not finite everywhere.
 func newAfterActivation(c *cost, f func(float64) float64) *afterActivation {
 	b := &afterActivation{cost: c, f: f, value: make([]float64, len(c.centre)), slope: make([]float64, len(c.centre))}
 	for i, x := range c.centre {
@@ -75,22 +75,22 @@ func newAfterActivation(c *cost, f func(float64) float64) *afterActivation {
 	return b
 }
 
-// of is the mean squared error of f behind an encoding. Where a step is no wider than a few bins the rounding error is that of a
-// uniform density, step²/12 · f'²; otherwise values stand at their bins' centres.
-func (b *afterActivation) of(e Encoding) float64 {
+// of is the mean squared error of f behind an encoding, or, if that is not under the limit, some value that is not either. Where a step is no
+// wider than a few bins the rounding error is that of a uniform density, step²/12 · f'²; otherwise values stand at their bins' centres.
+func (b *afterActivation) of(e Encoding, limit float64) float64 {
 	sum := 0.0
 	least, greatest := b.f(e.Min), b.f(e.Max)
 	fine := e.Scale <= 4*b.width
-	if !fine {
-		b.table = b.table[:0]
-		if Levels(e.Bits) < 1<<10 {
-			for q := range Levels(e.Bits) + 1 {
-				b.table = append(b.table, b.f(e.Dequantize(q)))
-			}
+	if b.table = b.table[:0]; !fine && Levels(e.Bits) < 1<<10 {
+		for range Levels(e.Bits) + 1 {
+			b.table = append(b.table, math.NaN())
 		}
 	}
 	inverse, offset, levels := 1/e.Scale, float64(e.Offset), float64(Levels(e.Bits))
 	for i, x := range b.centre {
+		if i%beats == 0 && sum/b.total >= limit {
+			break // all that is to come adds to it
+		}
 		var d float64
 		switch {
 		case x < e.Min:
@@ -102,13 +102,21 @@ func (b *afterActivation) of(e Encoding) float64 {
 			continue
 		default:
 			q := min(max(math.RoundToEven(x*inverse)-offset, 0), levels)
-			if len(b.table) > 0 {
-				d = b.value[i] - b.table[int(q)]
-			} else {
-				d = b.value[i] - b.f((q+offset)*e.Scale)
-			}
+			d = b.value[i] - b.level(e, q, offset)
 		}
 		sum += b.count[i] * d * d
 	}
 	return sum / b.total
+}
+
+// level is f at a level of an encoding.
+func (b *afterActivation) level(e Encoding, q, offset float64) float64 {
+	if len(b.table) == 0 {
+		return b.f((q + offset) * e.Scale)
+	}
+	at := &b.table[int(q)]
+	if math.IsNaN(*at) {
+		*at = b.f(e.Dequantize(int(q)))
+	}
+	return *at
 }
