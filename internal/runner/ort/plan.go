@@ -31,18 +31,24 @@ func Types(r Engine, m *onnx.Model) (map[string]onnxruntime.Type, error) {
 	if err != nil {
 		return nil, err
 	}
-	types := map[string]onnxruntime.Type{}
+	types := inputTypes(m)
 	for i, name := range names {
 		if err := within(r.About().Memory, names[i:i+1], list[i:i+1]); err != nil {
 			return nil, err
 		}
 		types[name] = list[i]
 	}
+	return types, nil
+}
+
+// inputTypes are the types of a model's inputs.
+func inputTypes(m *onnx.Model) map[string]onnxruntime.Type {
+	types := map[string]onnxruntime.Type{}
 	for _, in := range m.Inputs() {
 		d, shape, ok := onnx.TypeOf(in)
 		types[in.GetName()] = onnxruntime.Type{Tensor: ok, DType: d, Shape: shape}
 	}
-	return types, nil
+	return types
 }
 
 // typeBytes is what a tensor of a type takes: 0 if that is not known, the most there is if it cannot be counted.
@@ -190,10 +196,29 @@ func divide(r Engine, m *onnx.Model, x *onnx.Index, types map[string]onnxruntime
 				closeAll(segments)
 				return nil, err
 			}
+			if err := s.settle(types); err != nil {
+				closeAll(append(segments, s))
+				return nil, err
+			}
 		}
 		segments = append(segments, s)
 	}
 	return segments, nil
+}
+
+// settle asks the session for the types of outputs that are not known.
+func (s *segment) settle(types map[string]onnxruntime.Type) error {
+	if !slices.ContainsFunc(s.outputs, func(o output) bool { _, known := types[o.name]; return !known }) {
+		return nil
+	}
+	list, err := s.session.OutputTypes()
+	if err != nil {
+		return err
+	}
+	for i := range s.outputs {
+		s.outputs[i].typ = list[i]
+	}
+	return nil
 }
 
 // taken lists what the nodes [from, to) use and do not make: no initializers.
