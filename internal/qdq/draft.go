@@ -9,7 +9,7 @@ import (
 	"quantcheck/internal/tensor"
 )
 
-// draft is a graph that is written: its nodes, the constants that are added to it, and the names of tensors in use.
+// draft is a graph that is written: its nodes, the constants that are added to it, and the names of tensors and nodes in use.
 type draft struct {
 	names map[string]bool
 	nodes []*onnxpb.NodeProto
@@ -27,6 +27,9 @@ func newDraft(x *onnx.Index) *draft {
 	}
 	for name := range x.Input {
 		g.names[name] = true
+	}
+	for _, n := range x.Nodes {
+		g.names[n.GetName()] = true
 	}
 	return g
 }
@@ -64,7 +67,7 @@ func (g *draft) castPair(name, from, to string) {
 
 func (g *draft) cast(from, to string, d tensor.DType) {
 	g.nodes = append(g.nodes, &onnxpb.NodeProto{
-		OpType: proto.String("Cast"), Name: proto.String(to), Input: []string{from}, Output: []string{to},
+		OpType: proto.String("Cast"), Name: proto.String(g.unique(to + "_Cast")), Input: []string{from}, Output: []string{to},
 		Attribute: []*onnxpb.AttributeProto{onnx.IntAttr("to", int64(d))},
 	})
 }
