@@ -175,7 +175,7 @@ func (t *trial) one(ctx context.Context, v *result.Variant, fix *result.Fix) *re
 		return try
 	}
 	try.Samples = before.Samples
-	weigh(try, before.Verdict, after.Verdict)
+	weigh(try, before.Verdict, after.Verdict, v.Verdict)
 	return try
 }
 
@@ -220,8 +220,9 @@ const (
 	moreDB   = 3
 )
 
-// weigh compares two verdicts by the kind of decision that is kept least, or by the worst part's worst sample.
-func weigh(try *result.Try, before, after *result.Verdict) {
+// weigh compares two verdicts by the kind of decision that is kept least, or by the worst part's worst sample: whole is that of the check,
+// whose decisions may be too few to go by.
+func weigh(try *result.Try, before, after, whole *result.Verdict) {
 	if before == nil || after == nil {
 		try.Failed = "there is no verdict"
 		return
@@ -232,7 +233,7 @@ func weigh(try *result.Try, before, after *result.Verdict) {
 			worst = i
 		}
 	}
-	if worst >= 0 {
+	if few := slices.ContainsFunc(whole.Decisions, func(d result.Decision) bool { return d.Few }); worst >= 0 && !few {
 		kind := before.Decisions[worst].Kind
 		if k := slices.IndexFunc(after.Decisions, func(d result.Decision) bool { return d.Kind == kind }); k >= 0 {
 			try.What = kind
