@@ -17,6 +17,19 @@ const fewQuantized = 0.9
 // is worst, and the first layer under the threshold.
 func Verdict(run *result.Run, v *result.Variant) string {
 	d := verdict.Of(run, v)
+	text := []string{Judged(run, v)}
+	if s := d.Scored; s != nil {
+		text = append(text, scoredText(run, v.Spec.Name, d, s))
+	}
+	if s := firstLayer(run, v); s != "" && !equal(d) {
+		text = append(text, s)
+	}
+	return strings.Join(text, " ")
+}
+
+// Judged says what a variant's outputs are worth, and nothing of what lies inside of it.
+func Judged(run *result.Run, v *result.Variant) string {
+	d := verdict.Of(run, v)
 	var text []string
 	if s := covered(v.Spec.Name, d.Coverage); s != "" {
 		text = append(text, s)
@@ -28,12 +41,6 @@ func Verdict(run *result.Run, v *result.Variant) string {
 		text = append(text, fmt.Sprintf("%s is good: its outputs equal float's on every sample.", v.Spec.Name))
 	default:
 		text = append(text, fmt.Sprintf("%s is %s: %s.", v.Spec.Name, d.Grade, strings.Join(judged(run, d), "; ")))
-	}
-	if s := d.Scored; s != nil {
-		text = append(text, scoredText(run, v.Spec.Name, d, s))
-	}
-	if s := firstLayer(run, v); s != "" && !equal(d) {
-		text = append(text, s)
 	}
 	return strings.Join(text, " ")
 }

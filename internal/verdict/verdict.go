@@ -406,6 +406,17 @@ func Worst(v *result.Verdict) *result.OutputPart {
 	return nil
 }
 
+// Least is the kind of decisions of which least is kept, nil if nothing was decided.
+func Least(v *result.Verdict) *result.Decision {
+	var least *result.Decision
+	for i := range v.Decisions {
+		if d := &v.Decisions[i]; least == nil || d.Share().V < least.Share().V {
+			least = d
+		}
+	}
+	return least
+}
+
 // Of is the verdict of a variant: the one that was made with it, or, of a run that is older than verdicts, one by the signal of its outputs.
 func Of(run *result.Run, v *result.Variant) *result.Verdict {
 	if v.Verdict != nil {

@@ -14,6 +14,7 @@ import (
 	"quantcheck/internal/calib"
 	"quantcheck/internal/compare/judge"
 	"quantcheck/internal/dataset"
+	"quantcheck/internal/model"
 	"quantcheck/internal/result"
 	"quantcheck/internal/runner"
 	"quantcheck/internal/score/outputs"
@@ -44,6 +45,11 @@ func New(b *session.Session, compared, calibrating *dataset.Set) *Bench {
 	return &Bench{b, compared, calibrating, map[calibrated]*calib.Statistics{}}
 }
 
+// Calibrated gives the bench statistics of so many samples of its calibration, so that it makes none.
+func (t *Bench) Calibrated(stats *calib.Statistics, samples int) {
+	t.stats[calibrated{samples, false}] = stats
+}
+
 // Question says what is judged.
 type Question struct {
 	Variant variant.Spec
@@ -57,6 +63,7 @@ type Question struct {
 type Answer struct {
 	Verdict *result.Verdict
 	Samples int
+	Run     *result.Run // of the variant alone, without anything measured inside of it
 }
 
 // Judge gives the verdict of a variant.
@@ -117,6 +124,7 @@ func (t *Bench) run(ctx context.Context, b *session.Session, models *outputs.Mod
 			o.Keep(layer, float.Tensor, of)
 		}
 		j.Sample(pool, number, o)
+		b.Run.Samples = append(b.Run.Samples, model.DescribeSample(s))
 		number++
 		return nil
 	})
@@ -128,7 +136,8 @@ func (t *Bench) run(ctx context.Context, b *session.Session, models *outputs.Mod
 		return nil, errors.New("none of the samples can be read any more")
 	}
 	j.Conclude(number)
-	return &Answer{b.Variants[0].Result.Verdict, number}, nil
+	b.Variants[0].Result.Diverges = -1
+	return &Answer{b.Variants[0].Result.Verdict, number, b.Run}, nil
 }
 
 // beside makes a session of variants of the same float model.
