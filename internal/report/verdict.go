@@ -31,7 +31,7 @@ func Verdict(run *result.Run, v *result.Variant) string {
 func Judged(run *result.Run, v *result.Variant) string {
 	d := verdict.Of(run, v)
 	var text []string
-	if s := covered(v.Spec.Name, d.Coverage); s != "" {
+	if s := covered(v.Spec.Name, d.Coverage); s != "" && (d.Basis != result.ByNothing || run.NonFinite == nil) {
 		text = append(text, s)
 	}
 	switch {
@@ -50,7 +50,11 @@ func uncomparable(run *result.Run) string {
 	if run.NonFinite == nil {
 		return "no output could be compared"
 	}
-	return "the float model's own outputs are not finite. " + Printable(strings.TrimSuffix(strings.Join(run.NonFinite.Sentences(run), " "), "."))
+	text := fmt.Sprintf("the float model's own outputs are not finite on %d of %d samples", len(run.NonFinite.Samples), len(run.Samples))
+	if !run.NonFinite.Blamed() { // no cause says where they come from
+		text += ". " + Printable(strings.TrimSuffix(strings.Join(run.NonFinite.Sentences(run), " "), "."))
+	}
+	return text
 }
 
 // covered says how little of the model has encodings; "" if it is 90 % or more.
@@ -140,12 +144,16 @@ func DecisionText(run *result.Run, d *result.Decision) string {
 
 // PartText names a part of an output.
 func PartText(run *result.Run, p *result.OutputPart) string {
-	return "output " + verdict.PartName(run.Layers[p.Layer].Name, p, func(s string) string { return Short(s, 40) })
+	name := result.Named("output", Short(run.Layers[p.Layer].Name, 40))
+	return verdict.PartName(name, p, func(s string) string { return Short(s, 60) })
 }
 
 // firstLayer says which layer is the first under the threshold, and whether it introduces the error.
 func firstLayer(run *result.Run, v *result.Variant) string {
 	d := v.Diverges
+	if d < 0 && v.Counts[result.Compared] == 0 {
+		return "" // no layer was compared
+	}
 	if d < 0 || d >= len(run.Layers) {
 		return fmt.Sprintf("No layer is under %g dB.", run.Spec.DivergeUnder)
 	}
