@@ -7,11 +7,13 @@ package remedy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"quantcheck/internal/compare"
@@ -53,6 +55,9 @@ func New(engines session.Engines) *Tries {
 	return &Tries{Rewrite: rewriting(engines), Now: time.Now}
 }
 
+// errNoPlace is a fix that does not apply to this model.
+var errNoPlace = errors.New("the pass changes nothing in this model")
+
 // rewriting rewrites models as quantcheck optimize does.
 func rewriting(engines session.Engines) Rewrite {
 	return func(ctx context.Context, spec result.CheckSpec, passes []string) (Bench, func(), error) {
@@ -61,7 +66,15 @@ func rewriting(engines session.Engines) Rewrite {
 			return nil, nil, err
 		}
 		if !slices.ContainsFunc(passes, r.Applied) {
-			return nil, nil, fmt.Errorf("the passes %v change nothing here", passes)
+			why := ""
+			for _, p := range r.Passes {
+				if p.Undone != "" {
+					why = ": " + p.Undone
+				} else if len(p.Left) > 0 {
+					why = ": " + p.Left[0]
+				}
+			}
+			return nil, nil, fmt.Errorf("%w (%s)%s", errNoPlace, strings.Join(passes, ", "), why)
 		}
 		folder, err := scratch.Folder("", "remedy")
 		if err != nil {
@@ -171,7 +184,9 @@ func (t *trial) one(ctx context.Context, v *result.Variant, fix *result.Fix) *re
 	before, after, err := t.measure(ctx, v, fix)
 	try.Seconds = t.Now().Sub(begun).Seconds()
 	if err != nil {
-		try.Failed = err.Error()
+		if try.Failed = err.Error(); errors.Is(err, errNoPlace) {
+			fix.Command = "" // it would change nothing
+		}
 		return try
 	}
 	try.Samples = before.Samples
