@@ -44,8 +44,8 @@ var floors = []floor{
 	}},
 	{"use cases", "one for each command", []string{
 		"benchmark", "benchmark/hold", "benchmark/inputs", "benchmark/layers", "benchmark/native", "benchmark/plan", "benchmark/resultfiles", "benchmark/similarity", "benchmark/speed",
-		"compare", "compare/cycles", "compare/judge", "compare/measure", "compare/nonfinite", "estimate",
-		"explore", "explore/alone", "explore/bench", "explore/build", "explore/cache", "explore/candidate", "explore/fix", "explore/policy", "explore/price", "explore/quantizers",
+		"compare", "compare/brief", "compare/cycles", "compare/judge", "compare/measure", "compare/nonfinite", "estimate",
+		"explore", "explore/alone", "explore/bench", "explore/build", "explore/cache", "explore/candidate", "explore/fix", "explore/judged", "explore/policy", "explore/price", "explore/quantizers",
 		"explore/request", "explore/rewriting", "explore/stage", "explore/strategy", "explore/trial",
 		"lint", "lint/checks", "netrun", "optimize", "quantize", "rawfiles", "remedy", "score", "score/outputs", "score/testset", "seedfiles", "strip",
 	}},

@@ -22,11 +22,10 @@ var nanConstant = Cause{
 			return nil
 		}
 		var list []result.Cause
-		for _, c := range f.Run.NonFinite.Constants {
-			if c.NaN > 0 {
-				list = append(list, result.Cause{Tensors: []string{c.Name}, Confidence: 1,
-					Evidence: fmt.Sprintf("the constant %s of the float model holds %d NaN among %d values", c.Name, c.NaN, c.Elements),
-					Fix:      result.Fix{Text: "export the model again: NaN is in the file"}})
+		for i := range f.Run.NonFinite.Constants {
+			if c := &f.Run.NonFinite.Constants[i]; c.NaN > 0 {
+				list = append(list, result.Cause{Tensors: []string{c.Name}, Confidence: 1, Evidence: f.Run.NonFinite.OfConstant(c, f.Run),
+					Fix: result.Fix{Text: "export the model again: NaN is in the file"}})
 			}
 		}
 		return list
@@ -52,7 +51,8 @@ var partlyQuantized = Cause{
 	Remedy: "what stays float tells: control flow is inlined by hand, float16 and integer models are quantized from their float32 form",
 	find: func(f *Facts) []result.Cause {
 		c := f.Variant.Verdict.Coverage
-		if c == nil || c.Share() >= 0.9 || c.OperatorsOf == 0 || len(alreadyQuantized.find(f)) > 0 {
+		blamed := f.Variant.Verdict.Basis == result.ByNothing && f.Run.NonFinite.Blamed()
+		if c == nil || c.Share() >= 0.9 || c.OperatorsOf == 0 || blamed || len(alreadyQuantized.find(f)) > 0 {
 			return nil
 		}
 		count := map[string]int{}
@@ -103,7 +103,7 @@ var hugeConstant = Cause{
 				continue
 			}
 			c := result.Cause{Tensors: []string{m.Name}, Confidence: 0.9,
-				Evidence: fmt.Sprintf("the constant %s holds %.3g: beside it the scores of the attention have no resolution", m.Name, m.Value),
+				Evidence: fmt.Sprintf("the %s holds %.3g: beside it the scores of the attention have no resolution", result.Named("constant", m.Name), m.Value),
 				Fix: result.Fix{Text: "clamp the mask: the pass clamp-masks takes the smallest clamp that leaves the outputs as they are", Passes: []string{rewrite.ClampMasks},
 					Command: f.rewritten(rewrite.ClampMasks)}}
 			for k, l := range f.Run.Layers {
@@ -165,7 +165,7 @@ var clippedConstant = Cause{
 				continue
 			}
 			list = append(list, result.Cause{Tensors: []string{p.Tensor}, Confidence: min(0.85, 0.5+furthest),
-				Evidence: fmt.Sprintf("%d of %d values of the constant %s lie beyond its encoding of %d bits, the furthest by %.0f %%", beyond, len(t.F32), p.Tensor, p.Encodings[0].Bits, 100*furthest),
+				Evidence: fmt.Sprintf("%d of %d values of the %s lie beyond its encoding of %d bits, the furthest by %.0f %%", beyond, len(t.F32), result.Named("constant", p.Tensor), p.Encodings[0].Bits, 100*furthest),
 				Fix:      result.Fix{Text: "give the operator's weights or input another encoding", Variant: wider(f)}})
 		}
 		slices.SortStableFunc(list, func(a, b result.Cause) int { return cmp.Compare(b.Confidence, a.Confidence) })

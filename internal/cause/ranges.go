@@ -80,7 +80,7 @@ var narrowCalibration = Cause{
 		for _, c := range f.Variant.InputChecks {
 			if c.Leaves() {
 				return []result.Cause{{Tensors: []string{c.Input}, Confidence: 0.95, Fix: fix,
-					Evidence: fmt.Sprintf("%.0f %% of the values of the input %s lie outside of its calibrated range, most on %s (%.0f %%)", 100*c.Clipped.Share, c.Input, f.sample(c.Clipped.Worst), 100*c.Clipped.Most)}}
+					Evidence: fmt.Sprintf("%.0f %% of the values of the %s lie outside of its calibrated range, most on %s (%.0f %%)", 100*c.Clipped.Share, result.Named("input", c.Input), f.sample(c.Clipped.Worst), 100*c.Clipped.Most)}}
 			}
 		}
 		// Percentile and MSE calibrators clip on purpose; nothing leaves ranges that were calibrated on the compared samples.
@@ -155,7 +155,7 @@ var steepActivation = Cause{
 			fix.Variant = with(f, variant.MSEOut)
 		}
 		e := f.Variant.Layers[from].Encoding
-		text := fmt.Sprintf("%s (%s) has %.1f dB of SQNR: a step of its input %s is %.2g", f.Run.Layers[at].Name, f.Run.Layers[at].Op, sqnr(f.Variant.Layers[at].Summary).V, f.Run.Layers[from].Name, e.Scale)
+		text := fmt.Sprintf("%s (%s) has %.1f dB of SQNR: a step of its %s is %.2g", f.Run.Layers[at].Name, f.Run.Layers[at].Op, sqnr(f.Variant.Layers[at].Summary).V, result.Named("input", f.Run.Layers[from].Name), e.Scale)
 		if sure > 0.5 {
 			text += fmt.Sprintf("; computed alone, on float inputs that are rounded to it, it has %.1f dB", sqnr(f.Variant.Layers[at].Local.Full.Summary).V)
 		}

@@ -329,12 +329,12 @@ func (c *checkCmd) Run(con *console) error {
 	stage := workspace.NewStage(folder, spec)
 	defer stage.Discard()
 	keep := c.Keep.keeping(folder, progress)
-	run, err := compare.Run(con.ctx, c.HTP.engines(w.engine), spec, progress, stage, keep)
+	run, bench, err := compare.Check(con.ctx, c.HTP.engines(w.engine), spec, progress, stage, keep)
 	if err != nil {
 		return err
 	}
 	if !c.NoTry {
-		if err := remedy.New(c.HTP.engines(w.engine)).Try(con.ctx, spec, run, progress); err != nil {
+		if err := remedy.New(c.HTP.engines(w.engine)).Try(con.ctx, spec, run, bench, progress); err != nil {
 			return err
 		}
 	}

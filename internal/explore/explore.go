@@ -44,6 +44,7 @@ type Fix = fix.Fix
 //  4. Where the emulator has the last word, the set is corrected by its own sensitivities of the layers where it parts from the
 //     simulation.
 //  5. The front of score against price is scored on the pictures that were held out.
+//  6. The recipe and the recommended point are judged by their outputs, as check does.
 //
 // What is found is kept in the cache as it comes; the budget ends a search with the best so far.
 func Run(ctx context.Context, engines session.Engines, spec result.ExploreSpec, config eval.Config, cache Cache, progress progress.Reporter) (*Result, error) {
@@ -57,6 +58,9 @@ func Run(ctx context.Context, engines session.Engines, spec result.ExploreSpec, 
 		return nil, err
 	}
 	f := x.found
+	if err := x.bench.Judge(ctx, f); err != nil {
+		return nil, err
+	}
 	f.Tries, f.Resumed = x.bench.Trials.Count()
 	if f.Best >= 0 {
 		if err := x.recommend(ctx); err != nil {

@@ -1,6 +1,10 @@
 package qdq
 
 import (
+	"runtime"
+	"sync"
+	"sync/atomic"
+
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/quant"
 	"quantcheck/internal/variant"
@@ -20,6 +24,7 @@ type actEncodings struct {
 }
 
 func (a *actEncodings) encodeActivations(activation func(string) (quant.Encoding, bool)) {
+	activation = a.beside(activation)
 	for _, name := range a.p.Order {
 		place := a.p.Tensors[name]
 		var e quant.Encoding
@@ -51,6 +56,45 @@ func (a *actEncodings) encodeActivations(activation func(string) (quant.Encoding
 		default:
 			a.built.Encodings[name] = e
 		}
+	}
+}
+
+// beside asks for the encodings of all tensors that have their own, on all processors: some calibrators search long.
+func (a *actEncodings) beside(activation func(string) (quant.Encoding, bool)) func(string) (quant.Encoding, bool) {
+	type answer struct {
+		e  quant.Encoding
+		ok bool
+	}
+	var names []string
+	for _, name := range a.p.Order {
+		if a.p.Tensors[name].Role == Own {
+			names = append(names, name)
+		}
+	}
+	answers := make([]answer, len(names))
+	var next atomic.Int64
+	var all sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), len(names)) {
+		all.Go(func() {
+			for {
+				k := int(next.Add(1)) - 1
+				if k >= len(names) {
+					return
+				}
+				answers[k].e, answers[k].ok = activation(names[k])
+			}
+		})
+	}
+	all.Wait()
+	known := map[string]answer{}
+	for k, name := range names {
+		known[name] = answers[k]
+	}
+	return func(name string) (quant.Encoding, bool) {
+		if k, there := known[name]; there {
+			return k.e, k.ok
+		}
+		return activation(name)
 	}
 }
 

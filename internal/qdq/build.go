@@ -49,7 +49,7 @@ const (
 )
 
 // Observed gives the encoding of a tensor's observed range by a recipe without choices; its ok is false if nothing was
-// observed.
+// observed. Several goroutines may ask.
 type Observed func(tensor string, recipe variant.Spec) (quant.Encoding, bool)
 
 // Build writes the simulation of a recipe and of its choices for single activations.

@@ -9,7 +9,7 @@ import (
 	"quantcheck/internal/tensor"
 )
 
-// draft is a graph that is written: its nodes, the constants that are added to it, and the names in use.
+// draft is a graph that is written: its nodes, the constants that are added to it, and the names of tensors and nodes in use.
 type draft struct {
 	names onnx.Names
 	nodes []*onnxpb.NodeProto
@@ -46,7 +46,7 @@ func (g *draft) castPair(name, from, to string) {
 
 func (g *draft) cast(from, to string, d tensor.DType) {
 	g.nodes = append(g.nodes, &onnxpb.NodeProto{
-		OpType: proto.String("Cast"), Name: proto.String(to), Input: []string{from}, Output: []string{to},
+		OpType: proto.String("Cast"), Name: proto.String(g.unique(to + "_Cast")), Input: []string{from}, Output: []string{to},
 		Attribute: []*onnxpb.AttributeProto{onnx.IntAttr("to", int64(d))},
 	})
 }

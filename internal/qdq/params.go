@@ -113,7 +113,7 @@ func (k *constants) sayNotFinite(name string, values []float32) {
 	}
 	k.said[name] = true
 	if nan > 0 {
-		k.built.Warnings = append(k.built.Warnings, fmt.Sprintf("the constant %s holds NaN in %d of %d values, which no encoding holds: they become 0", name, nan, len(values)))
+		k.built.Warnings = append(k.built.Warnings, fmt.Sprintf("%s in %d of %d values, which no encoding holds: they become 0", HoldsNaN(name), nan, len(values)))
 	}
 	if infinite > 0 {
 		k.built.Warnings = append(k.built.Warnings, fmt.Sprintf("the constant %s is infinite in %d of %d values, which no encoding holds: they become the end of the range of the others", name, infinite, len(values)))
@@ -369,3 +369,6 @@ func putInt(t tensor.Tensor, i, v int) {
 func put32(raw []byte, v int32) {
 	raw[0], raw[1], raw[2], raw[3] = byte(v), byte(v>>8), byte(v>>16), byte(v>>24)
 }
+
+// HoldsNaN is how the warning about a constant begins that holds NaN.
+func HoldsNaN(name string) string { return "the constant " + name + " holds NaN" }

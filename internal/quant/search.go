@@ -21,9 +21,9 @@ func search(h *Histogram, bits int, symmetric bool, saturationWeight float64) En
 		return best
 	}
 	c := newCost(h)
-	least := c.of(best, saturationWeight)
+	least := c.of(best, saturationWeight, math.Inf(1))
 	for _, e := range candidates(h.Range, bits, symmetric) {
-		if cost := c.of(e, saturationWeight); cost < least {
+		if cost := c.of(e, saturationWeight, least); cost < least {
 			best, least = e, cost
 		}
 	}
@@ -36,7 +36,7 @@ func search(h *Histogram, bits int, symmetric bool, saturationWeight float64) En
 				if !symmetric {
 					e = MinMax(Range{Min: centre.Min * f, Max: centre.Max * f, Seen: true}, bits, false)
 				}
-				if cost := c.of(e, saturationWeight); cost < least {
+				if cost := c.of(e, saturationWeight, least); cost < least {
 					best, least = e, cost
 				}
 			}
@@ -93,20 +93,21 @@ func MSE(h *Histogram, bits int, symmetric bool) Encoding {
 	for i := range ends(lo) {
 		for j := range ends(hi) {
 			r := Range{Min: lo * float64(steps-i) / steps, Max: hi * float64(steps-j) / steps, Seen: true}
-			if e := MinMax(r, bits, false); c.uniform(e) < least {
-				near, least = r, c.uniform(e)
+			if cost := c.uniform(MinMax(r, bits, false)); cost < least {
+				near, least = r, cost
 			}
 		}
 	}
 	// … and the exact error of the bins decides around it.
-	least = c.of(best, 1)
+	least = c.of(best, 1, math.Inf(1))
 	for i := -8; i <= 8; i++ {
 		for j := -8; j <= 8; j++ {
 			r := Range{
 				Min: max(near.Min+lo*float64(i)/(4*steps), lo), Max: min(near.Max+hi*float64(j)/(4*steps), hi), Seen: true,
 			}
-			if e := MinMax(r, bits, false); c.of(e, 1) < least {
-				best, least = e, c.of(e, 1)
+			e := MinMax(r, bits, false)
+			if cost := c.of(e, 1, least); cost < least {
+				best, least = e, cost
 			}
 		}
 	}
@@ -172,14 +173,20 @@ func newCost(h *Histogram) *cost {
 	return c
 }
 
-// of is the mean squared rounding error plus weight times the mean squared saturation error. Values stand at their
-// bins' centres where a step is wide against a bin; else the rounding error is that of a uniform density, step²/12.
+// beats is after how many bins a search looks whether a candidate can still be the best.
+const beats = 32
+
+// of is the mean squared rounding error plus weight times the mean squared saturation error, or, if that is not under the limit, some value
+// that is not either. Values stand at their bins' centres where a step is wide against a bin; else the rounding error is that of a uniform density, step²/12.
 // Values that are known exactly are bins of no width.
-func (c *cost) of(e Encoding, weight float64) float64 {
+func (c *cost) of(e Encoding, weight, limit float64) float64 {
 	rounding, saturation := 0.0, 0.0
 	fine := e.Scale <= 4*c.width
 	inverse, offset, levels := 1/e.Scale, float64(e.Offset), float64(Levels(e.Bits))
 	for i, x := range c.centre {
+		if i%beats == 0 && (rounding+weight*saturation)/c.total >= limit {
+			break // all that is to come adds to it
+		}
 		switch {
 		case x < e.Min:
 			saturation += c.count[i] * (e.Min - x) * (e.Min - x)

@@ -1,25 +1,30 @@
 // Package remedy is the part of quantcheck check that tries what its causes propose: a fix is applied to a copy and measured on a few samples,
 // beside the variant as it is on the same samples.
 //
-// Try is called with a concluded run. It fills Fix.Tried of the leading causes; an attempt that fails is noted there and ends nothing.
+// Try is called with a concluded run and the bench that it leaves. It fills Fix.Tried of the leading causes; an attempt that fails is noted
+// there and ends nothing.
 package remedy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"quantcheck/internal/compare"
+	"quantcheck/internal/compare/brief"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/optimize"
 	"quantcheck/internal/progress"
 	"quantcheck/internal/result"
 	"quantcheck/internal/scratch"
 	"quantcheck/internal/session"
+	"quantcheck/internal/variant"
 	"quantcheck/internal/verdict"
 )
 
@@ -31,52 +36,89 @@ const (
 	always = 2 * time.Second
 )
 
-// Measure compares variants of a model as check does; it is compare.Run, or a fake in tests.
-type Measure func(ctx context.Context, spec result.CheckSpec) (*result.Run, error)
+// Bench judges variants of a model by its outputs; it is a *brief.Bench, or a fake in tests.
+type Bench interface {
+	Judge(ctx context.Context, q brief.Question) (*brief.Answer, error)
+}
 
-// Rewrite applies passes to a model and writes the result to a file; it is optimize.Run, or a fake in tests.
-type Rewrite func(ctx context.Context, spec result.CheckSpec, passes []string, to string) error
+// Rewrite applies passes to a request's model and gives a bench of what comes out, on its first samples. done frees it.
+type Rewrite func(ctx context.Context, spec result.CheckSpec, passes []string) (bench Bench, done func(), err error)
 
 // Tries applies fixes.
 type Tries struct {
-	Measure Measure
 	Rewrite Rewrite
 	Now     func() time.Time
 }
 
 // New makes Tries with the engines of a check.
 func New(engines session.Engines) *Tries {
-	return &Tries{
-		Measure: func(ctx context.Context, spec result.CheckSpec) (*result.Run, error) {
-			return compare.Run(ctx, engines, spec, progress.Silent{}, nil, nil)
-		},
-		Rewrite: func(ctx context.Context, spec result.CheckSpec, passes []string, to string) error {
-			r, err := optimize.Run(ctx, engines, optimize.Spec{Model: spec.Model, Passes: passes, Images: spec.Images, Limit: 2, Input: spec.Input}, progress.Silent{})
-			if err != nil {
-				return err
+	return &Tries{Rewrite: rewriting(engines), Now: time.Now}
+}
+
+// errNoPlace is a fix that does not apply to this model.
+var errNoPlace = errors.New("the pass changes nothing in this model")
+
+// rewriting rewrites models as quantcheck optimize does.
+func rewriting(engines session.Engines) Rewrite {
+	return func(ctx context.Context, spec result.CheckSpec, passes []string) (Bench, func(), error) {
+		r, err := optimize.Run(ctx, engines, optimize.Spec{Model: spec.Model, Passes: passes, Images: spec.Images, Limit: 2, Input: spec.Input}, progress.Silent{})
+		if err != nil {
+			return nil, nil, err
+		}
+		if !slices.ContainsFunc(passes, r.Applied) {
+			why := ""
+			for _, p := range r.Passes {
+				if p.Undone != "" {
+					why = ": " + p.Undone
+				} else if len(p.Left) > 0 {
+					why = ": " + p.Left[0]
+				}
 			}
-			if !slices.ContainsFunc(passes, r.Applied) {
-				return fmt.Errorf("the passes %v change nothing here", passes)
+			return nil, nil, fmt.Errorf("%w (%s)%s", errNoPlace, strings.Join(passes, ", "), why)
+		}
+		folder, err := scratch.Folder("", "remedy")
+		if err != nil {
+			return nil, nil, err
+		}
+		done := func() { _ = os.RemoveAll(folder) } // it is a folder of temporary files
+		spec.Model = filepath.Join(folder, "model.onnx")
+		if err = onnx.Save(r.Model, spec.Model); err == nil {
+			var bench *brief.Bench
+			if bench, err = compare.Bench(ctx, engines, spec); err == nil {
+				return bench, done, nil
 			}
-			return onnx.Save(r.Model, to)
-		},
-		Now: time.Now,
+		}
+		done()
+		return nil, nil, err
 	}
 }
 
-// Try tries the fixes of a run's causes, the surest first, until one helps. The error is the context's.
-func (t *Tries) Try(ctx context.Context, spec result.CheckSpec, run *result.Run, report progress.Reporter) error {
+// trial is what the tries of one check share.
+type trial struct {
+	*Tries
+	spec    result.CheckSpec
+	bench   Bench
+	samples int
+	needed  []variant.Spec           // all that is to be judged of the model as it is
+	before  map[string]*brief.Answer // by recipe: as it is
+}
+
+// Try tries the fixes of a run's causes, the surest first, until one helps. bench is of the run's model and samples. The error is the context's.
+func (t *Tries) Try(ctx context.Context, spec result.CheckSpec, run *result.Run, bench Bench, report progress.Reporter) error {
 	begun := t.Now()
 	bound := max(time.Duration(part*run.Seconds*float64(time.Second)), always)
-	few := min(max(len(run.Samples)/8, 2), most)
-	expected := expect(run, few)
+	now := &trial{Tries: t, spec: spec, bench: bench, samples: min(max(len(run.Samples)/8, 2), most), before: map[string]*brief.Answer{}}
 	todo := 0
 	for i := range run.Variants {
-		todo += len(fixes(&run.Variants[i]))
+		for _, c := range fixes(&run.Variants[i]) {
+			todo++
+			now.need(&run.Variants[i], &c.Fix)
+		}
 	}
 	if todo == 0 {
 		return nil
 	}
+	expected := expect(run, now.samples)
 	report.Phase("trying fixes", todo)
 	done := 0
 	for i := range run.Variants {
@@ -90,7 +132,7 @@ func (t *Tries) Try(ctx context.Context, spec result.CheckSpec, run *result.Run,
 				c.Fix.Tried = &result.Try{Failed: "no time was left for it"}
 				continue
 			}
-			try := t.one(ctx, spec, few, v, &c.Fix)
+			try := now.one(ctx, v, &c.Fix)
 			expected = time.Duration(try.Seconds * float64(time.Second))
 			if err := ctx.Err(); err != nil {
 				return err
@@ -106,10 +148,10 @@ func (t *Tries) Try(ctx context.Context, spec result.CheckSpec, run *result.Run,
 }
 
 // expect is how long the first try will take: half of an inference's share of the check (the other half were calibration and local errors) for
-// calibrating and comparing three models, and ten milliseconds a layer for compiling them.
+// calibrating and running two models, and four milliseconds a layer for building and compiling them.
 func expect(run *result.Run, few int) time.Duration {
 	inferences := max(len(run.Samples), 1) * (1 + len(run.Variants))
-	return time.Duration(run.Seconds/float64(2*inferences)*float64(few*2*3)*float64(time.Second)) + time.Duration(len(run.Layers))*10*time.Millisecond
+	return time.Duration(run.Seconds/float64(2*inferences)*float64(few*3)*float64(time.Second)) + time.Duration(len(run.Layers))*4*time.Millisecond
 }
 
 // fixes lists the causes of a variant that have a fix to try.
@@ -126,67 +168,66 @@ func fixes(v *result.Variant) []*result.Cause {
 	return list
 }
 
+// need notes what a fix will ask of the model as it is.
+func (t *trial) need(v *result.Variant, fix *result.Fix) {
+	for _, text := range []string{v.Spec.Text(), fix.Variant} {
+		if spec, err := variant.Parse(text); text != "" && err == nil {
+			t.needed = append(t.needed, spec)
+		}
+	}
+}
+
 // one applies a fix and measures it.
-func (t *Tries) one(ctx context.Context, spec result.CheckSpec, few int, v *result.Variant, fix *result.Fix) *result.Try {
+func (t *trial) one(ctx context.Context, v *result.Variant, fix *result.Fix) *result.Try {
 	begun := t.Now()
 	try := &result.Try{}
-	before, after, err := t.measure(ctx, spec, few, v, fix)
+	before, after, err := t.measure(ctx, v, fix)
 	try.Seconds = t.Now().Sub(begun).Seconds()
 	if err != nil {
-		try.Failed = err.Error()
+		if try.Failed = err.Error(); errors.Is(err, errNoPlace) {
+			fix.Command = "" // it would change nothing
+		}
 		return try
 	}
-	try.Samples = len(before.samples)
-	weigh(try, before.verdict, after.verdict)
+	try.Samples = before.Samples
+	weigh(try, before.Verdict, after.Verdict, v.Verdict)
 	return try
 }
 
-// measured is a verdict on a few samples.
-type measured struct {
-	verdict *result.Verdict
-	samples []result.Sample
-}
-
 // measure gives the verdicts of a variant on a few samples as it is and with a fix.
-func (t *Tries) measure(ctx context.Context, spec result.CheckSpec, samples int, v *result.Variant, fix *result.Fix) (before, after measured, err error) {
-	few := spec
-	few.Limit, few.LocalSamples, few.SaveTensors, few.SaveModel, few.Encodings, few.FailUnder = samples, 0, false, false, "", nil
-	never := false
-	few.Estimate = &never
-	own := v.Spec.Text()
-	few.Variants = []string{own}
-	other := few
+func (t *trial) measure(ctx context.Context, v *result.Variant, fix *result.Fix) (before, after *brief.Answer, err error) {
+	own, err := variant.Parse(v.Spec.Text())
+	if err != nil {
+		return nil, nil, err
+	}
+	question := brief.Question{Variant: own, Samples: t.samples, Also: t.needed}
+	if before = t.before[own.Text()]; before == nil {
+		if before, err = t.bench.Judge(ctx, question); err != nil {
+			return nil, nil, err
+		}
+		t.before[own.Text()] = before
+	}
+	bench := t.bench
 	switch {
 	case len(fix.Passes) > 0:
-		folder, err := scratch.Folder("", "remedy")
+		few := t.spec
+		few.Limit, few.Variants, few.SaveTensors, few.LocalSamples = t.samples, []string{own.Text()}, false, 0
+		rewritten, done, err := t.Rewrite(ctx, few, fix.Passes)
 		if err != nil {
-			return before, after, err
+			return nil, nil, err
 		}
-		defer func() { _ = os.RemoveAll(folder) }() // it is a folder of temporary files
-		other.Model = filepath.Join(folder, "model.onnx")
-		if err := t.Rewrite(ctx, spec, fix.Passes, other.Model); err != nil {
-			return before, after, err
-		}
-	case fix.Variant == own: // the same recipe, calibrated on what is compared
-		other.Calib = ""
+		defer done()
+		bench, question.Also = rewritten, nil
+	case fix.Variant == own.Text(): // the same recipe, calibrated on what is compared
+		question.Own, question.Also = true, nil
 	default:
-		few.Variants = []string{own, fix.Variant}
+		if question.Variant, err = variant.Parse(fix.Variant); err != nil {
+			return nil, nil, err
+		}
 	}
-	run, err := t.Measure(ctx, few)
-	if err != nil {
-		return before, after, err
-	}
-	before = of(run, 0)
-	if len(few.Variants) == 2 {
-		return before, of(run, 1), nil
-	}
-	if run, err = t.Measure(ctx, other); err != nil {
-		return before, after, err
-	}
-	return before, of(run, 0), nil
+	after, err = bench.Judge(ctx, question)
+	return before, after, err
 }
-
-func of(run *result.Run, i int) measured { return measured{run.Variants[i].Verdict, run.Samples} }
 
 // A fix helps if it keeps so much more of the decisions, or so many dB more.
 const (
@@ -194,8 +235,9 @@ const (
 	moreDB   = 3
 )
 
-// weigh compares two verdicts by the kind of decision that is kept least, or by the worst part's worst sample.
-func weigh(try *result.Try, before, after *result.Verdict) {
+// weigh compares two verdicts by the kind of decision that is kept least, or by the worst part's worst sample: whole is that of the check,
+// whose decisions may be too few to go by.
+func weigh(try *result.Try, before, after, whole *result.Verdict) {
 	if before == nil || after == nil {
 		try.Failed = "there is no verdict"
 		return
@@ -206,7 +248,7 @@ func weigh(try *result.Try, before, after *result.Verdict) {
 			worst = i
 		}
 	}
-	if worst >= 0 {
+	if few := slices.ContainsFunc(whole.Decisions, func(d result.Decision) bool { return d.Few }); worst >= 0 && !few {
 		kind := before.Decisions[worst].Kind
 		if k := slices.IndexFunc(after.Decisions, func(d result.Decision) bool { return d.Kind == kind }); k >= 0 {
 			try.What = kind

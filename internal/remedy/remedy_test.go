@@ -3,11 +3,11 @@ package remedy
 import (
 	"context"
 	"errors"
-	"os"
 	"slices"
 	"testing"
 	"time"
 
+	"quantcheck/internal/compare/brief"
 	"quantcheck/internal/metric"
 	"quantcheck/internal/progress"
 	"quantcheck/internal/result"
@@ -33,44 +33,42 @@ func signal(db float64) *result.Verdict {
 	return &result.Verdict{Parts: []result.OutputPart{{SQNR: metric.Spread{Min: metric.Defined(db), Mean: metric.Defined(db)}}}}
 }
 
-// fake measures recipes by a table, a rewritten model by what stands in its file.
+// fake judges recipes by a table, a rewritten model by its pass.
 type fake struct {
 	of    map[string]*result.Verdict
-	asked [][]string
-	calib []string
+	pass  string // of the bench of a rewritten model
+	asked *[]string
 }
 
-func (f *fake) measure(_ context.Context, spec result.CheckSpec) (*result.Run, error) {
-	f.asked, f.calib = append(f.asked, spec.Variants), append(f.calib, spec.Calib)
-	run := &result.Run{Samples: make([]result.Sample, spec.Limit)}
-	for _, v := range spec.Variants {
-		key := v
-		if text, err := os.ReadFile(spec.Model); err == nil {
-			key = string(text)
-		}
-		if spec.Calib == "" && f.of[key+" itself"] != nil {
-			key += " itself"
-		}
-		verdict, ok := f.of[key]
-		if !ok {
-			return nil, errors.New("it cannot be run")
-		}
-		run.Variants = append(run.Variants, result.Variant{Verdict: verdict})
+func newFake(of map[string]*result.Verdict) *fake { return &fake{of: of, asked: &[]string{}} }
+
+func (f *fake) Judge(_ context.Context, q brief.Question) (*brief.Answer, error) {
+	key := q.Variant.Text()
+	if f.pass != "" {
+		key = f.pass
 	}
-	return run, nil
+	if q.Own {
+		key += " itself"
+	}
+	*f.asked = append(*f.asked, key)
+	verdict, ok := f.of[key]
+	if !ok {
+		return nil, errors.New("it cannot be run")
+	}
+	return &brief.Answer{Verdict: verdict, Samples: q.Samples}, nil
 }
 
 func (f *fake) tries() *Tries {
-	return &Tries{Measure: f.measure, Now: func() time.Time { return time.Unix(0, 0) },
-		Rewrite: func(_ context.Context, _ result.CheckSpec, passes []string, to string) error {
-			return os.WriteFile(to, []byte(passes[0]), 0o600)
+	return &Tries{Now: func() time.Time { return time.Unix(0, 0) },
+		Rewrite: func(_ context.Context, _ result.CheckSpec, passes []string) (Bench, func(), error) {
+			return &fake{f.of, passes[0], f.asked}, func() {}, nil
 		}}
 }
 
 func TestFixesAreTriedUntilOneHelps(t *testing.T) {
 	run := bad(t, result.Fix{Variant: "w8a8,mse"}, result.Fix{Passes: []string{"split-output"}}, result.Fix{Variant: "w8a16"})
-	f := &fake{of: map[string]*result.Verdict{"w8a8": signal(2), "w8a8,mse": signal(3), "split-output": signal(31), "w8a16": signal(60)}}
-	if err := f.tries().Try(t.Context(), result.CheckSpec{Sources: result.Sources{Model: "m.onnx", Calib: "c"}}, run, progress.Silent{}); err != nil {
+	f := newFake(map[string]*result.Verdict{"w8a8": signal(2), "w8a8,mse": signal(3), "split-output": signal(31), "w8a16": signal(60)})
+	if err := f.tries().Try(t.Context(), result.CheckSpec{Sources: result.Sources{Model: "m.onnx", Calib: "c"}}, run, f, progress.Silent{}); err != nil {
 		t.Fatal(err)
 	}
 	c := run.Variants[0].Verdict.Causes
@@ -83,8 +81,8 @@ func TestFixesAreTriedUntilOneHelps(t *testing.T) {
 	if c[2].Fix.Tried != nil {
 		t.Errorf("a fix behind one that helps was tried: %+v", c[2].Fix.Tried)
 	}
-	if want := []string{"w8a8", "w8a8,mse"}; !slices.Equal(f.asked[0], want) {
-		t.Errorf("%v", f.asked)
+	if want := []string{"w8a8", "w8a8,mse", "split-output"}; !slices.Equal(*f.asked, want) { // as it is, it is judged once
+		t.Errorf("%v", *f.asked)
 	}
 }
 
@@ -93,20 +91,20 @@ func TestDecisionsAreHeldAgainstDecisions(t *testing.T) {
 		return &result.Verdict{Decisions: []result.Decision{{Kind: "boxes", Kept: n, Of: 10}}}
 	}
 	run := bad(t, result.Fix{Variant: "w8a8"}) // the same recipe, calibrated on what is compared
-	f := &fake{of: map[string]*result.Verdict{"w8a8": kept(1), "w8a8 itself": kept(9)}}
-	if err := f.tries().Try(t.Context(), result.CheckSpec{Sources: result.Sources{Calib: "black"}}, run, progress.Silent{}); err != nil {
+	f := newFake(map[string]*result.Verdict{"w8a8": kept(1), "w8a8 itself": kept(9)})
+	if err := f.tries().Try(t.Context(), result.CheckSpec{Sources: result.Sources{Calib: "black"}}, run, f, progress.Silent{}); err != nil {
 		t.Fatal(err)
 	}
 	try := run.Variants[0].Verdict.Causes[0].Fix.Tried
-	if try == nil || !try.Helps || try.What != "boxes" || try.Before.V != 0.1 || try.After.V != 0.9 || !slices.Equal(f.calib, []string{"black", ""}) {
-		t.Errorf("%+v %v", try, f.calib)
+	if try == nil || !try.Helps || try.What != "boxes" || try.Before.V != 0.1 || try.After.V != 0.9 || !slices.Equal(*f.asked, []string{"w8a8", "w8a8 itself"}) {
+		t.Errorf("%+v %v", try, *f.asked)
 	}
 }
 
 func TestWhatCannotBeTriedIsSaid(t *testing.T) {
 	run := bad(t, result.Fix{Variant: "w16a16"})
-	f := &fake{of: map[string]*result.Verdict{"w8a8": signal(2)}}
-	if err := f.tries().Try(t.Context(), result.CheckSpec{}, run, progress.Silent{}); err != nil {
+	f := newFake(map[string]*result.Verdict{"w8a8": signal(2)})
+	if err := f.tries().Try(t.Context(), result.CheckSpec{}, run, f, progress.Silent{}); err != nil {
 		t.Fatal(err)
 	}
 	if try := run.Variants[0].Verdict.Causes[0].Fix.Tried; try == nil || try.Failed != "it cannot be run" || try.Helps {
@@ -114,7 +112,7 @@ func TestWhatCannotBeTriedIsSaid(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := f.tries().Try(ctx, result.CheckSpec{}, bad(t, result.Fix{Variant: "w16a16"}), progress.Silent{}); !errors.Is(err, context.Canceled) {
+	if err := f.tries().Try(ctx, result.CheckSpec{}, bad(t, result.Fix{Variant: "w16a16"}), f, progress.Silent{}); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 }
@@ -123,15 +121,15 @@ func TestWhatCannotBeTriedIsSaid(t *testing.T) {
 func TestTriesKeepTheirBudget(t *testing.T) {
 	run := bad(t, result.Fix{Variant: "w8a8,mse"}, result.Fix{Variant: "w8a16"})
 	run.Seconds = 100
-	f := &fake{of: map[string]*result.Verdict{"w8a8": signal(2), "w8a8,mse": signal(2), "w8a16": signal(50)}}
+	f := newFake(map[string]*result.Verdict{"w8a8": signal(2), "w8a8,mse": signal(2), "w8a16": signal(50)})
 	tries := f.tries()
 	now := time.Unix(0, 0)
 	tries.Now = func() time.Time { now = now.Add(7 * time.Second); return now }
-	if err := tries.Try(t.Context(), result.CheckSpec{}, run, progress.Silent{}); err != nil {
+	if err := tries.Try(t.Context(), result.CheckSpec{}, run, f, progress.Silent{}); err != nil {
 		t.Fatal(err)
 	}
 	c := run.Variants[0].Verdict.Causes
-	if c[0].Fix.Tried == nil || c[0].Fix.Tried.Failed != "" || c[1].Fix.Tried == nil || c[1].Fix.Tried.Failed == "" || len(f.asked) != 1 {
+	if c[0].Fix.Tried == nil || c[0].Fix.Tried.Failed != "" || c[1].Fix.Tried == nil || c[1].Fix.Tried.Failed == "" || len(*f.asked) != 2 {
 		t.Errorf("%+v %+v", c[0].Fix.Tried, c[1].Fix.Tried)
 	}
 }
@@ -139,8 +137,8 @@ func TestTriesKeepTheirBudget(t *testing.T) {
 func TestAGoodVariantIsLeftAlone(t *testing.T) {
 	run := bad(t, result.Fix{Variant: "w8a16"})
 	run.Variants[0].Verdict.Grade = result.Good
-	f := &fake{}
-	if err := f.tries().Try(t.Context(), result.CheckSpec{}, run, progress.Silent{}); err != nil || len(f.asked) != 0 {
+	f := newFake(nil)
+	if err := f.tries().Try(t.Context(), result.CheckSpec{}, run, f, progress.Silent{}); err != nil || len(*f.asked) != 0 {
 		t.Errorf("%v %v", err, f.asked)
 	}
 }

@@ -17,8 +17,21 @@ const fewQuantized = 0.9
 // is worst, and the first layer under the threshold.
 func Verdict(run *result.Run, v *result.Variant) string {
 	d := verdict.Of(run, v)
+	text := []string{Judged(run, v)}
+	if s := d.Scored; s != nil {
+		text = append(text, scoredText(run, v.Spec.Name, d, s))
+	}
+	if s := firstLayer(run, v); s != "" && !equal(d) {
+		text = append(text, s)
+	}
+	return strings.Join(text, " ")
+}
+
+// Judged says what a variant's outputs are worth, and nothing of what lies inside of it.
+func Judged(run *result.Run, v *result.Variant) string {
+	d := verdict.Of(run, v)
 	var text []string
-	if s := covered(v.Spec.Name, d.Coverage); s != "" {
+	if s := covered(v.Spec.Name, d.Coverage); s != "" && (d.Basis != result.ByNothing || run.NonFinite == nil) {
 		text = append(text, s)
 	}
 	switch {
@@ -29,12 +42,6 @@ func Verdict(run *result.Run, v *result.Variant) string {
 	default:
 		text = append(text, fmt.Sprintf("%s is %s: %s.", v.Spec.Name, d.Grade, strings.Join(judged(run, d), "; ")))
 	}
-	if s := d.Scored; s != nil {
-		text = append(text, scoredText(run, v.Spec.Name, d, s))
-	}
-	if s := firstLayer(run, v); s != "" && !equal(d) {
-		text = append(text, s)
-	}
 	return strings.Join(text, " ")
 }
 
@@ -43,7 +50,11 @@ func uncomparable(run *result.Run) string {
 	if run.NonFinite == nil {
 		return "no output could be compared"
 	}
-	return "the float model's own outputs are not finite. " + Printable(strings.TrimSuffix(strings.Join(run.NonFinite.Sentences(run), " "), "."))
+	text := fmt.Sprintf("the float model's own outputs are not finite on %d of %d samples", len(run.NonFinite.Samples), len(run.Samples))
+	if !run.NonFinite.Blamed() { // no cause says where they come from
+		text += ". " + Printable(strings.TrimSuffix(strings.Join(run.NonFinite.Sentences(run), " "), "."))
+	}
+	return text
 }
 
 // covered says how little of the model has encodings; "" if it is 90 % or more.
@@ -122,6 +133,9 @@ func DecisionText(run *result.Run, d *result.Decision) string {
 		}
 		text += ")"
 	}
+	if d.Few {
+		text += fmt.Sprintf(", which are too few to tell (%.0f–%.0f %% is possible), so the grade looks at the signal too: take samples with %d decisions or more", 100*d.Low, 100*d.High, d.Wanted)
+	}
 	if d.Worst >= 0 && d.Worst < len(run.Samples) && len(run.Samples) > 1 && d.Kept < d.Of {
 		text += ", fewest on " + Short(run.Samples[d.Worst].Name, 30)
 	}
@@ -130,12 +144,16 @@ func DecisionText(run *result.Run, d *result.Decision) string {
 
 // PartText names a part of an output.
 func PartText(run *result.Run, p *result.OutputPart) string {
-	return "output " + verdict.PartName(run.Layers[p.Layer].Name, p, func(s string) string { return Short(s, 40) })
+	name := result.Named("output", Short(run.Layers[p.Layer].Name, 40))
+	return verdict.PartName(name, p, func(s string) string { return Short(s, 60) })
 }
 
 // firstLayer says which layer is the first under the threshold, and whether it introduces the error.
 func firstLayer(run *result.Run, v *result.Variant) string {
 	d := v.Diverges
+	if d < 0 && v.Counts[result.Compared] == 0 {
+		return "" // no layer was compared
+	}
 	if d < 0 || d >= len(run.Layers) {
 		return fmt.Sprintf("No layer is under %g dB.", run.Spec.DivergeUnder)
 	}

@@ -107,6 +107,20 @@ type ExplorePoint struct {
 	Price   metric.Value    `json:"price"`
 	Cycles  *EstimatedPrice `json:"estimated,omitempty"`
 	OnFront bool            `json:"on_front"`
+	// Judged is check's verdict, of the recipe as it is and of the recommended point; nil: it was not asked for.
+	Judged *PointVerdict `json:"judged,omitempty"`
+}
+
+// PointVerdict is what check says of a point of an exploration.
+type PointVerdict struct {
+	Grade   Grade        `json:"grade"`
+	Basis   Basis        `json:"basis"`
+	Kept    metric.Value `json:"kept"`    // the smallest share of decisions; no value: none is recognised
+	SQNR    metric.Value `json:"sqnr"`    // of the worst part of an output on its worst sample, dB
+	Samples int          `json:"samples"` // pictures that it is drawn from
+	Text    string       `json:"text"`    // check's sentence
+	// Apart says where the score has another word, with both figures; "": it has the same.
+	Apart string `json:"apart,omitempty"`
 }
 
 // EstimatedPrice is the estimate of a candidate as a whole.

@@ -1,6 +1,10 @@
 package result
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
 
 // NonFinite says where numbers that are NaN or infinite come from in the float model, so that nothing can be compared.
 type NonFinite struct {
@@ -69,7 +73,7 @@ func (n *NonFinite) Sentences(run *Run) []string {
 	said := 0
 	for _, c := range n.Constants {
 		if said++; said <= most {
-			list = append(list, fmt.Sprintf("The constant %s of the float model holds %s among its %d values.", c.Name, counts(c.NaN, c.Infinite), c.Elements))
+			list = append(list, fmt.Sprintf("The %s of the float model holds %s among its %d values.", Named("constant", c.Name), counts(c.NaN, c.Infinite), c.Elements))
 		}
 	}
 	if said > most {
@@ -78,26 +82,46 @@ func (n *NonFinite) Sentences(run *Run) []string {
 	said = 0
 	for _, in := range n.Inputs {
 		if said++; said <= most {
-			list = append(list, fmt.Sprintf("The sample %s holds %s in the input %s.", run.Samples[in.Sample].Name, counts(in.NaN, in.Infinite), in.Input))
+			list = append(list, fmt.Sprintf("The %s holds %s in the %s.", Named("sample", run.Samples[in.Sample].Name), counts(in.NaN, in.Infinite), Named("input", in.Input)))
 		}
 	}
 	if said > most {
 		list = append(list, fmt.Sprintf("So do %d more inputs of samples.", said-most))
 	}
+	return append(list, n.where(run)...)
+}
+
+// where says where values that are not finite begin, and how many samples cannot be compared for them.
+func (n *NonFinite) where(run *Run) []string {
+	var list []string
 	if len(n.Begins) > 0 {
 		first := n.Begins[0]
 		l := run.Layers[first.Layer]
 		from := "from inputs that are finite"
 		if first.Input != "" {
-			from = "from the input " + first.Input
+			from = "from the " + Named("input", first.Input)
 		}
-		list = append(list, fmt.Sprintf("In the float model they begin at %s (node %s, %s, number %d of %d): %s on the sample %s, %s.",
-			l.Name, l.Node, l.Op, first.Layer+1, len(run.Layers), counts(first.NaN, first.Infinite), run.Samples[first.Sample].Name, from))
+		list = append(list, fmt.Sprintf("In the float model they begin at %s (%s, %s, number %d of %d): %s on the %s, %s.",
+			l.Name, Named("node", l.Node), l.Op, first.Layer+1, len(run.Layers), counts(first.NaN, first.Infinite), Named("sample", run.Samples[first.Sample].Name), from))
 	}
 	if len(n.Samples) > 0 {
 		list = append(list, fmt.Sprintf("%d of %d samples cannot be compared for that.", len(n.Samples), len(run.Samples)))
 	}
 	return list
+}
+
+// OfConstant says of a constant that holds NaN how many, where they begin in the float model, and what that costs.
+func (n *NonFinite) OfConstant(c *NonFiniteConstant, run *Run) string {
+	text := fmt.Sprintf("the %s of the float model holds %s among its %d values, which no encoding holds", Named("constant", c.Name), counts(c.NaN, c.Infinite), c.Elements)
+	for _, s := range n.where(run) {
+		text += ". " + strings.TrimSuffix(s, ".")
+	}
+	return text
+}
+
+// Blamed says whether a constant holds NaN, so that a variant's causes name it.
+func (n *NonFinite) Blamed() bool {
+	return n != nil && slices.ContainsFunc(n.Constants, func(c NonFiniteConstant) bool { return c.NaN > 0 })
 }
 
 func counts(nan, infinite int) string {

@@ -73,6 +73,14 @@ type Decision struct {
 	Other int     `json:"other_class,omitempty"`
 	// Worst is the sample that keeps the smallest part, −1 if all are kept.
 	Worst int `json:"worst"`
+	// Number is how many decisions there are; of boxes, which count by their scores, how many of equal weight would tell as much. It is 0 for
+	// maps, of which every pixel decides. The share lies between Low and High with 95 % confidence. Few says that these are more than two
+	// grades apart, so that the grade looks at the signal too; Wanted is then how many decisions tell good from poor.
+	Number float64 `json:"number,omitempty"`
+	Low    float64 `json:"low,omitempty"`
+	High   float64 `json:"high,omitempty"`
+	Few    bool    `json:"few,omitempty"`
+	Wanted int     `json:"wanted,omitempty"`
 }
 
 // Share is the part of the decisions that is kept, 0 to 1; no value where the float model decides nothing.

@@ -64,6 +64,9 @@ type Session struct {
 	Skipped   []string          // what was said of samples that could not be read
 	Arena     *runner.Arena
 	Reference runner.Runner // the float model
+	// Recorded are the float model's outputs on the first samples that could be read, by number and layer: on a few, as far as little memory
+	// holds them.
+	Recorded map[int]map[int]runner.Tap
 }
 
 // Open reads the float model and makes a session of it with variants that are not built yet.

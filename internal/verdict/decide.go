@@ -24,6 +24,7 @@ type Output struct {
 // counts are decisions on one sample.
 type counts struct {
 	of, kept                       float64 // weights: of a box by how sure the surer model is, of all others 1
+	squares                        float64 // of the weights
 	boxes, moved, lost, new, other int
 	keep                           []float32 // what is compared with other samples: an embedding; nil: nothing
 }
@@ -45,6 +46,9 @@ type Kind struct {
 	What, Recognised, Kept, Nothing string
 	// Denies says that a float model that decides nothing sees nothing: the description of its input is in doubt.
 	Denies bool
+
+	// Pixels says that every pixel of a map decides, so that there are never too few.
+	Pixels bool
 
 	settle func(p *Plan, outs []Output) []reader
 	blank  func() reader
@@ -76,16 +80,16 @@ var Kinds = []Kind{
 		Kept: "of the key points stay in place", Nothing: "the float model gives no points", blank: func() reader { return &points{} },
 	},
 	{
-		Name: "classes", What: "pixels of the map have the same class (IoU, mean over the classes that float sees)",
+		Name: "classes", Pixels: true, What: "pixels of the map have the same class (IoU, mean over the classes that float sees)",
 		Recognised: "a map of 2 to 256 channels that a Softmax makes, or that is named segmentation or mask",
 		Kept:       "mean IoU of the class maps with float's", Nothing: "the float model's map has no class", settle: settleMaps, blank: func() reader { return &classMap{} },
 	},
 	{
-		Name: "mask", What: "pixels over 0.5 (IoU)", Recognised: "a map of one channel that a Sigmoid makes", Kept: "IoU of the masks with float's", Denies: true,
+		Name: "mask", Pixels: true, What: "pixels over 0.5 (IoU)", Recognised: "a map of one channel that a Sigmoid makes", Kept: "IoU of the masks with float's", Denies: true,
 		Nothing: "the float model's mask is empty on these samples: look at the input's description, or take other samples", blank: func() reader { return &mask{} },
 	},
 	{
-		Name: "depth", What: "pixels whose depth is within a factor of 1.25 of float's", Recognised: "a map of one channel named depth or disparity",
+		Name: "depth", Pixels: true, What: "pixels whose depth is within a factor of 1.25 of float's", Recognised: "a map of one channel named depth or disparity",
 		Kept: "of the depths are within a factor of 1.25", Nothing: "the float model's depths are not positive", Denies: true, blank: func() reader { return &depth{} },
 	},
 }
@@ -249,8 +253,7 @@ func compareBoxes(x, y []decode.Detection, confidence float64) counts {
 			continue
 		}
 		w := weight(max(x[p.A].Score, y[p.B].Score))
-		c.of += w
-		c.boxes++
+		c.weigh(w)
 		switch {
 		case !p.Same:
 			c.other++
@@ -264,18 +267,22 @@ func compareBoxes(x, y []decode.Detection, confidence float64) counts {
 	for i, a := range x {
 		if !usedX[i] && float64(a.Score) >= confidence {
 			c.lost++
-			c.boxes++
-			c.of += weight(a.Score)
+			c.weigh(weight(a.Score))
 		}
 	}
 	for k, b := range y {
 		if !usedY[k] && float64(b.Score) >= confidence {
 			c.new++
-			c.boxes++
-			c.of += weight(b.Score)
+			c.weigh(weight(b.Score))
 		}
 	}
 	return c
+}
+
+// weigh counts a box.
+func (c *counts) weigh(w float64) {
+	c.boxes++
+	c.of, c.squares = c.of+w, c.squares+w*w
 }
 
 // weight is what a box counts by its score: one of a low score is wrong often in float too, and moves average precision little.

@@ -220,6 +220,7 @@ func (g *Gathered) Code(x *resume.Coder, n int) {
 func (c *counts) code(x *resume.Coder) {
 	x.Float64(&c.of)
 	x.Float64(&c.kept)
+	x.Float64(&c.squares)
 	for _, n := range []*int{&c.boxes, &c.moved, &c.lost, &c.new, &c.other} {
 		x.Int(n)
 	}
@@ -259,12 +260,12 @@ func (g *Gathered) decide(v *result.Verdict, r reader, i, n int) {
 		countNeighbours(by)
 	}
 	d := result.Decision{Kind: r.kind(), Layers: r.layers(), Reading: r.reading(), Worst: -1}
-	least := 1.0
+	least, squares := 1.0, 0.0
 	for s, c := range by {
 		if c == nil || c.of == 0 {
 			continue
 		}
-		d.Of, d.Kept = d.Of+c.of, d.Kept+c.kept
+		d.Of, d.Kept, squares = d.Of+c.of, d.Kept+c.kept, squares+c.squares
 		d.Boxes, d.Moved, d.Lost, d.New, d.Other = d.Boxes+c.boxes, d.Moved+c.moved, d.Lost+c.lost, d.New+c.new, d.Other+c.other
 		if share := c.kept / c.of; share < least {
 			least, d.Worst = share, s
@@ -277,6 +278,13 @@ func (g *Gathered) decide(v *result.Verdict, r reader, i, n int) {
 		v.Undecided = append(v.Undecided, r.kind())
 		return
 	}
+	switch {
+	case squares > 0:
+		d.Number = d.Of * d.Of / squares // Kish's effective size
+	case !KindOf(d.Kind).Pixels:
+		d.Number = d.Of
+	}
+	doubt(&d)
 	v.Decisions = append(v.Decisions, d)
 }
 
@@ -321,6 +329,18 @@ func rank(kept, of float64) int {
 	return k
 }
 
+// lost is the share of a part's values that is dead from which on the part is lost.
+const lost = 0.5
+
+// signal is the place of a part among the borders.
+func signal(p *result.OutputPart) int {
+	k := 0
+	for k < len(borders)-1 && (p.Dead > lost || p.SQNR.Min.V < borders[k].sqnr || p.Cos.Min.OK && p.Cos.Min.V < borders[k].cos) {
+		k++
+	}
+	return k
+}
+
 // grade gives the word: the worst kind of decision decides; without any, the worst part of an output does.
 func grade(v *result.Verdict) {
 	worst := 0
@@ -331,7 +351,7 @@ func grade(v *result.Verdict) {
 			judged[l] = true
 		}
 		v.Basis = result.ByDecisions
-		worst = max(worst, rank(d.Kept, d.Of))
+		worst = max(worst, decided(d, v.Parts))
 	}
 	for i := range v.Parts {
 		p := &v.Parts[i]
@@ -341,11 +361,7 @@ func grade(v *result.Verdict) {
 		if v.Basis == result.ByNothing {
 			v.Basis = result.BySignal
 		}
-		k := 0
-		for k < len(borders)-1 && (p.Dead > 0.5 || p.SQNR.Min.V < borders[k].sqnr || p.Cos.Min.OK && p.Cos.Min.V < borders[k].cos) {
-			k++
-		}
-		worst = max(worst, k)
+		worst = max(worst, signal(p))
 	}
 	if v.Basis != result.ByNothing {
 		v.Grade = borders[worst].grade
@@ -391,6 +407,17 @@ func Worst(v *result.Verdict) *result.OutputPart {
 		}
 	}
 	return nil
+}
+
+// Least is the kind of decisions of which least is kept, nil if nothing was decided.
+func Least(v *result.Verdict) *result.Decision {
+	var least *result.Decision
+	for i := range v.Decisions {
+		if d := &v.Decisions[i]; least == nil || d.Share().V < least.Share().V {
+			least = d
+		}
+	}
+	return least
 }
 
 // Of is the verdict of a variant: the one that was made with it, or, of a run that is older than verdicts, one by the signal of its outputs.

@@ -128,11 +128,16 @@ func (s *Runs) readVariants(ctx context.Context, run *result.Run, _ *damage) err
 			}
 		}
 		if verdict.Valid {
-			if err := json.Unmarshal([]byte(verdict.String), &v.Verdict); err != nil {
+			stored := storedVerdict{Verdict: &result.Verdict{}}
+			if err := json.Unmarshal([]byte(verdict.String), &stored); err != nil {
 				return err
 			}
-			if err := v.Verdict.Sound(len(run.Layers)); err != nil {
+			if err := stored.sound(run); err != nil {
 				return fmt.Errorf("the verdict of variant %d: %w", place, err)
+			}
+			v.Verdict, v.EngineErrors = stored.Verdict, stored.EngineErrors
+			if stored.NonFinite != nil {
+				run.NonFinite = stored.NonFinite
 			}
 		}
 		if err := json.Unmarshal([]byte(spec), &v.Spec); err != nil {

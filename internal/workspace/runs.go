@@ -44,7 +44,7 @@ func (s *Runs) add(ctx context.Context, run *result.Run) error {
 			w.json(append([]int{}, l.Inputs...)))
 	}
 	for i := range run.Variants {
-		w.variant(id, i, &run.Variants[i], run.Layers)
+		w.variant(id, i, &run.Variants[i], run)
 	}
 	estimates := map[*result.Estimated]int64{}
 	for _, v := range run.Variants {
@@ -68,12 +68,13 @@ func (s *Runs) add(ctx context.Context, run *result.Run) error {
 	return nil
 }
 
-func (w *writer) variant(run int64, i int, v *result.Variant, layers []result.Layer) {
+func (w *writer) variant(run int64, i int, v *result.Variant, of *result.Run) {
+	layers := of.Layers
 	diverges := sql.NullInt64{Int64: int64(v.Diverges), Valid: v.Diverges >= 0}
 	w.insert("variants", "run, number, name, spec, diverges, failed, birth, inputs, emulator, twin, parts, container, time, verdict", run, i, v.Spec.Name, w.json(v.Spec), diverges,
 		w.json(append([]string{}, v.Failed...)), string(v.Origin), w.json(append([]result.InputCheck{}, v.InputChecks...)),
 		w.optional(v.Emulator, v.Emulator != nil), sql.NullInt64{Int64: int64(v.Counterpart), Valid: v.Counterpart >= 0}, sql.NullInt64{Int64: int64(v.FirstMismatchLayer), Valid: v.FirstMismatchLayer >= 0}, w.optional(v.Container, v.Container != nil), w.optional(v.Time, v.Time != nil),
-		w.optional(v.Verdict, v.Verdict != nil))
+		w.optional(storedVerdict{v.Verdict, of.NonFinite, v.EngineErrors}, v.Verdict != nil))
 	encoding := func(kind, tensor string, channel, axis int, e quant.Encoding) {
 		w.insert("encodings", "run, variant, kind, tensor, channel, axis, bits, symmetric, min, max, scale, offset",
 			run, i, kind, tensor, channel, axis, e.Bits, e.Symmetric, e.Min, e.Max, e.Scale, e.Offset)

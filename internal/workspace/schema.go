@@ -55,7 +55,7 @@ CREATE TABLE variants (
   parts    INTEGER,           -- number of the first layer where the two part
   container TEXT,             -- JSON: the DLC that it was run from; NULL for others
   time     TEXT,              -- JSON: the estimate of its time on the DSP; NULL: none
-  verdict  TEXT,              -- JSON: what it is worth; NULL in runs that are older
+  verdict  TEXT,              -- JSON: what it is worth, with values that are not finite and layers that the engine computes wrongly; NULL in runs that are older
   PRIMARY KEY (run, number)
 ) WITHOUT ROWID;
 CREATE TABLE encodings (

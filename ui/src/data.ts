@@ -20,6 +20,9 @@ export interface Band {
   samples: number
 }
 
+/** Basis says what a verdict was drawn from. */
+export type Basis = 'decisions' | 'signal' | 'nothing'
+
 /** benchmark is a DLC on a device. */
 export interface Benchmark {
   name: string
@@ -221,6 +224,7 @@ export interface ExplorePoint {
   price: Num
   estimated?: EstimatedPrice
   on_front: boolean
+  judged?: PointVerdict
 }
 
 /** ExploreSpec is what an exploration was asked for. */
@@ -301,6 +305,9 @@ export interface Explored {
   commands: string[] // to use them
   warnings: string[]
 }
+
+/** Grade says in a word how much of the float model's meaning a variant keeps. */
+export type Grade = 'good' | 'fair' | 'poor' | 'bad' | 'unknown'
 
 /** Histogram counts the values of a layer on one sample in equal bins, in the float model and in the variant. */
 export interface Histogram {
@@ -437,6 +444,17 @@ export interface PictureCounts {
   searched: number
   held_out: number // took no part in the search
   lost: number // could not be read
+}
+
+/** PointVerdict is what check says of a point of an exploration. */
+export interface PointVerdict {
+  grade: Grade
+  basis: Basis
+  kept: Num // the smallest share of decisions; no value: none is recognised
+  sqnr: Num // of the worst part of an output on its worst sample, dB
+  samples: number // pictures that it is drawn from
+  text: string // check's sentence
+  apart?: string
 }
 
 /** PriceUnit says what a price is. */

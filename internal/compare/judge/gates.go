@@ -2,6 +2,7 @@ package judge
 
 import (
 	"fmt"
+
 	"quantcheck/internal/metric"
 	"quantcheck/internal/result"
 	"quantcheck/internal/verdict"
@@ -24,8 +25,8 @@ func Gates(run *result.Run, v *result.Variant) []string {
 			if !ok || !got.OK || got.V >= t.Value {
 				continue
 			}
-			name := verdict.PartName(run.Layers[p.Layer].Name, p, func(s string) string { return s })
-			failed = append(failed, fmt.Sprintf("output %s: %s %.4g is under %g%s", name, metric.All[t.Metric].Key, got.V, t.Value, result.NearThreshold(t.Metric, t.Value-got.V)))
+			name := verdict.PartName(result.Named("output", run.Layers[p.Layer].Name), p, func(s string) string { return s })
+			failed = append(failed, fmt.Sprintf("%s: %s %.4g is under %g%s", name, metric.All[t.Metric].Key, got.V, t.Value, result.NearThreshold(t.Metric, t.Value-got.V)))
 		}
 	}
 	return failed

@@ -12,6 +12,7 @@ import (
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/quant"
 	"quantcheck/internal/resume"
+	"quantcheck/internal/runner"
 	"quantcheck/internal/session"
 	"quantcheck/internal/tensor"
 	"quantcheck/internal/variant"
@@ -94,12 +95,37 @@ func (o *Outputs) Keep(layer int, ref tensor.Tensor, got map[*session.Variant]te
 
 // Sample compares the outputs of a sample beside the next inference.
 func (j *Judging) Sample(pool *workpool.Pool, number int, o *Outputs) {
+	j.record(number, o)
 	float := j.plan.Outputs(o.float, o.shapes)
 	j.plan.Float(float)
 	for i, v := range j.b.Variants {
 		if values, ok := o.of[v]; ok {
 			pool.Do(o.bytes, func() { j.variants[i].Add(number, float, j.plan.Outputs(values, o.shapes)) })
 		}
+	}
+}
+
+// What is kept of the float model's outputs, for questions that come after the check.
+const (
+	recordedSamples = 4
+	recordedBytes   = 16 << 20 // of one sample
+)
+
+// record keeps the float model's outputs on the first samples.
+func (j *Judging) record(number int, o *Outputs) {
+	bytes := 0
+	for _, x := range o.float {
+		bytes += 4 * len(x)
+	}
+	if number >= recordedSamples || bytes > recordedBytes {
+		return
+	}
+	if j.b.Recorded == nil {
+		j.b.Recorded = map[int]map[int]runner.Tap{}
+	}
+	j.b.Recorded[number] = map[int]runner.Tap{}
+	for layer, x := range o.float {
+		j.b.Recorded[number][layer] = runner.Tap{Tensor: tensor.Floats(x, o.shapes[layer]...)}
 	}
 }
 

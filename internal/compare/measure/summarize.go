@@ -38,7 +38,7 @@ func Summarize(run *result.Run) {
 		v.Diverges = diverges(run, v)
 		for k, l := range v.Layers {
 			if run.Layers[k].Output && !l.HasMetrics() && len(run.Spec.FailUnder) > 0 {
-				v.Failed = append(v.Failed, fmt.Sprintf("output %s has no value: %s", run.Layers[k].Name, l.Reason))
+				v.Failed = append(v.Failed, fmt.Sprintf("%s has no value: %s", result.Named("output", run.Layers[k].Name), l.Reason))
 			}
 		}
 	}
@@ -76,9 +76,9 @@ func Gates(thresholds []result.Threshold, name string, l *result.LayerResult) []
 			continue
 		}
 		if !got.OK {
-			failed = append(failed, fmt.Sprintf("output %s: %s is not defined", name, info.Key))
+			failed = append(failed, fmt.Sprintf("%s: %s is not defined", result.Named("output", name), info.Key))
 		} else if got.V < t.Value {
-			failed = append(failed, fmt.Sprintf("output %s: %s %.4g is under %g%s", name, info.Key, got.V, t.Value, result.NearThreshold(t.Metric, t.Value-got.V)))
+			failed = append(failed, fmt.Sprintf("%s: %s %.4g is under %g%s", result.Named("output", name), info.Key, got.V, t.Value, result.NearThreshold(t.Metric, t.Value-got.V)))
 		}
 	}
 	return failed

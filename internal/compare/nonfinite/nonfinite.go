@@ -11,6 +11,7 @@ import (
 
 	"quantcheck/internal/dataset"
 	"quantcheck/internal/onnx"
+	"quantcheck/internal/qdq"
 	"quantcheck/internal/result"
 	"quantcheck/internal/runner"
 	"quantcheck/internal/runner/ort"
@@ -42,7 +43,14 @@ func Find(ctx context.Context, b *session.Session, set *dataset.Set, loader data
 		return err
 	}
 	c.b.Run.NonFinite = found
-	c.b.Run.Warnings = append(c.b.Run.Warnings, strings.Join(found.Sentences(c.b.Run), " "))
+	if !found.Blamed() {
+		c.b.Run.Warnings = append(c.b.Run.Warnings, strings.Join(found.Sentences(c.b.Run), " "))
+		return nil
+	}
+	// The causes of the variants name the constant; what was said when they were built says no more.
+	b.Run.Warnings = slices.DeleteFunc(b.Run.Warnings, func(w string) bool {
+		return slices.ContainsFunc(constants, func(n result.NonFiniteConstant) bool { return strings.Contains(w, qdq.HoldsNaN(n.Name)) })
+	})
 	return nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"quantcheck/internal/eval"
 	"quantcheck/internal/explore/cache"
 	"quantcheck/internal/explore/candidate"
+	"quantcheck/internal/explore/judged"
 	"quantcheck/internal/explore/policy"
 	"quantcheck/internal/explore/price"
 	"quantcheck/internal/explore/stage"
@@ -71,6 +72,11 @@ func (r *Request) Open(ctx context.Context, path string, progress progress.Repor
 		return nil, err
 	}
 	return &Bench{Stage: s, config: config}, nil
+}
+
+// Judge adds to what was found what check says of the recipe and of the recommended point.
+func (b *Bench) Judge(ctx context.Context, f *result.Explored) error {
+	return judged.Verdicts(ctx, b.Stage, f)
 }
 
 // measure is how the request's task is scored.

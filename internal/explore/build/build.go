@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"quantcheck/internal/align"
 	"quantcheck/internal/calib"
@@ -24,6 +25,7 @@ type Builder struct {
 	float   *model.Float
 	outputs *outputs.Outputs
 	stats   *calib.Statistics
+	mu      sync.Mutex
 	encoded map[encoded]coding
 }
 
@@ -52,13 +54,17 @@ func New(float *model.Float, o *outputs.Outputs) (*Builder, error) {
 // Calibrate gives the statistics of one calibration, from which all encodings come.
 func (b *Builder) Calibrate(stats *calib.Statistics) { b.stats = stats }
 
-// Encoding gives an activation's encoding; searches over histograms are made once.
+// Encoding gives an activation's encoding; searches over histograms are made once. Several goroutines may ask.
 func (b *Builder) Encoding(tensor string, v variant.Spec) (quant.Encoding, bool) {
 	key := encoded{tensor, v.ActBits, v.Calibrator, v.Percentile}
+	b.mu.Lock()
 	c, known := b.encoded[key]
+	b.mu.Unlock()
 	if !known {
 		c.e, c.ok = b.stats.Activation(tensor, v)
+		b.mu.Lock()
 		b.encoded[key] = c
+		b.mu.Unlock()
 	}
 	return c.e, c.ok
 }

@@ -109,6 +109,23 @@ func (s *Stage) First(most int) *dataset.Set {
 	return set
 }
 
+// Recorded are the first pictures, with the float model's outputs on those whose outputs are kept, as a session records them. Pictures of the
+// search come first.
+func (s *Stage) Recorded(most int) (*dataset.Set, map[int]map[int]runner.Tap) {
+	set, recorded := &dataset.Set{}, map[int]map[int]runner.Tap{}
+	for n, one := range s.shots[:min(len(s.shots), most)] {
+		set.Sources = append(set.Sources, one.source)
+		if one.outputs == nil {
+			continue
+		}
+		recorded[n] = map[int]runner.Tap{}
+		for i, layer := range s.Outputs.Layers {
+			recorded[n][layer] = runner.Tap{Tensor: one.outputs[i].Tensor}
+		}
+	}
+	return set, recorded
+}
+
 // Close frees the float model and its session.
 func (s *Stage) Close() {
 	if s.float != nil {

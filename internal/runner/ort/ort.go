@@ -30,7 +30,8 @@ type Options struct {
 	Follow [][]string
 	// Arena is the memory that tensors are lent from; nil: one of its own.
 	Arena *runner.Arena
-	// Types are the tensors' types if they are known from an earlier call of Types on the same model.
+	// Types are the tensors' types if they are known from an earlier call of Types on the same model. A model in one segment does without;
+	// whether its tensors keep to the engine's bound is then said of the taps alone.
 	Types map[string]onnxruntime.Type
 }
 
@@ -54,7 +55,10 @@ func New(r Engine, m *onnx.Model, o Options) (*Runner, error) {
 		tapped[name] = true
 	}
 	types := o.Types
-	if types == nil {
+	whole := (o.Follow == nil && o.SegmentBytes <= 0 || len(o.Follow) == 1) && len(x.Nodes) <= pieceNodes
+	if types == nil && whole { // nothing goes from one session to another: the session says what its outputs are
+		types = inputTypes(m)
+	} else if types == nil {
 		var err error
 		if types, err = Types(r, m); err != nil {
 			return nil, err

@@ -2,6 +2,7 @@ package ort
 
 import (
 	"math"
+	"slices"
 
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/onnx/onnxpb"
@@ -151,10 +152,29 @@ func divide(r Engine, m *onnx.Model, x *onnx.Index, types map[string]onnxruntime
 				closeAll(segments)
 				return nil, err
 			}
+			if err := s.settle(types); err != nil {
+				closeAll(append(segments, s))
+				return nil, err
+			}
 		}
 		segments = append(segments, s)
 	}
 	return segments, nil
+}
+
+// settle asks the session for the types of outputs that are not known.
+func (s *segment) settle(types map[string]onnxruntime.Type) error {
+	if !slices.ContainsFunc(s.outputs, func(o output) bool { _, known := types[o.name]; return !known }) {
+		return nil
+	}
+	list, err := s.session.OutputTypes()
+	if err != nil {
+		return err
+	}
+	for i := range s.outputs {
+		s.outputs[i].typ = list[i]
+	}
+	return nil
 }
 
 // taken lists what the nodes [from, to) use and do not make: no initializers.

@@ -22,11 +22,7 @@ func Types(r Engine, m *onnx.Model) (map[string]onnxruntime.Type, error) {
 }
 
 func typesOf(r Engine, m *onnx.Model, most int) (map[string]onnxruntime.Type, error) {
-	types := map[string]onnxruntime.Type{}
-	for _, in := range m.Inputs() {
-		d, shape, ok := onnx.TypeOf(in)
-		types[in.GetName()] = onnxruntime.Type{Tensor: ok, DType: d, Shape: shape}
-	}
+	types := inputTypes(m)
 	x := onnx.NewIndex(m)
 	nodes := x.Nodes
 	w := window{x: x, live: slices.Sorted(maps.Keys(x.Input))}
@@ -46,6 +42,16 @@ func typesOf(r Engine, m *onnx.Model, most int) (map[string]onnxruntime.Type, er
 		}
 	}
 	return types, nil
+}
+
+// inputTypes are the types of a model's inputs.
+func inputTypes(m *onnx.Model) map[string]onnxruntime.Type {
+	types := map[string]onnxruntime.Type{}
+	for _, in := range m.Inputs() {
+		d, shape, ok := onnx.TypeOf(in)
+		types[in.GetName()] = onnxruntime.Type{Tensor: ok, DType: d, Shape: shape}
+	}
+	return types
 }
 
 // typesIn compiles the nodes [from, to) and adds the types of what they make.

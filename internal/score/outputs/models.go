@@ -30,24 +30,46 @@ func Open(ctx context.Context, b *session.Session) (*Models, error) {
 	if m.float, err = o.OpenFloat(b); err != nil {
 		return nil, err
 	}
-	b.Progress.Phase("compiling", len(b.Variants))
-	for i, v := range b.Variants {
-		taps, err := o.of(b.Float, v)
-		if err == nil {
-			err = v.Open(ctx, b, [][]string{slices.Compact(slices.Sorted(slices.Values(taps)))}, false)
-		}
-		if err != nil {
-			m.Close()
-			return nil, err
-		}
-		m.taps = append(m.taps, taps)
-		b.Progress.Step(i + 1)
+	if err := m.openVariants(ctx); err != nil {
+		m.Close()
+		return nil, err
 	}
 	return m, nil
 }
 
+// OpenVariants compiles the variants of a session alone: nobody asks for the float model's outputs, and Infer gives none.
+func OpenVariants(ctx context.Context, b *session.Session) (*Models, error) {
+	o, err := Find(b.Float)
+	if err != nil {
+		return nil, err
+	}
+	m := &Models{Outputs: o, session: b, taps: [][]string{o.Names}}
+	return m, m.openVariants(ctx)
+}
+
+func (m *Models) openVariants(ctx context.Context) error {
+	b := m.session
+	b.Progress.Phase("compiling", len(b.Variants))
+	for i, v := range b.Variants {
+		taps, err := m.Outputs.of(b.Float, v)
+		if err == nil {
+			err = v.Open(ctx, b, [][]string{slices.Compact(slices.Sorted(slices.Values(taps)))}, false)
+		}
+		if err != nil {
+			return err
+		}
+		m.taps = append(m.taps, taps)
+		b.Progress.Step(i + 1)
+	}
+	return nil
+}
+
 // Close frees the float model's runner.
-func (m *Models) Close() { m.float.Close() }
+func (m *Models) Close() {
+	if m.float != nil {
+		m.float.Close()
+	}
+}
 
 // Infer runs a sample through all models and gives their outputs, the float model's first; a variant that could not be run on it gives nil,
 // which the session's run warns of.
@@ -56,8 +78,10 @@ func (m *Models) Infer(ctx context.Context, number int, s *dataset.Sample) ([][]
 	list := make([][]decode.Output, 1+len(b.Variants))
 	sample := runner.Sample{Number: number, Inputs: s.Inputs}
 	var err error
-	if list[0], err = m.Outputs.Collect(ctx, m.float.Start(sample), m.taps[0]); err != nil {
-		return nil, fmt.Errorf("float model, %s: %w", s.Name, err)
+	if m.float != nil {
+		if list[0], err = m.Outputs.Collect(ctx, m.float.Start(sample), m.taps[0]); err != nil {
+			return nil, fmt.Errorf("float model, %s: %w", s.Name, err)
+		}
 	}
 	for i, v := range b.Variants {
 		list[i+1], err = m.Outputs.Collect(ctx, v.Runner.Start(sample), m.taps[i+1])

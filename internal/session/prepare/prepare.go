@@ -12,6 +12,7 @@ import (
 
 	"quantcheck/internal/dataset"
 	"quantcheck/internal/result"
+	"quantcheck/internal/runner"
 	"quantcheck/internal/runner/ort"
 	"quantcheck/internal/session"
 	"quantcheck/internal/session/calibration"
@@ -26,9 +27,12 @@ func All(ctx context.Context, b *session.Session, calibrating *dataset.Set, load
 	return compile(ctx, b)
 }
 
+// Arena is memory for a session's tensors, within its bound.
+func Arena(b *session.Session) *runner.Arena { return b.ORT.NewArena(min(b.Memory().Own()/8, 160<<20)) }
+
 // Build calibrates, builds the variants, and matches their tensors with the layers.
 func Build(ctx context.Context, b *session.Session, calibrating *dataset.Set, loader dataset.Loader) error {
-	b.Arena = b.ORT.NewArena(min(b.Memory().Own()/8, 160<<20))
+	b.Arena = Arena(b)
 	for _, v := range b.Variants { // what is wrong with the files that they name is said before the calibration runs
 		if err := v.Read(ctx, b); err != nil {
 			return err

@@ -1,0 +1,100 @@
+package verdict
+
+import (
+	"fmt"
+	"math"
+	"testing"
+
+	"quantcheck/internal/decode"
+	"quantcheck/internal/metric"
+	"quantcheck/internal/result"
+)
+
+// The bounds are those of statsmodels' proportion_confint(k, n, 0.05, "wilson").
+func TestWilsonsInterval(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ kept, number, low, high float64 }{
+		{2, 2, 0.342380, 1}, {0, 2, 0, 0.657620}, {1, 2, 0.094531, 0.905469}, {16, 16, 0.806387, 1}, {95, 100, 0.888246, 0.978464}, {0, 0, 0, 1},
+	} {
+		low, high := Interval(c.kept, c.number)
+		if math.Abs(low-c.low) > 2e-5 || math.Abs(high-c.high) > 2e-5 {
+			t.Errorf("%v of %v: %.6f…%.6f, not %.6f…%.6f", c.kept, c.number, low, high, c.low, c.high)
+		}
+	}
+}
+
+// k of n decisions, the worst part's SQNR and how much of it is dead → the grade.
+func TestFewDecisionsLookAtTheSignal(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		kept, number, sqnr, dead float64
+		few                      bool
+		want                     result.Grade
+	}{
+		{1.84, 2, 0, 0.94, true, result.Bad},      // a detector whose scores are dead: 92 % of 2 boxes
+		{2, 2, 0, 0.94, true, result.Bad},         // all of 2
+		{2, 2, 45, 0, true, result.Good},          // nothing speaks against it
+		{2, 2, 25, 0, true, result.Fair},          // noise lowers it by one grade …
+		{20, 20, 13.9, 0, true, result.Fair},      // … at most: detectors bear it
+		{16, 16, 0, 0.94, true, result.Poor},      // the interval ends at 81 %: it is not bad
+		{34, 34, 0, 0.94, true, result.Poor},      // 89.8 %
+		{35, 35, 0, 0.94, false, result.Good},     // 90.1 %: good or fair, which 35 decisions tell from poor
+		{300, 300, 13.9, 0.9, false, result.Good}, // decisions have the word
+		{0, 2, 45, 0, false, result.Bad},          // 0 to 66 %: bad, whatever the signal says
+		{1, 2, 45, 0, true, result.Bad},
+		{5, 10, 45, 0, false, result.Bad},
+		{19, 20, 45, 0, true, result.Fair},
+		{19, 20, 5, 0, true, result.Poor},
+		{95, 100, 5, 0.9, false, result.Fair},
+		{61, 64, 45, 0, true, result.Fair},
+		{147, 150, 5, 0, false, result.Good},
+	} {
+		v := &result.Verdict{
+			Parts:     []result.OutputPart{{Layer: 3, Dead: c.dead, SQNR: metric.Spread{Min: metric.Defined(c.sqnr)}}, {Layer: 4, Dead: 0, SQNR: metric.Spread{Min: metric.Defined(80)}}},
+			Decisions: []result.Decision{{Kind: "top-1", Layers: []int{3}, Kept: c.kept, Of: c.number, Number: c.number}},
+		}
+		doubt(&v.Decisions[0])
+		grade(v)
+		if d := v.Decisions[0]; v.Grade != c.want || d.Few != c.few || (d.Wanted > 0) != c.few {
+			t.Errorf("%v of %v with %v dB, %v dead: %s, few: %v (%.3f…%.3f); want %s, %v", c.kept, c.number, c.sqnr, c.dead, v.Grade, d.Few, d.Low, d.High, c.want, c.few)
+		}
+	}
+	low, _ := Interval(enough, enough)
+	under, _ := Interval(enough-1, enough-1)
+	if rank(low, 1) != 1 || rank(under, 1) != 2 {
+		t.Errorf("%d decisions are not the least that tell good from poor", enough)
+	}
+}
+
+// Another output's dead part is judged by itself, not with these decisions.
+func TestTheSignalOfOtherOutputsIsNotAsked(t *testing.T) {
+	t.Parallel()
+	v := &result.Verdict{
+		Parts:     []result.OutputPart{{Layer: 7, Dead: 1, SQNR: metric.Spread{Min: metric.Defined(0)}}},
+		Decisions: []result.Decision{{Kind: "top-1", Layers: []int{3}, Kept: 2, Of: 2, Number: 2, Few: true, Low: 0.34, High: 1}},
+	}
+	if k := decided(&v.Decisions[0], v.Parts); k != 0 {
+		t.Errorf("%d", k)
+	}
+}
+
+// Boxes of unlike scores tell as much as fewer ones of equal scores.
+func TestBoxesAreCountedByTheirWeight(t *testing.T) {
+	t.Parallel()
+	box := func(x, score float32) decode.Detection {
+		return decode.Detection{Box: [4]float32{x, 0, x + 10, 10}, Score: score}
+	}
+	for _, c := range []struct {
+		scores []float32
+		want   float64
+	}{{[]float32{0.5, 0.5, 0.5, 0.5}, 4}, {[]float32{1, 0.3}, 1.1786}, {[]float32{0.9}, 1}} {
+		var list []decode.Detection
+		for i, s := range c.scores {
+			list = append(list, box(float32(100*i), s))
+		}
+		got := compareBoxes(list, list, 0.25)
+		if n := got.of * got.of / got.squares; math.Abs(n-c.want) > 1e-3 || got.boxes != len(list) {
+			t.Errorf("%v: %s", c.scores, fmt.Sprint(n))
+		}
+	}
+}
