@@ -25,6 +25,7 @@ import (
 	"quantcheck/internal/onnx/onnxpb"
 	"quantcheck/internal/qnn"
 	"quantcheck/internal/result"
+	"quantcheck/internal/rewrite"
 	"quantcheck/internal/runner/worker"
 )
 
@@ -83,7 +84,21 @@ func (e *RefusedError) Error() string {
 		}
 		list = append(list, fmt.Sprintf("%s (%s): %s", r.Node, r.Op, r.Reason))
 	}
-	return fmt.Sprintf("the HTP refuses %d operators: %s. --htp-fallback runs them on the CPU", len(e.Refused), strings.Join(list, "; "))
+	return fmt.Sprintf("the HTP refuses %d operators: %s. %s--htp-fallback runs them on the CPU", len(e.Refused), strings.Join(list, "; "), advice(e.Refused))
+}
+
+// advice names the passes that take refused operators out of a model; "" if there are none.
+func advice(list []Refusal) string {
+	var said []string
+	for _, r := range list {
+		if pass := rewrite.Helps(r.Op); pass != "" {
+			text := fmt.Sprintf("quantcheck optimize --pass %s puts an operator that the HTP takes in the place of %s. ", pass, r.Op)
+			if !slices.Contains(said, text) {
+				said = append(said, text)
+			}
+		}
+	}
+	return strings.Join(said, "")
 }
 
 // Named gives every node a name of its own, by which the libraries can refer to it.
