@@ -63,6 +63,28 @@ func (g *graph) layerNorm(in, out string, axes []int64, square, root string) *gr
 	return g
 }
 
+func tall4(outputs ...string) *graph { return &graph{input: []int64{1, 8, 12, 2}, output: outputs} }
+
+func TestTransposesOfManyAxesAreMadeOfFour(t *testing.T) {
+	p, _ := rewrite.Find("four-axes")
+	r := fixture.Runtime(t)
+	rapid.Check(t, func(rt *rapid.T) {
+		shape := rapid.SliceOfN(rapid.Int64Range(1, 3), 5, 6).Draw(rt, "shape")
+		axes := []int64{0, 1, 2, 3, 4, 5}[:len(shape)]
+		perm := rapid.Permutation(axes).Draw(rt, "perm")
+		size := int64(1)
+		for _, d := range shape {
+			size *= d
+		}
+		m := (&graph{input: []int64{1, size}, output: []string{"y"}}).unshuffle("x", "y", shape, perm, []int64{size}).model()
+		got, changes := apply(t, p, m)
+		near(t, outputs(t, r, m), outputs(t, r, got), 0)
+		if n := len(onnx.Attr(got.Graph().GetNode()[1], "perm").GetInts()); len(changes) > 0 && n > 4 {
+			rt.Errorf("%d axes are left", n)
+		}
+	})
+}
+
 func channelsOf(outputs ...string) *graph {
 	return picture(outputs...).c("w0", []int64{4, 3, 1, 1}).n("Conv", "x w0", "t")
 }
@@ -75,6 +97,12 @@ const (
 
 func fuseCases() []passCase {
 	return []passCase{
+		{"four-axes", "windows", tall4("y").unshuffle("x", "y", []int64{1, 2, 4, 3, 4, 2}, []int64{0, 1, 3, 2, 4, 5}, []int64{6, 16, 2}), "Reshape Transpose Reshape"},
+		{"four-axes", "five axes, one of them moved", tall4("y").unshuffle("x", "y", []int64{2, 2, 4, 3, 4}, []int64{0, 2, 1, 3, 4}, []int64{2, 4, 24}), "Reshape Transpose Reshape"},
+		{"four-axes", "they do not merge", tall4("y").unshuffle("x", "y", []int64{2, 4, 3, 4, 2}, []int64{4, 3, 2, 1, 0}, []int64{2, 96}), "Reshape Transpose Reshape"},
+		{"four-axes", "four already", tall4("y").unshuffle("x", "y", []int64{8, 3, 4, 2}, []int64{0, 2, 1, 3}, []int64{8, 24}), "Reshape Transpose Reshape"},
+		{"four-axes", "the tensor between is an output", tall4("y", "yt").unshuffle("x", "y", []int64{1, 2, 4, 3, 4, 2}, []int64{0, 1, 3, 2, 4, 5}, []int64{6, 16, 2}), "Reshape Transpose Reshape"},
+
 		{"fuse-gelu", "x·(1 + erf)·½", tokens("y").erf().n("Add", "e one", "p").n("Mul", "t p", "q").n("Mul", "q half", "b").end(), geluOps},
 		{"fuse-gelu", "½ in front", tokens("y").erf().n("Add", "one e", "p").n("Mul", "half t", "h").n("Mul", "h p", "b").end(), geluOps},
 		{"fuse-gelu", "½ at the sum, Mul by the reciprocal", tokens("y").c("r", nil, 0.70710677).n("Mul", "r t", "d").n("Erf", "d", "e").n("Add", "e one", "p").n("Mul", "p half", "q").n("Mul", "q t", "b").end(), geluOps},
