@@ -47,7 +47,7 @@ var floors = []floor{
 		"compare", "compare/brief", "compare/cycles", "compare/judge", "compare/measure", "compare/nonfinite", "estimate",
 		"explore", "explore/alone", "explore/bench", "explore/build", "explore/cache", "explore/candidate", "explore/fix", "explore/judged", "explore/policy", "explore/price", "explore/quantizers",
 		"explore/request", "explore/rewriting", "explore/stage", "explore/strategy", "explore/trial",
-		"lint", "lint/checks", "netrun", "optimize", "quantize", "rawfiles", "remedy", "score", "score/outputs", "score/testset", "seedfiles", "strip",
+		"lint", "lint/checks", "lint/refused", "netrun", "optimize", "quantize", "rawfiles", "remedy", "score", "score/outputs", "score/testset", "seedfiles", "strip",
 	}},
 	{"publishing", "what was found out, put into a workspace with its page", []string{"publish"}},
 	{"program", "commands, flags, exit status", []string{"cli"}},

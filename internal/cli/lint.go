@@ -8,11 +8,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"quantcheck/internal/hostinfo"
 	"quantcheck/internal/inspect"
 	"quantcheck/internal/lint"
 	"quantcheck/internal/lint/checks"
+	"quantcheck/internal/lint/refused"
 	"quantcheck/internal/modelfile"
 	"quantcheck/internal/publish"
 	"quantcheck/internal/report"
@@ -32,6 +34,9 @@ type lintCmd struct {
 	Overwrite bool   `help:"Let -o replace the model that is read, and its file of weights; nothing else that is read may be replaced."`
 	Estimate  bool   `help:"Show what each finding costs on the DSP, by the HTP compiler's estimate of the model (a float one as w8a8) with and without it, the dearest first. Takes a few seconds per pass."`
 	NoHtp     bool   `help:"Do not ask the emulator which operators it refuses."`
+
+	Variant []string      `sep:"none" default:"w8a8" placeholder:"w8a8" help:"Quantized form in which the emulator is asked which operators it refuses, besides the float model; repeatable (w8a8)."`
+	Budget  time.Duration `default:"1m" placeholder:"1m" help:"Time for asking the emulator; what was answered is remembered, and the same command goes on from there (1m)."`
 
 	InputShape []string    `sep:"none" placeholder:"[NAME=]1,3,H,W" help:"Shape for an input with dynamic dimensions; repeatable."`
 	Engine     engineFlags `embed:"" group:"Engine:"`
@@ -112,7 +117,10 @@ func (c *lintCmd) look(con *console, subject string) ([]checks.Finding, []string
 	if err != nil {
 		return nil, nil, usageError{err}
 	}
-	spec := lint.Spec{Path: subject, HTP: !c.NoHtp, Estimate: c.Estimate}
+	spec := lint.Spec{Path: subject, HTP: !c.NoHtp, Ask: refused.Options{Variants: c.Variant, Budget: c.Budget}, Estimate: c.Estimate}
+	if err := refused.Forms(c.Variant); err != nil {
+		return nil, nil, usageError{err}
+	}
 	if spec.Shapes, err = inputShapes(c.InputShape, subject); err != nil {
 		return nil, nil, err
 	}
@@ -128,6 +136,9 @@ func (c *lintCmd) look(con *console, subject string) ([]checks.Finding, []string
 	if err != nil {
 		return nil, nil, err
 	}
+	progress := newProgress(con.stderr)
+	defer progress.clear()
+	spec.Ask.Progress = progress
 	findings, notes, err := lint.Run(con.ctx, rvc4.engines(r), spec)
 	if spec.Run != nil { // what the database lacks was not looked at
 		notes = append(publish.Damage(spec.Run), notes...)

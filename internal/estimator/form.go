@@ -28,6 +28,9 @@ func Load(path string, shapes map[string][]int64) (*onnx.Model, error) {
 	return htp.Named(m), nil
 }
 
+// Named gives every node of a model a name of its own, by which an estimate names it.
+func Named(m *onnx.Model) *onnx.Model { return htp.Named(m) }
+
 // Form estimates one variant of a float model.
 func (e *Estimator) Form(ctx context.Context, m *onnx.Model, v variant.Spec, set *dataset.Set, input dataset.Description) (*result.Estimated, error) {
 	built, err := e.Build(ctx, htp.Named(m), []variant.Spec{v}, set, input)

@@ -6,13 +6,13 @@ import (
 	"fmt"
 
 	"quantcheck/internal/dataset"
+	"quantcheck/internal/estimator"
 	"quantcheck/internal/lint/checks"
 	"quantcheck/internal/model"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/qnn"
 	"quantcheck/internal/result"
 	"quantcheck/internal/rewrite"
-	"quantcheck/internal/runner/htp"
 	"quantcheck/internal/runner/ort"
 	"quantcheck/internal/variant"
 )
@@ -41,7 +41,7 @@ func priceContainer(ctx context.Context, e compiler, path string, s *checks.Subj
 func priceFindings(ctx context.Context, e compiler, s *checks.Subject) (notes []string, err error) {
 	of := func(m *onnx.Model) (*result.Estimated, error) {
 		if model.Quantized(m) {
-			return e.Estimate(ctx, htp.Named(m))
+			return e.Estimate(ctx, estimator.Named(m))
 		}
 		return e.Form(ctx, m, variant.Usual(), nil, dataset.Default())
 	}

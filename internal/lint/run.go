@@ -16,11 +16,11 @@ import (
 	"quantcheck/internal/hostinfo"
 	"quantcheck/internal/inspect"
 	"quantcheck/internal/lint/checks"
+	"quantcheck/internal/lint/refused"
 	"quantcheck/internal/model"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/qnn"
 	"quantcheck/internal/result"
-	"quantcheck/internal/runner/htp"
 	"quantcheck/internal/session"
 	"quantcheck/internal/usage"
 )
@@ -31,6 +31,7 @@ type Spec struct {
 	Run    *result.Run        // of a workspace
 	Shapes map[string][]int64 // of inputs with open dimensions
 	HTP    bool               // ask the emulator which operators it refuses
+	Ask    refused.Options    // in which forms, and for how long
 	// Estimate has the HTP compiler estimate the model, and what it would be without each finding that has a pass.
 	Estimate bool
 }
@@ -113,7 +114,7 @@ func lintModel(ctx context.Context, engines session.Engines, spec Spec, path str
 		notes = append(notes, said...)
 	}
 	if spec.HTP {
-		said, err := askRefusals(ctx, engines, s)
+		said, err := askRefusals(ctx, engines, spec.Ask, s)
 		if err != nil {
 			return nil, err
 		}
@@ -123,7 +124,7 @@ func lintModel(ctx context.Context, engines session.Engines, spec Spec, path str
 }
 
 // askRefusals asks the emulator, where there is one, which operators it does not take: the other checks need no emulator.
-func askRefusals(ctx context.Context, engines session.Engines, s *checks.Subject) (notes []string, err error) {
+func askRefusals(ctx context.Context, engines session.Engines, o refused.Options, s *checks.Subject) (notes []string, err error) {
 	e, err := engines.HTP()
 	if errors.Is(err, qnn.ErrUnavailable) {
 		return nil, nil
@@ -131,19 +132,6 @@ func askRefusals(ctx context.Context, engines session.Engines, s *checks.Subject
 	if err != nil {
 		return []string{"which operators the HTP refuses was not asked: " + err.Error()}, nil //nolint:nilerr // said
 	}
-	r, err := htp.New(ctx, e, s.Model, htp.Options{Groups: [][]string{s.Model.Outputs()}})
-	var refused *htp.RefusedError
-	switch {
-	case err == nil:
-		r.Close()
-	case ctx.Err() != nil:
-		return nil, ctx.Err()
-	case errors.As(err, &refused):
-		for _, x := range refused.Refused {
-			s.Refused = append(s.Refused, checks.Refusal(x))
-		}
-	default:
-		notes = append(notes, "which operators the HTP refuses could not be asked: "+err.Error())
-	}
-	return notes, nil
+	s.Refused, notes, err = refused.Ask(ctx, engines.ORT, e, s.Model, o)
+	return notes, err
 }

@@ -128,13 +128,17 @@ func (k *constants) sayNotFinite(name string, values []float32) {
 // widened to them, as ONNX Runtime's quantizer does.
 func (k *constants) weight(name string, values tensor.Tensor, q Param, least []float64) string {
 	axis := q.Axis
-	symmetric := k.spec.WeightBits != 8 || k.acts.actBits(q.Node) != 8
+	bits := k.spec.WeightBits
+	symmetric := bits != 8 || k.acts.actBits(q.Node) != 8
+	if normalizing[k.x.Nodes[q.Node].GetOpType()] { // the HTP takes no other scale of a LayerNormalization
+		bits, symmetric = 8, false
+	}
 	if !k.spec.PerChannel || axis < 0 || axis >= len(values.Shape) {
 		axis = -1
 	} else {
 		symmetric = true
 	}
-	key := fmt.Sprintf("%s\x00weight\x00%d\x00%v\x00%v", name, axis, symmetric, least)
+	key := fmt.Sprintf("%s\x00weight\x00%d\x00%d\x00%v\x00%v", name, axis, bits, symmetric, least)
 	if done, ok := k.reuse[key]; ok {
 		return done
 	}
@@ -147,7 +151,7 @@ func (k *constants) weight(name string, values tensor.Tensor, q Param, least []f
 	}
 	widened := 0
 	for c, g := range groups {
-		e := calib.Parameter(g, k.spec.WeightBits, symmetric, k.spec)
+		e := calib.Parameter(g, bits, symmetric, k.spec)
 		if scale := leastScale(least, c, len(groups)); e.Scale < scale {
 			e = quant.FromScale(e.Bits, e.Symmetric, scale, e.Offset)
 			widened++

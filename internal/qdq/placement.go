@@ -82,6 +82,10 @@ var unquantized = map[string]string{
 	"SequenceAt": "taken from a sequence", "NonMaxSuppression": "indices",
 }
 
+// normalizing are operators that scale and shift what they have normalized. The HTP computes them with integers only if scale and shift are
+// quantized, else in half precision.
+var normalizing = map[string]bool{"LayerNormalization": true, "InstanceNormalization": true, "RMSNormalization": true, "SimplifiedLayerNormalization": true}
+
 // operands are element-wise operators whose constant operands are quantized like activations.
 var operands = map[string]bool{
 	"Add": true, "Sub": true, "Mul": true, "Div": true, "Min": true, "Max": true, "PRelu": true, "Where": true,
@@ -220,6 +224,10 @@ func params(x *onnx.Index, i int, n *onnxpb.NodeProto) []Param {
 		case op == "MatMul" && k == 1:
 			// QNN has no per-channel MatMul.
 		case (op == "Conv" || op == "ConvTranspose" || op == "Gemm") && k == 2:
+			q.Role = Bias
+		case normalizing[op] && k == 1:
+			// one encoding: QNN has no normalization per channel.
+		case normalizing[op] && k == 2:
 			q.Role = Bias
 		case operands[op]:
 			q.Role = Operand

@@ -42,7 +42,7 @@ cycles with a Mul. Conditions: c is a constant of real numbers without a zero. A
 				s.leave(n, "it divides by zero")
 				continue
 			}
-			if s.sure && s.hardSwish(n) {
+			if s.sure && hardSwish(s.facts, n) {
 				s.leave(n, "with the Clip before it the compiler takes it for one operator, which it does not with a Mul: --enable div-to-mul does it all the same")
 				continue
 			}
@@ -55,7 +55,7 @@ cycles with a Mul. Conditions: c is a constant of real numbers without a zero. A
 }
 
 // hardSwish says whether a division ends x·Clip(x + 3, 0, 6)/6 or Clip(x + 3, 0, 6)/6.
-func (f *facts) hardSwish(div *onnxpb.NodeProto) bool {
+func hardSwish(f *facts, div *onnxpb.NodeProto) bool {
 	clips := func(name string) bool {
 		k, made := f.x.Producer[name]
 		return made && f.x.Nodes[k].GetOpType() == "Clip"

@@ -47,7 +47,7 @@ may be depthwise. A channel without weights stays. Factors within 1 % of 1 are l
 			if !ok || second.inputs != first.outputs || !s.alone(first.node, 1) || !s.alone(second.node, 1) {
 				continue
 			}
-			s.equalizePair(i, k, first, second)
+			equalizePair(s, i, k, first, second)
 		}
 		return nil
 	},
@@ -59,7 +59,7 @@ func (f *facts) alone(n *onnxpb.NodeProto, input int) bool {
 	return len(f.x.Consumers[name]) == 1 && !f.x.Output[name]
 }
 
-func (s *sweep) equalizePair(i, k int, first, second *linear) {
+func equalizePair(s *sweep, i, k int, first, second *linear) {
 	greatest := func(l *linear, channel func(int) int) []float64 {
 		r := make([]float64, first.outputs)
 		for e, w := range l.weight.F32 {

@@ -90,6 +90,13 @@ func (p *Pass) Run(m *onnx.Model, env Env) (*Result, error) {
 	case len(s.changes) > 0:
 		r.Model = s.rebuild()
 	}
+	if s.raise > m.Opset() && r.Model != m {
+		r.Model = s.raised(r.Model, s.raise)
+	}
+	if s.domain != "" {
+		r.Model = r.Model.WithDomain(s.domain, 1)
+		r.Model.SHA256 = m.SHA256
+	}
 	return r, nil
 }
 
@@ -106,6 +113,8 @@ type sweep struct {
 	joins    []Join
 	scales   []Scale
 	whole    *onnx.Model       // takes the place of the model
+	raise    int64             // operator set that what was put in needs
+	domain   string            // and domain besides ONNX's own
 	folded   map[string]string // tensor that is gone → the one it went into
 }
 
@@ -127,8 +136,8 @@ func nameOf(n *onnxpb.NodeProto) string {
 
 // All are the passes in the order in which they run; each says why.
 var All = []Pass{
-	constantsToInitializers, constantFold, clampMasks, removeIdentity, foldBatchNorm, focusToConv, swapInputChannels, splitConcatToConv,
-	sliceToConv, divToMul, fuseAfterConv, fuseBeforeConv,
+	constantsToInitializers, constantFold, clampMasks, removeIdentity, fuseGelu, fuseActivations, fuseMish, fuseLayerNorm, fuseRMSNorm, fuseInstanceNorm, foldBatchNorm, focusToConv, swapInputChannels, splitConcatToConv,
+	fourAxes, sliceToConv, divToMul, fuseAfterConv, fuseBeforeConv,
 	uniformStride, matmulToConv, splitGates, equalize, splitOutput, scaleBoxes, dropUnused,
 }
 

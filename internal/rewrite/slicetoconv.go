@@ -43,7 +43,7 @@ lies between. Slices by which the strides would differ are left: such a Conv is 
 				continue
 			}
 			if v.reaches() && !v.same() {
-				s.putConv(i, n, v)
+				putConv(s, i, n, v)
 			}
 		}
 		return nil
@@ -68,7 +68,7 @@ func (v *view) reaches() bool {
 const mostWeights = 1 << 22
 
 // putConv puts a Conv of zeros and ones in the place of a view's operators, of which i is the last, or says why not.
-func (s *sweep) putConv(i int, n *onnxpb.NodeProto, v *view) {
+func putConv(s *sweep, i int, n *onnxpb.NodeProto, v *view) {
 	if !s.float(v.from) {
 		s.leave(n, "its values are not float32")
 		return

@@ -75,7 +75,7 @@ func (s *sweep) order(i int, n *onnxpb.NodeProto, v *view) error {
 	case !s.asked:
 		s.leave(n, "what stands behind it is no Conv that could take the order in; --pass split-concat-to-conv makes it a Conv of its own")
 	default:
-		s.putConv(i, n, v)
+		putConv(s, i, n, v)
 	}
 	return nil
 }

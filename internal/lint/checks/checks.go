@@ -44,7 +44,10 @@ type Subject struct {
 }
 
 // Refusal is an operator that the HTP does not take, in its library's words.
-type Refusal struct{ Node, Op, Reason string }
+type Refusal struct {
+	Node, Op, Reason string
+	Forms            []string // of the model in which it is refused: "w8a8", "float"
+}
 
 // Check is one thing to look for, with its documentation.
 type Check struct {
@@ -58,6 +61,8 @@ type Check struct {
 	Pass string
 
 	look func(*Subject, report)
+	// passFor is the pass for the finding at a node, where that depends on the place; nil: it is Pass everywhere.
+	passFor func(s *Subject, node string) string
 }
 
 // report takes a finding: where, and the evidence.
@@ -83,7 +88,10 @@ func Look(s *Subject) []Finding {
 	for _, c := range All {
 		c.look(s, func(node, tensor, evidence string, args ...any) {
 			f := Finding{c.ID, c.Severity, c.Title, node, tensor, fmt.Sprintf(evidence, args...), c.Fix, c.Pass, nil}
-			if p, known := s.Prices[c.Pass]; known && c.Pass != "" {
+			if c.passFor != nil {
+				f.Pass = c.passFor(s, node)
+			}
+			if p, known := s.Prices[f.Pass]; known && f.Pass != "" {
 				f.Price = &p
 			}
 			list = append(list, f)

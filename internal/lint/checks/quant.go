@@ -10,6 +10,7 @@ import (
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/quant"
 	"quantcheck/internal/result"
+	"quantcheck/internal/rewrite"
 	"quantcheck/internal/tensor"
 	"quantcheck/internal/variant"
 )
@@ -284,13 +285,25 @@ func crowded(bins []int, width float64) float64 {
 var deviceChecks = []Check{
 	{
 		ID: "QC4002", Title: "operator that the HTP refuses", Severity: Warning,
-		What: "Operators that the emulator's libraries do not take, asked of them when they are installed.",
+		What: "Operators that the emulator's libraries do not take, in the quantized forms (w8a8, and those of --variant) and in the float model, asked of them when they are installed.",
 		Why:  "They run on the CPU, or the conversion fails.",
 		Fix:  "replace the operator, or cut the model before it",
 		look: func(s *Subject, say report) {
 			for _, r := range s.Refused {
-				say(r.Node, "", "%s: %s", r.Op, r.Reason)
+				evidence := fmt.Sprintf("%s, as %s: %s", r.Op, strings.Join(r.Forms, " and "), r.Reason)
+				if pass := rewrite.Helps(r.Op); pass != "" {
+					evidence += fmt.Sprintf("; quantcheck optimize --pass %s puts an operator in its place that is taken", pass)
+				}
+				say(r.Node, "", "%s", evidence)
 			}
+		},
+		passFor: func(s *Subject, node string) string {
+			for _, r := range s.Refused {
+				if r.Node == node {
+					return rewrite.Helps(r.Op)
+				}
+			}
+			return ""
 		},
 	},
 	{

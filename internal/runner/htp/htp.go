@@ -25,6 +25,7 @@ import (
 	"quantcheck/internal/onnx/onnxpb"
 	"quantcheck/internal/qnn"
 	"quantcheck/internal/result"
+	"quantcheck/internal/rewrite"
 	"quantcheck/internal/runner/worker"
 )
 
@@ -83,10 +84,25 @@ func (e *RefusedError) Error() string {
 		}
 		list = append(list, fmt.Sprintf("%s (%s): %s", r.Node, r.Op, r.Reason))
 	}
+	text := fmt.Sprintf("the HTP refuses %d operators: ", len(e.Refused))
 	if len(e.Refused) == 1 {
-		return "the HTP refuses an operator: " + list[0]
+		text = "the HTP refuses an operator: "
 	}
-	return fmt.Sprintf("the HTP refuses %d operators: %s", len(e.Refused), strings.Join(list, "; "))
+	return text + strings.Join(list, "; ") + advice(e.Refused)
+}
+
+// advice names the passes that take refused operators out of a model; "" if there are none.
+func advice(list []Refusal) string {
+	var said []string
+	for _, r := range list {
+		if pass := rewrite.Helps(r.Op); pass != "" {
+			text := fmt.Sprintf(". quantcheck optimize --pass %s puts an operator that the HTP takes in the place of %s", pass, r.Op)
+			if !slices.Contains(said, text) {
+				said = append(said, text)
+			}
+		}
+	}
+	return strings.Join(said, "")
 }
 
 // Named gives every node a name of its own, by which the libraries can refer to it.
