@@ -25,7 +25,7 @@ func execute(ctx context.Context, program string, args []string, work string, li
 	var failed bytes.Buffer
 	c := exec.Command(program, args...) //nolint:noctx // its whole group is ended below
 	c.Dir, c.Stdout, c.Stderr = work, stdout, &failed
-	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	c.SysProcAttr, c.WaitDelay = &syscall.SysProcAttr{Setpgid: true}, 5*time.Second // a process that left the group may hold the pipe
 	begin := time.Now()
 	if err := c.Start(); err != nil {
 		return nil, err
