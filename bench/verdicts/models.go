@@ -57,7 +57,7 @@ func models(o options, dir string) ([]model, error) {
 	}
 	limit := o.pictures
 	if o.small {
-		limit = min(limit, 16)
+		limit = min(limit, 8)
 	}
 	pictures, labels := find("coco", "val"), find("coco", "instances.json")
 	a, b, err := split(pictures, dir, o.small)
@@ -75,20 +75,39 @@ func models(o options, dir string) ([]model, error) {
 		}
 		list = append(list, m)
 	}
+	add(model{name: "faces", path: first(filepath.Join(own, "models", "faces.onnx")), flags: []string{"--mean", "127", "--scale", "128"}})
+	z, err := networks.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	published := filepath.Join("third_party", "node_modules", "@gutenye", "ocr-models", "assets")
+	lines := model{name: "pp-ocr-cls", path: first(filepath.Join(published, "ch_ppocr_mobile_v2.0_cls_infer.onnx")), flags: []string{"--input-shape", "1,3,48,192", "--mean", "127.5", "--scale", "127.5"}}
+	if lines.samples, lines.others, err = drawn(z, networks.Network{Name: "pp-ocr-cls", Samples: map[string]string{"all": "turned"}}, max(limit, 32)); err != nil {
+		return nil, err
+	}
+	add(lines)
+	size, count := "1,3,640,640", limit
+	if o.small {
+		size, count = "1,3,320,320", 4
+	}
+	pages := model{name: "pp-ocrv4-det", path: first(filepath.Join(published, "ch_PP-OCRv4_det_infer.onnx")), flags: append([]string{"--input-shape", size}, imagenet...)}
+	if pages.samples, pages.others, err = drawn(z, networks.Network{Name: "pp-ocrv4-det", Samples: map[string]string{"all": "page"}}, count); err != nil {
+		return nil, err
+	}
+	add(pages)
+	if o.small {
+		return list, nil
+	}
 	yolox := []string{"--input-color", "bgr", "--resize", "letterbox", "--pad-position", "bottom-right"}
 	add(model{name: "yolox_nano", path: find("models", "yolox_nano.onnx"), flags: yolox, samples: pictures, labels: labels})
 	add(model{name: "RFB-320", path: find("models", "version-RFB-320.onnx"), flags: []string{"--mean", "127", "--scale", "128"}})
-	add(model{name: "faces", path: first(filepath.Join(own, "models", "faces.onnx")), flags: []string{"--mean", "127", "--scale", "128"}})
 	add(model{name: "squeezenet", path: find("models", "squeezenet_tensor_input.onnx")})
 	for _, name := range []string{"light_shufflenet", "light_squeezenet"} {
 		add(model{name: name, path: find("models", "onnx_light", name+".onnx"), flags: imagenet})
 	}
-	if !o.small {
-		add(model{name: "pp-ocrv4-det", path: first(filepath.Join("third_party", "node_modules", "@gutenye", "ocr-models", "assets", "ch_PP-OCRv4_det_infer.onnx")), flags: append([]string{"--input-shape", "1,3,640,640"}, imagenet...)})
-		if o.zoo != "" {
-			if err := addZoo(o, a, b, add); err != nil {
-				return nil, err
-			}
+	if o.zoo != "" {
+		if err := addZoo(o, a, b, add); err != nil {
+			return nil, err
 		}
 	}
 	if len(list) == 0 {
@@ -113,17 +132,23 @@ func addZoo(o options, a, b string, add func(model)) error {
 		}
 		m := model{name: n.Name, path: z.Model(n), flags: n.Args(false), samples: a, others: b}
 		if n.Samples["all"] != "pictures" {
-			const before, behind = 2, 3 // seeds of their own
-			if m.samples, err = z.Samples(n, "", o.pictures, before); err != nil {
-				return err
-			}
-			if m.others, err = z.Samples(n, "", 2*o.pictures, behind); err != nil {
+			if m.samples, m.others, err = drawn(z, n, o.pictures); err != nil {
 				return err
 			}
 		}
 		add(m)
 	}
 	return nil
+}
+
+// drawn draws samples for the check, and twice as many others for decisions.
+func drawn(z *networks.Zoo, n networks.Network, count int) (samples, others string, err error) {
+	const before, behind = 2, 3 // seeds of their own
+	if samples, err = z.Samples(n, "", count, before); err != nil {
+		return "", "", err
+	}
+	others, err = z.Samples(n, "", 2*count, behind)
+	return samples, others, err
 }
 
 // split makes two lists of a folder's pictures: one in four, for the check, and the others, for decisions.

@@ -111,7 +111,7 @@ func TestValuesAreDrawnAsTheirKindSays(t *testing.T) {
 		}
 	}
 	for _, kind := range []string{"normal 1", "ids", "gauss 1", "is", "uniform a b"} {
-		if _, err := draw(kind, dataset.Input{DType: tensor.Float32, Shape: []int64{2}}, nil); err == nil {
+		if _, err := valuesOf(kind, dataset.Input{DType: tensor.Float32, Shape: []int64{2}}, nil); err == nil {
 			t.Errorf("%q is taken", kind)
 		}
 	}

@@ -31,7 +31,8 @@ import (
 //	zeros, ones        one value everywhere
 //	is V [V…]          these values, over and over
 //
-// An input "all" is a picture: pictures are drawn scenes or photographs, text a line of words, word five letters.
+// An input "all" is a picture: pictures are drawn scenes or photographs, page has lines of words in several sizes, text is one
+// line, turned one that in half of all pictures stands on its head, word five letters.
 func (n Network) picture() string { return n.Samples["all"] }
 
 // Inputs gives the network's inputs with fixed shapes.
@@ -68,7 +69,7 @@ func (n Network) Draw(inputs []dataset.Input, seed uint64) (map[string]tensor.Te
 		if kind == "" {
 			return nil, fmt.Errorf("zoo.yaml does not say what the input %q of %s is drawn as", in.Name, n.Name)
 		}
-		t, err := draw(kind, in, rand.New(rand.NewPCG(seed, hash(n.Name+"/"+in.Name))))
+		t, err := valuesOf(kind, in, rand.New(rand.NewPCG(seed, hash(n.Name+"/"+in.Name))))
 		if err != nil {
 			return nil, fmt.Errorf("%s, input %q: %w", n.Name, in.Name, err)
 		}
@@ -83,8 +84,8 @@ func hash(s string) uint64 {
 	return h.Sum64()
 }
 
-// draw makes the values of one input.
-func draw(kind string, in dataset.Input, rng *rand.Rand) (tensor.Tensor, error) {
+// valuesOf makes the values of one input.
+func valuesOf(kind string, in dataset.Input, rng *rand.Rand) (tensor.Tensor, error) {
 	words := strings.Fields(kind)
 	var numbers []float64
 	for _, w := range words[1:] {
@@ -262,6 +263,14 @@ func written(kind string, seed uint64) (image.Image, error) {
 	switch kind {
 	case "text":
 		return line(rng, 512, 64, 2+rng.IntN(3), 5)
+	case "turned":
+		img, err := line(rng, 512, 64, 2+rng.IntN(3), 5)
+		if err == nil && rng.IntN(2) == 1 {
+			turn(img)
+		}
+		return img, err
+	case "page":
+		return page(rng)
 	case "word":
 		return line(rng, 160, 60, 1, 5)
 	}
