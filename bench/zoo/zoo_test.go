@@ -107,13 +107,25 @@ func TestAnotherOutcomeThanExpectedFails(t *testing.T) {
 	if err := b.hold(file, list, commands); err != nil {
 		t.Errorf("what was accepted is not expected: %v", err)
 	}
-	for _, other := range []*outcome{{Status: ok_}, {Status: refused, Reason: "it's another"}, {Status: late}} {
+	if err := b.keep(n, commands[2], &outcome{Status: ok_}); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.hold(file, list, commands); err != nil {
+		t.Errorf("what is better than expected fails: %v", err)
+	}
+	for _, other := range []*outcome{{Status: ok_, Problem: "it moves"}, {Status: refused, Reason: "it's another"}, {Status: late}} {
 		if err := b.keep(n, commands[2], other); err != nil {
 			t.Fatal(err)
 		}
 		if err := b.hold(file, list, commands); err == nil {
 			t.Errorf("%+v is taken for what was expected", other)
 		}
+	}
+	if err := b.keep(n, commands[0], &outcome{Status: refused, Reason: "new", Build: "1"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.hold(file, list, commands[:1]); err == nil {
+		t.Error("a command that is refused now is not seen")
 	}
 	if _, known := b.known(n, commands[0]); !known {
 		t.Error("an outcome of this build is not known")
