@@ -42,7 +42,7 @@ func (m *model) judge(ctx context.Context, out string, variants []string) ([]row
 	}
 	var rows []row
 	for i := range c.Variants {
-		r := row{variant: c.Variants[i].Spec.Name, verdict: c.Variants[i].Verdict, single: -1}
+		r := row{variant: c.Variants[i].Spec.Name, verdict: c.Variants[i].Verdict}
 		_, r.kept, _, r.decides = least(&r.verdict)
 		rows = append(rows, r)
 	}
@@ -62,9 +62,7 @@ func (m *model) judge(ctx context.Context, out string, variants []string) ([]row
 			continue
 		}
 		rows[i].drop, rows[i].known, rows[i].of = 1-share, true, fmt.Sprintf("%.4g %s", d.Of, d.Kind)
-		if d.Kind == "top-1" || d.Kind == "neighbours" || d.Kind == "points" {
-			rows[i].single = lost
-		}
+		rows[i].single, rows[i].lost, rows[i].total = d.Kind == "top-1" || d.Kind == "neighbours", lost, d.Of
 	}
 	return rows, nil
 }

@@ -2,8 +2,8 @@
 // of the task drops, or, where there are no labels, how many decisions differ on samples that the check did not see. It lists every false good
 // and every false alarm, and ends with status 1 if there is one.
 //
-// A verdict of good is false where the score drops by more than 2 %, one of poor or bad where it drops by less than 1 %. Among few decisions one
-// that differs is chance: of those that are counted one by one at least two must differ for a false good.
+// A verdict of good is false where the score drops by more than 2 %, one of poor or bad where it drops by less than 1 %. Of decisions that are
+// counted one by one so many must differ for a false good as would by chance, at 2 %, in less than one of twenty such sets.
 package main
 
 import (
@@ -11,6 +11,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/signal"
 	"slices"
@@ -114,7 +115,9 @@ type row struct {
 	drop    float64 // of the score, or of the decisions on other samples
 	known   bool
 	of      string  // what the drop was counted of
-	single  float64 // decisions that differ, where they are counted one by one; −1: they are not
+	single  bool    // decisions are counted one by one
+	lost    float64 // so many of total differ
+	total   float64
 }
 
 // wrong says what is false about the verdict, "" if nothing is.
@@ -122,12 +125,22 @@ func (r *row) wrong() string {
 	switch g := r.verdict.Grade; {
 	case !r.known:
 		return ""
-	case g == result.Good && r.drop > falseGood && (r.single < 0 || r.single >= 2):
+	case g == result.Good && r.drop > falseGood && (!r.single || chance(r.lost, r.total, falseGood) < 0.05):
 		return "FALSE GOOD"
 	case (g == result.Poor || g == result.Bad) && r.drop < falseAlarm:
 		return "FALSE ALARM"
 	}
 	return ""
+}
+
+// chance is the probability that at least lost of n differ if each does with probability p.
+func chance(lost, n, p float64) float64 {
+	sum, term := 0.0, math.Pow(1-p, n) // of none
+	for k := 0.0; k < math.Round(lost); k++ {
+		sum += term
+		term *= (n - k) / (k + 1) * p / (1 - p)
+	}
+	return 1 - sum
 }
 
 func (r *row) line(model string) string {

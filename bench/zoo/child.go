@@ -35,16 +35,17 @@ func execute(ctx context.Context, program string, args []string, work string, li
 	o := &outcome{Args: args, Status: ok_}
 	over, tick := time.After(limit), time.NewTicker(memoryEvery)
 	defer tick.Stop()
-	peak := int64(0)
+	var seen use
 	for {
 		select {
 		case err = <-ended:
 			o.Seconds = time.Since(begin).Seconds()
-			o.account(c.ProcessState, peak)
+			o.account(c.ProcessState, seen)
 			o.judge(err, failed.String(), work)
 			return o, ctx.Err()
 		case <-tick.C:
-			peak = max(peak, groupMemory(c.Process.Pid))
+			now := useOf(c.Process.Pid)
+			seen = use{max(seen.bytes, now.bytes), max(seen.seconds, now.seconds)}
 		case <-over:
 			o.Status, o.Reason = late, "time limit of "+limit.String()
 			_ = syscall.Kill(-c.Process.Pid, syscall.SIGKILL)
@@ -63,14 +64,23 @@ func execute(ctx context.Context, program string, args []string, work string, li
 // memoryEvery is how often the memory of a command's processes is looked at.
 const memoryEvery = 200 * time.Millisecond
 
-// account notes processor time and memory: the peak of its largest process as the system counted it, or that of all of them together as it was
-// seen while they ran, whichever is larger.
-func (o *outcome) account(p *os.ProcessState, seen int64) {
-	o.Processor = (p.UserTime() + p.SystemTime()).Seconds()
+// account notes processor time and memory: as the system counted them of the process and those that it waited for, or as they were seen of all
+// its processes together while they ran, whichever is more. The system does not count processes that were ended with it.
+func (o *outcome) account(p *os.ProcessState, seen use) {
+	o.Processor = max((p.UserTime() + p.SystemTime()).Seconds(), seen.seconds)
 	if r, ok := p.SysUsage().(*syscall.Rusage); ok {
-		o.PeakMiB = int(max(int64(r.Maxrss)<<10, seen) >> 20)
+		o.PeakMiB = int(max(int64(r.Maxrss)<<10, seen.bytes) >> 20)
 	}
 }
+
+// use is what processes take: memory, of shared pages each its part, and processor time so far.
+type use struct {
+	bytes   int64
+	seconds float64
+}
+
+// ticks is how many a second has in /proc, on every system that Go runs on.
+const ticks = 100
 
 // judge makes an outcome of how the process ended.
 func (o *outcome) judge(err error, stderr, work string) {
@@ -108,13 +118,13 @@ func reason(stderr string) string {
 // tail is the end of a text.
 func tail(s string) string { return s[max(0, len(s)-4000):] }
 
-// groupMemory sums what the processes of a group hold, of shared pages their part.
-func groupMemory(group int) int64 {
+// useOf sums what the processes of a group take.
+func useOf(group int) use {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
-		return 0
+		return use{}
 	}
-	total := int64(0)
+	var total use
 	for _, e := range entries {
 		if _, err := strconv.Atoi(e.Name()); err != nil {
 			continue
@@ -124,8 +134,12 @@ func groupMemory(group int) int64 {
 			continue
 		}
 		fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-		if len(fields) < 3 || fields[2] != strconv.Itoa(group) {
+		if len(fields) < 15 || fields[2] != strconv.Itoa(group) {
 			continue
+		}
+		for _, f := range fields[11:15] { // its own, and those of processes that it waited for
+			n, _ := strconv.ParseInt(f, 10, 64)
+			total.seconds += float64(n) / ticks
 		}
 		rollup, err := os.ReadFile(filepath.Join("/proc", e.Name(), "smaps_rollup"))
 		if err != nil {
@@ -134,7 +148,7 @@ func groupMemory(group int) int64 {
 		for line := range strings.Lines(string(rollup)) {
 			var kib int64
 			if n, _ := fmt.Sscanf(line, "Pss: %d kB", &kib); n == 1 {
-				total += kib << 10
+				total.bytes += kib << 10
 			}
 		}
 	}

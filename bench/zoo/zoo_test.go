@@ -79,6 +79,18 @@ func TestHowACommandEndsIsKept(t *testing.T) {
 	}
 }
 
+func TestWhatAllProcessesTakeIsCounted(t *testing.T) {
+	t.Parallel()
+	// A second process takes the processor until both are ended.
+	o, err := execute(t.Context(), program(t, "sh -c 'while :; do :; done' & sleep 60"), nil, t.TempDir(), 3*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o.Status != late || o.Processor < 0.05 || o.PeakMiB < 1 {
+		t.Errorf("%+v", o)
+	}
+}
+
 // kept is a bench with outcomes in a folder.
 func kept(t *testing.T, outcomes map[string]*outcome) (*bench, networks.Network) {
 	t.Helper()
