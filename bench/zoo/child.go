@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// execute runs the program in a folder, and ends it with all its processes after a time. What it prints goes into the files stdout and stderr
-// there.
+// execute runs the program in a folder, and ends it with all its processes once they have taken so much processor time, or waitingFor times as
+// long by the clock: a machine that has other things to do changes no outcome. What it prints goes into the file stdout there.
 func execute(ctx context.Context, program string, args []string, work string, limit time.Duration) (*outcome, error) {
 	stdout, err := os.Create(filepath.Join(work, "stdout"))
 	if err != nil {
@@ -33,7 +33,7 @@ func execute(ctx context.Context, program string, args []string, work string, li
 	ended := make(chan error, 1)
 	go func() { ended <- c.Wait() }()
 	o := &outcome{Args: args, Status: ok_}
-	over, tick := time.After(limit), time.NewTicker(memoryEvery)
+	over, tick := time.After(waitingFor*limit), time.NewTicker(lookEvery)
 	defer tick.Stop()
 	var seen use
 	for {
@@ -46,8 +46,12 @@ func execute(ctx context.Context, program string, args []string, work string, li
 		case <-tick.C:
 			now := useOf(c.Process.Pid)
 			seen = use{max(seen.bytes, now.bytes), max(seen.seconds, now.seconds)}
+			if seen.seconds > limit.Seconds() {
+				o.Status, o.Reason = late, "time limit of "+limit.String()+" of processor time"
+				_ = syscall.Kill(-c.Process.Pid, syscall.SIGKILL)
+			}
 		case <-over:
-			o.Status, o.Reason = late, "time limit of "+limit.String()
+			o.Status, o.Reason = late, "time limit of "+(waitingFor*limit).String()
 			_ = syscall.Kill(-c.Process.Pid, syscall.SIGKILL)
 		case <-ctx.Done():
 			_ = syscall.Kill(-c.Process.Pid, syscall.SIGTERM)
@@ -61,8 +65,10 @@ func execute(ctx context.Context, program string, args []string, work string, li
 	}
 }
 
-// memoryEvery is how often the memory of a command's processes is looked at.
-const memoryEvery = 200 * time.Millisecond
+const (
+	lookEvery  = 200 * time.Millisecond // how often what a command's processes take is looked at
+	waitingFor = 10
+)
 
 // account notes processor time and memory: as the system counted them of the process and those that it waited for, or as they were seen of all
 // its processes together while they ran, whichever is more. The system does not count processes that were ended with it.

@@ -2,7 +2,7 @@
 // peak memory.
 //
 //  1. networks fetches the models and draws samples.
-//  2. Each command is a process of the program, with a time limit; its outcome is kept (outcome.go), so that an interrupted or repeated call
+//  2. Each command is a process of the program, with a limit of processor time; its outcome is kept (outcome.go), so that an interrupted or repeated call
 //     goes on where it was. Another build of the program begins anew, unless -reuse is given.
 //  3. What a command wrote is run in ONNX Runtime beside the float model, on the check's samples and on fresh ones (compare.go).
 //  4. The page is written from what is kept; with -expect the outcomes are held against a file (expect.go).
@@ -53,8 +53,8 @@ func main() {
 	flag.BoolVar(&o.fetch, "fetch", false, "fetch the networks and draw their samples, run nothing")
 	flag.BoolVar(&o.reuse, "reuse", false, "take outcomes of other builds of the program, too")
 	flag.BoolVar(&o.emulated, "emulated", true, "run the commands that need the emulator")
-	flag.DurationVar(&o.limit, "limit", time.Minute, "time limit of a command on the CPU")
-	flag.DurationVar(&o.emulatorLimit, "emulator-limit", 5*time.Minute, "time limit of a command that asks the emulator or its compiler")
+	flag.DurationVar(&o.limit, "limit", time.Minute, "processor time after which a command on the CPU is ended")
+	flag.DurationVar(&o.emulatorLimit, "emulator-limit", 5*time.Minute, "the same of a command that asks the emulator or its compiler")
 	flag.StringVar(&o.expect, "expect", "", "hold the outcomes against this file, and end with status 1 if one is another")
 	flag.BoolVar(&o.accept, "accept", false, "write the outcomes into the file of -expect")
 	flag.StringVar(&o.look, "look", "", "for the bench itself: NETWORK/COMMAND, to look at what that wrote")

@@ -56,7 +56,7 @@ func (b *bench) tableOfCommands(w *bytes.Buffer, list []networks.Network, reason
 			case o.Status == refused || o.Status == crashed:
 				fmt.Fprintf(w, " **%s%d** %s s |", o.Status[:1], reasons.number(o, n, c), seconds(o.Processor))
 			case o.Status == late:
-				fmt.Fprintf(w, " **time** %s |", strings.TrimPrefix(o.Reason, "time limit of "))
+				fmt.Fprintf(w, " **time** %s |", strings.TrimSuffix(strings.TrimPrefix(o.Reason, "time limit of "), " of processor time"))
 			default:
 				fmt.Fprint(w, " – |")
 			}

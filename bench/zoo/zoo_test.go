@@ -63,10 +63,11 @@ func TestHowACommandEndsIsKept(t *testing.T) {
 		{"echo 'quantcheck: no' >&2; exit 2", refused, "no"},
 		{"kill -SEGV $$", crashed, "signal: segmentation fault"},
 		{"echo 'goroutine 1 [running]:' >&2; exit 2", crashed, "goroutine 1 [running]:"},
-		{"sleep 60 & sleep 60", late, "time limit of 1s"},
+		{"sleep 60 & sleep 60", late, "time limit of 2s"},
+		{"while :; do :; done", late, "time limit of"}, // by its processor time, where it gets some
 	} {
 		begin := time.Now()
-		o, err := execute(t.Context(), program(t, c.script), nil, t.TempDir(), time.Second)
+		o, err := execute(t.Context(), program(t, c.script), nil, t.TempDir(), 200*time.Millisecond)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -82,7 +83,7 @@ func TestHowACommandEndsIsKept(t *testing.T) {
 func TestWhatAllProcessesTakeIsCounted(t *testing.T) {
 	t.Parallel()
 	// A second process takes the processor until both are ended.
-	o, err := execute(t.Context(), program(t, "sh -c 'while :; do :; done' & sleep 60"), nil, t.TempDir(), 3*time.Second)
+	o, err := execute(t.Context(), program(t, "sh -c 'while :; do :; done' & sleep 60"), nil, t.TempDir(), 300*time.Millisecond)
 	if err != nil {
 		t.Fatal(err)
 	}
