@@ -122,7 +122,7 @@ func run(ctx context.Context, o options, out, log io.Writer) error {
 		return err
 	}
 	if o.page != "" {
-		if err := b.writePage(o.page, list); err != nil {
+		if err := b.writePage(o.page, z.Table.Networks); err != nil {
 			return err
 		}
 	}
