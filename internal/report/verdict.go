@@ -106,13 +106,6 @@ func short(v float64) string { return number(metric.Defined(v)) }
 func DecisionText(run *result.Run, d *result.Decision) string {
 	share := 100 * d.Share().V
 	text := fmt.Sprintf("%.3g %% %s", share, verdict.KindOf(d.Kind).Kept)
-	if d.Kind == "top-1" || d.Kind == "neighbours" { // which are counted one by one
-		text += fmt.Sprintf(" (%.0f of %.0f", d.Kept, d.Of)
-		if open := 1 - math.Pow(0.05, 1/d.Of); d.Kept >= d.Of && open > 0.02 {
-			text += fmt.Sprintf("; so few leave a loss of up to %.0f %% open: compare more samples", 100*open)
-		}
-		text += ")"
-	}
 	if d.Kind == "boxes" {
 		var more []string
 		for _, n := range []struct {
