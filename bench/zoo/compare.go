@@ -358,7 +358,8 @@ func lookAtOptimized(ctx context.Context, b *bench, n networks.Network, o *outco
 
 // estimated is what is read of an estimate's JSON.
 type estimated struct {
-	Cycles float64 `json:"cycles"`
+	Cycles  float64  `json:"cycles"`
+	Refused []string `json:"refused"`
 }
 
 func noteCycles(_ context.Context, b *bench, n networks.Network, o *outcome) error {
@@ -372,6 +373,9 @@ func noteCycles(_ context.Context, b *bench, n networks.Network, o *outcome) err
 	}
 	o.Cycles = e.Cycles
 	o.Note = fmt.Sprintf("%.0f cycles", e.Cycles)
+	if len(e.Refused) > 0 {
+		o.Note += fmt.Sprintf(" without %d operators that the HTP refuses", len(e.Refused))
+	}
 	return nil
 }
 

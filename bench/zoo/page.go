@@ -97,6 +97,9 @@ samples, against their greatest magnitude. Cycles are the HTP compiler's estimat
 		cycles, times := "–", "–"
 		if before != nil && before.Cycles > 0 {
 			cycles = fmt.Sprintf("%.0f", before.Cycles)
+			if _, without, ok := strings.Cut(before.Note, " without "); ok {
+				cycles += " (without " + without + ")"
+			}
 			if after != nil && after.Cycles > 0 {
 				times = fmt.Sprintf("× %.3f", math.Round(1000*after.Cycles/before.Cycles)/1000)
 			}
