@@ -339,6 +339,9 @@ func lookAtOptimized(ctx context.Context, b *bench, n networks.Network, o *outco
 		}
 	}
 	o.Note = fmt.Sprintf("outputs move by %.1e", far)
+	if far == 0 {
+		o.Note = "outputs do not move"
+	}
 	if far > sameValue {
 		o.Problem = fmt.Sprintf("outputs move by %.1e of their greatest magnitude", far)
 	}
@@ -373,8 +376,11 @@ func noteCycles(_ context.Context, b *bench, n networks.Network, o *outcome) err
 	}
 	o.Cycles = e.Cycles
 	o.Note = fmt.Sprintf("%.0f cycles", e.Cycles)
-	if len(e.Refused) > 0 {
-		o.Note += fmt.Sprintf(" without %d operators that the HTP refuses", len(e.Refused))
+	switch k := len(e.Refused); {
+	case k == 1:
+		o.Note += " without an operator that the HTP refuses"
+	case k > 1:
+		o.Note += fmt.Sprintf(" without %d operators that the HTP refuses", k)
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math"
+	"regexp"
 	"strings"
 
 	"quantcheck/bench/zoo/networks"
@@ -142,15 +143,19 @@ type reasonList struct {
 	users   [][]string
 }
 
+// variantOf is how a reason begins that names the variant: the column says it.
+var variantOf = regexp.MustCompile(`^variant [^ ]+: `)
+
 func newReasons() *reasonList { return &reasonList{numbers: map[string]int{}} }
 
 func (r *reasonList) number(o *outcome, n networks.Network, c command) int {
-	key := kindOf(o)
+	text := variantOf.ReplaceAllString(o.Reason, "")
+	key := kindOf(&outcome{Status: o.Status, Reason: text})
 	i, ok := r.numbers[key]
 	if !ok {
 		i = len(r.texts)
 		r.numbers[key] = i
-		r.texts, r.users = append(r.texts, o.Reason), append(r.users, nil)
+		r.texts, r.users = append(r.texts, text), append(r.users, nil)
 	}
 	r.users[i] = append(r.users[i], n.Name+" "+c.name)
 	return i + 1
