@@ -32,7 +32,7 @@ type options struct {
 	pictures             int
 	emulated, few, small bool
 	zoo                  string
-	models               []string
+	models, recipes      []string
 }
 
 func main() {
@@ -43,6 +43,7 @@ func main() {
 	flag.BoolVar(&o.small, "small", false, "the fixtures that this project makes only, few samples: what a change is held against")
 	flag.StringVar(&o.zoo, "zoo", "third_party/zoo", "folder of the zoo, whose networks are judged if they are there; empty: none")
 	flag.Func("models", "judge these only, as in -models minilm,magika", func(s string) error { o.models = strings.Split(s, ","); return nil })
+	flag.Func("recipes", "these recipes only, with semicolons between them, as in -recipes 'w8a8;w8a8,mse'", func(s string) error { o.recipes = strings.Split(s, ";"); return nil })
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	wrong, err := run(ctx, os.Stdout, os.Stderr, o)
@@ -63,7 +64,10 @@ func run(ctx context.Context, w, log io.Writer, o options) (wrong int, err error
 	}
 	defer func() { _ = os.RemoveAll(out) }()
 	list := slices.Clone(recipes)
-	if o.few || o.small {
+	switch {
+	case o.recipes != nil:
+		list = o.recipes
+	case o.few || o.small:
 		list = []string{"w8a8", "w8a8,mse", "w8a16", "fp16"}
 	}
 	if o.emulated {
