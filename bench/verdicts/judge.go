@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -62,9 +63,25 @@ func (m *model) judge(ctx context.Context, out string, variants []string) ([]row
 			continue
 		}
 		rows[i].drop, rows[i].known, rows[i].of = 1-share, true, fmt.Sprintf("%.4g %s", d.Of, d.Kind)
+		rows[i].others = undecided(&rows[i].verdict)
 		rows[i].single, rows[i].lost, rows[i].total = d.Kind == "top-1" || d.Kind == "neighbours", lost, d.Of
 	}
 	return rows, nil
+}
+
+// undecided says whether an output that no decision is read from is so far from float that it alone makes the grade poor: what that does to a task
+// is not known.
+func undecided(v *result.Verdict) bool {
+	read := map[int]bool{}
+	for i := range v.Decisions {
+		for _, l := range v.Decisions[i].Layers {
+			read[l] = true
+		}
+	}
+	return slices.ContainsFunc(v.Parts, func(p result.OutputPart) bool {
+		const fair, cosine = 20, 0.995 // of a signal that is fair
+		return !read[p.Layer] && p.SQNR.Min.OK && (p.Dead > 0.5 || p.SQNR.Min.V < fair || p.Cos.Min.OK && p.Cos.Min.V < cosine)
+	})
 }
 
 // least gives the decisions of which the smallest share is kept, and how many are lost.

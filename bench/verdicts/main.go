@@ -3,7 +3,8 @@
 // and every false alarm, and ends with status 1 if there is one.
 //
 // A verdict of good is false where the score drops by more than 2 %, one of poor or bad where it drops by less than 1 %. Of decisions that are
-// counted one by one so many must differ for a false good as would by chance, at 2 %, in less than one of twenty such sets.
+// counted one by one so many must differ for a false good as would by chance, at 2 %, in less than one of twenty such sets. An alarm is not false if outputs
+// of which nothing is decided raise it.
 package main
 
 import (
@@ -122,6 +123,7 @@ type row struct {
 	single  bool    // decisions are counted one by one
 	lost    float64 // so many of total differ
 	total   float64
+	others  bool // outputs of which nothing is decided make the grade poor
 }
 
 // wrong says what is false about the verdict, "" if nothing is.
@@ -131,7 +133,7 @@ func (r *row) wrong() string {
 		return ""
 	case g == result.Good && r.drop > falseGood && (!r.single || chance(r.lost, r.total, falseGood) < 0.05):
 		return "FALSE GOOD"
-	case (g == result.Poor || g == result.Bad) && r.drop < falseAlarm:
+	case (g == result.Poor || g == result.Bad) && r.drop < falseAlarm && !r.others:
 		return "FALSE ALARM"
 	}
 	return ""
@@ -154,6 +156,9 @@ func (r *row) line(model string) string {
 	}
 	if r.known {
 		drop = fmt.Sprintf("%.1f %%", 100*r.drop)
+	}
+	if r.others && (r.verdict.Grade == result.Poor || r.verdict.Grade == result.Bad) {
+		r.of += "; outputs without decisions are " + string(r.verdict.Grade)
 	}
 	return strings.TrimRight(fmt.Sprintf("| %-18s | %-22s | %-7s | %-10s | %8s | %8s | %s | %s", model, r.variant, r.verdict.Grade, r.verdict.Basis, kept, drop, r.of, r.wrong()), " |") + " |"
 }

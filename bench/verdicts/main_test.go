@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"quantcheck/internal/metric"
 	"quantcheck/internal/result"
 )
 
@@ -37,6 +38,7 @@ func TestWhichVerdictsAreWrong(t *testing.T) {
 		{result.Poor, row{known: true, drop: 0.009}, "FALSE ALARM"},
 		{result.Bad, row{known: true, drop: -0.02}, "FALSE ALARM"},
 		{result.Bad, row{known: true, drop: 0.011}, ""},
+		{result.Bad, row{known: true, others: true}, ""},
 		{result.Unknown, row{known: true, drop: 0.5}, ""},
 		{result.Good, row{known: true, drop: 2.0 / 64, single: true, lost: 2, total: 64}, ""}, // two of 64 are chance
 		{result.Good, row{known: true, drop: 4.0 / 64, single: true, lost: 4, total: 64}, "FALSE GOOD"},
@@ -46,5 +48,19 @@ func TestWhichVerdictsAreWrong(t *testing.T) {
 		if got := c.r.wrong(); got != c.want || !strings.HasSuffix(strings.TrimSuffix(c.r.line("m"), " |"), got) {
 			t.Errorf("%s %+v: %q, not %q", c.grade, c.r, got, c.want)
 		}
+	}
+}
+
+func TestOutputsWithoutDecisions(t *testing.T) {
+	t.Parallel()
+	part := func(layer int, db float64) result.OutputPart {
+		return result.OutputPart{Layer: layer, SQNR: metric.Spread{Min: metric.Defined(db)}}
+	}
+	v := result.Verdict{Decisions: []result.Decision{{Layers: []int{3}}}, Parts: []result.OutputPart{part(3, 5), part(4, 25)}}
+	if undecided(&v) {
+		t.Error("an output that decisions are read from is taken for another")
+	}
+	if v.Parts = append(v.Parts, part(5, 15)); !undecided(&v) {
+		t.Error("an output at 15 dB is not seen")
 	}
 }
