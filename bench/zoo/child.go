@@ -32,7 +32,7 @@ func execute(ctx context.Context, program string, args []string, work string, li
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- c.Wait() }()
-	o := &outcome{Args: args, Status: ok_}
+	o := &outcome{Args: args, Status: fine}
 	over, tick := time.After(waitingFor*limit), time.NewTicker(lookEvery)
 	defer tick.Stop()
 	var seen use

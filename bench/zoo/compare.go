@@ -390,7 +390,7 @@ func lookAtCycles(ctx context.Context, b *bench, n networks.Network, o *outcome)
 	if err := noteCycles(ctx, b, n, o); err != nil {
 		return err
 	}
-	if before, ok := b.kept(n, "estimate"); ok && before.Status == ok_ && before.Cycles > 0 {
+	if before, ok := b.kept(n, "estimate"); ok && before.Status == fine && before.Cycles > 0 {
 		times := o.Cycles / before.Cycles
 		o.Note += fmt.Sprintf(", %.3f times those before", times)
 		if times > slower {

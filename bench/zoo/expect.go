@@ -30,11 +30,8 @@ func kindOf(o *outcome) string {
 	case o.Problem != "":
 		kind += ", but " + o.Problem
 	}
-	if runes := []rune(number.ReplaceAllString(quoted.ReplaceAllString(kind, "“…”"), "#")); len(runes) > 100 {
-		return string(runes[:100])
-	} else { //nolint:revive // the conversion is wanted once
-		return string(runes)
-	}
+	runes := []rune(number.ReplaceAllString(quoted.ReplaceAllString(kind, "“…”"), "#"))
+	return string(runes[:min(len(runes), 100)])
 }
 
 // hold holds the outcomes against a file, or writes them into it. One that is ok is no fault, whatever was expected.
@@ -65,7 +62,7 @@ func (b *bench) hold(path string, list []networks.Network, chosen []command) err
 			held++
 			switch expected, there := want[n.Name][c.name]; {
 			case there && expected == got:
-			case got == ok_:
+			case got == fine:
 				fmt.Fprintf(b.out, "%s %s: ok, better than expected (%s); add -accept to the command\n", n.Name, c.name, expected)
 			default:
 				wrong++

@@ -195,7 +195,7 @@ func (b *bench) one(ctx context.Context, n networks.Network, c command) (*outcom
 		return nil, err
 	}
 	if c.after != "" {
-		if before, ok := b.kept(n, c.after); !ok || before.Status != ok_ {
+		if before, ok := b.kept(n, c.after); !ok || before.Status != fine {
 			o := &outcome{Status: skipped, Reason: c.after + " wrote nothing", Build: b.build}
 			return o, b.keep(n, c, o)
 		}
@@ -213,7 +213,7 @@ func (b *bench) one(ctx context.Context, n networks.Network, c command) (*outcom
 		return nil, err
 	}
 	o.Build = b.build
-	if o.Status == ok_ && c.look != nil {
+	if o.Status == fine && c.look != nil {
 		if err := b.lookApart(ctx, n, c, o); err != nil {
 			return nil, err
 		}

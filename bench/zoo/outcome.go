@@ -14,7 +14,7 @@ import (
 
 // How a command can end.
 const (
-	ok_     = "ok"
+	fine    = "ok"
 	refused = "refused" // with an exit status other than 0, and a reason
 	late    = "late"    // it was ended at its time limit
 	crashed = "crashed" // a signal, or Go's own words

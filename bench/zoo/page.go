@@ -52,7 +52,7 @@ func (b *bench) tableOfCommands(w *bytes.Buffer, list []networks.Network, reason
 			switch {
 			case !ok:
 				fmt.Fprint(w, " not run |")
-			case o.Status == ok_:
+			case o.Status == fine:
 				fmt.Fprintf(w, " %s s, %d |", seconds(o.Processor), o.PeakMiB)
 			case o.Status == refused || o.Status == crashed:
 				fmt.Fprintf(w, " **%s%d** %s s |", o.Status[:1], reasons.number(o, n, c), seconds(o.Processor))

@@ -38,10 +38,10 @@ func TestOutcomesOfOneKindAreEqual(t *testing.T) {
 	if a != b || a == c || a != "refused: node “…”: # GB are too many" {
 		t.Errorf("%q, %q, %q", a, b, c)
 	}
-	if got := kindOf(&outcome{Status: ok_, Note: "7.1 dB"}); got != "ok" {
+	if got := kindOf(&outcome{Status: fine, Note: "7.1 dB"}); got != "ok" {
 		t.Errorf("%q", got)
 	}
-	if got := kindOf(&outcome{Status: ok_, Problem: "outputs move by 3.2e-01"}); got != "ok, but outputs move by #" {
+	if got := kindOf(&outcome{Status: fine, Problem: "outputs move by 3.2e-01"}); got != "ok, but outputs move by #" {
 		t.Errorf("%q", got)
 	}
 }
@@ -59,7 +59,7 @@ func program(t *testing.T, text string) string {
 func TestHowACommandEndsIsKept(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ script, status, reason string }{
-		{"echo '{}'", ok_, ""},
+		{"echo '{}'", fine, ""},
 		{"echo 'quantcheck: no' >&2; exit 2", refused, "no"},
 		{"kill -SEGV $$", crashed, "signal: segmentation fault"},
 		{"echo 'goroutine 1 [running]:' >&2; exit 2", crashed, "goroutine 1 [running]:"},
@@ -110,7 +110,7 @@ func kept(t *testing.T, outcomes map[string]*outcome) (*bench, networks.Network)
 
 func TestAnotherOutcomeThanExpectedFails(t *testing.T) {
 	t.Parallel()
-	b, n := kept(t, map[string]*outcome{"info": {Status: ok_}, "check": {Status: refused, Reason: "no If"}})
+	b, n := kept(t, map[string]*outcome{"info": {Status: fine}, "check": {Status: refused, Reason: "no If"}})
 	list, file := []networks.Network{n}, filepath.Join(t.TempDir(), "expected.yaml")
 	b.accept = true
 	if err := b.hold(file, list, commands); err != nil {
@@ -120,13 +120,13 @@ func TestAnotherOutcomeThanExpectedFails(t *testing.T) {
 	if err := b.hold(file, list, commands); err != nil {
 		t.Errorf("what was accepted is not expected: %v", err)
 	}
-	if err := b.keep(n, commands[2], &outcome{Status: ok_}); err != nil {
+	if err := b.keep(n, commands[2], &outcome{Status: fine}); err != nil {
 		t.Fatal(err)
 	}
 	if err := b.hold(file, list, commands); err != nil {
 		t.Errorf("what is better than expected fails: %v", err)
 	}
-	for _, other := range []*outcome{{Status: ok_, Problem: "it moves"}, {Status: refused, Reason: "it's another"}, {Status: late}} {
+	for _, other := range []*outcome{{Status: fine, Problem: "it moves"}, {Status: refused, Reason: "it's another"}, {Status: late}} {
 		if err := b.keep(n, commands[2], other); err != nil {
 			t.Fatal(err)
 		}
@@ -153,9 +153,9 @@ func TestAnotherOutcomeThanExpectedFails(t *testing.T) {
 func TestThePageShowsWhatIsKept(t *testing.T) {
 	t.Parallel()
 	b, n := kept(t, map[string]*outcome{
-		"info": {Status: ok_, Processor: 0.21, PeakMiB: 47}, "lint": {Status: late, Reason: "time limit of 1m0s"}, "check": {Status: refused, Reason: "no If | no Loop", Processor: 12.3},
-		"optimize": {Status: ok_, Note: "outputs move by 1.0e-01", Problem: "outputs move by 1.0e-01 of their greatest magnitude", PeakMiB: 3000},
-		"estimate": {Status: ok_, Cycles: 1000}, "faster": {Status: ok_, Cycles: 1500},
+		"info": {Status: fine, Processor: 0.21, PeakMiB: 47}, "lint": {Status: late, Reason: "time limit of 1m0s"}, "check": {Status: refused, Reason: "no If | no Loop", Processor: 12.3},
+		"optimize": {Status: fine, Note: "outputs move by 1.0e-01", Problem: "outputs move by 1.0e-01 of their greatest magnitude", PeakMiB: 3000},
+		"estimate": {Status: fine, Cycles: 1000}, "faster": {Status: fine, Cycles: 1500},
 	})
 	path := filepath.Join(t.TempDir(), "zoo.md")
 	if err := b.writePage(path, []networks.Network{n}); err != nil {
