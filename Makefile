@@ -1,4 +1,5 @@
-# What people run: make demo, make test. What developers run besides: make slow, make check, make race, make bench, make timing, make fuzz, make soak.
+# What people run: make demo, make test. What developers run besides: make slow, make check, make race, make bench, make timing, make fuzz, make soak,
+# make zoo, make verdicts.
 export CGO_ENABLED ?= 0
 export GOEXPERIMENT := simd
 export ORT_DISABLE_TELEMETRY := 1
@@ -10,7 +11,7 @@ ORT := $(THIRD)/.package-lock.json
 BIN := bin/quantcheck
 PAGE := internal/web/dist/index.html
 
-.PHONY: planted verdicts docs types build deps fixtures test slow soak soak-device soak-workspace race timing check bench fuzz demo clean proto
+.PHONY: planted zoo zoo-small verdicts verdicts-small docs types build deps fixtures test slow soak soak-device soak-workspace race timing check bench fuzz demo clean proto
 
 # The library of ONNX Runtime lies beside the program, which looks for it there.
 build: $(ORT) $(PAGE)
@@ -101,6 +102,19 @@ verdicts: build
 PLANTED ?=
 planted: fixtures
 	go run ./bench/planted $(PLANTED)
+
+# Forty seconds of processor time: three networks that a clone has, four recipes. Any false good or false alarm fails.
+verdicts-small: build fixtures
+	go run ./bench/verdicts -small
+
+# Published networks through every command, docs/zoo.md. It goes on where it was; ZOO="-models lac,magika -commands check" takes a part.
+ZOO ?= -page docs/zoo.md
+zoo: build fixtures
+	go run ./bench/zoo $(ZOO)
+
+# The ten smallest, on the CPU, one minute of processor time: another outcome than bench/zoo/expected.yaml has fails, if it is not ok.
+zoo-small: build fixtures
+	go run ./bench/zoo -short -emulated=false -expect bench/zoo/expected.yaml
 
 # What the benchmark is compared with lives in an environment of its own.
 bench/.venv/done:

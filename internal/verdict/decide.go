@@ -65,7 +65,7 @@ var Kinds = []Kind{
 	},
 	{
 		Name: "top-1", What: "the class of the highest score is the same, or one that scored within 2 % of it in float",
-		Recognised: "the output comes from a Softmax, or it is named scores, logits or probabilities, or it has ImageNet's 1,000 or 1,001 columns",
+		Recognised: "the output comes from a Softmax, or its rows sum to 1, or they are named scores, logits or probabilities, or it has ImageNet's 1,000 or 1,001 columns",
 		Kept:       "of the top-1 classes are float's", Nothing: "the float model's scores have no rows",
 		settle: settleRows, blank: func() reader { return &top{} },
 	},
@@ -310,7 +310,7 @@ func settleRows(_ *Plan, outs []Output) []reader {
 		switch {
 		case columns >= 2 && columns%2 == 0 && len(dims) == 1 && named(o.Name, "landmark", "keypoint", "key_point", "kpt"):
 			list = append(list, &points{one{o.Layer}})
-		case columns >= 2 && (o.Made == "Softmax" || o.Made == "LogSoftmax" || columns == 1000 || columns == 1001 || columns >= 3 && named(o.Name, "logit", "prob", "score", "softmax", "class")):
+		case columns >= 2 && (o.Made == "Softmax" || o.Made == "LogSoftmax" || columns == 1000 || columns == 1001 || columns >= 3 && (probabilities(o.X, columns) && !named(o.Name, "embed", "feature") || len(o.Shape) > 1 && named(o.Name, "logit", "prob", "score", "softmax", "class"))):
 			list = append(list, &top{one{o.Layer}, columns})
 		case columns >= 16 && len(dims) == 1 && (unit(o.X) || named(o.Name, "embed", "feature")):
 			list = append(list, &neighbours{one{o.Layer}})
@@ -326,6 +326,23 @@ func unit(x []float32) bool {
 		sum += float64(v) * float64(v)
 	}
 	return math.Abs(math.Sqrt(sum)-1) < 1e-3
+}
+
+// probabilities says whether every row is a distribution over its columns: a Softmax that was exported in parts makes such ones.
+func probabilities(x []float32, columns int) bool {
+	for from := 0; from+columns <= len(x); from += columns {
+		sum := 0.0
+		for _, v := range x[from : from+columns] {
+			if !(v >= 0) {
+				return false
+			}
+			sum += float64(v)
+		}
+		if math.Abs(sum-1) > 1e-3 {
+			return false
+		}
+	}
+	return len(x) >= columns
 }
 
 // top is the class of the highest score, of each row.

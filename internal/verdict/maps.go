@@ -21,6 +21,10 @@ func squeeze(dims []int64) []int64 {
 // smallest is the side from which on two axes can be a map.
 const smallest = 8
 
+// slimmest is how many times its width the height of a map without an axis of channels may be, or the other way round: the scores of 475
+// anchors in 10 classes are no map.
+const slimmest = 8
+
 // settleMaps recognises outputs of [1, C, H, W], [1, H, W, C] and [1, H, W].
 func settleMaps(_ *Plan, outs []Output) []reader {
 	var list []reader
@@ -36,7 +40,7 @@ func settleMaps(_ *Plan, outs []Output) []reader {
 			channels = dims[0]
 		case len(dims) == 3 && dims[2] <= 256 && dims[0] >= smallest && dims[1] >= smallest:
 			channels, last = dims[2], true
-		case len(dims) == 2 && dims[0] >= smallest && dims[1] >= smallest:
+		case len(dims) == 2 && dims[0] >= smallest && dims[1] >= smallest && max(dims[0], dims[1]) <= slimmest*min(dims[0], dims[1]):
 		default:
 			continue
 		}

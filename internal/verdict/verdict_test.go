@@ -241,6 +241,46 @@ func TestDecisions(t *testing.T) {
 	}
 }
 
+// An output is recognised by what it holds and by its shape, whatever it is named.
+func TestWhatAnOutputIsRecognisedAs(t *testing.T) {
+	ones := func(n int, v float32) []float32 {
+		x := make([]float32, n)
+		for i := range x {
+			x[i] = v
+		}
+		return x
+	}
+	for _, c := range []struct {
+		what, name, made string
+		dims             []int64
+		x                []float32
+		kind             string
+	}{
+		{"a Softmax in parts", "target", "Div", []int64{1, 4}, []float32{0.1, 0.2, 0.3, 0.4}, "top-1"},
+		{"a Softmax in parts that is sure", "target", "Div", []int64{1, 16}, append(ones(15, 0), 1), "top-1"},
+		{"rows of such ones", "target", "Div", []int64{2, 4}, []float32{0.1, 0.2, 0.3, 0.4, 1, 0, 0, 0}, "top-1"},
+		{"one of its rows sums to 2", "target", "Div", []int64{2, 4}, []float32{0.1, 0.2, 0.3, 0.4, 1, 1, 0, 0}, ""},
+		{"one value is negative", "target", "Div", []int64{1, 3}, []float32{-0.5, 0.5, 1}, ""},
+		{"unit length, of both signs", "target", "Div", []int64{1, 16}, append(ones(12, -0.25), ones(4, 0.25)...), "neighbours"},
+		{"a probability for each of 40 moments", "speech_probs", "Sigmoid", []int64{40}, ones(40, 0.3), ""},
+		{"scores with a batch axis", "scores", "Sigmoid", []int64{1, 40}, ones(40, 0.3), "top-1"},
+		{"a map", "out", "Sigmoid", []int64{1, 16, 32}, ones(512, 0.9), "mask"},
+		{"the scores of 475 anchors in 10 classes", "out", "Sigmoid", []int64{1, 475, 10}, ones(4750, 0.9), ""},
+		{"turned", "out", "Sigmoid", []int64{1, 10, 475}, ones(4750, 0.9), ""},
+		{"a slim map with its channel", "out", "Sigmoid", []int64{1, 1, 10, 475}, ones(4750, 0.9), "mask"},
+	} {
+		samples := [][2][]float32{{c.x, c.x}, {c.x, c.x}, {c.x, c.x}, {c.x, c.x}}
+		g, _ := judge(c.name, c.made, c.dims, nil, samples...)
+		v, kind := g.Conclude(len(samples)), ""
+		if len(v.Decisions) == 1 {
+			kind = v.Decisions[0].Kind
+		}
+		if kind != c.kind || len(v.Decisions) > 1 {
+			t.Errorf("%s: %q, not %q", c.what, kind, c.kind)
+		}
+	}
+}
+
 // What the float model does not see is no decision, and the verdict says so.
 func TestNothingToDecide(t *testing.T) {
 	g, _ := judge("m", "Sigmoid", []int64{1, 1, 8, 8}, nil, [2][]float32{make([]float32, 64), make([]float32, 64)})
