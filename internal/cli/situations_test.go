@@ -183,7 +183,7 @@ func TestNaNIsTracedToItsSource(t *testing.T) {
 		want   want
 	}{
 		"all finite":        {nil, samples(), want{}},
-		"a weight":          {weight(7, nan), samples(), want{1, 0, 2, 4, []string{"The constant w of the float model holds 1 NaN among its 108 values.", "begin at /c/Conv_output_0 (node c, Conv, number 1 of 3)"}}},
+		"a weight":          {weight(7, nan), samples(), want{1, 0, 2, 4, []string{"constant w of the float model holds 1 NaN among its 108 values", "begin at /c/Conv_output_0 (node c, Conv, number 1 of 3)"}}},
 		"an infinite one":   {weight(7, float32(math.Inf(1))), samples(), want{1, 0, 2, 4, []string{"holds an infinite value among", "begin at /c/Conv_output_0"}}},
 		"two samples":       {nil, samples(1, 3), want{0, 2, 2, 2, []string{"begin at /c/Conv_output_0 (node c, Conv, number 1 of 3): ", "The sample b.raw holds 1 NaN in the input x.", "The sample d.raw", "2 of 4 samples cannot be compared"}}},
 		"an operator":       {logarithm, samples(), want{0, 0, 2, 4, []string{"begin at log (node l, Log, number 3 of 4)"}}},

@@ -54,6 +54,8 @@ func fixText(run *result.Run, f *result.Fix) string {
 		text += fmt.Sprintf(" (not measured: %s)", Printable(t.Failed))
 	case t.Helps:
 		text += fmt.Sprintf(": tried on %d samples, %s", t.Samples, change(t))
+	case t.Before.OK && t.After.OK && t.After.V > t.Before.V:
+		text += fmt.Sprintf(" (tried on %d samples, it brings little: %s)", t.Samples, change(t))
 	default:
 		text += fmt.Sprintf(" (tried on %d samples, it does not help: %s)", t.Samples, change(t))
 	}

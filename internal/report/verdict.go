@@ -36,17 +36,23 @@ func Judged(run *result.Run, v *result.Variant) string {
 	}
 	switch {
 	case d.Basis == result.ByNothing:
-		text = append(text, fmt.Sprintf("%s cannot be judged: %s.", v.Spec.Name, uncomparable(run)))
+		text = append(text, fmt.Sprintf("%s cannot be judged: %s.", v.Spec.Name, uncomparable(run, d)))
 	case equal(d):
 		text = append(text, fmt.Sprintf("%s is good: its outputs equal float's on every sample.", v.Spec.Name))
 	default:
 		text = append(text, fmt.Sprintf("%s is %s: %s.", v.Spec.Name, d.Grade, strings.Join(judged(run, d), "; ")))
+		if n := run.NonFinite; n != nil && n.Blamed() {
+			text = append(text, fmt.Sprintf("That is of the values that are finite in float: on %d of %d samples others are not.", len(n.Samples), len(run.Samples)))
+		}
 	}
 	return strings.Join(text, " ")
 }
 
-// uncomparable says why no output could be compared.
-func uncomparable(run *result.Run) string {
+// uncomparable says why no output could be judged.
+func uncomparable(run *result.Run, d *result.Verdict) string {
+	if p := verdict.Worst(d); p != nil && len(d.Undecided) > 0 {
+		return fmt.Sprintf("on these samples neither the float model nor the variant finds any %s, so that it is not known what an SQNR of %s dB in %s means", strings.Join(d.Undecided, " or "), number(p.SQNR.Min), PartText(run, p))
+	}
 	if run.NonFinite == nil {
 		return "no output could be compared"
 	}
@@ -102,7 +108,10 @@ func judged(run *result.Run, d *result.Verdict) []string {
 	if p.Clipped.OK && p.Clipped.V > 0.001 {
 		part += fmt.Sprintf(", %.2g %% of its float values lie outside of the output's encoding", 100*p.Clipped.V)
 	}
-	if d.Basis == result.BySignal {
+	switch {
+	case d.Basis == result.BySignal && len(d.Undecided) > 0:
+		part += fmt.Sprintf(" (judged by SQNR alone: neither the float model nor the variant finds any %s on these samples)", strings.Join(d.Undecided, " or "))
+	case d.Basis == result.BySignal:
 		part += " (judged by SQNR alone: no output is recognised as boxes, classes, masks or the like)"
 	}
 	return append(list, part)

@@ -54,7 +54,7 @@ func TestFewDecisionsLookAtTheSignal(t *testing.T) {
 			Decisions: []result.Decision{{Kind: "top-1", Layers: []int{3}, Kept: c.kept, Of: c.number, Number: c.number}},
 		}
 		doubt(&v.Decisions[0])
-		grade(v)
+		grade(v, nil)
 		if d := v.Decisions[0]; v.Grade != c.want || d.Few != c.few || (d.Wanted > 0) != c.few {
 			t.Errorf("%v of %v with %v dB, %v dead: %s, few: %v (%.3f…%.3f); want %s, %v", c.kept, c.number, c.sqnr, c.dead, v.Grade, d.Few, d.Low, d.High, c.want, c.few)
 		}
@@ -96,5 +96,60 @@ func TestBoxesAreCountedByTheirWeight(t *testing.T) {
 		if n := got.of * got.of / got.squares; math.Abs(n-c.want) > 1e-3 || got.boxes != len(list) {
 			t.Errorf("%v: %s", c.scores, fmt.Sprint(n))
 		}
+	}
+}
+
+// An output in which neither model finds anything is judged where it is dead or as good as float, and else by nothing.
+func TestOutputsWithoutFindings(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name             string
+		sqnr, dead, next float64 // of the empty output, and of another; 0: there is none
+		want             result.Grade
+		basis            result.Basis
+	}{
+		{"noise", 5, 0, 0, result.Unknown, result.ByNothing},
+		{"as good as float", 45, 0, 0, result.Good, result.BySignal},
+		{"dead", 5, 0.9, 0, result.Bad, result.BySignal},
+		{"noise beside another output", 5, 0, 25, result.Fair, result.BySignal},
+	} {
+		v := &result.Verdict{Grade: result.Unknown, Basis: result.ByNothing, Undecided: []string{"masks"}}
+		v.Parts = append(v.Parts, result.OutputPart{Layer: 3, Dead: c.dead, SQNR: metric.Spread{Min: metric.Defined(c.sqnr)}})
+		if c.next > 0 {
+			v.Parts = append(v.Parts, result.OutputPart{Layer: 4, SQNR: metric.Spread{Min: metric.Defined(c.next)}})
+		}
+		grade(v, map[int]bool{3: true})
+		if v.Grade != c.want || v.Basis != c.basis {
+			t.Errorf("%s: %s by %s, not %s by %s", c.name, v.Grade, v.Basis, c.want, c.basis)
+		}
+	}
+}
+
+// The part that is named is the one that gave the grade: of an output without decisions where its signal did, else of one that decisions are read from.
+func TestThePartThatDecidesIsNamed(t *testing.T) {
+	t.Parallel()
+	part := func(layer int, sqnr float64) result.OutputPart {
+		return result.OutputPart{Layer: layer, SQNR: metric.Spread{Min: metric.Defined(sqnr)}}
+	}
+	kept := func(share float64) []result.Decision {
+		return []result.Decision{{Kind: "top-1", Layers: []int{3}, Kept: 100 * share, Of: 100, Number: 100}}
+	}
+	for _, c := range []struct {
+		name      string
+		parts     []result.OutputPart // worst first
+		decisions []result.Decision
+		want      int
+	}{
+		{"without decisions", []result.OutputPart{part(4, 10), part(3, 20)}, nil, 4},
+		{"all decisions kept, another output is fair", []result.OutputPart{part(3, 13), part(4, 23)}, kept(1), 4},
+		{"decisions lost, another output is better than they", []result.OutputPart{part(4, 22), part(3, 25)}, kept(0.5), 3},
+		{"all is well", []result.OutputPart{part(4, 31), part(3, 35)}, kept(1), 3},
+	} {
+		if p := Worst(&result.Verdict{Parts: c.parts, Decisions: c.decisions}); p == nil || p.Layer != c.want {
+			t.Errorf("%s: %+v, not layer %d", c.name, p, c.want)
+		}
+	}
+	if p := Worst(&result.Verdict{Parts: []result.OutputPart{{Layer: 1}}}); p != nil {
+		t.Errorf("a part without a signal: %+v", p)
 	}
 }

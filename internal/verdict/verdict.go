@@ -241,15 +241,20 @@ func (g *Gathered) Conclude(n int) *result.Verdict {
 		v.Parts = append(v.Parts, o.layout.parts(o.layer, samples, g.encodings[o.layer])...)
 	}
 	slices.SortStableFunc(v.Parts, worse)
+	empty := map[int]bool{}
 	for i, r := range g.plan.readers {
-		g.decide(v, r, i, n)
+		if before := len(v.Undecided); g.decide(v, r, i, n) && len(v.Undecided) > before {
+			for _, l := range r.layers() {
+				empty[l] = true
+			}
+		}
 	}
-	grade(v)
+	grade(v, empty)
 	return v
 }
 
-// decide sums up what one reader counted.
-func (g *Gathered) decide(v *result.Verdict, r reader, i, n int) {
+// decide sums up what one reader counted. It says whether the reader knew what it read.
+func (g *Gathered) decide(v *result.Verdict, r reader, i, n int) bool {
 	by := make([]*counts, n)
 	for s := range n {
 		if g.decisions[s] != nil {
@@ -272,11 +277,11 @@ func (g *Gathered) decide(v *result.Verdict, r reader, i, n int) {
 		}
 	}
 	if b, ok := r.(*boxes); ok && b.Doubtful && d.Of > 0 {
-		return // another sample has boxes, and which decoder reads them is not known
+		return false // another sample has boxes, and which decoder reads them is not known
 	}
 	if d.Of == 0 {
 		v.Undecided = append(v.Undecided, r.kind())
-		return
+		return true
 	}
 	switch {
 	case squares > 0:
@@ -286,6 +291,7 @@ func (g *Gathered) decide(v *result.Verdict, r reader, i, n int) {
 	}
 	doubt(&d)
 	v.Decisions = append(v.Decisions, d)
+	return true
 }
 
 // worse sorts parts: those that are dead first, then by the SQNR of their worst sample.
@@ -341,31 +347,33 @@ func signal(p *result.OutputPart) int {
 	return k
 }
 
-// grade gives the word: the worst kind of decision decides; without any, the worst part of an output does.
-func grade(v *result.Verdict) {
+// grade gives the word: the worst kind of decision decides; without any, the worst part of an output does. In the outputs of empty neither float
+// nor the variant finds anything: noise there has no known meaning, and only what is dead, or as good as float, is graded.
+func grade(v *result.Verdict, empty map[int]bool) {
 	worst := 0
-	judged := map[int]bool{}
 	for i := range v.Decisions {
-		d := &v.Decisions[i]
-		for _, l := range d.Layers {
-			judged[l] = true
-		}
 		v.Basis = result.ByDecisions
-		worst = max(worst, decided(d, v.Parts))
+		worst = max(worst, decided(&v.Decisions[i], v.Parts))
 	}
 	for i := range v.Parts {
 		p := &v.Parts[i]
-		if judged[p.Layer] || !p.SQNR.Min.OK {
+		k := signal(p)
+		if judged(v, p) || !p.SQNR.Min.OK || empty[p.Layer] && k > 0 && p.Dead <= lost {
 			continue
 		}
 		if v.Basis == result.ByNothing {
 			v.Basis = result.BySignal
 		}
-		worst = max(worst, signal(p))
+		worst = max(worst, k)
 	}
 	if v.Basis != result.ByNothing {
 		v.Grade = borders[worst].grade
 	}
+}
+
+// judged says whether a part belongs to an output that some decisions are read from.
+func judged(v *result.Verdict, p *result.OutputPart) bool {
+	return slices.ContainsFunc(v.Decisions, func(d result.Decision) bool { return judges(&d, p) })
 }
 
 // Channels writes a list of channels in few characters: 0–3, 7.
@@ -399,14 +407,28 @@ func PartName(output string, p *result.OutputPart, short func(string) string) st
 	return name
 }
 
-// Worst is the part that decides, nil if there is none with a signal.
+// Worst is the part that decides, nil if there is none with a signal: of an output without decisions if that is what gave the grade, else the
+// worst of the outputs that decisions are read from.
 func Worst(v *result.Verdict) *result.OutputPart {
-	for i := range v.Parts {
-		if v.Parts[i].SQNR.Min.OK {
-			return &v.Parts[i]
-		}
+	by := 0 // the place among the borders that decisions gave
+	for i := range v.Decisions {
+		by = max(by, decided(&v.Decisions[i], v.Parts))
 	}
-	return nil
+	find := func(fits func(p *result.OutputPart) bool) *result.OutputPart {
+		for i := range v.Parts {
+			if p := &v.Parts[i]; p.SQNR.Min.OK && fits(p) {
+				return p
+			}
+		}
+		return nil
+	}
+	if p := find(func(p *result.OutputPart) bool { return !judged(v, p) && signal(p) > by }); p != nil {
+		return p
+	}
+	if p := find(func(p *result.OutputPart) bool { return judged(v, p) }); p != nil {
+		return p
+	}
+	return find(func(*result.OutputPart) bool { return true })
 }
 
 // Least is the kind of decisions of which least is kept, nil if nothing was decided.
@@ -432,6 +454,6 @@ func Of(run *result.Run, v *result.Variant) *result.Verdict {
 		}
 	}
 	slices.SortStableFunc(old.Parts, worse)
-	grade(old)
+	grade(old, nil)
 	return old
 }
