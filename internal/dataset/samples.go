@@ -72,15 +72,18 @@ func Find(path string, limit int) (*Set, error) {
 
 // NpyShapes gives, by input, the shapes of the first sample's .npy files: what a model with open dimensions can be fixed to. It is empty where
 // there are none, or where they cannot be read, which whoever reads the samples says. The only input of a model may be given
-// without its name; it is called only.
+// without its name; it is called only. What is no file or folder, a pipe, can be read once and is left to whoever reads the samples.
 func NpyShapes(path, only string) map[string][]int64 {
 	shapes := map[string][]int64{}
+	if !rereadable(path) {
+		return shapes
+	}
 	set, err := Find(path, 1)
 	if err != nil || len(set.Sources) == 0 {
 		return shapes
 	}
 	for name, file := range set.Sources[0].Files {
-		if !ending(file, []string{".npy"}) {
+		if !ending(file, []string{".npy"}) || !rereadable(file) {
 			continue
 		}
 		f, err := os.Open(file)
@@ -94,6 +97,11 @@ func NpyShapes(path, only string) map[string][]int64 {
 		}
 	}
 	return shapes
+}
+
+func rereadable(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && (info.IsDir() || info.Mode().IsRegular())
 }
 
 func (s *Set) add(input, path string) {
