@@ -124,7 +124,7 @@ func TestTheEstimateShownIsTheCompilers(t *testing.T) {
 	e := zoo(t, "w8a8")
 	eval := browse(t, buildContent(t, web.Content{Estimates: []*result.Estimated{e}}), 1280)
 	said := fmt.Sprint(eval(`return document.querySelector('#time').textContent`))
-	for _, want := range []string{"13 µs by the estimate (11 µs to 15 µs)", "at most 76923 inferences a second", "34 KiB read from DDR and 2 KiB written", "rvc4", "Kailua", "QCS9100's"} {
+	for _, want := range []string{"13 µs by the estimate (11 µs to 15 µs)", "at most 76,923 inferences a second", "34 KiB read from DDR and 2 KiB written", "rvc4", "Kailua", "QCS9100's"} {
 		if !strings.Contains(said, want) {
 			t.Errorf("%q is not said: %s", want, said)
 		}

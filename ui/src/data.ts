@@ -606,7 +606,7 @@ export interface VariantChoice {
 export type VariantEngine = '' | 'htp'
 
 /** Kind says what a variant is made from. */
-export type VariantKind = 'recipe' | 'fp16' | 'file' | 'dlc' | 'dumps' | 'device'
+export type VariantKind = 'recipe' | 'fp16' | 'file' | 'encodings' | 'dlc' | 'dumps' | 'device'
 
 /** Spec is a parsed variant. */
 export interface VariantSpec {
