@@ -341,7 +341,7 @@ func plantInputDenied(s *site) error {
 	case "yolox":
 		s.spec.Input.Mean, s.spec.Input.Scale = []float64{0}, []float64{1e6}
 	default:
-		return unfit
+		return errUnfit
 	}
 	return nil
 }

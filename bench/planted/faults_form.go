@@ -174,7 +174,7 @@ func (s *site) dynamic() error {
 		changed++
 	}
 	if changed == 0 {
-		return unfit
+		return errUnfit
 	}
 	for _, o := range s.model.Proto.GetOpsetImport() { // which has these operators
 		if o.GetDomain() == "" && o.GetVersion() < 11 {
@@ -215,7 +215,7 @@ func plantPartlyQuantized(s *site) error {
 func branch(s *site) error {
 	list := s.maps(anyOp)
 	if len(list) == 0 {
-		return unfit
+		return errUnfit
 	}
 	from := list[len(list)*2/3]
 	behind := map[string]bool{from: true}

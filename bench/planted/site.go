@@ -24,8 +24,8 @@ import (
 	"quantcheck/internal/tensor"
 )
 
-// unfit says that a fault cannot be planted in a network: it has no place for it.
-var unfit = errors.New("no place for it")
+// errUnfit says that a fault cannot be planted in a network: it has no place for it.
+var errUnfit = errors.New("no place for it")
 
 // ground is a network that is not changed, with what its plain check found.
 type ground struct {
@@ -215,7 +215,7 @@ func (s *site) maker(name string) *onnxpb.NodeProto {
 // one draws one of a list.
 func one[T any](s *site, list []T) (t T, err error) {
 	if len(list) == 0 {
-		return t, unfit
+		return t, errUnfit
 	}
 	return list[s.rng.IntN(len(list))], nil
 }

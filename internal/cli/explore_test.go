@@ -53,11 +53,11 @@ func healed(t *testing.T, dir, name string, target float64, args []string) resul
 	t.Helper()
 	x := explored(t, 0, args...)
 	best, start := x.Points[x.Best], x.Points[x.Start]
-	if !x.Reached || x.Verdict != result.BitsHeal || len(x.Story) != 4 || best.Scored.Share.V < target {
+	if !x.Reached || x.Verdict != result.BitsHeal || len(x.Story) != 6 || best.Scored.Share.V < target {
 		t.Errorf("%v %v %v %v", x.Reached, x.Verdict, x.Story, best.Scored)
 	}
-	if last := x.Story[len(x.Story)-1]; !strings.Contains(last, "--enable split-gates writes such a model") {
-		t.Errorf("the story does not say which other form of the model keeps the target: %s", last)
+	if story := strings.Join(x.Story, "\n"); !strings.Contains(story, "--enable split-gates writes such a model") {
+		t.Errorf("the story does not say which other form of the model keeps the target: %s", story)
 	}
 	if start.Scored.Share.V > target-0.01 || len(start.Changed) > 0 {
 		t.Errorf("the start is %+v", start)

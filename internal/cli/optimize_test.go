@@ -112,7 +112,7 @@ func TestAStemWithUnlikeChannelsHoldsWithEightBits(t *testing.T) {
 		return list
 	}
 	split := filepath.Join(dir, "split.onnx")
-	status, stdout, stderr := run(t, "optimize", model, "-o", split, "--also", "split-gates", "--images", images, "--scale", "255")
+	status, stdout, stderr := run(t, "optimize", model, "-o", split, "--also", "split-gates", "--also", "focus-to-conv", "--images", images, "--scale", "255")
 	if status != 0 || !strings.Contains(stdout, "split-gates                1 places") || !strings.Contains(stdout, "focus-to-conv              1 places") {
 		t.Fatalf("%d %s %s", status, stdout, stderr)
 	}

@@ -41,6 +41,13 @@ var tracedRows = map[string]tracedRow{
 	"stats":   {args: func(_ *testing.T, w tracedPlace) []string { return []string{"stats", w.store} }},
 	"doctor":  {args: func(*testing.T, tracedPlace) []string { return []string{"doctor"} }},
 	"version": {args: func(*testing.T, tracedPlace) []string { return []string{"version"} }},
+	"strip": {args: func(t *testing.T, _ tracedPlace) []string {
+		quantized := filepath.Join(t.TempDir(), "q.onnx")
+		if status, _, stderr := run(t, "quantize", smallModel(t, nil), "--calib", pictures(t, 2), "-o", quantized); status != 0 {
+			t.Fatal(stderr)
+		}
+		return []string{"strip", quantized, "-o", "f.onnx", "--encodings", "e.json"}
+	}},
 	"optimize": {args: func(t *testing.T, _ tracedPlace) []string {
 		return []string{"optimize", smallModel(t, nil), "-o", "o.onnx"}
 	}},

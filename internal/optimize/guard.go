@@ -70,7 +70,7 @@ func guarded(ctx context.Context, engines session.Engines, spec Spec, progress p
 		return nil, err
 	}
 	second.Seconds, second.Proving = second.Seconds+done.Seconds, second.Proving+done.Proving
-	return note(second, "all passes together made it slower by the estimate (%d cycles, %d before): those that do were undone", after.Cycles, before.Cycles), nil
+	return note(second, "all passes together made it slower by the estimate (%d cycles, %d before): those that do were undone, but for what was asked for by name", after.Cycles, before.Cycles), nil
 }
 
 // Unchanged says whether no pass changed something for good.

@@ -3,6 +3,7 @@ package optimize
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"quantcheck/internal/dataset"
 	"quantcheck/internal/estimator"
@@ -32,13 +33,17 @@ type pricer struct {
 	variant  variant.Spec
 	set      *dataset.Set
 	input    dataset.Description
-	only     bool // passes that do not pay are undone
+	only     bool     // passes that do not pay are undone
+	kept     []string // passes that are kept even so: they were asked for by name
 
 	first, last *result.Estimated // nil: the compiler could not say
 }
 
 func newPricer(engines session.Engines, spec Spec, inputs []map[string]tensor.Tensor) (*pricer, error) {
 	p := &pricer{variant: variant.Usual(), input: spec.Input, only: spec.OnlyIfFaster, set: &dataset.Set{}}
+	if spec.guarded {
+		p.kept = slices.Concat(spec.Passes, spec.Also)
+	}
 	var err error
 	if spec.Variant != "" {
 		if p.variant, err = variant.Parse(spec.Variant); err != nil {
@@ -114,7 +119,7 @@ func (o *optimizer) pay(done *PassResult, forced bool) error {
 		if fewer := len(x.Refused) - len(before.Refused); fewer != 0 { // what the HTP takes counts more than what the rest costs
 			worse = fewer > 0
 		}
-		if o.pricer.only && worse {
+		if o.pricer.only && worse && !slices.Contains(o.pricer.kept, done.Name) {
 			done.Undone = fmt.Sprintf("it does not pay: by the estimate %d cycles become %d", was, cycles)
 			return nil
 		}
