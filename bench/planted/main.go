@@ -26,7 +26,7 @@ import (
 // outcome is what was found of a fault in a network.
 type outcome struct {
 	fault, kind, network string // fault is the row of the table, kind that of the cause
-	errUnfit                bool   // the network has no place for it
+	errUnfit             bool   // the network has no place for it
 	led                  string // the kind of the leading cause; "": none
 	right, quiet         bool   // kind and place are right; the near miss does not name it first
 	said                 string // what was named instead
