@@ -26,7 +26,7 @@ import (
 // outcome is what was found of a fault in a network.
 type outcome struct {
 	fault, kind, network string // fault is the row of the table, kind that of the cause
-	errUnfit             bool   // the network has no place for it
+	unfit                bool   // the network has no place for it
 	led                  string // the kind of the leading cause; "": none
 	right, quiet         bool   // kind and place are right; the near miss does not name it first
 	said                 string // what was named instead
@@ -96,7 +96,7 @@ func run(ctx context.Context, w io.Writer, seed uint64, wanted func(kind, networ
 			}
 			mark := "right"
 			switch {
-			case o.errUnfit:
+			case o.unfit:
 				mark = "–"
 			case !o.right:
 				mark = "WRONG"
@@ -134,7 +134,7 @@ func (g *ground) try(ctx context.Context, f fault, seed uint64) (outcome, error)
 		return o, err
 	}
 	if err := f.plant(s); errors.Is(err, errUnfit) {
-		o.errUnfit = true
+		o.unfit = true
 		return o, nil
 	} else if err != nil {
 		return o, err
@@ -223,7 +223,7 @@ func dump(run *result.Run, where []string) {
 // count counts the faults that were found, and all.
 func count(list []outcome) (right, of int) {
 	for _, o := range list {
-		if o.errUnfit {
+		if o.unfit {
 			continue
 		}
 		of++
@@ -250,7 +250,7 @@ func table(w io.Writer, list []outcome) {
 					continue
 				}
 				switch {
-				case o.errUnfit:
+				case o.unfit:
 					cell = "–"
 				case o.right && o.quiet:
 					cell = "right"
