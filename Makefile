@@ -98,7 +98,7 @@ VERDICTS ?= -pictures 16 -few
 verdicts: build
 	go run ./bench/verdicts $(VERDICTS)
 
-# Causes beside faults that are planted: fourteen kinds in five networks. PLANTED='-networks faces -only steep-activation -seed 2 -debug' makes part of it.
+# Causes beside faults that are planted: thirteen kinds in five networks. PLANTED='-networks faces -only steep-activation -seed 2 -debug' makes part of it.
 PLANTED ?=
 planted: fixtures
 	go run ./bench/planted $(PLANTED)

@@ -32,7 +32,6 @@ var faults = []fault{
 	{"widths-meet", plantWidthsMeet, nil},
 	{"engine-error", plantEngineError, nil},
 	{"input-denied", plantInputDenied, nil},
-	{"already-quantized", plantAlreadyQuantized, nil},
 	{"partly-quantized", plantPartlyQuantized, nil},
 	{"nan-constant", plantNaN, nil},
 	{"fused-range", plantFusedRange, nil},

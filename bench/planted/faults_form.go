@@ -21,7 +21,7 @@ import (
 	"quantcheck/internal/variant"
 )
 
-// Faults of the form that a network or its file has: quantized already, or partly; quantizers with a foreign range; NaN; an engine that errs.
+// Faults of the form that a network or its file has: quantized partly; quantizers with a foreign range; NaN; an engine that errs.
 
 func initializer(m *onnx.Model, name string) *onnxpb.TensorProto {
 	for _, p := range m.Graph().GetInitializer() {
@@ -126,62 +126,6 @@ func plantFusedRange(s *site) error {
 		return err
 	}
 	return s.ready(m)
-}
-
-// plantAlreadyQuantized takes a quantized form of the network for the float model.
-func plantAlreadyQuantized(s *site) error {
-	if s.name == "faces" || s.name == "text-det" { // Convs on integers, quantized as they run
-		return s.dynamic()
-	}
-	m, err := s.quantized(s.path, "w8a8")
-	if err != nil {
-		return err
-	}
-	s.model = m
-	return s.save()
-}
-
-// dynamic gives every third Conv without groups the form that dynamic quantization writes.
-func (s *site) dynamic() error {
-	changed := 0
-	for i, conv := range s.convs(false) {
-		n := s.maker(conv)
-		in := n.GetInput()
-		w, shape := s.values(in[1])
-		if i%3 > 0 || len(in) > 2 && in[2] != "" {
-			continue
-		}
-		most := 0.0
-		for _, v := range w {
-			most = max(most, math.Abs(float64(v)))
-		}
-		raw := make([]byte, len(w))
-		for k, v := range w {
-			raw[k] = byte(int(math.Round(float64(v)/most*127)) + 128)
-		}
-		name := fmt.Sprintf("planted.w%d", i)
-		put(s.model, name, tensor.Tensor{DType: tensor.Uint8, Shape: shape, Raw: raw})
-		put(s.model, name+".zero", tensor.Tensor{DType: tensor.Uint8, Raw: []byte{128}})
-		s.node("DynamicQuantizeLinear", name+".x", []string{in[0]})
-		q := s.maker(name + ".x")
-		q.Output = append(q.Output, name+".scale", name+".point")
-		out := n.GetOutput()[0]
-		op := "ConvInteger"
-		n.OpType, n.Input, n.Output = &op, []string{name + ".x", name, name + ".point", name + ".zero"}, []string{name + ".sum"}
-		s.node("Cast", name+".float", []string{name + ".sum"}, "to", int(tensor.Float32))
-		s.node("Mul", name+".factor", []string{name + ".scale", s.floats(name+".by", []float32{float32(most / 127)})})
-		s.node("Mul", out, []string{name + ".float", name + ".factor"})
-		changed++
-	}
-	if changed == 0 {
-		return errUnfit
-	}
-	for _, o := range s.model.Proto.GetOpsetImport() { // which has these operators
-		if o.GetDomain() == "" && o.GetVersion() < 11 {
-			o.Version = proto.Int64(11)
-		}
-	}
-	return s.save()
 }
 
 // plantPartlyQuantized leaves the last third of the network float: in the body of an If, or without quantizers in a ready file.
