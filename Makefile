@@ -33,8 +33,9 @@ $(ORT): third_party/package.json third_party/package-lock.json
 	cd third_party && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
+# make check vets; symbols for a debugger take time to link.
 test: fixtures
-	go test -json -timeout 40m ./... | go run ./tools/testsum
+	go test -vet=off -ldflags=-w -json -timeout 40m ./... | go run ./tools/testsum
 
 # What make test proves on small networks, on whole detectors: ten minutes.
 SLOW := ./bench/planted ./internal/cli ./internal/rewrite ./internal/runner/qnnworker ./internal/sensitivity
