@@ -207,8 +207,8 @@ func plantSaturatedBias(s *site) error {
 		v := int32(binary.LittleEndian.Uint32(raw[4*i:]))
 		scale := scales.F32[i%len(scales.F32)]
 		if one[i] = scale; i%2 == 0 && v != 0 {
-			real := float64(v) * float64(scale)
-			one[i] = float32(math.Abs(real) / math.MaxInt32 / 8)
+			bias := float64(v) * float64(scale)
+			one[i] = float32(math.Abs(bias) / math.MaxInt32 / 8)
 			end := int32(math.MaxInt32)
 			if v < 0 {
 				end = math.MinInt32

@@ -189,8 +189,8 @@ func (s *site) output(name string, only bool) {
 	g.Output = append(g.Output, onnx.Untyped(name))
 }
 
-// splice puts nodes behind a tensor: its maker gives the tensor the name that make gets, and make ends with a node that makes the tensor.
-func (s *site) splice(name string, make func(from string)) {
+// splice puts nodes behind a tensor: its maker gives the tensor the name that add gets, and add ends with a node that makes the tensor.
+func (s *site) splice(name string, add func(from string)) {
 	from := name + ".before"
 	for _, n := range s.model.Graph().GetNode() {
 		for i, out := range n.GetOutput() {
@@ -199,7 +199,7 @@ func (s *site) splice(name string, make func(from string)) {
 			}
 		}
 	}
-	make(from)
+	add(from)
 }
 
 // maker is the node that makes a tensor.

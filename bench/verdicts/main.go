@@ -9,6 +9,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -106,7 +107,7 @@ func run(ctx context.Context, w, log io.Writer, o options) (wrong int, err error
 	case failed > 0:
 		return wrong, fmt.Errorf("%d of %d models could not be judged", failed, len(all))
 	case judged == 0:
-		return wrong, fmt.Errorf("no verdict was judged")
+		return wrong, errors.New("no verdict was judged")
 	}
 	return wrong, nil
 }

@@ -56,7 +56,7 @@ func execute(ctx context.Context, program string, args []string, work string, li
 		case <-ctx.Done():
 			_ = syscall.Kill(-c.Process.Pid, syscall.SIGTERM)
 			select {
-			case <-ended:
+			case <-ended: //nolint:errcheck // the context has the error
 			case <-time.After(2 * time.Second):
 				_ = syscall.Kill(-c.Process.Pid, syscall.SIGKILL)
 			}
@@ -75,7 +75,7 @@ const (
 func (o *outcome) account(p *os.ProcessState, seen use) {
 	o.Processor = max((p.UserTime() + p.SystemTime()).Seconds(), seen.seconds)
 	if r, ok := p.SysUsage().(*syscall.Rusage); ok {
-		o.PeakMiB = int(max(int64(r.Maxrss)<<10, seen.bytes) >> 20)
+		o.PeakMiB = int(max(r.Maxrss<<10, seen.bytes) >> 20)
 	}
 }
 

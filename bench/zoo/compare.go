@@ -46,7 +46,7 @@ func (b *bench) lookApart(ctx context.Context, n networks.Network, c command, o 
 		return ctx.Err()
 	case err != nil:
 		o.Problem = "what it wrote was not run: " + short(strings.TrimPrefix(failed.String(), "zoo: "), b.work(n))
-		return nil
+		return nil //nolint:nilerr // the outcome says so
 	}
 	return json.Unmarshal(out.Bytes(), o)
 }
@@ -198,9 +198,9 @@ func (o *openedModel) infer(ctx context.Context, inputs map[string]tensor.Tensor
 
 // sqnr is 10·log₁₀ of the power of a signal over that of its error, in dB; ok is false where there are no numbers to compare.
 func sqnr(ref, got tensor.Tensor) (db float64, ok bool) {
-	p, real := ref.AsFloat32()
+	p, isReal := ref.AsFloat32()
 	q, also := got.AsFloat32()
-	if !real || !also || len(p) != len(q) {
+	if !isReal || !also || len(p) != len(q) {
 		return 0, false
 	}
 	signal, noise := 0.0, 0.0

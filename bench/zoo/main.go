@@ -165,7 +165,7 @@ func (b *bench) all(ctx context.Context, list []networks.Network, chosen []comma
 	var left []step
 	for _, n := range list {
 		for _, c := range chosen {
-			if _, ok := b.known(n, c); !ok {
+			if !b.known(n, c) {
 				left = append(left, step{n, c})
 			}
 		}

@@ -40,15 +40,16 @@ type outcome struct {
 // line is the outcome for the terminal.
 func (o *outcome) line() string {
 	s := fmt.Sprintf("%-8s %6.1f s (processor %6.1f s) %5d MiB", o.Status, o.Seconds, o.Processor, o.PeakMiB)
+	parts := []string{s}
 	for _, more := range []string{o.Reason, o.Note} {
 		if more != "" {
-			s += "  " + more
+			parts = append(parts, more)
 		}
 	}
 	if o.Problem != "" {
-		s += "  PROBLEM: " + o.Problem
+		parts = append(parts, "PROBLEM: "+o.Problem)
 	}
-	return s
+	return strings.Join(parts, "  ")
 }
 
 func (b *bench) file(n networks.Network, command string) string {
@@ -65,10 +66,10 @@ func (b *bench) kept(n networks.Network, command string) (*outcome, bool) {
 	return &o, json.Unmarshal(data, &o) == nil
 }
 
-// known reads an outcome that need not be made again.
-func (b *bench) known(n networks.Network, c command) (*outcome, bool) {
+// known says whether there is an outcome that need not be made again.
+func (b *bench) known(n networks.Network, c command) bool {
 	o, ok := b.kept(n, c.name)
-	return o, ok && (b.reuse || o.Build == b.build)
+	return ok && (b.reuse || o.Build == b.build)
 }
 
 func (b *bench) keep(n networks.Network, c command, o *outcome) error {

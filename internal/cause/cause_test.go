@@ -75,8 +75,8 @@ func (f *Facts) adds(n *onnxpb.NodeProto) {
 	f.Index = onnx.NewIndex(f.Model)
 }
 
-// narrow has the layer s make nearly all noise, of an input of so many bits whose values lie in so many bins; those beside it have other bits.
-func narrow(bits, others, bins int) func(f *Facts) {
+// narrow has the layer s make nearly all noise, of an input of 8 bits whose values lie in so many bins; those beside it have other bits.
+func narrow(others, bins int) func(f *Facts) {
 	return func(f *Facts) {
 		for k := range f.Variant.Layers {
 			f.Variant.Layers[k].Encoding.Bits = others
@@ -84,7 +84,7 @@ func narrow(bits, others, bins int) func(f *Facts) {
 		}
 		f.Variant.Layers[1].Local = &result.Local{Full: result.Part{Summary: db(5)}, Acts: &result.Part{Summary: db(5)}, Weights: &result.Part{Summary: db(60)}, Share: 0.9}
 		in := &f.Variant.Layers[0]
-		in.Encoding = &quant.Encoding{Bits: bits, Scale: 1, Min: -100, Max: 155}
+		in.Encoding = &quant.Encoding{Bits: 8, Scale: 1, Min: -100, Max: 155}
 		in.Histogram = &result.Histogram{Min: -100, Max: 155, Float: make([]int, 40)}
 		for i := range bins {
 			in.Histogram.Float[5+i] = 1000 / bins
@@ -234,8 +234,8 @@ func TestPlantedCausesAndNearMisses(t *testing.T) {
 			f.Variant.Spec = variant.Spec{Kind: variant.File}
 			f.Variant.Params = []result.Param{{Tensor: "w", Axis: -1, Encodings: []quant.Encoding{{Bits: 8, Scale: 1e-2, Min: -2, Max: 2}}}}
 		}, "", nil},
-		{"widths-meet", narrow(8, 16, 1), narrow(8, 8, 1), "", nil},
-		{"outlier-values", narrow(8, 8, 1), narrow(8, 8, 30), "w8a16", nil},
+		{"widths-meet", narrow(16, 1), narrow(8, 1), "", nil},
+		{"outlier-values", narrow(8, 1), narrow(8, 30), "w8a16", nil},
 		{"fused-range", cut(0, -8), cut(-8, -8), "", nil},
 		{"fused-range", cut(-0.3, -8), cut(0, -0.2), "", nil},
 		{"steep-activation", func(f *Facts) {

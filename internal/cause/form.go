@@ -53,10 +53,10 @@ var alreadyQuantized = Cause{
 // quantizing says whether a node quantizes, dequantizes a weight or a tensor, or computes on integers that stand for real numbers. One that only
 // takes apart what a picture's file holds, a DequantizeLinear without a quantizer and without integer weights, is none.
 func quantizing(n *onnxpb.NodeProto, integers map[string]bool) bool {
-	switch op := n.GetOpType(); {
-	case op == "QuantizeLinear", op == "DynamicQuantizeLinear", op == "ConvInteger", op == "MatMulInteger", op == "QGemm", op == "MatMulIntegerToFloat", op == "DynamicQuantizeMatMul", op == "DynamicQuantizeLSTM", op == "MatMulNBits":
+	switch op := n.GetOpType(); op {
+	case "QuantizeLinear", "DynamicQuantizeLinear", "ConvInteger", "MatMulInteger", "QGemm", "MatMulIntegerToFloat", "DynamicQuantizeMatMul", "DynamicQuantizeLSTM", "MatMulNBits":
 		return true
-	case op == "DequantizeLinear":
+	case "DequantizeLinear":
 		return len(n.GetInput()) > 0 && integers[n.GetInput()[0]]
 	default:
 		return strings.HasPrefix(op, "QLinear")

@@ -68,7 +68,7 @@ func twoHeads(t *testing.T) string {
 func TestAVerdictOfOutputsAloneIsThatOfACheck(t *testing.T) {
 	t.Parallel()
 	const few = 3
-	calib := filepath.Join(fixture.Pictures(t, 9))
+	calib := fixture.Pictures(t, 9)
 	for i := range 4 { // others than those that are compared
 		if err := os.Remove(filepath.Join(calib, string(rune('0'+i))+".png")); err != nil {
 			t.Fatal(err)

@@ -274,11 +274,9 @@ func (r *reader) entry100(name string, v value) Asked {
 	}
 	a.Listed = a.Listed || len(scales) > 1
 	for i := 0; i < len(scales) && !f.failed; i++ {
-		offset := 0.0
+		offset := -math.Ldexp(1, a.Bits-1)
 		if len(offsets) > 0 {
 			offset = offsets[i]
-		} else {
-			offset = -math.Ldexp(1, a.Bits-1)
 		}
 		a.Encodings = append(a.Encodings, f.encoding(a.Bits, symmetric, scales[i], offset))
 	}

@@ -109,7 +109,7 @@ func Find(m *onnx.Model) *Found {
 		seen[Weights] = seen[Weights] || !seen[QOperator]
 	}
 	for _, k := range []Kind{QDQ, QOperator, Dynamic, Weights} {
-		if seen[k] && !(k == QDQ && seen[QOperator]) { // QOperator models have quantizers at their ends
+		if seen[k] && (k != QDQ || !seen[QOperator]) { // QOperator models have quantizers at their ends
 			f.Kinds = append(f.Kinds, k)
 		}
 	}

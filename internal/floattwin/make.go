@@ -348,9 +348,9 @@ func (k *maker) leave(integers, float string, g grid, alone bool) {
 	if behind, done := k.clamped[float]; done {
 		k.real[integers] = behind
 	} else if op, bounds := (signs{k.view, k.made, k.low}).clampOf(float, g.encoding[0]); op != "" && !k.clampedBehind(integers) {
-		from, to := float, ""
+		from, to := float, float
 		if maker := k.made[float]; alone && maker != nil {
-			from, to = k.names.Unique(float+"_before_"+op), float
+			from = k.names.Unique(float + "_before_" + op)
 			maker.Output[slices.Index(maker.GetOutput(), float)] = from
 			k.made[from] = maker
 		} else {

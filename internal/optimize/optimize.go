@@ -169,9 +169,9 @@ func optimize(ctx context.Context, engines session.Engines, spec Spec, progress 
 		}
 		progress.Step(i + 1)
 	}
-	switch {
-	case spec.Color == "":
-	case spec.Color == spec.Input.InputColor:
+	switch spec.Color {
+	case "":
+	case spec.Input.InputColor:
 		o.result.Notes = append(o.result.Notes, fmt.Sprintf("--to-color %s: the model takes %s already; say with --input-color what it takes, if that is not so", spec.Color, spec.Color))
 	default:
 		if err := o.turnInput(spec); err != nil {

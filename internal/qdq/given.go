@@ -236,10 +236,9 @@ func (k *constants) asGiven(name string, values tensor.Tensor, q Param, g Given)
 		for c, e := range g.Encodings {
 			list[c] = quant.FromScale(e.Bits, e.Symmetric, e.Scale, e.Offset)
 		}
-		switch {
-		case g.Bits == 32:
+		if g.Bits == 32 {
 			made = k.wide(name, values, axis, list)
-		default:
+		} else {
 			alike(list)
 			made = k.constant(name, values, axis, list)
 			k.weights[made] = list

@@ -66,8 +66,8 @@ func TestNamesThatAModelHasAlreadyAreNotUsedAgain(t *testing.T) {
 					build[recipe+" mixed "+name] = func() (*qdq.Built, error) { return qdq.Build(m, p, mixed, observed) }
 				}
 			}
-			for name, make := range build {
-				built, err := make()
+			for name, builder := range build {
+				built, err := builder()
 				if err != nil {
 					t.Fatalf("%s of %s, %s: %v", suffix, what, name, err)
 				}

@@ -130,7 +130,7 @@ func (k *constants) weight(name string, values tensor.Tensor, q Param, least []f
 	axis := q.Axis
 	bits := k.spec.WeightBits
 	symmetric := bits != 8 || k.acts.actBits(q.Node) != 8
-	if normalizing[k.x.Nodes[q.Node].GetOpType()] { // the HTP takes no other scale of a LayerNormalization
+	if isNorm[k.x.Nodes[q.Node].GetOpType()] { // the HTP takes no other scale of a LayerNormalization
 		bits, symmetric = 8, false
 	}
 	if !k.spec.PerChannel || axis < 0 || axis >= len(values.Shape) {

@@ -82,9 +82,9 @@ var unquantized = map[string]string{
 	"SequenceAt": "taken from a sequence", "NonMaxSuppression": "indices",
 }
 
-// normalizing are operators that scale and shift what they have normalized. The HTP computes them with integers only if scale and shift are
+// isNorm are operators that scale and shift what they have normalized. The HTP computes them with integers only if scale and shift are
 // quantized, else in half precision.
-var normalizing = map[string]bool{"LayerNormalization": true, "InstanceNormalization": true, "RMSNormalization": true, "SimplifiedLayerNormalization": true}
+var isNorm = map[string]bool{"LayerNormalization": true, "InstanceNormalization": true, "RMSNormalization": true, "SimplifiedLayerNormalization": true}
 
 // operands are element-wise operators whose constant operands are quantized like activations.
 var operands = map[string]bool{
@@ -225,9 +225,9 @@ func params(x *onnx.Index, i int, n *onnxpb.NodeProto) []Param {
 			// QNN has no per-channel MatMul.
 		case (op == "Conv" || op == "ConvTranspose" || op == "Gemm") && k == 2:
 			q.Role = Bias
-		case normalizing[op] && k == 1:
+		case isNorm[op] && k == 1:
 			// one encoding: QNN has no normalization per channel.
-		case normalizing[op] && k == 2:
+		case isNorm[op] && k == 2:
 			q.Role = Bias
 		case operands[op]:
 			q.Role = Operand

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
@@ -101,7 +102,7 @@ func (n network) write(t *testing.T, dir string) (model, list string) {
 	if err := os.WriteFile(model, data, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	lines := ""
+	var lines []string
 	for i := range 3 {
 		name := fmt.Sprintf("x%d.npy", i)
 		f, err := os.Create(filepath.Join(dir, name))
@@ -114,10 +115,10 @@ func (n network) write(t *testing.T, dir string) (model, list string) {
 		if err := f.Close(); err != nil {
 			t.Fatal(err)
 		}
-		lines += name + "\n"
+		lines = append(lines, name)
 	}
 	list = filepath.Join(dir, "list.txt")
-	if err := os.WriteFile(list, []byte(lines), 0o644); err != nil {
+	if err := os.WriteFile(list, []byte(strings.Join(lines, "\n")), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	return model, list

@@ -112,11 +112,11 @@ func (n *NonFinite) where(run *Run) []string {
 
 // OfConstant says of a constant that holds NaN how many, where they begin in the float model, and what that costs.
 func (n *NonFinite) OfConstant(c *NonFiniteConstant, run *Run) string {
-	text := fmt.Sprintf("the %s of the float model holds %s among its %d values, which no encoding holds", Named("constant", c.Name), counts(c.NaN, c.Infinite), c.Elements)
+	text := []string{fmt.Sprintf("the %s of the float model holds %s among its %d values, which no encoding holds", Named("constant", c.Name), counts(c.NaN, c.Infinite), c.Elements)}
 	for _, s := range n.where(run) {
-		text += ". " + strings.TrimSuffix(s, ".")
+		text = append(text, strings.TrimSuffix(s, "."))
 	}
-	return text
+	return strings.Join(text, ". ")
 }
 
 // Blamed says whether a constant holds NaN, so that a variant's causes name it.

@@ -78,7 +78,7 @@ func request(model, data string, variants ...string) result.EvalSpec {
 	}
 }
 
-func run(t *testing.T, ctx context.Context, spec result.EvalSpec) (*result.Evaluation, error) { //nolint:revive // a test's context is given by some
+func run(t *testing.T, ctx context.Context, spec result.EvalSpec) (*result.Evaluation, error) {
 	t.Helper()
 	return score.Run(ctx, session.Engines{ORT: fixture.Runtime(t)}, spec, eval.Usual(), nil, progress.Silent{}, nil)
 }

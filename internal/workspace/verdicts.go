@@ -23,7 +23,7 @@ func (s *storedVerdict) sound(run *result.Run) error {
 	if s.Verdict == nil {
 		return errors.New("there is none")
 	}
-	if err := s.Verdict.Sound(len(run.Layers)); err != nil {
+	if err := s.Sound(len(run.Layers)); err != nil {
 		return err
 	}
 	if s.NonFinite != nil {

@@ -150,7 +150,7 @@ func TestWhenTheTimeIsSpentTheRestIsSaid(t *testing.T) {
 func TestAnswersAreRememberedByGraphAndChip(t *testing.T) {
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
 	asked := 0
-	ask := func(ctx context.Context, m *onnx.Model) ([]htp.Refusal, error) {
+	ask := func(_ context.Context, m *onnx.Model) ([]htp.Refusal, error) {
 		asked++
 		if len(m.Graph().GetNode()) == 3 {
 			return nil, errors.New("it died")

@@ -115,7 +115,7 @@ func Ground(f *model.Float, file *encodings.File) *encodings.Ground {
 	g := &encodings.Ground{Model: f.Base, Placement: f.Placement, Folded: f.Folded, Whole: f.Index}
 	for name := range file.Tensors {
 		_, gone := f.Folded[name]
-		if gone || normalizes(f, name) {
+		if gone || isOfNorm(f, name) {
 			g.Model, g.Folded = f.Model, nil
 			g.Placement = qdq.Find(f.Model, f.IsFloat)
 			break
@@ -124,8 +124,8 @@ func Ground(f *model.Float, file *encodings.File) *encodings.Ground {
 	return g
 }
 
-// normalizes says whether a constant is one of a batch normalization that is folded away.
-func normalizes(f *model.Float, name string) bool {
+// isOfNorm says whether a constant is one of a batch normalization that is folded away.
+func isOfNorm(f *model.Float, name string) bool {
 	if f.Index.Initializer[name] == nil {
 		return false
 	}
