@@ -257,7 +257,7 @@ func (l Loader) view(in Input) (view, error) {
 		return view{}, fmt.Errorf("the input %q %v does not take pictures; give .npy or .raw samples", in.Name, in.Shape)
 	}
 	if s[0] != 1 {
-		return view{}, fmt.Errorf("the input %q %v takes %d samples at once; set --input-shape to a batch of 1", in.Name, in.Shape, s[0])
+		return view{}, fmt.Errorf("the input %q %v takes %d pictures at once, and pictures are read one at a time: give .npy samples of that shape, or export the model with a batch of 1; if its batch is open, give --input-shape 1,%d,%d,%d", in.Name, in.Shape, s[0], s[1], s[2], s[3])
 	}
 	channels := int64(3)
 	if l.Description.InputColor == "gray" {

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -108,6 +109,10 @@ func New(ctx context.Context, r ort.Engine, fixed *onnx.Model) (*Float, error) {
 	}
 	if note != "" {
 		ref.Warnings = append(ref.Warnings, note)
+	}
+	fixed, drawing := onnx.Seed(fixed)
+	for _, op := range slices.Sorted(maps.Keys(drawing)) {
+		ref.Warnings = append(ref.Warnings, fmt.Sprintf("the model draws random numbers (%s, %d nodes): they have fixed seeds, so that all forms of it draw the same ones in each inference", op, drawing[op]))
 	}
 	if ref.Model, ref.constant, ref.Types, err = ort.Fold(ctx, r, fixed); err != nil {
 		return nil, err
