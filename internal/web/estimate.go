@@ -225,11 +225,8 @@ func unitsOf(events []htpcost.Event) string {
 // verdict says the whole in a sentence.
 func verdict(f htpcost.Figures) string {
 	text := fmt.Sprintf("%s by the estimate (%s to %s)", duration(f.Microseconds), duration(f.LowerMicroseconds), duration(f.UpperMicroseconds))
-	switch {
-	case f.Microseconds > 100_000:
+	if f.Microseconds > 0 {
 		text += ", " + report.RateBound(f.Microseconds)
-	case f.Microseconds > 0:
-		text += fmt.Sprintf(", at most %.0f inferences a second", 1e6/float64(f.Microseconds))
 	}
 	text += fmt.Sprintf(", %s read from DDR and %s written", size(f.InputFillBytes+f.IntermediateFillBytes), size(f.OutputSpillBytes+f.IntermediateSpillBytes))
 	if spill := f.IntermediateSpillBytes + f.IntermediateFillBytes; spill > 0 {
