@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"quantcheck/internal/floattwin"
 	"quantcheck/internal/onnx/onnxpb"
 	"quantcheck/internal/result"
 	"quantcheck/internal/tensor"
@@ -53,14 +54,10 @@ var alreadyQuantized = Cause{
 // quantizing says whether a node quantizes, dequantizes a weight or a tensor, or computes on integers that stand for real numbers. One that only
 // takes apart what a picture's file holds, a DequantizeLinear without a quantizer and without integer weights, is none.
 func quantizing(n *onnxpb.NodeProto, integers map[string]bool) bool {
-	switch op := n.GetOpType(); op {
-	case "QuantizeLinear", "DynamicQuantizeLinear", "ConvInteger", "MatMulInteger", "QGemm", "MatMulIntegerToFloat", "DynamicQuantizeMatMul", "DynamicQuantizeLSTM", "MatMulNBits":
-		return true
-	case "DequantizeLinear":
+	if n.GetOpType() == "DequantizeLinear" {
 		return len(n.GetInput()) > 0 && integers[n.GetInput()[0]]
-	default:
-		return strings.HasPrefix(op, "QLinear")
 	}
+	return floattwin.Quantized(n.GetOpType())
 }
 
 // stripped is the command that takes the quantizers out of the run's model.

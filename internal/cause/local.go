@@ -276,10 +276,15 @@ func shutting(f *Facts) []result.Cause {
 	return list[:min(len(list), 2)]
 }
 
+// clampMasks is the fix of a mask with a huge value.
+func (f *Facts) clampMasks() result.Fix {
+	return result.Fix{Text: "clamp the mask: the pass clamp-masks takes the smallest clamp that leaves the outputs as they are", Passes: []string{rewrite.ClampMasks}, Command: f.rewritten(rewrite.ClampMasks)}
+}
+
 // clampFix is how a constant is clamped: by the pass if it can, else by hand.
 func clampFix(f *Facts, name string) result.Fix {
 	if slices.ContainsFunc(f.masks(), func(m rewrite.Mask) bool { return m.Name == name }) {
-		return result.Fix{Text: "clamp the mask: the pass clamp-masks takes the smallest clamp that leaves the outputs as they are", Passes: []string{rewrite.ClampMasks}, Command: f.rewritten(rewrite.ClampMasks)}
+		return f.clampMasks()
 	}
 	return result.Fix{Text: fmt.Sprintf("put a value of the size of the other operands into %s, which does the same behind the activation that follows", name)}
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"quantcheck/internal/onnx"
 	"quantcheck/internal/quant"
 	"quantcheck/internal/result"
 	"quantcheck/internal/rewrite"
@@ -59,8 +60,7 @@ var partlyQuantized = Cause{
 		control := ""
 		var where []int
 		for k, l := range f.Run.Layers {
-			switch l.Op {
-			case "If", "Loop", "Scan":
+			if onnx.ControlFlow(l.Op) {
 				where = append(where, k)
 				control = fmt.Sprintf("%s (%s)", l.Node, l.Op)
 			}
@@ -104,8 +104,7 @@ var hugeConstant = Cause{
 			}
 			c := result.Cause{Tensors: []string{m.Name}, Confidence: 0.9,
 				Evidence: fmt.Sprintf("the %s holds %.3g: beside it the scores of the attention have no resolution", result.Named("constant", m.Name), m.Value),
-				Fix: result.Fix{Text: "clamp the mask: the pass clamp-masks takes the smallest clamp that leaves the outputs as they are", Passes: []string{rewrite.ClampMasks},
-					Command: f.rewritten(rewrite.ClampMasks)}}
+				Fix:      f.clampMasks()}
 			for k, l := range f.Run.Layers {
 				if p, made := f.Index.Producer[l.Name]; made && slices.Contains(f.Index.Nodes[p].GetInput(), m.Name) {
 					c.Layers = append(c.Layers, k)

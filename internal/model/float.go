@@ -59,16 +59,12 @@ func Open(ctx context.Context, r ort.Engine, path string, input dataset.Descript
 	if err != nil {
 		return nil, err
 	}
-	shapes, err := input.Shapes()
-	if err != nil {
-		return nil, usage.Mark(err)
-	}
 	if len(m.Inputs()) == 0 {
 		return nil, usage.Mark(fmt.Errorf("%s has no inputs, so there is nothing to compare on samples", path))
 	}
-	fixed, batched, err := onnx.FixInputs(m, shapes, dataset.NpyShapes(o.Samples, m.Inputs()[0].GetName()))
+	fixed, batched, err := Fix(m, path, input, o.Samples)
 	if err != nil {
-		return nil, usage.Mark(fmt.Errorf("%s: %w", path, err))
+		return nil, err
 	}
 	ref, err := New(ctx, r, fixed)
 	if err != nil {
@@ -80,6 +76,32 @@ func Open(ctx context.Context, r ort.Engine, path string, input dataset.Descript
 		ref.Warnings = append([]string{fmt.Sprintf("the open batch dimension of %s was set to 1", strings.Join(batched, ", "))}, ref.Warnings...)
 	}
 	return ref, nil
+}
+
+// Fix fixes the shapes of a model's inputs as a description says and, where that leaves dimensions open, as the first .npy files of samples do;
+// batched are the inputs whose open batch dimension is 1 now. path names the model in an error, which is one of usage.
+func Fix(m *onnx.Model, path string, input dataset.Description, samples string) (fixed *onnx.Model, batched []string, err error) {
+	shapes, err := input.Shapes()
+	if err != nil {
+		return nil, nil, usage.Mark(err)
+	}
+	var found map[string][]int64
+	if inputs := InputsOf(m); slices.ContainsFunc(inputs, open) {
+		only := ""
+		if len(inputs) == 1 {
+			only = inputs[0].Name
+		}
+		found = dataset.NpyShapes(samples, only)
+	}
+	if fixed, batched, err = onnx.FixInputs(m, shapes, found); err != nil {
+		return nil, nil, usage.Mark(fmt.Errorf("%s: %w", path, err))
+	}
+	return fixed, batched, nil
+}
+
+// open says whether a dimension of an input is not known.
+func open(in dataset.Input) bool {
+	return in.Shape == nil || slices.ContainsFunc(in.Shape, func(n int64) bool { return n < 0 })
 }
 
 // Inline puts the branch that is taken in the place of every If whose condition is constant under the shapes of the inputs, as converters do.

@@ -103,6 +103,15 @@ func (x *Index) SoleConsumer(name string) (node int, ok bool) {
 	return users[0], true
 }
 
+// LastUser is the last node that uses a tensor, −1 if none does.
+func (x *Index) LastUser(name string) int {
+	users := x.Consumers[name]
+	if len(users) == 0 {
+		return -1
+	}
+	return users[len(users)-1]
+}
+
 // varying operators are not constant although their inputs are: random ones, and DequantizeLinear, whose constant input
 // is a quantized weight that has to be seen as such.
 var varying = map[string]bool{

@@ -136,6 +136,9 @@ func (in *inliner) put(n *onnxpb.NodeProto, name string, branch *onnxpb.GraphPro
 	}
 }
 
+// ControlFlow says whether an operator runs subgraphs: a branch, or a loop's body.
+func ControlFlow(opType string) bool { return opType == "If" || opType == "Loop" || opType == "Scan" }
+
 // Branching counts the nodes with subgraphs (If, Loop, Scan) and the nodes in these, at any depth.
 func Branching(nodes ...*onnxpb.NodeProto) (outer, inner int) {
 	for _, n := range nodes {

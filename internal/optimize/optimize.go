@@ -238,16 +238,8 @@ func (o *optimizer) open(spec Spec) (m *onnx.Model, batched []string, err error)
 	if file.Quantized != nil {
 		o.result.Notes = append(o.result.Notes, model.AlreadyQuantized(spec.Model, file.Quantized))
 	}
-	shapes, err := spec.Input.Shapes()
-	if err != nil {
-		return nil, nil, usage.Mark(err)
-	}
-	var only string
-	if inputs := m.Inputs(); len(inputs) == 1 {
-		only = inputs[0].GetName()
-	}
-	if m, batched, err = onnx.FixInputs(m, shapes, dataset.NpyShapes(spec.Images, only)); err != nil {
-		return nil, nil, usage.Mark(fmt.Errorf("%s: %w", spec.Model, err))
+	if m, batched, err = model.Fix(m, spec.Model, spec.Input, spec.Images); err != nil {
+		return nil, nil, err
 	}
 	var note string
 	if m, note, err = model.Inline(o.ctx, o.engines.ORT, m); err != nil {
@@ -261,11 +253,7 @@ func (o *optimizer) open(spec Spec) (m *onnx.Model, batched []string, err error)
 
 // samples reads the user's, or makes seeded random ones.
 func (o *optimizer) samples(spec Spec, m *onnx.Model) error {
-	var inputs []dataset.Input
-	for _, in := range m.Inputs() {
-		d, shape, _ := onnx.TypeOf(in)
-		inputs = append(inputs, dataset.Input{Name: in.GetName(), DType: d, Shape: shape})
-	}
+	inputs := model.InputsOf(m)
 	limit := max(spec.Limit, 0)
 	if limit == 0 {
 		limit = 2

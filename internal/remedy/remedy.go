@@ -242,17 +242,11 @@ func weigh(try *result.Try, before, after, whole *result.Verdict) {
 		try.Failed = "there is no verdict"
 		return
 	}
-	worst := -1
-	for i := range before.Decisions {
-		if worst < 0 || share(&before.Decisions[i]) < share(&before.Decisions[worst]) {
-			worst = i
-		}
-	}
-	if few := slices.ContainsFunc(whole.Decisions, func(d result.Decision) bool { return d.Few }); worst >= 0 && !few {
-		kind := before.Decisions[worst].Kind
-		if k := slices.IndexFunc(after.Decisions, func(d result.Decision) bool { return d.Kind == kind }); k >= 0 {
-			try.What = kind
-			try.Before, try.After = before.Decisions[worst].Share(), after.Decisions[k].Share()
+	least := verdict.Least(before)
+	if few := slices.ContainsFunc(whole.Decisions, func(d result.Decision) bool { return d.Few }); least != nil && !few {
+		if k := slices.IndexFunc(after.Decisions, func(d result.Decision) bool { return d.Kind == least.Kind }); k >= 0 {
+			try.What = least.Kind
+			try.Before, try.After = least.Share(), after.Decisions[k].Share()
 			try.Helps = try.After.V > try.Before.V+moreKept
 			return
 		}
@@ -266,5 +260,3 @@ func weigh(try *result.Try, before, after, whole *result.Verdict) {
 	try.Before, try.After = p.SQNR.Min, q.SQNR.Min
 	try.Helps = math.IsInf(q.SQNR.Min.V, 1) || q.SQNR.Min.V > p.SQNR.Min.V+moreDB
 }
-
-func share(d *result.Decision) float64 { return d.Share().V }

@@ -11,8 +11,8 @@ import (
 	"fmt"
 	"math"
 
-	"quantcheck/internal/dataset"
 	"quantcheck/internal/floattwin"
+	"quantcheck/internal/metric"
 	"quantcheck/internal/model"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/quant"
@@ -107,12 +107,7 @@ func (s *Result) try(ctx context.Context, r ort.Engine, m *onnx.Model, spec Spec
 	if err != nil {
 		return usage.Mark(fmt.Errorf("%s: %w", spec.Model, err))
 	}
-	var inputs []dataset.Input
-	for _, in := range fixed.Inputs() {
-		d, shape, _ := onnx.TypeOf(in)
-		inputs = append(inputs, dataset.Input{Name: in.GetName(), DType: d, Shape: shape})
-	}
-	samples, err := model.Seeded(inputs, 1)
+	samples, err := model.Seeded(model.InputsOf(fixed), 1)
 	if err != nil {
 		return usage.Mark(err)
 	}
@@ -143,16 +138,14 @@ func compared(name string, twin, quantized tensor.Tensor) Output {
 	if !ok || !fits || len(a) != len(b) || len(a) == 0 {
 		return o
 	}
-	signal, noise := 0.0, 0.0
-	for i := range a {
-		d := float64(a[i]) - float64(b[i])
-		signal, noise = signal+float64(a[i])*float64(a[i]), noise+d*d
-	}
-	if noise == 0 {
-		o.Equal = true
+	pair, err := metric.Measure(a, b)
+	if err != nil {
 		return o
 	}
-	if db := 10 * math.Log10(signal/noise); !math.IsNaN(db) && !math.IsInf(db, 0) {
+	switch db := pair.Values(0)[metric.SQNR].V; {
+	case math.IsInf(db, 1):
+		o.Equal = true
+	case !math.IsInf(db, -1):
 		o.SQNR = &db
 	}
 	return o

@@ -2,6 +2,7 @@ package verdict
 
 import (
 	"math"
+	"slices"
 
 	"quantcheck/internal/result"
 )
@@ -59,11 +60,4 @@ func decided(d *result.Decision, parts []result.OutputPart) int {
 }
 
 // judges says whether a part belongs to an output that decisions are read from.
-func judges(d *result.Decision, p *result.OutputPart) bool {
-	for _, l := range d.Layers {
-		if l == p.Layer {
-			return true
-		}
-	}
-	return false
-}
+func judges(d *result.Decision, p *result.OutputPart) bool { return slices.Contains(d.Layers, p.Layer) }

@@ -243,7 +243,9 @@ func (g *Gathered) Conclude(n int) *result.Verdict {
 	slices.SortStableFunc(v.Parts, worse)
 	empty := map[int]bool{}
 	for i, r := range g.plan.readers {
-		if before := len(v.Undecided); g.decide(v, r, i, n) && len(v.Undecided) > before {
+		before := len(v.Undecided)
+		g.decide(v, r, i, n)
+		if len(v.Undecided) > before {
 			for _, l := range r.layers() {
 				empty[l] = true
 			}
@@ -253,8 +255,8 @@ func (g *Gathered) Conclude(n int) *result.Verdict {
 	return v
 }
 
-// decide sums up what one reader counted. It says whether the reader knew what it read.
-func (g *Gathered) decide(v *result.Verdict, r reader, i, n int) bool {
+// decide sums up what one reader counted.
+func (g *Gathered) decide(v *result.Verdict, r reader, i, n int) {
 	by := make([]*counts, n)
 	for s := range n {
 		if g.decisions[s] != nil {
@@ -277,11 +279,11 @@ func (g *Gathered) decide(v *result.Verdict, r reader, i, n int) bool {
 		}
 	}
 	if b, ok := r.(*boxes); ok && b.Doubtful && d.Of > 0 {
-		return false // another sample has boxes, and which decoder reads them is not known
+		return // another sample has boxes, and which decoder reads them is not known
 	}
 	if d.Of == 0 {
 		v.Undecided = append(v.Undecided, r.kind())
-		return true
+		return
 	}
 	switch {
 	case squares > 0:
@@ -291,7 +293,6 @@ func (g *Gathered) decide(v *result.Verdict, r reader, i, n int) bool {
 	}
 	doubt(&d)
 	v.Decisions = append(v.Decisions, d)
-	return true
 }
 
 // worse sorts parts: those that are dead first, then by the SQNR of their worst sample.

@@ -17,6 +17,7 @@ import (
 
 	"quantcheck/internal/atomicfile"
 	"quantcheck/internal/dataset"
+	"quantcheck/internal/model"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/tensor"
 )
@@ -53,12 +54,7 @@ func (z *Zoo) Inputs(n Network) ([]dataset.Input, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", n.Name, err)
 	}
-	var list []dataset.Input
-	for _, in := range fixed.Inputs() {
-		t, shape, _ := onnx.TypeOf(in)
-		list = append(list, dataset.Input{Name: in.GetName(), DType: t, Shape: shape})
-	}
-	return list, nil
+	return model.InputsOf(fixed), nil
 }
 
 // Draw makes one sample of a network that takes no pictures. Equal seeds make equal samples.

@@ -206,18 +206,13 @@ func divide(m *onnx.Model, types map[string]onnxruntime.Type) []part {
 
 // behind gives the tensors that are used behind a node, of those that were used at it or behind and those that it makes.
 func behind(x *onnx.Index, live []string, node int) []string {
-	after := slices.DeleteFunc(slices.Clone(live), func(name string) bool { return !usedBehind(x, name, node) })
+	after := slices.DeleteFunc(slices.Clone(live), func(name string) bool { return x.LastUser(name) <= node })
 	for _, out := range x.Nodes[node].GetOutput() {
-		if out != "" && usedBehind(x, out, node) {
+		if out != "" && x.LastUser(out) > node {
 			after = append(after, out)
 		}
 	}
 	return after
-}
-
-func usedBehind(x *onnx.Index, name string, node int) bool {
-	users := x.Consumers[name]
-	return len(users) > 0 && users[len(users)-1] > node
 }
 
 func cuttable(x *onnx.Index, name string, types map[string]onnxruntime.Type) bool {

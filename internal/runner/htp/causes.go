@@ -47,7 +47,7 @@ func causes(m *onnx.Model, refused []Refusal) []Refusal {
 			if made := controlled(x, n); made != nil {
 				n = made
 			}
-			if slices.Contains([]string{"If", "Loop", "Scan"}, n.GetOpType()) {
+			if onnx.ControlFlow(n.GetOpType()) {
 				reason = controlFlow
 			}
 			add(Refusal{Node: n.GetName(), Op: n.GetOpType(), Reason: reason})
@@ -69,16 +69,15 @@ func causes(m *onnx.Model, refused []Refusal) []Refusal {
 // controlled is the control flow that makes what an operator reads, or reads what it makes; nil: none does. It takes and makes real
 // numbers, so that the operator beside it is not taken for a quantized one, and the rounding of its weights stands alone.
 func controlled(x *onnx.Index, n *onnxpb.NodeProto) *onnxpb.NodeProto {
-	flow := []string{"If", "Loop", "Scan"}
 	for _, out := range n.GetOutput() {
 		for _, k := range x.Consumers[out] {
-			if slices.Contains(flow, x.Nodes[k].GetOpType()) {
+			if onnx.ControlFlow(x.Nodes[k].GetOpType()) {
 				return x.Nodes[k]
 			}
 		}
 	}
 	for _, in := range n.GetInput() {
-		if k, made := x.Producer[in]; made && slices.Contains(flow, x.Nodes[k].GetOpType()) {
+		if k, made := x.Producer[in]; made && onnx.ControlFlow(x.Nodes[k].GetOpType()) {
 			return x.Nodes[k]
 		}
 	}

@@ -37,9 +37,11 @@ func (e Engine) exposed(ctx context.Context, m *onnx.Model, taps []string, o Opt
 	}
 	if len(o.Outputs) > 0 { // else the graph is one of operators apart
 		own := slices.DeleteFunc(slices.Clone(o.Outputs), func(name string) bool { return !slices.Contains(taps, name) })
-		alone, err := e.refuses(ctx, m, own)
-		if err != nil {
-			return nil, nil, err
+		alone := refused
+		if len(own) < len(taps) { // else it was asked already
+			if alone, err = e.refuses(ctx, m, own); err != nil {
+				return nil, nil, err
+			}
 		}
 		if alone == nil {
 			return strict.divided(ctx, m, taps, own, o.Shape, refused)

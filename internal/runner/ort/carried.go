@@ -16,11 +16,7 @@ type carried struct {
 func newCarried(x *onnx.Index, types map[string]onnxruntime.Type) carried {
 	c := carried{bytes: make([]int64, len(x.Nodes)+1), other: make([]int, len(x.Nodes)+1)}
 	over := func(name string, made int) {
-		users := x.Consumers[name]
-		if len(users) == 0 {
-			return
-		}
-		from, to := made+1, users[len(users)-1] // it is carried over the positions from made+1 to its last user
+		from, to := made+1, x.LastUser(name) // it is carried over the positions from made+1 to its last user
 		if from > to {
 			return
 		}

@@ -82,8 +82,7 @@ func evaluate(ctx context.Context, r Engine, m *onnx.Model, wanted map[string]bo
 		handed := map[string]bool{}
 		for i := from; i < to; i++ {
 			for _, out := range x.Nodes[i].GetOutput() {
-				users := x.Consumers[out]
-				if handed[out] = len(users) > 0 && users[len(users)-1] >= to; out != "" && (wanted[out] || handed[out]) {
+				if handed[out] = x.LastUser(out) >= to; out != "" && (wanted[out] || handed[out]) {
 					outputs = append(outputs, out)
 				}
 			}

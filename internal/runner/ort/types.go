@@ -99,7 +99,7 @@ type window struct {
 // move makes the window one that begins at another node, behind the one before.
 func (w *window) move(from, to int) {
 	w.live = append(w.live, w.made(from, to)...)
-	w.live = slices.DeleteFunc(w.live, func(name string) bool { return w.last(name) < to })
+	w.live = slices.DeleteFunc(w.live, func(name string) bool { return w.x.LastUser(name) < to })
 }
 
 func (w *window) made(from, to int) []string {
@@ -110,14 +110,6 @@ func (w *window) made(from, to int) []string {
 	return names
 }
 
-func (w *window) last(name string) int {
-	users := w.x.Consumers[name]
-	if len(users) == 0 {
-		return -1
-	}
-	return users[len(users)-1]
-}
-
 // parting is the position in [from, to] at which a graph whose types are known up to there is best parted; 0 if there is none. start is where
 // the window begins. No sequence or map may cross the position, as few tensors as possible whose shape is not known whole (a scalar's is not
 // told apart from an unknown one), then as few integers as possible, which may be parts of shapes whose values the library follows.
@@ -126,7 +118,7 @@ func (w *window) parting(types map[string]onnxruntime.Type, start, from, to int)
 	weights, barred := make([]int, to-start+2), make([]int, to-start+2)
 	for _, name := range append(w.made(start, to), w.live...) {
 		first := max(w.x.Producer[name]+1, start) // 1 for an input of the graph, which crosses the position 0 as well
-		last := min(w.last(name), to)
+		last := min(w.x.LastUser(name), to)
 		if last < first {
 			continue
 		}
