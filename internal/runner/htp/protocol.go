@@ -122,7 +122,7 @@ func consequence(r Refusal) int {
 	return 0
 }
 
-const noReason = "Qualcomm's library does not take it, and says no reason"
+const noReason = "Qualcomm's library does not take it, and gives no reason"
 
 // nodeType is the operator type that the log's reason repeats at its end ("… by QNN EP.Erf node `x` will not …").
 func nodeType(log, node string) string {
