@@ -60,22 +60,29 @@ func Build(m *onnx.Model, p *Placement, spec variant.Spec, observed Observed) (*
 	}
 	b := newBuilder(m, p, spec)
 	activation := func(name string) (quant.Encoding, bool) { return observed(name, spec.For(name)) }
-	b.acts.encodeActivations(activation)
-	if spec.Engine != variant.CPU {
-		b.acts.everywhere()
-	}
-	if err := b.acts.floats(m.Inputs()); err != nil {
-		return nil, err
-	}
-	b.acts.findWidths()
-	if err := newConstants(b).quantizeParams(); err != nil {
-		return nil, err
-	}
-	err = b.insert(func(name string) (string, bool) {
+	return b.build(activation, nil, func(name string) (string, bool) {
 		_, ok := b.acts.encoding(name)
 		return dequantizeSuffix, ok && (spec.Engine != variant.CPU || b.p.Tensors[name].Role != Shares || b.padsBelow(name))
 	}, b.pair)
-	if err != nil {
+}
+
+// build writes a simulation: activation gives the encodings of tensors that have one of their own, given those that a file has, and round writes a
+// rounding behind every tensor that wanted names.
+func (b *builder) build(activation func(name string) (quant.Encoding, bool), given map[string]Given, wanted func(name string) (suffix string, ok bool), round func(name, from, to string)) (*Built, error) {
+	b.acts.encodeActivations(activation)
+	if b.spec.Engine != variant.CPU {
+		b.acts.everywhere()
+	}
+	if err := b.acts.floats(b.m.Inputs()); err != nil {
+		return nil, err
+	}
+	b.acts.findWidths()
+	k := newConstants(b)
+	k.given = given
+	if err := k.quantizeParams(); err != nil {
+		return nil, err
+	}
+	if err := b.insert(wanted, round); err != nil {
 		return nil, err
 	}
 	b.finish()

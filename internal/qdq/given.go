@@ -51,21 +51,8 @@ func BuildGiven(m *onnx.Model, p *Placement, engine variant.Engine, given map[st
 		}
 		return observed(name, spec.For(name))
 	}
-	b.acts.encodeActivations(activation)
-	if engine != variant.CPU {
-		b.acts.everywhere()
-	}
-	if err := b.acts.floats(m.Inputs()); err != nil {
-		return nil, err
-	}
-	b.acts.findWidths()
-	k := newConstants(b)
-	k.given = given
-	if err := k.quantizeParams(); err != nil {
-		return nil, err
-	}
 	half := func(name string) bool { return engine == variant.CPU && given[name].Float && given[name].Bits == 16 }
-	err = b.insert(func(name string) (string, bool) {
+	return b.build(activation, given, func(name string) (string, bool) {
 		if half(name) {
 			_, activation := place.Tensors[name]
 			return halfSuffix, activation
@@ -79,12 +66,6 @@ func BuildGiven(m *onnx.Model, p *Placement, engine variant.Engine, given map[st
 		}
 		b.pair(name, from, to)
 	})
-	if err != nil {
-		return nil, err
-	}
-	b.finish()
-	b.built.Model, b.built.Replaced = b.built.Model.WithDomain(domain, 1), b.params
-	return b.built, nil
 }
 
 // givenOf is the one encoding that was given for an activation.
@@ -188,6 +169,9 @@ func (p *Placement) givenChoices(x *onnx.Index, given map[string]Given, engine v
 
 // givenParams are the uses of constants that have an entry and that the placement does not name.
 func (k *constants) givenParams() []Param {
+	if len(k.given) == 0 {
+		return nil
+	}
 	known := map[[2]int]bool{}
 	for _, q := range k.p.Params {
 		known[[2]int{q.Node, q.Input}] = true
