@@ -19,7 +19,6 @@ import (
 	"quantcheck/internal/htpcost"
 	"quantcheck/internal/metric"
 	"quantcheck/internal/modelfile"
-	"quantcheck/internal/onnx"
 	"quantcheck/internal/publish"
 	"quantcheck/internal/qnn"
 	"quantcheck/internal/remedy"
@@ -306,8 +305,8 @@ func (c *checkCmd) variants() []string {
 		return c.Variant
 	}
 	c.Variant = []string{"w8a8"}
-	if strings.EqualFold(filepath.Ext(c.Model), ".onnx") {
-		if m, err := onnx.Load(c.Model); err == nil && floattwin.Find(m) != nil {
+	if modelfile.Is(c.Model) {
+		if m, err := modelfile.Load(c.Model); err == nil && floattwin.Find(m) != nil {
 			c.Variant = []string{"as-it-is=" + c.Model}
 		}
 	}

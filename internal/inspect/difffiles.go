@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"quantcheck/internal/encodings"
@@ -31,12 +30,6 @@ func DiffFiles(path, against string) ([]Difference, error) {
 	return Diff(asked, f), nil
 }
 
-// IsEncodings says whether a file holds encodings in AIMET's JSON, by its ending.
-func IsEncodings(path string) bool {
-	ending := strings.ToLower(filepath.Ext(path))
-	return ending == ".json" || ending == ".encodings"
-}
-
 func askedBy(path string) (map[string]encodings.Asked, error) {
 	f, err := ReadEncodings(path, nil)
 	if err != nil {
@@ -48,11 +41,17 @@ func askedBy(path string) (map[string]encodings.Asked, error) {
 	return f.Tensors, nil
 }
 
+// isEncodings says whether a file holds encodings in AIMET's JSON, by its ending.
+func isEncodings(path string) bool {
+	ending := strings.ToLower(filepath.Ext(path))
+	return ending == ".json" || ending == ".encodings"
+}
+
 // ReadEncodings reads the encodings of a file: AIMET's JSON, or those that a QDQ model or a DLC holds. names are the tensors of a float model,
 // under which those of a DLC are found; nil: they keep the DLC's names.
 func ReadEncodings(path string, names []string) (*encodings.File, error) {
 	switch {
-	case IsEncodings(path):
+	case isEncodings(path):
 		return readJSON(path)
 	case modelfile.Is(path):
 		return readQDQ(path, names)
@@ -97,13 +96,16 @@ func readQDQ(path string, names []string) (*encodings.File, error) {
 			f.Tensors[name] = encodings.Asked{Bits: e.Bits, Encodings: []quant.Encoding{e}}
 		}
 	}
-	for from, to := range found.Taps {
-		if names != nil {
-			break
+	if names == nil {
+		for from, to := range found.Taps {
+			if e, ok := found.Encodings[from]; ok && from != to { // a pair is known by what is before it
+				f.Tensors[from] = encodings.Asked{Bits: e.Bits, Encodings: []quant.Encoding{e}}
+			}
 		}
-		if e, ok := found.Encodings[from]; ok && from != to { // a pair is known by what is before it
-			f.Tensors[from] = encodings.Asked{Bits: e.Bits, Encodings: []quant.Encoding{e}}
-		}
+	}
+	known := map[string]bool{}
+	for _, name := range names {
+		known[name] = true
 	}
 	for _, p := range found.Params {
 		a := encodings.Asked{Bits: p.Encodings[0].Bits, Encodings: p.Encodings}
@@ -111,7 +113,7 @@ func readQDQ(path string, names []string) (*encodings.File, error) {
 			axis := p.Axis
 			a.Axis, a.Listed = &axis, true
 		}
-		if names == nil || slices.Contains(names, p.Tensor) {
+		if names == nil || known[p.Tensor] {
 			f.Tensors[p.Tensor] = a
 		}
 	}
