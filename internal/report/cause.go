@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"quantcheck/internal/result"
+	"quantcheck/internal/verdict"
 )
 
 // causesShown is how many causes the terminal lists of a variant.
@@ -79,5 +80,5 @@ func change(t *result.Try) string {
 	if t.What == "SQNR" {
 		return fmt.Sprintf("SQNR of the worst part %s → %s dB", number(t.Before), number(t.After))
 	}
-	return fmt.Sprintf("%s kept %.0f → %.0f %%", t.What, 100*t.Before.V, 100*t.After.V)
+	return fmt.Sprintf("%s kept %s → %s", t.What, strings.TrimSuffix(verdict.Percent(t.Before.V), " %"), verdict.Percent(t.After.V))
 }

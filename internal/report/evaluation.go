@@ -110,7 +110,7 @@ func ScoreVerdict(e *result.Evaluation) string {
 		default:
 			share := ""
 			if float.V != 0 && e.Columns[0].Higher {
-				share = fmt.Sprintf(", %.0f %% of float's (%s)", 100*s.V/float.V, verdict.GradeOf(s.V/float.V))
+				share = fmt.Sprintf(", %s of float's (%s)", verdict.Percent(s.V/float.V), verdict.GradeOf(s.V/float.V))
 			}
 			parts = append(parts, fmt.Sprintf("%s has %s%s", m.Name, score(s), share))
 		}

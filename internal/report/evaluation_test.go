@@ -41,7 +41,7 @@ func TestTheVerdictOfAnEvaluation(t *testing.T) {
 		change func(e *result.Evaluation)
 		want   string
 	}{
-		"variants":          {func(*result.Evaluation) {}, "mAP: float 0.4000; w8a8 has 0.3000, 75 % of float's (poor); w8a16 has 0.3900, 98 % of float's (fair)."},
+		"variants":          {func(*result.Evaluation) {}, "mAP: float 0.4000; w8a8 has 0.3000, 75 % of float's (poor); w8a16 has 0.3900, 97.5 % of float's (fair)."},
 		"float alone":       {func(e *result.Evaluation) { e.Models = e.Models[:1] }, "float: mAP 0.4000."},
 		"no score":          {func(e *result.Evaluation) { e.Models = e.Models[:2]; e.Models[1].Scores[0] = metric.Value{} }, "mAP: float 0.4000; w8a8 has no mAP."},
 		"no score of float": {func(e *result.Evaluation) { e.Models = e.Models[:2]; e.Models[1].Drop = metric.Value{} }, "mAP: float 0.4000; w8a8 has mAP 0.3000."},

@@ -105,7 +105,7 @@ func kept(d *result.Verdict) string {
 	if !least.OK {
 		return "–"
 	}
-	return fmt.Sprintf("%.1f %%", 100*least.V)
+	return verdict.Percent(least.V)
 }
 
 func worstLayers(w io.Writer, run *result.Run, v *result.Variant) {

@@ -124,8 +124,7 @@ func short(v float64) string { return number(metric.Defined(v)) }
 
 // DecisionText says how many decisions of a kind are kept.
 func DecisionText(run *result.Run, d *result.Decision) string {
-	share := 100 * d.Share().V
-	text := fmt.Sprintf("%.3g %% %s", share, verdict.KindOf(d.Kind).Kept)
+	text := fmt.Sprintf("%s %s", verdict.Percent(d.Share().V), verdict.KindOf(d.Kind).Kept)
 	if d.Kind == "boxes" {
 		var more []string
 		for _, n := range []struct {
@@ -143,7 +142,7 @@ func DecisionText(run *result.Run, d *result.Decision) string {
 		text += ")"
 	}
 	if d.Few {
-		text += fmt.Sprintf(", which are too few to tell (%.0f–%.0f %% is possible), so the grade looks at the signal too: take samples with %d decisions or more", 100*d.Low, 100*d.High, d.Wanted)
+		text += fmt.Sprintf(", which are too few to tell (%.0f–%.0f %% is possible), so the grade looks at the signal too: take %.0f times as many samples", 100*d.Low, 100*d.High, max(math.Ceil(float64(d.Wanted)/d.Number), 2))
 	}
 	if d.Worst >= 0 && d.Worst < len(run.Samples) && len(run.Samples) > 1 && d.Kept < d.Of {
 		text += ", fewest on " + Short(run.Samples[d.Worst].Name, 30)
@@ -172,7 +171,7 @@ func firstLayer(run *result.Run, v *result.Variant) string {
 
 // scoredText says what an evaluation found of the variant, and why the two may differ.
 func scoredText(run *result.Run, name string, d *result.Verdict, s *result.EvalScore) string {
-	text := fmt.Sprintf("eval scored %s: %.0f %% of float's %s (%s).", name, 100*s.Kept, s.Metric, s.Grade)
+	text := fmt.Sprintf("eval scored %s: %s of float's %s (%s).", name, verdict.Percent(s.Kept), s.Metric, s.Grade)
 	if s.Grade != d.Grade && d.Grade != result.Unknown {
 		text += fmt.Sprintf(" The words differ since the score comes from the evaluation's pictures, this verdict from %d samples", len(run.Samples))
 		if s.Calibration != run.Spec.Calib {

@@ -327,6 +327,12 @@ var borders = []border{{result.Good, 0.98, 30, 0.9995}, {result.Fair, 0.9, 20, 0
 // GradeOf is the grade of a share of decisions, or of a score, that is kept: 1 is float's.
 func GradeOf(kept float64) result.Grade { return borders[rank(kept, 1)].grade }
 
+// Percent writes a share that a grade stands beside, in percent. It is rounded down to a tenth, so that a share below a border is never written as if it
+// were on it: 0.9798 is "97.9 %", which is fair, as 98 % is not.
+func Percent(share float64) string {
+	return fmt.Sprintf("%.4g %%", math.Floor(1000*share+1e-9)/10)
+}
+
 // rank is the place of a grade among the borders for what is kept of so many decisions.
 func rank(kept, of float64) int {
 	k := slices.IndexFunc(borders, func(b border) bool { return kept >= b.kept*of })

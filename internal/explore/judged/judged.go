@@ -63,14 +63,14 @@ func apart(f *result.Explored, p *result.ExplorePoint) string {
 	if v.Grade == scored || v.Grade == result.Unknown {
 		return ""
 	}
-	text := fmt.Sprintf("By its score it is %s (%.1f %% of float's %s on %d pictures", scored, 100*p.Scored.Share.V, f.Column.Key, f.Pictures.Searched+f.Pictures.HeldOut)
+	text := fmt.Sprintf("By its score it is %s (%s of float's %s on %d pictures", scored, verdict.Percent(p.Scored.Share.V), f.Column.Key, f.Pictures.Searched+f.Pictures.HeldOut)
 	if p.Scored.HeldShare.OK {
-		text += fmt.Sprintf(", %.1f %% on the %d that were held out", 100*p.Scored.HeldShare.V, f.Pictures.HeldOut)
+		text += fmt.Sprintf(", %s on the %d that were held out", verdict.Percent(p.Scored.HeldShare.V), f.Pictures.HeldOut)
 	}
 	text += fmt.Sprintf("), by its outputs %s on %d pictures", v.Grade, v.Samples)
 	switch {
 	case v.Basis == result.ByDecisions && v.Kept.OK:
-		text += fmt.Sprintf(" (%.1f %% of the decisions are kept)", 100*v.Kept.V)
+		text += fmt.Sprintf(" (%s of the decisions are kept)", verdict.Percent(v.Kept.V))
 	case v.SQNR.OK:
 		text += fmt.Sprintf(" (%.1f dB at the worst part)", v.SQNR.V)
 	}
