@@ -3,6 +3,8 @@
 export CGO_ENABLED ?= 0
 export GOEXPERIMENT := simd
 export ORT_DISABLE_TELEMETRY := 1
+# No path of this machine in a program; and what one command compiled, the next takes: a package with other flags is compiled anew.
+export GOFLAGS := -trimpath
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 
@@ -15,7 +17,7 @@ PAGE := internal/web/dist/index.html
 
 # The library of ONNX Runtime lies beside the program, which looks for it there.
 build: $(ORT) $(PAGE)
-	go build -trimpath -o $(BIN) ./cmd/quantcheck
+	go build -o $(BIN) ./cmd/quantcheck
 	@case $$(go env GOOS) in darwin) lib=libonnxruntime.1.30.0.dylib ;; *) lib=libonnxruntime.so.1 ;; esac; \
 	from=$(THIRD)/onnxruntime-node/bin/napi-v6/$$(go env GOOS)/$$(go env GOARCH | sed s/amd64/x64/)/$$lib; \
 	cmp -s $$from bin/$$lib || install -m 644 $$from bin/
@@ -38,7 +40,7 @@ test: fixtures
 	go test -vet=off -ldflags=-w -json -timeout 40m ./... | go run ./tools/testsum
 
 # What make test proves on small networks, on whole detectors: ten minutes.
-SLOW := ./bench/planted ./internal/cli ./internal/rewrite ./internal/runner/qnnworker ./internal/sensitivity
+SLOW := ./bench/planted ./internal/cli ./internal/dlc ./internal/fakeboard ./internal/metric ./internal/rewrite ./internal/runner/htp ./internal/runner/qnnworker ./internal/sensitivity
 slow: fixtures
 	go test -tags slow -json -count=1 -p 1 -timeout 40m $(SLOW) -run '^TestSlow' | go run ./tools/testsum
 

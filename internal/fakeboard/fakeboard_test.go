@@ -150,7 +150,12 @@ const (
 )
 
 func TestTheBoardWritesWhatTheEmulatorComputes(t *testing.T) {
-	for _, elem := range append([][]string{{"qnn", "zoo_w8a8_per_channel.dlc"}, {"qnn", "zoo_w8a16_per_channel.dlc"}}, poses(t)...) {
+	boardWrites(t, []string{"qnn", "zoo_w8a8_per_channel.dlc"})
+}
+
+func boardWrites(t *testing.T, dlcs ...[]string) {
+	t.Helper()
+	for _, elem := range dlcs {
 		for what, cache := range map[string]string{"computed": "", "kept": t.TempDir()} {
 			if elem[0] == "dlc" && cache == "" { // many files: once is enough
 				continue

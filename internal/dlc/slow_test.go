@@ -1,0 +1,12 @@
+//go:build slow
+
+package dlc
+
+import (
+	"math"
+	"testing"
+)
+
+func TestSlowEveryTruncationIsAnError(t *testing.T) {
+	truncations(t, math.MaxInt)
+}
