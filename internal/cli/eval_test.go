@@ -15,7 +15,6 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"quantcheck/internal/coco"
 	"quantcheck/internal/fixture"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/onnx/onnxpb"
@@ -37,85 +36,6 @@ func evaluate(t *testing.T, args ...string) result.Evaluation {
 func yoloxNano(t *testing.T) []string {
 	t.Helper()
 	return []string{fixture.Path(t, "models", "yolox_nano.onnx"), "--data", fixture.Path(t, "coco", "instances.json"), "--task", "detection", "--model-config", filepath.Join(fixture.Root(), "examples", "yolox_nano.yaml")}
-}
-
-// The numbers of a Python pipeline (OpenCV, numpy, ONNX Runtime with graph optimisation off, pycocotools) on the same
-// pictures: letterbox, best class of a box, class-aware NMS at 0.65, confidence over 0.01, 100 boxes.
-var pythonsMAP = map[string]float64{"float": 0.3283327040944152, "w8a8": 0.15102506195340204, "w8a16": 0.3314328399326574}
-
-func TestDetectionScoresAreThoseOfAPythonPipeline(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	e := evaluate(t, fixture.Beside(t, "models", "yolox_nano.onnx"), "--data", fixture.Beside(t, "coco", "instances.json"), "--task", "detection",
-		"--model-config", filepath.Join(fixture.Root(), "examples", "yolox_nano.yaml"), "--variant", "w8a8="+fixture.Beside(t, "qnn", "yolox_nano_w8a8_per_channel.onnx"),
-		"--variant", "w8a16="+fixture.Beside(t, "qnn", "yolox_nano_w8a16_per_channel.onnx"), "--out", dir, "--json")
-	if len(e.Models) != 3 || len(e.Pictures) != 48 || !strings.HasPrefix(e.Reading, "yolox") || len(e.Problems) > 0 {
-		t.Fatalf("%d models, %d pictures, %s, %v", len(e.Models), len(e.Pictures), e.Reading, e.Problems)
-	}
-	for _, m := range e.Models {
-		if got := m.Scores[0].V; math.Abs(got-pythonsMAP[m.Name]) > 1e-9 {
-			t.Errorf("%s: mAP %v, Python has %v", m.Name, got, pythonsMAP[m.Name])
-		}
-	}
-	if a := e.Models[1].Agree; a.Lost == 0 || a.Kept == 0 || !a.Share.OK || a.Share.V > 0.5 || !a.SQNR.OK {
-		t.Errorf("%+v", a)
-	}
-	if a := e.Models[2].Agree; a.Share.V < 0.8 {
-		t.Errorf("%+v", a)
-	}
-	// The files are the seed's, and COCO's tools read them.
-	boxes, err := coco.ReadResultsFile(filepath.Join(dir, "results", "yolox_nano-w8a8.json"))
-	if err != nil || len(boxes) < 1000 {
-		t.Fatal(err, len(boxes))
-	}
-	truth, err := coco.ReadDatasetFile(fixture.Beside(t, "coco", "instances.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	again, err := coco.Evaluate(truth, boxes, coco.DefaultParams(coco.Boxes))
-	if err != nil || math.Abs(again.Stats[0]-e.Models[1].Scores[0].V) > 1e-12 {
-		t.Errorf("%v: the file scores %v, %v was said", err, again.Stats[0], e.Models[1].Scores[0])
-	}
-	rows := readCSV(t, filepath.Join(dir, "results", "results.csv"))
-	if got := strings.Join(rows[0], ","); got != "model_name,mAP-FPS score,mAP@[IoU=0.50:0.95],AR@[IoU=0.50:0.95],Avg_confidence,FPS" || len(rows) != 4 || rows[1][5] != "-1" {
-		t.Errorf("%v", rows)
-	}
-	if _, err := os.Stat(filepath.Join(dir, "results", "report.html")); err != nil {
-		t.Error(err)
-	}
-	// What a device measured counts from then on.
-	for name, text := range map[string]string{
-		"yolox_nano-w8a8/throughput.txt": "Total throughput: 250 infs/sec\n", "yolox_nano-w8a16/throughput.txt": "Total throughput: 125 infs/sec\n",
-		"yolox_nano-w8a8/layer_stats.csv":  "layer_id,time_mean,time_std,message,layer_name,unit,Percentage_of_Total_Time\n1,100,5,m,Conv_0:OpId_1 (cycles),CYCLES,0.4\n2,150,,m,Sigmoid_1:OpId_2 (cycles),CYCLES,0.6\n",
-		"yolox_nano-w8a16/layer_stats.csv": "layer_id,time_mean,layer_name\n1,210.6,Conv_0\n",
-	} {
-		path := filepath.Join(dir, "models_dlc", filepath.FromSlash(name))
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	status, stdout, stderr := run(t, "stats", dir)
-	if status != 0 || !strings.Contains(stdout, "yolox_nano-w8a16") {
-		t.Fatal(status, stdout, stderr)
-	}
-	rows = readCSV(t, filepath.Join(dir, "results", "results.csv"))
-	want := fmt.Sprint(math.Round(e.Models[1].Scores[0].V*1e4) / 1e4)
-	found := false
-	for _, row := range rows {
-		if row[0] == "yolox_nano-w8a8" {
-			found = row[1] == want && row[5] == "250.0" // the fastest: its score is its mAP
-		}
-	}
-	if !found {
-		t.Errorf("%v, want %s", rows, want)
-	}
-	layers := readCSV(t, filepath.Join(dir, "results", "per_layer_comparison.csv"))
-	if len(layers) != 3 || strings.Join(layers[0], ",") != "layer_name,yolox_nano-w8a16,yolox_nano-w8a8" || strings.Join(layers[1], ",") != "Conv_0,210,100" || strings.Join(layers[2], ",") != "Sigmoid_1,0,150" {
-		t.Errorf("%v", layers)
-	}
 }
 
 func readCSV(t *testing.T, path string) [][]string {
