@@ -4,13 +4,10 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"quantcheck/internal/dataset"
 	"quantcheck/internal/estimate"
@@ -42,13 +39,14 @@ type silent struct{}
 func (silent) Phase(string, int) {}
 func (silent) Step(int)          {}
 
-// estimateOf gives one estimate per variant.
-func estimateOf(ctx context.Context, engines session.Engines, dir string, m *onnx.Model, variants ...string) ([]*result.Estimated, error) {
+// estimateOf gives one estimate per variant; the seed's findings are of models with float inputs and outputs, published times of models as they
+// are deployed.
+func estimateOf(ctx context.Context, engines session.Engines, dir string, m *onnx.Model, floatIO bool, variants ...string) ([]*result.Estimated, error) {
 	path := filepath.Join(dir, "net.onnx")
 	if err := onnx.Save(m, path); err != nil {
 		return nil, err
 	}
-	return estimate.Run(ctx, engines, estimate.Spec{Model: path, Variants: variants, Input: dataset.Default(), MemoryMiB: 1024}, silent{})
+	return estimate.Run(ctx, engines, estimate.Spec{Model: path, Variants: variants, Input: dataset.Default(), MemoryMiB: 1024, FloatIO: floatIO}, silent{})
 }
 
 // open finds what estimates are made with; the library of ONNX Runtime is at a path.
@@ -134,7 +132,7 @@ func findings(ctx context.Context, w io.Writer, engines session.Engines, dir str
 	fmt.Fprintln(w, "| finding | case | cycles | ratio |\n|---|---|---:|---:|")
 	base := int64(0)
 	for _, c := range variations() {
-		list, err := estimateOf(ctx, engines, dir, c.model, c.variant)
+		list, err := estimateOf(ctx, engines, dir, c.model, true, c.variant)
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.name, err)
 		}
@@ -142,57 +140,6 @@ func findings(ctx context.Context, w io.Writer, engines session.Engines, dir str
 			base = list[0].Cycles
 		}
 		fmt.Fprintf(w, "| %s | %s | %d | %.2f |\n", c.finding, c.name, list[0].Cycles, float64(list[0].Cycles)/float64(base))
-	}
-	return nil
-}
-
-// perCall is what a call takes beside the network, milliseconds, as it was seen with 8-bit models.
-const perCall = 0.16
-
-// published holds estimates beside what others measured.
-func published(ctx context.Context, w io.Writer, engines session.Engines, dir string) error {
-	fixtures := os.Getenv("QUANTCHECK_FIXTURES")
-	if fixtures == "" {
-		fixtures = filepath.Join("..", "shared", "fixtures")
-	}
-	data, err := os.ReadFile(filepath.Join(fixtures, "qnn", "published_times.json"))
-	if errors.Is(err, os.ErrNotExist) {
-		fmt.Fprintln(w, "SKIPPED FOR WANT OF FIXTURES:", err)
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	var doc struct {
-		Source string
-		Times  []struct {
-			Model, Precision string
-			QCS8550, IQ9075  float64
-		}
-	}
-	if err := json.Unmarshal(data, &doc); err != nil {
-		return err
-	}
-	models := map[string]*onnx.Model{
-		"resnet18": resnet([4]int{2, 2, 2, 2}, false), "resnet50": resnet([4]int{3, 4, 6, 3}, true), "mobilenet_v2": mobilenet(), "squeezenet1_1": squeezenet(),
-	}
-	fmt.Fprintf(w, "Published: %s.\n\n", strings.SplitN(doc.Source, ";", 2)[0])
-	fmt.Fprintf(w, "| network | precision | estimate ms | + %.2f ms | QCS8550 ms | off | IQ-9075 ms |\n|---|---|---:|---:|---:|---:|---:|\n", perCall)
-	for _, t := range doc.Times {
-		m := models[t.Model]
-		if m == nil {
-			return fmt.Errorf("there is no network %q", t.Model)
-		}
-		spec := t.Precision
-		if spec == "float" {
-			spec = "fp16"
-		}
-		list, err := estimateOf(ctx, engines, dir, m, spec)
-		if err != nil {
-			return fmt.Errorf("%s %s: %w", t.Model, spec, err)
-		}
-		ms := float64(list[0].Microseconds) / 1000
-		fmt.Fprintf(w, "| %s | %s | %.3f | %.3f | %.3f | %+.0f %% | %.3f |\n", t.Model, spec, ms, ms+perCall, t.QCS8550, 100*((ms+perCall)/t.QCS8550-1), t.IQ9075)
 	}
 	return nil
 }

@@ -54,7 +54,7 @@ func TestFindingsAreTheFixtures(t *testing.T) {
 			continue
 		}
 		held++
-		list, err := estimateOf(t.Context(), engines, t.TempDir(), v.model, v.variant)
+		list, err := estimateOf(t.Context(), engines, t.TempDir(), v.model, true, v.variant)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -64,5 +64,35 @@ func TestFindingsAreTheFixtures(t *testing.T) {
 	}
 	if held != len(cases) {
 		t.Errorf("%d of %d cases were held against the fixtures", held, len(cases))
+	}
+}
+
+// What was published for whole networks is met cycle for cycle: the deployed form is that of those who published.
+func TestTheDeployedFormIsThatOfPublishedEstimates(t *testing.T) {
+	fixture.Emulator(t)
+	list, err := times(fixture.Beside(t, "qnn", "published_times_2026.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	engines, err := open(fixture.Library(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	held := 0
+	for _, n := range list {
+		if n.Precision != "w8a8" || n.Model != "resnet18" && n.Model != "quicksrnetsmall" && n.Model != "xlsr" {
+			continue
+		}
+		made, err := estimateOf(t.Context(), engines, t.TempDir(), networks[n.Model](), false, n.Precision)
+		if err != nil {
+			t.Fatal(err)
+		}
+		held++
+		if made[0].Cycles != n.Cycles || made[0].Forecast == nil {
+			t.Errorf("%s: %d cycles, want %d, forecast %v", n.Model, made[0].Cycles, n.Cycles, made[0].Forecast)
+		}
+	}
+	if held != 3 {
+		t.Errorf("%d networks were held against the record", held)
 	}
 }

@@ -112,9 +112,17 @@ func (n *net) classifier(in int64) *onnx.Model {
 	return n.model()
 }
 
-// resnet is torchvision's ResNet; bottleneck for 50 layers.
-func resnet(blocks [4]int, bottleneck bool) *onnx.Model {
+// pictures begins a network on pictures of 224 × 224, whose colours it centres and scales, as published ones do.
+func pictures() *net {
 	n := begin(1, 3, 224, 224)
+	n.op("Sub", []string{n.at, n.each(0.45, 3)})
+	n.op("Div", []string{n.at, n.each(0.22, 3)})
+	return n
+}
+
+// resnet is torchvision's ResNet; bottleneck for 50 layers, whose middle is widened.
+func resnet(blocks [4]int, bottleneck bool, widened int64) *onnx.Model {
+	n := pictures()
 	n.conv(3, 64, 7, 2, 3)
 	n.relu()
 	n.maxPool(1, 0)
@@ -133,11 +141,11 @@ func resnet(blocks [4]int, bottleneck bool) *onnx.Model {
 			x := n.at
 			var y string
 			if bottleneck {
-				n.conv(in, width, 1, 1, 0)
+				n.conv(in, widened*width, 1, 1, 0)
 				n.relu()
-				n.conv(width, width, 3, stride, 1)
+				n.conv(widened*width, widened*width, 3, stride, 1)
 				n.relu()
-				y = n.conv(width, out, 1, 1, 0)
+				y = n.conv(widened*width, out, 1, 1, 0)
 			} else {
 				n.conv(in, width, 3, stride, 1)
 				n.relu()
@@ -155,7 +163,7 @@ func resnet(blocks [4]int, bottleneck bool) *onnx.Model {
 }
 
 func mobilenet() *onnx.Model {
-	n := begin(1, 3, 224, 224)
+	n := pictures()
 	n.conv(3, 32, 3, 2, 1)
 	n.relu6()
 	in := int64(32)
@@ -184,7 +192,7 @@ func mobilenet() *onnx.Model {
 }
 
 func squeezenet() *onnx.Model {
-	n := begin(1, 3, 224, 224)
+	n := pictures()
 	n.conv(3, 64, 3, 2, 0)
 	n.relu()
 	fire := func(in, squeeze, expand int64) {

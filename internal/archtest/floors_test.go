@@ -33,7 +33,7 @@ var floors = []floor{
 		"device", "device/adb", "device/dial", "device/local", "device/monitor", "device/probe", "device/reconnect", "device/ssh", "snpedevice",
 	}},
 	{"libraries", "bindings of ONNX Runtime and QNN", []string{"library", "onnxruntime", "qnn", "qnn/compose"}},
-	{"arithmetic", "encodings, metrics, graph rewrites; nothing is run", []string{"calib", "decode", "floattwin", "metric", "qdq", "quant", "rewrite", "search"}},
+	{"arithmetic", "encodings, metrics, graph rewrites; nothing is run", []string{"calib", "decode", "deployed", "floattwin", "metric", "qdq", "quant", "rewrite", "search"}},
 	{"results", "what commands find out, as data", []string{"align", "cause", "encodings", "eval", "result", "verdict"}},
 	{"engines", "what runs a model", []string{
 		"runner", "runner/cpu", "runner/dlc", "runner/dump", "runner/htp", "runner/ort", "runner/qnnworker", "runner/worker", "sensitivity",

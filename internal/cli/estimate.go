@@ -32,6 +32,7 @@ type estimateCmd struct {
 	Calib    string        `aliases:"images" placeholder:"PATH" help:"Samples that calibrate (seeded random input: the ranges hardly change the time)."`
 	Limit    int           `placeholder:"N" help:"Take the first N samples."`
 	Soc      string        `default:"${soc}" placeholder:"${soc}" help:"The chip: ${socs} (${default})."`
+	IO       string        `name:"io" enum:"native,float" default:"native" placeholder:"native|float" help:"Inputs and outputs: integers with their channels last, as DepthAI and SNPE's native buffers give them, or float in the model's order of axes, converted on the DSP (native)."`
 	By       string        `enum:"layer,op,prefix" default:"layer" placeholder:"layer|op|prefix" help:"What the table's rows are (layer)."`
 	Trace    string        `placeholder:"FILE.json" help:"Write the simulated timeline for Perfetto or chrome://tracing."`
 	Against  string        `placeholder:"OTHER" help:"Hold it against another model or DLC, the JSON of an earlier estimate, or a workspace (its last estimate, or DIR#ID)."`
@@ -143,7 +144,7 @@ func (c *estimateCmd) subject(con *console, memory int) ([]*result.Estimated, er
 // estimate asks the compiler.
 func (c *estimateCmd) estimate(con *console, model string, variants []string, memory int, advise bool) ([]*result.Estimated, error) {
 	spec := estimate.Spec{
-		Model: model, Variants: variants, Images: c.Calib, Limit: c.Limit, SoC: c.Soc, Name: workspace.ModelName(c.Name, model), MemoryMiB: memory, Advise: advise, Input: dataset.Default(),
+		Model: model, Variants: variants, Images: c.Calib, Limit: c.Limit, SoC: c.Soc, Name: workspace.ModelName(c.Name, model), MemoryMiB: memory, Advise: advise, FloatIO: c.IO == string(result.FloatIO), Input: dataset.Default(),
 	}
 	var err error
 	if !inspect.IsDLC(model) {

@@ -56,7 +56,11 @@ func estimatesAreTheFixtures(t *testing.T, names ...string) {
 		if strings.HasSuffix(name, ".dlc") {
 			w = want.DLC[name]
 		}
-		e := estimated(t, fixture.Beside(t, strings.Split(name, "/")...))
+		args := []string{fixture.Beside(t, strings.Split(name, "/")...)}
+		if strings.HasSuffix(name, ".onnx") {
+			args = append(args, "--io", "float")
+		}
+		e := estimated(t, args...)
 		if got := (numbers{e.Cycles, e.Lower, e.Upper, e.Microseconds, e.Missing, e.InputFillBytes, e.OutputSpillBytes}); got != w || w.Cycles == 0 {
 			t.Errorf("%s: %+v, want %+v", name, got, w)
 		}
@@ -127,16 +131,44 @@ func noFalseWords(t *testing.T, text string) {
 	}
 }
 
+// Integers with their channels last cost less than float inputs and outputs; half precision takes float ones.
+func TestTheDeployedFormIsEstimated(t *testing.T) {
+	t.Parallel()
+	fixture.Emulator(t)
+	ready, zoo := fixture.Path(t, "qnn", "zoo_w8a8_per_channel.onnx"), fixture.Path(t, "qnn", "zoo.onnx")
+	for _, c := range []struct {
+		args    []string
+		io      result.IO
+		in, out string
+	}{
+		{[]string{ready}, result.NativeIO, "[{image uint8 [1 32 32 3]}]", "[{scores uint8 [1 10]} {grid uint8 [1 256 4]}]"},
+		{[]string{ready, "--io", "float"}, result.FloatIO, "[{image float32 [1 3 32 32]}]", "[{scores float32 [1 10]} {grid float32 [1 256 4]}]"},
+		{[]string{zoo, "--variant", "w8a16"}, result.NativeIO, "[{image uint16 [1 32 32 3]}]", "[{scores uint16 [1 10]} {grid uint16 [1 256 4]}]"},
+		{[]string{zoo, "--variant", "fp16"}, result.NativeIO, "[{image float32 [1 32 32 3]}]", "[{scores float32 [1 10]} {grid float32 [1 256 4]}]"},
+	} {
+		e := estimated(t, append(c.args, "--no-advice")...)
+		if in, out := fmt.Sprint(e.Ports.Inputs), fmt.Sprint(e.Ports.Outputs); e.IO != c.io || in != c.in || out != c.out {
+			t.Errorf("%v: %s, %s in, %s out", c.args, e.IO, in, out)
+		}
+	}
+	if native, float := estimated(t, ready), estimated(t, ready, "--io", "float"); native.Cycles >= float.Cycles || native.Cycles != 17256 {
+		t.Errorf("%d cycles of integers, %d of float", native.Cycles, float.Cycles)
+	}
+	if status, _, _ := run(t, "estimate", ready, "--io", "int"); status != 2 {
+		t.Errorf("%d", status)
+	}
+}
+
 func TestVariantsStandSideBySide(t *testing.T) {
 	t.Parallel()
 	fixture.Emulator(t)
 	zoo := fixture.Path(t, "qnn", "zoo.onnx")
-	status, stdout, stderr := run(t, "estimate", zoo, "--variant", "w8a8", "--variant", "fp16", "--variant", "ready="+fixture.Path(t, "qnn", "zoo_w8a16_per_channel.onnx"), "--by", "op")
+	status, stdout, stderr := run(t, "estimate", zoo, "--io", "float", "--variant", "w8a8", "--variant", "fp16", "--variant", "ready="+fixture.Path(t, "qnn", "zoo_w8a16_per_channel.onnx"), "--by", "op")
 	if status != 0 || !strings.Contains(stdout, "ratio") || !strings.Contains(stdout, "fp16 against w8a8: 25 µs") || !strings.Contains(stdout, "36,477") {
 		t.Fatalf("%d %s %s", status, stdout, stderr)
 	}
 	noFalseWords(t, stdout)
-	status, stdout, _ = run(t, "estimate", zoo, "--variant", "w8a8", "--variant", "fp16", "--json", "--no-advice")
+	status, stdout, _ = run(t, "estimate", zoo, "--io", "float", "--variant", "w8a8", "--variant", "fp16", "--json", "--no-advice")
 	var list []result.Estimated
 	if err := json.Unmarshal([]byte(stdout), &list); err != nil || status != 0 || len(list) != 2 || list[1].Cycles != 37933 || list[0].Variant != "w8a8" {
 		t.Errorf("%d %v", status, err)

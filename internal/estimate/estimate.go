@@ -12,6 +12,7 @@ import (
 	"quantcheck/internal/dataset"
 	"quantcheck/internal/estimator"
 	"quantcheck/internal/hostinfo"
+	"quantcheck/internal/htpcost"
 	"quantcheck/internal/inspect"
 	"quantcheck/internal/model"
 	"quantcheck/internal/onnx"
@@ -35,6 +36,7 @@ type Spec struct {
 	Input     dataset.Description
 	MemoryMiB int
 	Advise    bool // look for a pass that makes it faster
+	FloatIO   bool // inputs and outputs are float, in the model's order of axes
 }
 
 // seededNote is said where nobody gave samples.
@@ -54,7 +56,7 @@ func Run(ctx context.Context, engines session.Engines, spec Spec, progress progr
 	if err != nil {
 		return nil, err
 	}
-	asks.Progress, asks.Memory = progress, spec.MemoryMiB
+	asks.Progress, asks.Memory, asks.FloatIO = progress, spec.MemoryMiB, spec.FloatIO
 	e := estimation{asks, spec}
 	var list []*result.Estimated
 	if inspect.IsDLC(spec.Model) {
@@ -73,8 +75,24 @@ func Run(ctx context.Context, engines session.Engines, spec Spec, progress progr
 	for _, x := range list {
 		x.Name, x.Started, x.Tool, x.Wheel = spec.Name, time.Now().UTC().Truncate(time.Millisecond), hostinfo.Version, qnn.Version
 		x.Path = paths.Absolute(x.Path)
+		if x.Spec != nil && x.IO == result.NativeIO && x.Covered == 1 {
+			x.Forecast = htpcost.ForecastOf(x.Estimate, precision(x.Spec))
+		}
 	}
 	return list, nil
+}
+
+// precision is how a recipe without changes of its own holds numbers; "" for all else.
+func precision(v *variant.Spec) htpcost.Precision {
+	switch {
+	case v.Kind == variant.Half:
+		return htpcost.FP16
+	case v.Kind == variant.Recipe && v.WeightBits == 8 && v.ActBits == 8 && len(v.Choices) == 0:
+		return htpcost.W8A8
+	case v.Kind == variant.Recipe && v.WeightBits == 8 && v.ActBits == 16 && len(v.Choices) == 0:
+		return htpcost.W8A16
+	}
+	return ""
 }
 
 // estimation is what one request asks of the compiler.

@@ -12,14 +12,13 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 
+	"quantcheck/internal/deployed"
 	"quantcheck/internal/htpcost"
 	"quantcheck/internal/model"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/progress"
 	"quantcheck/internal/result"
-	"quantcheck/internal/rewrite"
 	"quantcheck/internal/runner/htp"
 	"quantcheck/internal/runner/ort"
 	"quantcheck/internal/session"
@@ -33,6 +32,7 @@ type Estimator struct {
 	Soc      htpcost.SoC
 	Progress progress.Reporter
 	Memory   int                          // MiB, for the calibration
+	FloatIO  bool                         // inputs and outputs are float and in the model's order of axes; false: as a device takes them, see internal/deployed
 	known    map[string]*result.Estimated // DLC files that were estimated already, by path
 }
 
@@ -60,37 +60,42 @@ func NoAnswer(err error) bool {
 	return errors.As(err, &refused) || htp.Failed(err) || ort.Failed(err)
 }
 
-// Estimate asks the compiler about a model that is whole. What the HTP refuses is left out and named.
+// Estimate asks the compiler about a model that is whole, in the form in which it runs on a device, unless FloatIO is set. What the HTP refuses is left
+// out and named.
 func (e *Estimator) Estimate(ctx context.Context, m *onnx.Model) (*result.Estimated, error) {
-	x := &result.Estimated{Covered: 1}
+	x := &result.Estimated{Covered: 1, IO: result.NativeIO}
 	o := htp.EstimateOptions{SoC: e.Soc}
-	var counting sync.WaitGroup // beside the compiler, which is a process of its own
-	var macs map[string]int64
-	var macsErr error
-	counting.Go(func() { macs, macsErr = e.macs(m) })
-	c, err := e.Engine.Estimate(ctx, m, o)
-	counting.Wait()
+	types, err := ort.Types(e.Ort, m)
+	if err != nil {
+		return nil, err
+	}
+	asked := model.WithOutputTypes(m, types)
+	if e.FloatIO {
+		x.IO, x.Ports = result.FloatIO, deployed.AsItIs(asked)
+		asked = m
+	} else if asked, x.Ports, err = deployed.Form(asked); err != nil {
+		return nil, err
+	}
+	x.MACs = model.MACs(m, types)
+	c, err := e.Engine.Estimate(ctx, asked, o)
 	var refused *htp.RefusedError
 	if errors.As(err, &refused) || errors.Is(err, htp.ErrDivided) {
-		c, err = e.parts(ctx, m, o, x)
+		c, err = e.parts(ctx, m, asked, o, x)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if macsErr != nil {
-		return nil, macsErr
-	}
-	x.Estimate, x.MACs = c, macs
+	x.Estimate = c
 	return x, nil
 }
 
-// parts estimates what the HTP takes of a model.
-func (e *Estimator) parts(ctx context.Context, m *onnx.Model, o htp.EstimateOptions, x *result.Estimated) (*htpcost.Estimate, error) {
-	parts, refused, err := e.Engine.EstimateParts(ctx, m, o)
+// parts estimates what the HTP takes of a model, in the form that is asked about.
+func (e *Estimator) parts(ctx context.Context, m, asked *onnx.Model, o htp.EstimateOptions, x *result.Estimated) (*htpcost.Estimate, error) {
+	parts, refused, err := e.Engine.EstimateParts(ctx, asked, o)
 	var still *htp.RefusedError
 	if errors.As(err, &still) {
 		o.Plain = true
-		parts, refused, err = e.Engine.EstimateParts(ctx, m, o)
+		parts, refused, err = e.Engine.EstimateParts(ctx, asked, o)
 	}
 	if errors.As(err, &still) {
 		return nil, nothingLeft(still.Refused)
@@ -136,21 +141,4 @@ func nothingLeft(refused []htp.Refusal) error {
 		list = append(list, fmt.Sprintf("%s (%s): %s", r.Node, r.Op, r.Reason))
 	}
 	return fmt.Errorf("the HTP refuses %d operators, and nothing of the rest can be estimated: %s", len(refused), strings.Join(list, "; "))
-}
-
-// macs counts the multiply-adds of a model's nodes, as far as they are known.
-func (e *Estimator) macs(m *onnx.Model) (map[string]int64, error) {
-	types, err := ort.Types(e.Ort, m)
-	if err != nil {
-		return nil, err
-	}
-	x := onnx.NewIndex(m)
-	shapes := model.Shapes(types, x)
-	list := map[string]int64{}
-	for _, n := range x.Nodes {
-		if k := rewrite.MACs(n, shapes); k > 0 {
-			list[n.GetName()] = k
-		}
-	}
-	return list, nil
 }

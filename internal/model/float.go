@@ -329,6 +329,19 @@ func Shapes(types map[string]onnxruntime.Type, x *onnx.Index) rewrite.Shapes {
 	}
 }
 
+// MACs counts the multiply-adds of a model's nodes by name, as far as they are known, given the types of its tensors.
+func MACs(m *onnx.Model, types map[string]onnxruntime.Type) map[string]int64 {
+	x := onnx.NewIndex(m)
+	shapes := Shapes(types, x)
+	list := map[string]int64{}
+	for _, n := range x.Nodes {
+		if k := rewrite.MACs(n, shapes); k > 0 {
+			list[n.GetName()] = k
+		}
+	}
+	return list
+}
+
 // Environment is what rewriting passes ask of a model whose tensors have these types. Spans and Asked are left to the caller.
 func Environment(ctx context.Context, r ort.Engine, m *onnx.Model, types map[string]onnxruntime.Type) rewrite.Env {
 	return rewrite.Env{

@@ -11,6 +11,7 @@ import (
 
 	"github.com/jedib0t/go-pretty/v6/table"
 
+	"quantcheck/internal/deployed"
 	"quantcheck/internal/htpcost"
 	"quantcheck/internal/result"
 )
@@ -21,6 +22,9 @@ const layersShown = 20
 // Estimate draws what the compiler expects of one variant: the verdict, where the time goes, and a table by layer, op or prefix.
 func Estimate(w io.Writer, e *result.Estimated, by string) {
 	fmt.Fprintf(w, "%s\n", EstimateVerdict(e))
+	if e.Forecast != nil {
+		fmt.Fprintln(w, Printable(ForecastText(e.Forecast)))
+	}
 	if s := WhereItGoes(e); s != "" {
 		fmt.Fprintln(w, s)
 	}
@@ -34,6 +38,9 @@ func Estimate(w io.Writer, e *result.Estimated, by string) {
 	}
 	fmt.Fprintf(w, "%-12s %s\n", "modelled on", Printable(modelled))
 	fmt.Fprintf(w, "%-12s %s\n", "model", Printable(e.Path))
+	if s := FormText(e); s != "" {
+		fmt.Fprintf(w, "%-12s %s\n", "form", Printable(s))
+	}
 	for i, r := range e.Refused {
 		if i == 8 {
 			fmt.Fprintf(w, "%-12s and %d more\n", "", len(e.Refused)-i)
@@ -56,6 +63,44 @@ func Estimate(w io.Writer, e *result.Estimated, by string) {
 	default:
 		estimatedLayers(w, e)
 	}
+}
+
+// FormText says what goes in and out in the form that was estimated; "" for a DLC, which has its own.
+func FormText(e *result.Estimated) string {
+	var text string
+	switch e.IO {
+	case result.NativeIO:
+		text = "as deployed: "
+	case result.FloatIO:
+		text = "float inputs and outputs, converted on the DSP: "
+	default:
+		return ""
+	}
+	return text + portsText(e.Ports.Inputs) + " in, " + portsText(e.Ports.Outputs) + " out"
+}
+
+// ForecastText says what a board is expected to take.
+func ForecastText(f *htpcost.Forecast) string {
+	return fmt.Sprintf("Forecast for a board with %s: %s (%s to %s, where nine of ten published times lie; from %d networks).", f.Board, Time(f.Microseconds), Time(f.Lower), Time(f.Upper), f.Networks)
+}
+
+// portsShown is how many inputs or outputs are written out.
+const portsShown = 3
+
+func portsText(list []deployed.Port) string {
+	var texts []string
+	for i, p := range list {
+		if i == portsShown {
+			texts = append(texts, fmt.Sprintf("%d more", len(list)-i))
+			break
+		}
+		dims := make([]string, len(p.Shape))
+		for k, d := range p.Shape {
+			dims[k] = strconv.FormatInt(d, 10)
+		}
+		texts = append(texts, fmt.Sprintf("%s %s %s", Short(p.Name, 40), p.Type, strings.Join(dims, "×")))
+	}
+	return strings.Join(texts, ", ")
 }
 
 // EstimateVerdict is the estimate in a sentence.
