@@ -40,7 +40,7 @@ var floors = []floor{
 	}},
 	{"views", "results stored, drawn and put on the page", []string{"inspect", "report", "web", "workspace"}},
 	{"models", "a float model and its variants, ready to run, and what the HTP compiler expects of them", []string{
-		"estimator", "model", "session", "session/calibration", "session/cpuvariant", "session/dlcvariant", "session/encodingsvariant", "session/htpvariant", "session/identity", "session/prepare", "session/qdqvariant",
+		"dlcwriter", "estimator", "model", "session", "session/calibration", "session/cpuvariant", "session/dlcvariant", "session/encodingsvariant", "session/htpvariant", "session/identity", "session/prepare", "session/qdqvariant",
 	}},
 	{"use cases", "one for each command", []string{
 		"benchmark", "benchmark/hold", "benchmark/inputs", "benchmark/layers", "benchmark/native", "benchmark/plan", "benchmark/resultfiles", "benchmark/similarity", "benchmark/speed",

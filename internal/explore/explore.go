@@ -197,10 +197,10 @@ func (x *explorer) recommend(ctx context.Context) error {
 	}
 	x.fix = made
 	if x.Compiler == nil {
-		return made.WriteDLC(ctx, nil)
+		return made.WriteDLC(ctx, x.Engines.ORT, nil)
 	}
 	x.progress.Phase("writing the DLC", 1)
-	return made.WriteDLC(ctx, x.Compiler.Engine.WriteDLC)
+	return made.WriteDLC(ctx, x.Engines.ORT, &x.Compiler.Engine)
 }
 
 // warn adds a warning to the result.

@@ -27,6 +27,7 @@ const (
 type law struct {
 	scale, call, matrix float64
 	low, high           float64
+	from, to            float64 // milliseconds: the estimates that the line was drawn through
 	networks            int
 }
 
@@ -35,21 +36,24 @@ type law struct {
 // unit takes about half of that time in half precision.
 var laws = map[string]map[Precision]law{
 	"QCS8550": {
-		W8A8:  {scale: 0.90, call: 0.07, low: 0.75, high: 1.15, networks: 16},
-		W8A16: {scale: 1, call: 0.10, low: 0.72, high: 1.20, networks: 8},
-		FP16:  {scale: 1, call: 0.13, matrix: 0.48, low: 0.85, high: 1.15, networks: 33},
+		W8A8:  {scale: 0.90, call: 0.07, low: 0.75, high: 1.15, from: 0.24, to: 2.1, networks: 16},
+		W8A16: {scale: 1, call: 0.10, low: 0.72, high: 1.20, from: 0.65, to: 11.2, networks: 8},
+		FP16:  {scale: 1, call: 0.13, matrix: 0.48, low: 0.85, high: 1.15, from: 0.72, to: 13, networks: 33},
 	},
 	"IQ-9075": {
-		W8A8:  {scale: 0.90, call: 0.14, low: 0.78, high: 1.25, networks: 16},
-		W8A16: {scale: 1, call: 0.22, low: 0.72, high: 1.25, networks: 8},
-		FP16:  {scale: 0.92, call: 0.20, low: 0.85, high: 1.20, networks: 21},
+		W8A8:  {scale: 0.90, call: 0.14, low: 0.78, high: 1.25, from: 0.24, to: 2.1, networks: 16},
+		W8A16: {scale: 1, call: 0.22, low: 0.72, high: 1.25, from: 0.65, to: 11.2, networks: 8},
+		FP16:  {scale: 0.92, call: 0.20, low: 0.85, high: 1.20, from: 0.72, to: 13, networks: 21},
 	},
 }
 
 // boards are the published boards that a chip's estimates speak of.
 var boards = map[string]string{"rvc4": "QCS8550", "qcs9100": "IQ-9075"}
 
-// ForecastOf forecasts the time of an estimate of a whole model in the form in which it is deployed; nil where no times of such were published.
+// beyond is how far beyond the published networks a forecast goes, as a factor.
+const beyond = 2
+
+// ForecastOf forecasts the time of an estimate of a whole model in the form in which it is deployed; nil where no times of such, or of networks about as large, were published.
 func ForecastOf(e *Estimate, p Precision) *Forecast {
 	board := boards[e.SoC.Name]
 	l, known := laws[board][p]
@@ -61,6 +65,9 @@ func ForecastOf(e *Estimate, p Precision) *Forecast {
 		matrix += e.Layers[i].HMX
 	}
 	ms := float64(e.Microseconds) / 1000
+	if ms < l.from/beyond || ms > l.to*beyond {
+		return nil
+	}
 	us := 1000 * (l.scale*ms + l.call - l.matrix*ms*min(float64(matrix)/float64(e.Cycles), 1))
 	at := func(f float64) int64 { return int64(math.Round(f * us)) }
 	return &Forecast{Board: board, Microseconds: at(1), Lower: at(l.low), Upper: at(l.high), Networks: l.networks}

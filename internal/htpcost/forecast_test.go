@@ -75,7 +75,7 @@ func TestTheBoundsOfForecastsHoldPublishedTimes(t *testing.T) {
 
 func TestThereIsNoForecastWithoutPublishedTimes(t *testing.T) {
 	for name, f := range map[string]*Forecast{
-		"a chip without": ForecastOf(estimateOf("sa8255", 1, 0.5), W8A8), "a precision without": ForecastOf(estimateOf("rvc4", 1, 0.5), "w4a8"), "nothing estimated": ForecastOf(&Estimate{SoC: SoC{Name: "rvc4"}}, W8A8),
+		"a chip without": ForecastOf(estimateOf("sa8255", 1, 0.5), W8A8), "a precision without": ForecastOf(estimateOf("rvc4", 1, 0.5), "w4a8"), "a tiny network": ForecastOf(estimateOf("rvc4", 0.01, 0.005), W8A8), "a huge one": ForecastOf(estimateOf("rvc4", 100, 0.5), W8A8), "nothing estimated": ForecastOf(&Estimate{SoC: SoC{Name: "rvc4"}}, W8A8),
 	} {
 		if f != nil {
 			t.Errorf("%s: %+v", name, f)

@@ -3,14 +3,12 @@
 package quantize
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
 	"quantcheck/internal/dataset"
-	"quantcheck/internal/dlc"
+	"quantcheck/internal/dlcwriter"
 	"quantcheck/internal/model"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/progress"
@@ -82,11 +80,8 @@ func Run(ctx context.Context, engines session.Engines, spec Spec, progress progr
 	if spec.DLC {
 		run.Warnings = append(run.Warnings, htp.ComputedWrong(b.Float.Model)...)
 		progress.Phase("writing the DLC", 1)
-		if q.DLC, err = emulator.WriteDLC(ctx, q.Model); err != nil {
+		if q.DLC, err = dlcwriter.Write(ctx, engines.ORT, emulator, q.Model); err != nil {
 			return nil, err
-		}
-		if err := readable(q.DLC, q.Model); err != nil {
-			return nil, fmt.Errorf("the DLC that was made is not whole, so nothing was written: %w", err)
 		}
 	}
 	if err := q.try(ctx, engines, b, set); err != nil {
@@ -95,24 +90,6 @@ func Run(ctx context.Context, engines session.Engines, spec Spec, progress progr
 	session.CountStatuses(v)
 	run.Seconds = time.Since(started).Seconds()
 	return q, nil
-}
-
-// readable reads a DLC and looks for the model's outputs in it.
-func readable(data []byte, m *onnx.Model) error {
-	f, err := dlc.Read(bytes.NewReader(data), int64(len(data)))
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if len(f.Graphs) == 0 || len(f.Graphs[0].Nodes) == 0 {
-		return errors.New("it has no graph")
-	}
-	for _, out := range m.Outputs() {
-		if f.Graphs[0].Tensor(out) == nil {
-			return fmt.Errorf("its graph does not make the output %q", out)
-		}
-	}
-	return nil
 }
 
 // try loads what will be written and runs it on the first sample that can be read.

@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"slices"
 
+	"quantcheck/internal/dlcwriter"
 	"quantcheck/internal/explore/candidate"
 	"quantcheck/internal/explore/stage"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/result"
+	"quantcheck/internal/runner/htp"
+	"quantcheck/internal/runner/ort"
 	"quantcheck/internal/session/prepare"
 	"quantcheck/internal/variant"
 )
@@ -52,14 +55,14 @@ func Make(ctx context.Context, s *stage.Stage, spec variant.Spec) (*Fix, error) 
 	return f, nil
 }
 
-// WriteDLC fills DLC, or Problem, by a function that writes a model as a DLC; nil: the libraries for it are not there.
-func (f *Fix) WriteDLC(ctx context.Context, write func(ctx context.Context, m *onnx.Model) ([]byte, error)) error {
-	if write == nil {
+// WriteDLC fills DLC, or Problem, by the libraries of an emulator; nil: they are not there.
+func (f *Fix) WriteDLC(ctx context.Context, engine ort.Engine, emulator *htp.Engine) error {
+	if emulator == nil {
 		f.Problem = "the libraries that write a DLC are not installed (quantcheck doctor)"
 		return nil
 	}
 	var err error
-	if f.DLC, err = write(ctx, f.Model); err != nil {
+	if f.DLC, err = dlcwriter.Write(ctx, engine, *emulator, f.Model); err != nil {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}

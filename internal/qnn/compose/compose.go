@@ -76,7 +76,12 @@ type Estimate struct {
 }
 
 // taken is what the HTP takes of the parameters of some operators, of which the IR backend writes more.
-var taken = map[string][]string{"ResizeNearestNeighbor": {"align_corners", "half_pixel_centers"}} //nolint:misspell // the API's name
+//
+//nolint:misspell // the API's names
+var taken = map[string][]string{
+	"ResizeNearestNeighbor": {"align_corners", "half_pixel_centers"},
+	"ResizeBilinear":        {"align_corners", "half_pixel_centers"},
+}
 
 // takes says whether the HTP takes a parameter of an operator.
 func takes(op, parameter string) bool {
