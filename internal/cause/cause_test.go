@@ -93,6 +93,14 @@ func narrow(others, bins int) func(f *Facts) {
 	}
 }
 
+// half has the variant in half precision.
+func half(plant func(f *Facts)) func(f *Facts) {
+	return func(f *Facts) {
+		f.Variant.Spec = variant.Spec{Kind: variant.Half, Name: "fp16"}
+		plant(f)
+	}
+}
+
 // cut has the Conv of a ready file begin at a value, where its float values begin at another.
 func cut(begins, float float64) func(f *Facts) {
 	return func(f *Facts) {
@@ -245,6 +253,20 @@ func TestPlantedCausesAndNearMisses(t *testing.T) {
 			f.Variant.Layers[2].Local, f.Variant.Layers[1].Encoding.Scale = alone(8), 0.8
 			f.Variant.Layers[2].Encoding = &quant.Encoding{Bits: 8, Scale: 1e-6, Max: 1e-4}
 		}, "w8a8,mse-out", nil},
+		{"half-overflow", half(func(f *Facts) { // a sum beyond 65504
+			f.Variant.Layers[1].Status, f.Variant.Layers[1].Reason, f.Variant.Layers[1].Histogram = result.NotComparable, "2 "+metric.InVariant, &result.Histogram{Max: 130000}
+		}), half(func(f *Facts) { f.Variant.Layers[1].Histogram = &result.Histogram{Max: 65000} }), "w8a16", nil},
+		{"half-overflow", half(func(f *Facts) { // a constant that vanishes
+			f.adds(node("Log", []string{"s"}, []string{"y"}))
+			f.holds("mask", []float32{1e-10}, 1)
+			f.Variant.Layers[2].Reason = "1 of 2 samples have no value: 3 " + metric.InVariant
+		}), half(func(f *Facts) { f.holds("mask", []float32{1e-6}, 1) }), "w8a16", nil},
+		{"half-overflow", half(func(f *Facts) {
+			f.holds("w", []float32{1, -1e6, 3, 4}, 4)
+			f.Variant.Layers[0].Status, f.Variant.Layers[0].Reason = result.NotComparable, "1 "+metric.InVariant
+		}), func(f *Facts) { // another precision
+			f.Variant.Layers[0].Status, f.Variant.Layers[0].Reason = result.NotComparable, "1 "+metric.InVariant
+		}, "w8a16", nil},
 		{"few-bits", whole(40, 10), whole(12, 10), "w8a8,mse", nil},
 	} {
 		f := planted(t)

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"quantcheck/internal/result"
+	"quantcheck/internal/verdict"
 )
 
 // causesShown is how many causes the terminal lists of a variant.
@@ -30,7 +31,7 @@ func Causes(run *result.Run, v *result.Variant) []string {
 			lead = map[string]string{"Cause": "Likely cause", "Also": "Perhaps"}[lead]
 		}
 		text := fmt.Sprintf("%s (%s): %s.", lead, c.Kind, Printable(c.Evidence))
-		if fix := fixText(run, &c.Fix); fix != "" {
+		if fix := fixText(run, v, &c.Fix); fix != "" {
 			text += " " + fix
 		}
 		list = append(list, text)
@@ -41,42 +42,49 @@ func Causes(run *result.Run, v *result.Variant) []string {
 	return list
 }
 
-// fixText says what to do about a cause, and what a try gave.
-func fixText(run *result.Run, f *result.Fix) string {
+// fixText says what to do about a cause, with what recipe, and what a try gave: a sentence each.
+func fixText(run *result.Run, v *result.Variant, f *result.Fix) string {
 	if f.Text == "" {
 		return ""
 	}
 	text := strings.ToUpper(f.Text[:1]) + f.Text[1:]
-	t := f.Tried
-	switch {
+	there := inRun(run, f.Variant)
+	if f.Variant != "" && there == nil {
+		text += ": --variant " + f.Variant
+	}
+	text += "."
+	if there != nil && there != v {
+		return text + fmt.Sprintf(" %s stands in this run and is %s.", there.Spec.Name, verdict.Of(run, there).Grade)
+	}
+	switch t := f.Tried; {
 	case t == nil:
 	case t.Failed != "":
-		text += fmt.Sprintf(" (not measured: %s)", Printable(t.Failed))
+		text += fmt.Sprintf(" This was not measured: %s.", Printable(t.Failed))
 	case t.Helps:
-		text += fmt.Sprintf(": tried on %d samples, %s", t.Samples, change(t))
+		text += fmt.Sprintf(" Tried on %d samples: %s.", t.Samples, change(t))
 	case t.Before.OK && t.After.OK && t.After.V > t.Before.V:
-		text += fmt.Sprintf(" (tried on %d samples, it brings little: %s)", t.Samples, change(t))
+		text += fmt.Sprintf(" Tried on %d samples, it brings little: %s.", t.Samples, change(t))
 	default:
-		text += fmt.Sprintf(" (tried on %d samples, it does not help: %s)", t.Samples, change(t))
+		text += fmt.Sprintf(" Tried on %d samples, it does not help: %s.", t.Samples, change(t))
 	}
-	if f.Variant != "" && !inRun(run, f.Variant) {
-		text += fmt.Sprintf(" (--variant %s)", f.Variant)
-	}
-	return text + "."
+	return text
 }
 
-// inRun says whether a variant stands in the run already.
-func inRun(run *result.Run, text string) bool {
+// inRun is the variant of a run that is written so; nil if there is none.
+func inRun(run *result.Run, text string) *result.Variant {
 	for i := range run.Variants {
-		if run.Variants[i].Spec.Text() == text {
-			return true
+		if text != "" && run.Variants[i].Spec.Text() == text {
+			return &run.Variants[i]
 		}
 	}
-	return false
+	return nil
 }
 
 func change(t *result.Try) string {
-	if t.What == "SQNR" {
+	switch {
+	case t.What == "SQNR" && !t.Before.OK:
+		return fmt.Sprintf("no finite output → SQNR of the worst part %s dB", number(t.After))
+	case t.What == "SQNR":
 		return fmt.Sprintf("SQNR of the worst part %s → %s dB", number(t.Before), number(t.After))
 	}
 	return fmt.Sprintf("%s kept %.0f → %.0f %%", t.What, 100*t.Before.V, 100*t.After.V)
