@@ -129,7 +129,7 @@ func (t *Tries) Try(ctx context.Context, spec result.CheckSpec, run *result.Run,
 			}
 			done++
 			if t.Now().Sub(begun)+expected > bound {
-				c.Fix.Tried = &result.Try{Failed: "no time was left for it"}
+				c.Fix.Tried = &result.Try{Failed: "it would take more than a quarter of the check's time"}
 				continue
 			}
 			try := now.one(ctx, v, &c.Fix)

@@ -42,32 +42,40 @@ func Causes(run *result.Run, v *result.Variant) []string {
 	return list
 }
 
-// fixText says what to do about a cause, with what recipe, and what a try gave: a sentence each.
+// fixText says what to do about a cause, and what a try gave: a sentence each. A recipe that was tried and does not help is not proposed.
 func fixText(run *result.Run, v *result.Variant, f *result.Fix) string {
 	if f.Text == "" {
 		return ""
 	}
 	text := strings.ToUpper(f.Text[:1]) + f.Text[1:]
-	there := inRun(run, f.Variant)
-	if f.Variant != "" && there == nil {
-		text += ": --variant " + f.Variant
+	recipe, t := "", f.Tried
+	switch there := inRun(run, f.Variant); {
+	case there != nil && there != v:
+		return text + fmt.Sprintf(". %s stands in this run and is %s.", there.Spec.Name, verdict.Of(run, there).Grade)
+	case f.Variant != "" && there == nil:
+		recipe = "--variant " + f.Variant
 	}
-	text += "."
-	if there != nil && there != v {
-		return text + fmt.Sprintf(" %s stands in this run and is %s.", there.Spec.Name, verdict.Of(run, there).Grade)
+	who := recipe
+	if who == "" {
+		who = "This"
 	}
-	switch t := f.Tried; {
+	switch {
+	case t != nil && t.Failed == "" && !t.Helps && t.Before.OK && t.After.OK && t.After.V > t.Before.V:
+		return text + fmt.Sprintf(". %s brings little on %d samples: %s.", who, t.Samples, change(t))
+	case t != nil && t.Failed == "" && !t.Helps:
+		return text + fmt.Sprintf(". %s does not help on %d samples: %s.", who, t.Samples, change(t))
+	}
+	if recipe != "" {
+		text += ": " + recipe
+	}
+	switch {
 	case t == nil:
 	case t.Failed != "":
-		text += fmt.Sprintf(" This was not measured: %s.", Printable(t.Failed))
-	case t.Helps:
-		text += fmt.Sprintf(" Tried on %d samples: %s.", t.Samples, change(t))
-	case t.Before.OK && t.After.OK && t.After.V > t.Before.V:
-		text += fmt.Sprintf(" Tried on %d samples, it brings little: %s.", t.Samples, change(t))
+		text += fmt.Sprintf(". This was not tried: %s", Printable(t.Failed))
 	default:
-		text += fmt.Sprintf(" Tried on %d samples, it does not help: %s.", t.Samples, change(t))
+		text += fmt.Sprintf(". Tried on %d samples: %s", t.Samples, change(t))
 	}
-	return text
+	return text + "."
 }
 
 // inRun is the variant of a run that is written so; nil if there is none.

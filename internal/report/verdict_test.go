@@ -73,8 +73,8 @@ func TestCausesSayWhatWasTried(t *testing.T) {
 	got := strings.Join(Causes(run, &run.Variants[0]), "\n")
 	for _, want := range []string{
 		"Cause (unlike-ranges): e. Split it. Tried on 4 samples: SQNR of the worst part 0.0000 → 31.00 dB.\nquantcheck optimize m.onnx -o n.onnx --pass split-output\n",
-		"Perhaps (few-bits): f. Widen it: --variant w8a16. Tried on 4 samples, it does not help: boxes kept 50 → 50 %.",
-		"Perhaps (engine-error): g. Wait. This was not measured: no room.", // what stands in the run is not proposed
+		"Perhaps (few-bits): f. Widen it. --variant w8a16 does not help on 4 samples: boxes kept 50 → 50 %.",
+		"Perhaps (engine-error): g. Wait. This was not tried: no room.", // what stands in the run is not proposed
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q is not in\n%s", want, got)
