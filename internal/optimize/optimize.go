@@ -308,12 +308,9 @@ func (o *optimizer) typesOf(m *onnx.Model) (map[string]onnxruntime.Type, error) 
 	if err != nil || !slices.ContainsFunc(slices.Collect(maps.Values(types)), unknown) {
 		return types, err
 	}
-	_, _, folded, err := ort.Fold(o.ctx, o.engines.ORT, m)
-	if o.ctx.Err() != nil {
-		return nil, o.ctx.Err()
-	}
-	if err != nil { // passes do with what is known
-		return types, nil
+	_, _, folded, _ := ort.Fold(o.ctx, o.engines.ORT, m) // where it fails, passes do with what is known
+	if err := o.ctx.Err(); err != nil {
+		return nil, err
 	}
 	for name, t := range types {
 		if now, there := folded[name]; there && unknown(t) && !unknown(now) {

@@ -31,7 +31,7 @@ func plainCost(c *cost, e Encoding, weight float64) float64 {
 var shapes = map[string]func(r *rand.Rand) []float32{
 	"few":      func(r *rand.Rand) []float32 { return draw(1+r.IntN(9), func() float64 { return r.NormFloat64() }) },
 	"many":     func(r *rand.Rand) []float32 { return draw(9000, func() float64 { return r.NormFloat64() + 1 }) },
-	"alike":    func(r *rand.Rand) []float32 { return draw(5, func() float64 { return 3 }) },
+	"alike":    func(*rand.Rand) []float32 { return draw(5, func() float64 { return 3 }) },
 	"positive": func(r *rand.Rand) []float32 { return draw(5000, func() float64 { return math.Abs(r.NormFloat64()) }) },
 	"negative": func(r *rand.Rand) []float32 { return draw(500, func() float64 { return -math.Exp(r.NormFloat64()) }) },
 	"at steps": func(r *rand.Rand) []float32 { return draw(400, func() float64 { return float64(r.IntN(17)-8) / 2 }) },
