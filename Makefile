@@ -97,17 +97,17 @@ bench: build bench/.venv/done bench/.venv/aimet/done
 	go run ./bench/sensitivity
 	go run ./bench/worker
 
-# Verdicts beside the scores that they stand for. VERDICTS= makes all of it: 64 pictures, eight recipes; add -emulated for the emulator.
+# Verdicts beside the scores that they stand for. VERDICTS= makes all of it: 64 pictures, eight recipes. -emulated=false leaves out the emulator.
 VERDICTS ?= -pictures 16 -few
 verdicts: build
 	go run ./bench/verdicts $(VERDICTS)
 
-# Causes beside faults that are planted: thirteen kinds in five networks. PLANTED='-networks faces -only steep-activation -seed 2 -debug' makes part of it.
+# Causes beside faults that are planted: fourteen kinds in five networks. PLANTED='-networks faces -only steep-activation -seed 2 -debug' makes part of it.
 PLANTED ?=
 planted: fixtures
 	go run ./bench/planted $(PLANTED)
 
-# Forty seconds of processor time: three networks that a clone has, four recipes. Any false good or false alarm fails.
+# Under a minute of processor time: three networks that a clone has, four recipes, one network on the emulator. Any false good or false alarm fails.
 verdicts-small: build fixtures
 	go run ./bench/verdicts -small
 

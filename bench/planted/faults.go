@@ -35,6 +35,7 @@ var faults = []fault{
 	{"partly-quantized", plantPartlyQuantized, nil},
 	{"nan-constant", plantNaN, nil},
 	{"fused-range", plantFusedRange, nil},
+	{"half-overflow", plantHalfOverflow, func(s *site) { s.spec.Model = s.path }},
 }
 
 // plantUnlikeRanges joins pixels and scores in one output.

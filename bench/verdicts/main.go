@@ -19,6 +19,7 @@ import (
 	"slices"
 	"strings"
 
+	"quantcheck/internal/qnn"
 	"quantcheck/internal/result"
 )
 
@@ -40,7 +41,7 @@ type options struct {
 func main() {
 	var o options
 	flag.IntVar(&o.pictures, "pictures", 64, "pictures of each model with labels, and samples of each without")
-	flag.BoolVar(&o.emulated, "emulated", false, "on the emulator too")
+	flag.BoolVar(&o.emulated, "emulated", true, "w8a8 and w8a16 on the emulator too, where it is, for small networks")
 	flag.BoolVar(&o.few, "few", false, "the recipes w8a8, w8a8,mse and w8a16 only")
 	flag.BoolVar(&o.small, "small", false, "the fixtures that this project makes only, few samples: what a change is held against")
 	flag.StringVar(&o.zoo, "zoo", "third_party/zoo", "folder of the zoo, whose networks are judged if they are there; empty: none")
@@ -73,7 +74,10 @@ func run(ctx context.Context, w, log io.Writer, o options) (wrong int, err error
 		list = []string{"w8a8", "w8a8,mse", "w8a16", "fp16"}
 	}
 	if o.emulated {
-		list = append(list, "w8a8@htp", "w8a16@htp")
+		if _, err := qnn.Find(""); err != nil {
+			o.emulated = false
+			fmt.Fprintf(w, "nothing is judged on the emulator: %v\n\n", err)
+		}
 	}
 	all, err := models(o, out)
 	if err != nil {
@@ -83,7 +87,11 @@ func run(ctx context.Context, w, log io.Writer, o options) (wrong int, err error
 	judged, failed := 0, 0
 	for i, m := range all {
 		fmt.Fprintf(log, "verdicts: model %d of %d: %s\n", i+1, len(all), m.name)
-		rows, err := m.judge(ctx, out, list)
+		wanted := slices.Clone(list)
+		if m.emulated && o.recipes == nil {
+			wanted = append(wanted, "w8a8@htp", "w8a16@htp")
+		}
+		rows, err := m.judge(ctx, out, wanted)
 		if ctx.Err() != nil {
 			return wrong, ctx.Err()
 		}

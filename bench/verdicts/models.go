@@ -18,7 +18,11 @@ type model struct {
 	others     string // those that decisions are counted on; "": there are labels
 	labels     string // of COCO; "": none
 	limit      int
+	emulated   bool // on the emulator too
 }
+
+// quick is how many bytes a network has at most that is judged on the emulator, and one of the small part: inferences take seconds there.
+const quick, quickest = 2 << 20, 256 << 10
 
 // own is the folder of the fixtures that make fixtures makes.
 var own = filepath.Join("third_party", "fixtures")
@@ -70,6 +74,9 @@ func models(o options, dir string) ([]model, error) {
 			return
 		}
 		m.limit = limit
+		if info, err := os.Stat(m.path); err == nil {
+			m.emulated = o.emulated && info.Size() <= map[bool]int64{false: quick, true: quickest}[o.small]
+		}
 		if m.labels == "" && m.others == "" {
 			m.samples, m.others = a, b
 		}

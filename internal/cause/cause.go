@@ -30,7 +30,7 @@ type Cause struct {
 
 // All lists the causes; where two are equally sure, the first one leads.
 var All = []Cause{
-	nanConstant, nanSource, alreadyQuantized, inputDenied, partlyQuantized, narrowCalibration, fusedRange, hugeConstant, unlikeRanges, engineError, clippedConstant, widthsMeet,
+	nanConstant, nanSource, alreadyQuantized, inputDenied, partlyQuantized, halfOverflow, narrowCalibration, fusedRange, hugeConstant, unlikeRanges, engineError, clippedConstant, widthsMeet,
 	unlikeChannels, steepActivation, outlierValues, fewBits,
 }
 

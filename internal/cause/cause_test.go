@@ -93,6 +93,14 @@ func narrow(others, bins int) func(f *Facts) {
 	}
 }
 
+// half has the variant in half precision.
+func half(plant func(f *Facts)) func(f *Facts) {
+	return func(f *Facts) {
+		f.Variant.Spec = variant.Spec{Kind: variant.Half, Name: "fp16"}
+		plant(f)
+	}
+}
+
 // cut has the Conv of a ready file begin at a value, where its float values begin at another.
 func cut(begins, float float64) func(f *Facts) {
 	return func(f *Facts) {
@@ -133,8 +141,15 @@ func TestUnlikeRangesThatInheritTheirErrorDoNotLead(t *testing.T) {
 	}
 }
 
-// Each cause is found where it is planted, and not in its near miss.
-func TestPlantedCausesAndNearMisses(t *testing.T) {
+// planting is a cause that is planted, with its near miss and the fix that it has.
+type planting struct {
+	kind            string
+	plant, nearMiss func(f *Facts)
+	variant         string
+	passes          []string
+}
+
+func plantings() []planting {
 	whole := func(weights, acts float64) func(f *Facts) {
 		return func(f *Facts) {
 			f.Variant.Verdict.Parts = []result.OutputPart{{Layer: 2, SQNR: spread(5)}}
@@ -149,12 +164,15 @@ func TestPlantedCausesAndNearMisses(t *testing.T) {
 			}
 		}
 	}
-	for _, c := range []struct {
-		kind            string
-		plant, nearMiss func(f *Facts)
-		variant         string // of the fix
-		passes          []string
-	}{
+	joined := func(plant func(f *Facts)) func(f *Facts) {
+		return func(f *Facts) {
+			plant(f)
+			for i := range f.Variant.Verdict.Parts {
+				f.Variant.Verdict.Parts[i].Source, f.Variant.Verdict.Parts[i].Channels = "", []int{i}
+			}
+		}
+	}
+	return []planting{
 		{"nan-constant", func(f *Facts) {
 			f.Run.NonFinite = &result.NonFinite{Constants: []result.NonFiniteConstant{{Name: "w", NaN: 1, Elements: 2}}}
 		}, func(f *Facts) {
@@ -177,6 +195,7 @@ func TestPlantedCausesAndNearMisses(t *testing.T) {
 		}, "w8a8", nil},
 		{"huge-constant", func(f *Facts) { f.holds("mask", []float32{0, -3e38}, 2) }, func(f *Facts) { f.holds("w", []float32{0, -3e38}, 2) }, "", []string{"clamp-masks"}},
 		{"unlike-ranges", parts(0.2, 0.9), parts(40, 500), "", []string{"split-output"}},
+		{"unlike-ranges", joined(parts(0.2, 0.9)), joined(parts(40, 500)), "w8a16", nil}, // no Concat makes the output
 		{"clipped-constant", func(f *Facts) {
 			f.Variant.Params = []result.Param{{Tensor: "w", Axis: -1, Encodings: []quant.Encoding{{Bits: 32, Scale: 1e-9, Min: -2, Max: 2}}}}
 		}, func(f *Facts) {
@@ -245,8 +264,28 @@ func TestPlantedCausesAndNearMisses(t *testing.T) {
 			f.Variant.Layers[2].Local, f.Variant.Layers[1].Encoding.Scale = alone(8), 0.8
 			f.Variant.Layers[2].Encoding = &quant.Encoding{Bits: 8, Scale: 1e-6, Max: 1e-4}
 		}, "w8a8,mse-out", nil},
+		{"half-overflow", half(func(f *Facts) { // a sum beyond 65504
+			f.Variant.Layers[1].Status, f.Variant.Layers[1].Reason, f.Variant.Layers[1].Histogram = result.NotComparable, "2 "+metric.InVariant, &result.Histogram{Max: 130000}
+		}), half(func(f *Facts) { f.Variant.Layers[1].Histogram = &result.Histogram{Max: 65000} }), "w8a16", nil},
+		{"half-overflow", half(func(f *Facts) { // a constant that vanishes
+			f.adds(node("Log", []string{"s"}, []string{"y"}))
+			f.holds("mask", []float32{1e-10}, 1)
+			f.Variant.Layers[2].Reason = "1 of 2 samples have no value: 3 " + metric.InVariant
+		}), half(func(f *Facts) { f.holds("mask", []float32{1e-6}, 1) }), "w8a16", nil},
+		{"half-overflow", half(func(f *Facts) {
+			f.holds("w", []float32{1, -1e6, 3, 4}, 4)
+			f.Variant.Layers[0].Status, f.Variant.Layers[0].Reason = result.NotComparable, "1 "+metric.InVariant
+		}), func(f *Facts) { // another precision
+			f.Variant.Layers[0].Status, f.Variant.Layers[0].Reason = result.NotComparable, "1 "+metric.InVariant
+		}, "w8a16", nil},
 		{"few-bits", whole(40, 10), whole(12, 10), "w8a8,mse", nil},
-	} {
+		{"few-bits", whole(10, 40), whole(10, 12), "w8a8,mse", nil},
+	}
+}
+
+// Each cause is found where it is planted, and not in its near miss.
+func TestPlantedCausesAndNearMisses(t *testing.T) {
+	for _, c := range plantings() {
 		f := planted(t)
 		c.plant(f)
 		found := Find(f)

@@ -75,17 +75,47 @@ var nanSource = Cause{
 		}
 		if len(n.Inputs) > 0 {
 			in := n.Inputs[0]
+			others := ""
+			if more := len(n.Inputs) - 1; more > 0 {
+				others = fmt.Sprintf(" (also %s)", f.samples(n.Inputs[1:]))
+			}
 			return []result.Cause{{Tensors: []string{in.Input}, Confidence: 1,
-				Evidence: fmt.Sprintf("the sample %s holds %d NaN and %d infinite values in the input %s: %d of %d samples cannot be compared for such values", f.sample(in.Sample), in.NaN, in.Infinite, in.Input, len(n.Samples), len(f.Run.Samples)),
+				Evidence: fmt.Sprintf("the sample %s holds %s in the input %s%s: %d of %d samples cannot be compared for such values", f.sample(in.Sample), unreal(in.NaN, in.Infinite), in.Input, others, len(n.Samples), len(f.Run.Samples)),
 				Fix:      result.Fix{Text: "write the samples again, or leave those out that are named"}}}
 		}
 		if len(n.Begins) > 0 {
 			b := n.Begins[0]
 			l := &f.Run.Layers[b.Layer]
 			return []result.Cause{{Layers: []int{b.Layer}, Confidence: 1,
-				Evidence: fmt.Sprintf("in the float model %s (%s) makes %d NaN and %d infinite values of finite inputs on %s: %d of %d samples cannot be compared for such values", l.Name, l.Op, b.NaN, b.Infinite, f.sample(b.Sample), len(n.Samples), len(f.Run.Samples)),
+				Evidence: fmt.Sprintf("in the float model %s (%s) makes %s of finite inputs on %s: %d of %d samples cannot be compared for such values", l.Name, l.Op, unreal(b.NaN, b.Infinite), f.sample(b.Sample), len(n.Samples), len(f.Run.Samples)),
 				Fix:      result.Fix{Text: "keep the operator from what it cannot take, with a Clip or an Add of a small number before it, and export the model again"}}}
 		}
 		return nil
 	},
+}
+
+// unreal counts values that are not finite; it leaves out a kind that there is none of.
+func unreal(nan, infinite int) string {
+	var list []string
+	if nan > 0 {
+		list = append(list, fmt.Sprintf("%d NaN", nan))
+	}
+	if infinite > 0 {
+		list = append(list, fmt.Sprintf("%d infinite values", infinite))
+	}
+	return strings.Join(list, " and ")
+}
+
+// samples names the first three samples of a list.
+func (f *Facts) samples(of []result.NonFiniteInput) string {
+	var names []string
+	for _, in := range of {
+		if name := f.sample(in.Sample); !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	if more := len(names) - 3; more > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:3], ", "), more)
+	}
+	return strings.Join(names, ", ")
 }

@@ -38,8 +38,11 @@ var unlikeRanges = Cause{
 				if p.Rounding.OK && p.Rounding.V < ownNoise { // most of the error comes from further up
 					c.Confidence = 0.38
 				}
-				if p.Source == "" {
-					c.Fix = result.Fix{Text: "give the output 16 bits", Variant: wider(f)}
+				if p.Source == "" { // there is no Concat to be split
+					c.Fix = result.Fix{Text: "scale the channels to like ranges in the model, or put them out apart"}
+					if w := wider(f); w != "" {
+						c.Fix = result.Fix{Text: "give the output 16 bits", Variant: w}
+					}
 				}
 				return []result.Cause{c}
 			}
@@ -150,9 +153,9 @@ var steepActivation = Cause{
 		if at < 0 {
 			return nil
 		}
-		fix := result.Fix{Text: "let the calibrator look behind the activation, or give its input 16 bits"}
+		fix := result.Fix{Text: "give the activation's input 16 bits", Variant: wider(f)}
 		if f.recipe() && f.Variant.Spec.Calibrator != variant.MSEOut {
-			fix.Variant = with(f, variant.MSEOut)
+			fix = result.Fix{Text: "let the calibrator look behind the activation, or give its input 16 bits", Variant: with(f, variant.MSEOut)}
 		}
 		e := f.Variant.Layers[from].Encoding
 		text := fmt.Sprintf("%s (%s) has %.1f dB of SQNR: a step of its %s is %.2g", f.Run.Layers[at].Name, f.Run.Layers[at].Op, sqnr(f.Variant.Layers[at].Summary).V, result.Named("input", f.Run.Layers[from].Name), e.Scale)
@@ -229,12 +232,9 @@ var fewBits = Cause{
 				}
 			case weights.V < acts.V-3:
 				c.Evidence = fmt.Sprintf("with only the weights quantized %s has %.1f dB of SQNR, with only the activations %.1f dB", f.Run.Layers[p.Layer].Name, weights.V, acts.V)
-				c.Fix = result.Fix{Text: "take another calibrator for the weights, or more bits", Variant: with(f, variant.MSE)}
+				c.Fix = finer(f)
 			default:
 				return nil
-			}
-			if c.Fix.Variant == s.Text() {
-				c.Fix.Variant = ""
 			}
 			return []result.Cause{c}
 		}
@@ -258,6 +258,28 @@ func wider(f *Facts) string {
 // with is the variant's recipe with another calibrator.
 func with(f *Facts, c variant.Calibrator) string {
 	s := f.Variant.Spec
-	s.Calibrator = c
+	s.Calibrator, s.Percentile = c, 0
 	return s.Text()
+}
+
+// finer is what gives weights more steps that the variant's recipe has not got, what costs least first.
+func finer(f *Facts) result.Fix {
+	s := f.Variant.Spec
+	fix := result.Fix{}
+	switch {
+	case !s.PerChannel:
+		s.PerChannel, fix.Text = true, "give each channel of the weights its own encoding"
+	case s.BiasBits < 32:
+		s.BiasBits, fix.Text = 32, "give the biases 32 bits"
+	case wholeRange(s.Calibrator):
+		s.Calibrator, fix.Text = variant.MSE, "take another calibrator for the weights"
+	case s.WeightBits < 8:
+		s.WeightBits, fix.Text = 8, "give the weights 8 bits"
+	case s.WeightBits < 16 && s.ActBits == 16:
+		s.WeightBits, fix.Text = 16, "give the weights 16 bits"
+	default:
+		return result.Fix{Text: "find the layers that need more bits", Command: f.command("explore", "--images", f.Run.Spec.Images)}
+	}
+	fix.Variant = s.Text()
+	return fix
 }

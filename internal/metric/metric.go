@@ -83,6 +83,9 @@ type Pair struct {
 // NotFiniteError is the reason why two tensors cannot be compared.
 type NotFiniteError struct{ Ref, Got int } // how many NaN or infinite values each has
 
+// InVariant ends the reason where only the variant's values are not finite.
+const InVariant = "NaN or infinite values in the variant's tensor"
+
 func (e *NotFiniteError) Error() string {
 	switch {
 	case e.Ref > 0 && e.Got > 0:
@@ -90,7 +93,7 @@ func (e *NotFiniteError) Error() string {
 	case e.Ref > 0:
 		return fmt.Sprintf("%d NaN or infinite values in the float tensor", e.Ref)
 	}
-	return fmt.Sprintf("%d NaN or infinite values in the variant's tensor", e.Got)
+	return fmt.Sprintf("%d %s", e.Got, InVariant)
 }
 
 // Measure compares two tensors of equal, positive length. The error is a *NotFiniteError.

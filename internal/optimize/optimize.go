@@ -287,7 +287,7 @@ func (o *optimizer) samples(spec Spec, m *onnx.Model) error {
 
 // begin takes a model over: its shapes, and its outputs on the samples.
 func (o *optimizer) begin(m *onnx.Model) error {
-	types, err := ort.Types(o.engines.ORT, m)
+	types, err := o.typesOf(m)
 	if err != nil {
 		return err
 	}
@@ -300,6 +300,29 @@ func (o *optimizer) begin(m *onnx.Model) error {
 	o.env = model.Environment(o.ctx, o.engines.ORT, m, types)
 	o.env.Spans, o.env.Asked = o.spansOf(m), o.asked
 	return nil
+}
+
+// typesOf gives the types of a model's tensors. Shapes that hang on computations with shapes are those of the folded model.
+func (o *optimizer) typesOf(m *onnx.Model) (map[string]onnxruntime.Type, error) {
+	types, err := ort.Types(o.engines.ORT, m)
+	if err != nil || !slices.ContainsFunc(slices.Collect(maps.Values(types)), unknown) {
+		return types, err
+	}
+	_, _, folded, _ := ort.Fold(o.ctx, o.engines.ORT, m) // where it fails, passes do with what is known
+	if err := o.ctx.Err(); err != nil {
+		return nil, err
+	}
+	for name, t := range types {
+		if now, there := folded[name]; there && unknown(t) && !unknown(now) {
+			types[name] = now
+		}
+	}
+	return types, nil
+}
+
+// unknown says whether a tensor's shape is not known, or one of its dimensions.
+func unknown(t onnxruntime.Type) bool {
+	return t.Tensor && (t.Shape == nil || slices.ContainsFunc(t.Shape, func(d int64) bool { return d < 0 }))
 }
 
 func (o *optimizer) accept(m *onnx.Model, outputs []map[string]tensor.Tensor) {

@@ -110,7 +110,7 @@ func (t *Tries) Try(ctx context.Context, spec result.CheckSpec, run *result.Run,
 	now := &trial{Tries: t, spec: spec, bench: bench, samples: min(max(len(run.Samples)/8, 2), most), before: map[string]*brief.Answer{}}
 	todo := 0
 	for i := range run.Variants {
-		for _, c := range fixes(&run.Variants[i]) {
+		for _, c := range fixes(run, &run.Variants[i]) {
 			todo++
 			now.need(&run.Variants[i], &c.Fix)
 		}
@@ -123,13 +123,13 @@ func (t *Tries) Try(ctx context.Context, spec result.CheckSpec, run *result.Run,
 	done := 0
 	for i := range run.Variants {
 		v := &run.Variants[i]
-		for _, c := range fixes(v) {
+		for _, c := range fixes(run, v) {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
 			done++
 			if t.Now().Sub(begun)+expected > bound {
-				c.Fix.Tried = &result.Try{Failed: "no time was left for it"}
+				c.Fix.Tried = &result.Try{Failed: "it would take more than a quarter of the check's time"}
 				continue
 			}
 			try := now.one(ctx, v, &c.Fix)
@@ -154,14 +154,18 @@ func expect(run *result.Run, few int) time.Duration {
 	return time.Duration(run.Seconds/float64(2*inferences)*float64(few*3)*float64(time.Second)) + time.Duration(len(run.Layers))*4*time.Millisecond
 }
 
-// fixes lists the causes of a variant that have a fix to try.
-func fixes(v *result.Variant) []*result.Cause {
+// fixes lists the causes of a variant that have a fix to try. A recipe that stands in the run is measured already.
+func fixes(run *result.Run, v *result.Variant) []*result.Cause {
 	if v.Verdict == nil || v.Verdict.Grade == result.Good || v.Spec.Text() == "" {
 		return nil
 	}
 	var list []*result.Cause
 	for i := range v.Verdict.Causes {
-		if c := &v.Verdict.Causes[i]; len(list) < each && (c.Fix.Variant != "" || len(c.Fix.Passes) > 0) {
+		c := &v.Verdict.Causes[i]
+		there := slices.ContainsFunc(run.Variants, func(o result.Variant) bool {
+			return o.Spec.Text() == c.Fix.Variant && c.Fix.Variant != v.Spec.Text()
+		})
+		if len(list) < each && !there && (c.Fix.Variant != "" || len(c.Fix.Passes) > 0) {
 			list = append(list, c)
 		}
 	}
@@ -252,11 +256,14 @@ func weigh(try *result.Try, before, after, whole *result.Verdict) {
 		}
 	}
 	p, q := verdict.Worst(before), verdict.Worst(after)
-	if p == nil || q == nil {
+	if q == nil {
 		try.Failed = "no output could be compared"
 		return
 	}
-	try.What = "SQNR"
-	try.Before, try.After = p.SQNR.Min, q.SQNR.Min
+	try.What, try.After = "SQNR", q.SQNR.Min
+	if try.Helps = p == nil; p == nil { // as it is, it has NaN or infinite values only
+		return
+	}
+	try.Before = p.SQNR.Min
 	try.Helps = math.IsInf(q.SQNR.Min.V, 1) || q.SQNR.Min.V > p.SQNR.Min.V+moreDB
 }

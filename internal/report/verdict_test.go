@@ -1,6 +1,7 @@
 package report
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -62,11 +63,18 @@ func TestCausesSayWhatWasTried(t *testing.T) {
 		{Kind: "engine-error", Evidence: "g", Confidence: 0.4, Fix: result.Fix{Text: "wait", Variant: "w8a8", Tried: &result.Try{Failed: "no room"}}},
 	}}
 	run := judgedRun(t, d)
+	widened := run.Variants[0]
+	widened.Spec, widened.Verdict = variant.Spec{Kind: variant.Recipe, WeightBits: 8, ActBits: 16, PerChannel: true, Calibrator: variant.TF, BiasBits: 32, Name: "w8a16"}, &result.Verdict{Grade: result.Good}
+	both := *run
+	both.Variants = append(slices.Clone(run.Variants), widened)
+	if got, want := Causes(&both, &both.Variants[0])[2], "Perhaps (few-bits): f. Widen it. w8a16 stands in this run and is good."; got != want {
+		t.Errorf("%s, not %s", got, want)
+	}
 	got := strings.Join(Causes(run, &run.Variants[0]), "\n")
 	for _, want := range []string{
-		"Cause (unlike-ranges): e. Split it: tried on 4 samples, SQNR of the worst part 0.0000 → 31.00 dB.\nquantcheck optimize m.onnx -o n.onnx --pass split-output\n",
-		"Perhaps (few-bits): f. Widen it (tried on 4 samples, it does not help: boxes kept 50 → 50 %) (--variant w8a16).",
-		"Perhaps (engine-error): g. Wait (not measured: no room).", // what stands in the run is not proposed
+		"Cause (unlike-ranges): e. Split it. Tried on 4 samples: SQNR of the worst part 0.0000 → 31.00 dB.\nquantcheck optimize m.onnx -o n.onnx --pass split-output\n",
+		"Perhaps (few-bits): f. Widen it. --variant w8a16 does not help on 4 samples: boxes kept 50 → 50 %.",
+		"Perhaps (engine-error): g. Wait. This was not tried: no room.", // what stands in the run is not proposed
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q is not in\n%s", want, got)

@@ -122,14 +122,14 @@ func (f *facts) axesOf(h *head) *head {
 	if axis < 0 {
 		axis += len(shape)
 	}
-	if !known || axis < 0 || axis >= len(shape) || slices.Min(append([]int64{1}, shape...)) < 1 || len(n.GetInput()) < 2 {
+	if !known || axis < 0 || axis >= len(shape) || len(n.GetInput()) < 2 {
 		return nil
 	}
 	h.axis = axis
 	for _, k := range h.behind {
 		b := f.x.Nodes[k]
 		after, known := f.shapes(b.GetOutput()[0])
-		if !known || slices.Min(append([]int64{1}, after...)) < 1 {
+		if !known {
 			return nil
 		}
 		switch b.GetOpType() {
@@ -143,9 +143,10 @@ func (f *facts) axesOf(h *head) *head {
 			}
 			axis = slices.Index(perm, int64(axis))
 		default:
-			if axis = sameAxis(shape, after, axis); axis < 0 {
+			if !fixed(shape) || !fixed(after) {
 				return nil
 			}
+			axis = sameAxis(shape, after, axis)
 		}
 		if axis < 0 {
 			return nil
@@ -154,6 +155,11 @@ func (f *facts) axesOf(h *head) *head {
 		h.axes, h.reshape = append(h.axes, axis), append(h.reshape, after)
 	}
 	return h
+}
+
+// fixed says whether all dimensions are known.
+func fixed(shape []int64) bool {
+	return !slices.ContainsFunc(shape, func(d int64) bool { return d < 1 })
 }
 
 // sameAxis finds the axis of a reshaped tensor that holds the same elements as one before: as long, with as many elements in front. It is −1 if

@@ -21,6 +21,7 @@ var splitCases = []passCase{
 	{"split-output", "Reshape, Transpose without perm, Unsqueeze", parted("y").ints("shape", 1, 6, -1).ints("front", 0).n("Reshape", "c shape", "r").n("Transpose", "r", "z").n("Unsqueeze", "z front", "y"), "Conv Conv Sigmoid Reshape Transpose Reshape Reshape Transpose Reshape"},
 	{"split-output", "one part is read elsewhere, one twice, one is the input", picture("y", "z").n("Relu", "x", "r").n("Concat", "r x r", "y", axis(-3)).n("Neg", "r", "z"), "Relu Identity Identity Neg"},
 	{"split-output", "two outputs", parted("c", "d").n("Concat", "s s", "d", axis(2)), "Conv Conv Sigmoid Identity Identity"},
+	{"split-output", "how long the parts are is not known", picture("y").n("NonZero", "x", "i").n("Cast", "i", "f", onnx.IntAttr("to", 1)).n("Relu", "f", "r").n("Neg", "f", "g").n("Concat", "r g", "y", axis(0)), "NonZero Cast Relu Neg"},
 	{"split-output", "the axis does not stay", parted("y").ints("shape", 3, -1).n("Reshape", "c shape", "y"), "Conv Conv Sigmoid Concat Reshape"},
 	{"split-output", "something else reads the Concat", parted("y", "z").n("Identity", "c", "y").n("Relu", "c", "z"), "Conv Conv Sigmoid Concat Identity Relu"},
 	{"split-output", "a Relu behind it", parted("y").n("Relu", "c", "y"), "Conv Conv Sigmoid Concat Relu"},

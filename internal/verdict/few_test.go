@@ -47,6 +47,10 @@ func TestFewDecisionsLookAtTheSignal(t *testing.T) {
 		{19, 20, 5, 0, true, result.Poor},
 		{95, 100, 5, 0.9, false, result.Fair},
 		{61, 64, 45, 0, true, result.Fair},
+		{11.4, 11.5, 45, 0, true, result.Fair},         // a box of little weight is lost among few
+		{34.9, 35, 45, 0, true, result.Fair},           // 89.7 %
+		{99.9, 100, 45, 0, false, result.Good},         // among many it says little
+		{11.5 - 1e-12, 11.5, 45, 0, true, result.Good}, // the same weights in another order
 		{147, 150, 5, 0, false, result.Good},
 	} {
 		v := &result.Verdict{

@@ -34,7 +34,7 @@ var pages = []page{
 	{path: "docs/eval.md", parts: map[string]func() string{"decoders": decode.Markdown}},
 	{path: "docs/input.md", parts: map[string]func() string{"keys": dataset.Markdown}},
 	{path: "docs/quantization.md", parts: map[string]func() string{"calibrators": variant.Markdown}},
-	{path: "docs/verdicts.md", parts: map[string]func() string{"causes": cause.Markdown, "decisions": verdict.Markdown}},
+	{path: "docs/verdicts.md", parts: map[string]func() string{"causes": cause.Markdown, "advice": cause.MeansMarkdown, "decisions": verdict.Markdown}},
 	{path: "docs/metrics.md", parts: map[string]func() string{"metrics": metric.Markdown}},
 }
 

@@ -8,14 +8,17 @@ import (
 
 const histogramBins = 40
 
-// histogram counts the values of a layer in the float model and in the variant; nil if there are no finite ones.
+// histogram counts the values of a layer in the float model and in the variant, of which none need be finite; nil if float has no finite ones.
 func histogram(ref, got tensor.Tensor, e *result.Coding) *result.Histogram {
 	x, _ := ref.AsFloat32()
 	y, _ := got.AsFloat32()
 	loX, hiX, _ := metric.MinMax(x)
 	loY, hiY, _ := metric.MinMax(y)
-	if loX > hiX || loY > hiY {
+	if loX > hiX {
 		return nil
+	}
+	if loY > hiY {
+		loY, hiY = loX, hiX
 	}
 	h := &result.Histogram{Min: float64(min(loX, loY)), Max: float64(max(hiX, hiY))}
 	h.Float, h.Variant = count(x, h.Min, h.Max), count(y, h.Min, h.Max)

@@ -339,6 +339,10 @@ func (c *comparison) measure(sample, layer int, ref tensor.Tensor, got []held) {
 		}
 		if err != nil {
 			h.of.problem(layer, sample, err)
+			var notFinite *metric.NotFiniteError
+			if sample == 0 && errors.As(err, &notFinite) && notFinite.Ref == 0 {
+				h.of.Result.Layers[layer].Histogram = histogram(ref, h.tensor, nil)
+			}
 		} else {
 			values, l := pair.Values(h.of.steps[layer]), &h.of.Result.Layers[layer]
 			h.of.values[layer][sample] = &values
