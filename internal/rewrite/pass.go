@@ -136,7 +136,7 @@ func nameOf(n *onnxpb.NodeProto) string {
 
 // All are the passes in the order in which they run; each says why.
 var All = []Pass{
-	constantsToInitializers, constantFold, clampMasks, removeIdentity, fuseGelu, fuseActivations, fuseMish, fuseLayerNorm, fuseRMSNorm, fuseInstanceNorm, foldBatchNorm, focusToConv, swapInputChannels, splitConcatToConv, splitQKV,
+	constantsToInitializers, constantFold, clampMasks, removeIdentity, fuseGelu, fuseActivations, fuseMish, fuseLayerNorm, fuseRMSNorm, fuseInstanceNorm, foldBatchNorm, focusToConv, swapInputChannels, splitConcatToConv, einsumToMatmul, splitQKV,
 	fourAxes, sliceToConv, divToMul, fuseAfterConv, fuseBeforeConv,
 	uniformStride, matmulToConv, splitGates, equalize, splitOutput, scaleBoxes, dropUnused,
 }

@@ -3,7 +3,11 @@ package rewrite_test
 import (
 	"strings"
 
+	"google.golang.org/protobuf/proto"
+
 	"quantcheck/internal/onnx"
+	"quantcheck/internal/onnx/onnxpb"
+	"quantcheck/internal/tensor"
 )
 
 // line begins a graph that reads x [2,6,5].
@@ -81,5 +85,64 @@ func transformerCases() []passCase {
 	} {
 		list = append(list, passCase{"split-qkv", c.what, c.model, c.after})
 	}
+	// einsum multiplies two tensors of known shapes, the second a constant if it is called w.
+	einsum := func(equation string, a, b []int64, second string) *graph {
+		g := &graph{input: []int64{1 << 7}, output: []string{"y"}}
+		total := func(shape []int64) int64 { n, _ := tensor.Count(shape); return int64(n) }
+		g.ints("sa", a...).ints("sb", b...).ints("zero", 0).ints("na", total(a)).ints("nb", total(b))
+		g.n("Slice", "x zero na", "xa").n("Reshape", "xa sa", "a")
+		switch second {
+		case "w":
+			g.c("w", b)
+		case "b":
+			g.n("Slice", "x zero nb", "xb").n("Reshape", "xb sb", "b")
+		}
+		return g.n("Einsum", "a "+second, "y", &onnxpb.AttributeProto{Name: proto.String("equation"), Type: onnxpb.AttributeProto_STRING.Enum(), S: []byte(equation)})
+	}
+	for _, c := range []struct {
+		equation string
+		a, b     []int64
+		second   string
+		after    string // behind the operands
+	}{
+		{"ij,jk->ik", []int64{3, 4}, []int64{4, 5}, "b", "MatMul"},
+		{"bhqd,bhkd->bhqk", []int64{2, 2, 3, 4}, []int64{2, 2, 5, 4}, "b", "Transpose MatMul"},
+		{"bqhd,bkhd->bhqk", []int64{2, 3, 2, 4}, []int64{2, 5, 2, 4}, "b", "Transpose Transpose MatMul"},
+		{"bhqk,bkhd->bqhd", []int64{2, 2, 3, 4}, []int64{2, 4, 2, 5}, "b", "Transpose MatMul Transpose"},
+		{"bchq,bkhc->bkhq", []int64{2, 3, 2, 4}, []int64{2, 5, 2, 3}, "b", "Transpose Transpose MatMul Transpose"},
+		{"bchw,bkc->bkhw", []int64{2, 3, 2, 4}, []int64{2, 5, 3}, "b", "Reshape MatMul Reshape"},
+		{"bthd,hde->bte", []int64{2, 3, 2, 4}, []int64{2, 4, 5}, "w", "Reshape MatMul"},
+		{"btk,khd->bthd", []int64{2, 3, 4}, []int64{4, 2, 5}, "w", "MatMul Reshape"},
+		{"bchw,kc->bkhw", []int64{2, 3, 2, 4}, []int64{5, 3}, "w", "Transpose MatMul Transpose"},
+		{"i , j i -> j", []int64{4}, []int64{3, 4}, "b", "Reshape MatMul Reshape"},
+		{"i,i->", []int64{4}, []int64{4}, "b", "Reshape Reshape MatMul Reshape"},
+		{"ij,jk", []int64{3, 4}, []int64{4, 5}, "b", "MatMul"},
+		{"ba,cb", []int64{3, 4}, []int64{5, 3}, "b", "Transpose Transpose MatMul"},
+		{"...ij,...jk->...ik", []int64{2, 2, 3, 4}, []int64{2, 2, 4, 5}, "b", "MatMul"},
+		{"...ij,jk->...ik", []int64{2, 3, 4}, []int64{4, 5}, "w", "MatMul"},
+		{"abcdij,abcdjk->abcdik", []int64{2, 1, 2, 2, 2, 3}, []int64{2, 1, 2, 2, 3, 2}, "b", "Reshape Reshape MatMul Reshape"},
+		{"ij->ji", []int64{3, 4}, []int64{1}, "", "Transpose"},
+		{"ij,ij->ij", []int64{3, 4}, []int64{3, 4}, "b", "Einsum"},
+		{"ij,jk->i", []int64{3, 4}, []int64{4, 5}, "b", "Einsum"},
+		{"ii,ij->j", []int64{3, 3}, []int64{3, 5}, "b", "Einsum"},
+		{"ij->i", []int64{3, 4}, []int64{1}, "", "Einsum"},
+		{"ij,jk->ik", []int64{3, 1}, []int64{4, 5}, "b", "Einsum"},
+	} {
+		operands := "Slice Reshape "
+		if c.second == "b" {
+			operands += operands
+		}
+		list = append(list, passCase{"einsum-to-matmul", c.equation + " " + c.second, einsum(c.equation, c.a, c.b, c.second), operands + c.after})
+	}
+	norm := func(beta ...float32) *graph {
+		return picture("y").c("w", []int64{4, 3, 3, 3}).c("b", []int64{4}).c("g", []int64{3}).c("bt", []int64{3}, beta...).c("m", []int64{3}, 0.5, -1, 2).c("v", []int64{3}, 0.5, 2).n("BatchNormalization", "x g bt m v", "t")
+	}
+	list = append(list,
+		passCase{"fuse-mul-add-before-conv", "BatchNormalization, not padded", norm(1, 2, 3).n("Conv", "t w b", "y"), "Conv"},
+		passCase{"fuse-mul-add-before-conv", "BatchNormalization and Mul, strided", norm().c("k", []int64{1}, 3).n("Mul", "t k", "u").n("Conv", "u w", "y", ints("strides", 2, 2)), "Conv"},
+		passCase{"fuse-mul-add-before-conv", "BatchNormalization, padded", norm(1, 2, 3).n("Conv", "t w", "y", ints("pads", 1, 1, 1, 1)), "BatchNormalization Conv"},
+		passCase{"fuse-mul-add-before-conv", "BatchNormalization without a shift, padded", picture("y").c("w", []int64{4, 3, 3, 3}).c("g", []int64{3}).c("z", []int64{3}, 0).c("v", []int64{3}, 0.5, 2).n("BatchNormalization", "x g z z v", "t").n("Conv", "t w", "y", ints("pads", 1, 1, 1, 1)), "Conv"},
+		passCase{"fuse-mul-add-before-conv", "BatchNormalization with a second consumer", norm().n("Conv", "t w", "u").n("ReduceMean", "t", "r", ints("axes", 2, 3)).n("Conv", "r o", "q").c("o", []int64{4, 3, 1, 1}).n("Mul", "u q", "y"), "BatchNormalization Conv ReduceMean Conv Mul"},
+	)
 	return list
 }
