@@ -105,6 +105,9 @@ func readQDQ(path string, names []string) (*encodings.File, error) {
 			axis := p.Axis
 			a.Axis, a.Listed = &axis, true
 		}
+		if p.Blocks != nil {
+			a.Block = p.Blocks.Size
+		}
 		if names == nil || known[p.Tensor] {
 			f.Tensors[p.Tensor] = a
 		}

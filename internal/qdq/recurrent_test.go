@@ -156,7 +156,7 @@ func TestWeightsAndBiasesOfRecurrentOperatorsAreQuantized(t *testing.T) {
 						if !slices.Equal(got, want) {
 							t.Errorf("the simulation gives %v, the model with rounded constants %v", got, want)
 						}
-						folded, err := qdq.FloatRecurrent(b.Model)
+						folded, err := qdq.FloatConstants(b.Model)
 						if err != nil {
 							t.Fatal(err)
 						}

@@ -12,7 +12,7 @@ import (
 
 // taken gives a model in the form that the provider takes best: what it computes is the same.
 func taken(m *onnx.Model) (*onnx.Model, error) {
-	m, err := qdq.FloatRecurrent(raised(m))
+	m, err := qdq.FloatConstants(raised(m))
 	if err != nil {
 		return nil, err
 	}
