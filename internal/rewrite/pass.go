@@ -140,7 +140,7 @@ func nameOf(n *onnxpb.NodeProto) string {
 var All = []Pass{
 	constantsToInitializers, constantFold, clampMasks, removeIdentity, fuseGelu, fuseActivations, fuseMish, fuseLayerNorm, fuseRMSNorm, fuseInstanceNorm, foldBatchNorm, focusToConv, swapInputChannels, splitConcatToConv, einsumToMatmul, splitQKV,
 	fourAxes, sliceToConv, divToMul, fuseAfterConv, fuseBeforeConv,
-	uniformStride, matmulToConv, splitGates, equalize, splitOutput, scaleBoxes, dropUnused,
+	depthToSpace, uniformStride, matmulToConv, splitGates, equalize, splitOutput, scaleBoxes, dropUnused,
 }
 
 // Doubtful are the names of those that do not always pay.

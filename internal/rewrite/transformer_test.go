@@ -144,5 +144,21 @@ func transformerCases() []passCase {
 		passCase{"fuse-mul-add-before-conv", "BatchNormalization without a shift, padded", picture("y").c("w", []int64{4, 3, 3, 3}).c("g", []int64{3}).c("z", []int64{3}, 0).c("v", []int64{3}, 0.5, 2).n("BatchNormalization", "x g z z v", "t").n("Conv", "t w", "y", ints("pads", 1, 1, 1, 1)), "Conv"},
 		passCase{"fuse-mul-add-before-conv", "BatchNormalization with a second consumer", norm().n("Conv", "t w", "u").n("ReduceMean", "t", "r", ints("axes", 2, 3)).n("Conv", "r o", "q").c("o", []int64{4, 3, 1, 1}).n("Mul", "u q", "y"), "BatchNormalization Conv ReduceMean Conv Mul"},
 	)
+	crd := func(g *graph, in string, size int64) *graph {
+		return g.n("DepthToSpace", in, "y", onnx.IntAttr("blocksize", size), &onnxpb.AttributeProto{Name: proto.String("mode"), Type: onnxpb.AttributeProto_STRING.Enum(), S: []byte("CRD")})
+	}
+	shuffle := func(outputs ...string) *graph {
+		return picture(outputs...).c("w", []int64{18, 3, 3, 3}).c("b", []int64{18}).n("Conv", "x w b", "t")
+	}
+	list = append(list,
+		passCase{"depth-to-space-order", "Conv, Relu, Clip", crd(shuffle("y").c("lo", []int64{}, -1).n("Relu", "t", "r").n("Clip", "r lo", "q"), "q", 3), "Conv Relu Clip DepthToSpace"},
+		passCase{"depth-to-space-order", "two Convs and a shared weight", crd(shuffle("y").n("Conv", "x w", "u").c("k", []int64{1}, 3).n("Mul", "u k", "v").n("Add", "t v", "q"), "q", 3), "Conv Conv Mul Add DepthToSpace"},
+		passCase{"depth-to-space-order", "a block size of 2", crd(picture("y").c("w", []int64{8, 3, 3, 3}).n("Conv", "x w", "t"), "t", 2), "Conv DepthToSpace"},
+		passCase{"depth-to-space-order", "a second consumer", crd(shuffle("y", "z").n("Relu", "t", "z"), "t", 3), "Conv Relu DepthToSpace"},
+		passCase{"depth-to-space-order", "an output between", crd(shuffle("y", "t"), "t", 3), "Conv DepthToSpace"},
+		passCase{"depth-to-space-order", "groups", crd(picture("y").c("w", []int64{18, 1, 3, 3}).n("Conv", "x w", "t", onnx.IntAttr("group", 3)), "t", 3), "Conv DepthToSpace"},
+		passCase{"depth-to-space-order", "a Softmax between", crd(shuffle("y").n("Softmax", "t", "q", onnx.IntAttr("axis", 1)), "q", 3), "Conv Softmax DepthToSpace"},
+		passCase{"depth-to-space-order", "a constant per channel", crd(shuffle("y").c("k", []int64{18, 1, 1}).n("Mul", "t k", "q"), "q", 3), "Conv Mul DepthToSpace"},
+	)
 	return list
 }
