@@ -128,19 +128,19 @@ func spelt(term string, ellipsis int) ([]rune, error) {
 // (https://onnx.ai/onnx/operators/onnx__Einsum.html).
 func implied(terms []string) string {
 	all := strings.Join(terms, "")
-	out := ""
+	var out strings.Builder
 	if strings.Contains(all, "...") {
-		out = "..."
+		out.WriteString("...")
 	}
 	all = strings.ReplaceAll(all, ".", "")
 	letters := []rune(all)
 	slices.Sort(letters)
 	for _, c := range letters {
 		if strings.Count(all, string(c)) == 1 {
-			out += string(c)
+			out.WriteRune(c)
 		}
 	}
-	return out
+	return out.String()
 }
 
 // fits says why an equation is no matrix product.

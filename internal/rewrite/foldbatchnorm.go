@@ -84,8 +84,8 @@ func batchNormOf(f *facts, n *onnxpb.NodeProto, channels int) (_ batchNorm, ok b
 	return b, true, nil
 }
 
-// normalizing is a BatchNormalization as scale and shift.
-func normalizing(f *facts, n *onnxpb.NodeProto, channels int) (affine, bool, error) {
+// batchNormAffine is a BatchNormalization as scale and shift.
+func batchNormAffine(f *facts, n *onnxpb.NodeProto, channels int) (affine, bool, error) {
 	b, ok, err := batchNormOf(f, n, channels)
 	if err != nil || !ok {
 		return affine{}, false, err

@@ -39,7 +39,7 @@ s = γ / √(σ² + ε) and a = β − μ·s.
 				return err
 			}
 			if !ok {
-				if a, ok, err = normalizing(s.facts, s.x.Nodes[p], l.inputs); err != nil {
+				if a, ok, err = batchNormAffine(s.facts, s.x.Nodes[p], l.inputs); err != nil {
 					return err
 				}
 			}
