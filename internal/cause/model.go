@@ -174,6 +174,9 @@ var clippedConstant = Cause{
 
 // encodingAt is the encoding of a constant's element.
 func encodingAt(p *result.Param, shape []int64, at int) *quant.Encoding {
+	if p.Blocks != nil && len(p.Blocks.Grid) == len(shape) {
+		return &p.Encodings[min(p.Blocks.Of(shape, at), len(p.Encodings)-1)]
+	}
 	if p.Axis < 0 || len(p.Encodings) == 1 || p.Axis >= len(shape) {
 		return &p.Encodings[0]
 	}

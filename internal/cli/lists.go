@@ -12,6 +12,7 @@ import (
 	"quantcheck/internal/htpcost"
 	"quantcheck/internal/metric"
 	"quantcheck/internal/result"
+	"quantcheck/internal/rewrite"
 	"quantcheck/internal/snpe"
 	"quantcheck/internal/variant"
 )
@@ -37,7 +38,7 @@ func lists() kong.Vars {
 		"gates": either(gates), "options": variant.OptionsHelp(), "decoders": strings.Join(decoders, ", "), "tasks": either(texts(result.Tasks)),
 		"socs": either(socs), "soc": socs[0], "steps": strings.Join(texts(result.Steps), ", "),
 		"encodings_versions": either(encodings.Versions), "encodings": encodings.Versions[0],
-		"raw_types": strings.Join(raw, ", "), "devices": dial.Forms(), "runtimes": strings.Join(snpe.RuntimeNames, ", "),
+		"doubtful": and(rewrite.Doubtful()), "raw_types": strings.Join(raw, ", "), "devices": dial.Forms(), "runtimes": strings.Join(snpe.RuntimeNames, ", "),
 		"colours": words(dataset.Colours), "resizes": words(dataset.Resizes), "pad_positions": words(dataset.PadPositions), "layouts": words(dataset.Layouts),
 	}
 }
@@ -52,9 +53,14 @@ func texts[T ~string](list []T) []string {
 }
 
 // either writes a list with its commas and an or.
-func either(list []string) string {
+func either(list []string) string { return listed(list, "or") }
+
+// and writes a list with its commas and an and.
+func and(list []string) string { return listed(list, "and") }
+
+func listed(list []string, word string) string {
 	if len(list) < 2 {
 		return strings.Join(list, "")
 	}
-	return strings.Join(list[:len(list)-1], ", ") + " or " + list[len(list)-1]
+	return strings.Join(list[:len(list)-1], ", ") + " " + word + " " + list[len(list)-1]
 }

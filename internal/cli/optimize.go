@@ -28,6 +28,7 @@ type optimizeCmd struct {
 	Pass      []string `sep:"none" placeholder:"NAME" help:"Run this pass only; repeatable."`
 	Also      []string `name:"enable" aliases:"also" sep:"none" placeholder:"NAME" help:"Run this pass too, one of those that run only when asked for; repeatable."`
 	Skip      []string `sep:"none" placeholder:"NAME" help:"Leave this pass out; repeatable."`
+	Keep      []string `name:"keep-output" sep:"none" placeholder:"NAME" help:"Keep this output, and drop those that are not named, with what only they need; repeatable."`
 	ToColor   string   `placeholder:"rgb|bgr" help:"Turn the first kernels, so that the model takes this colour order; --input-color says which it takes now."`
 	Images    string   `name:"verify-on" aliases:"images" placeholder:"PATH" help:"Samples that the passes are proved on (seeded random input)."`
 	Limit     int      `default:"2" placeholder:"N" help:"How many samples (2)."`
@@ -36,7 +37,7 @@ type optimizeCmd struct {
 	JSON      bool     `name:"json" help:"Print the summary as JSON."`
 
 	Estimate        bool   `help:"Show what each pass brings on the DSP, by the HTP compiler's estimate."`
-	OnlyIfFaster    bool   `name:"keep-faster" aliases:"only-if-faster" help:"Drop passes that make the estimate slower, and try slice-to-conv, split-concat-to-conv, uniform-stride and matmul-to-conv also where they do not always pay."`
+	OnlyIfFaster    bool   `name:"keep-faster" aliases:"only-if-faster" help:"Drop passes that make the estimate slower, and try ${doubtful} also where they do not always pay."`
 	NoHtp           bool   `name:"no-htp" help:"Do not ask the HTP compiler whether all passes together make the model slower."`
 	EstimateVariant string `placeholder:"SPEC" help:"Which form of the model is estimated (w8a8)."`
 	Soc             string `default:"${soc}" placeholder:"${soc}" help:"The chip of the estimate, as for quantcheck estimate (${default})."`
@@ -100,7 +101,7 @@ func (c *optimizeCmd) Run(con *console) error {
 	progress := newProgress(con.stderr)
 	defer progress.clear()
 	o, err := optimize.Run(con.ctx, rvc4.engines(r), optimize.Spec{
-		Model: c.Model, Passes: c.Pass, Also: c.Also, Skip: c.Skip, Images: c.Images, Limit: c.Limit, Input: input, Color: c.ToColor,
+		Model: c.Model, Passes: c.Pass, Also: c.Also, Skip: c.Skip, Keep: c.Keep, Images: c.Images, Limit: c.Limit, Input: input, Color: c.ToColor,
 		Guard: !c.NoHtp, Estimate: c.Estimate, OnlyIfFaster: c.OnlyIfFaster, Variant: c.EstimateVariant, SoC: c.Soc,
 	}, progress)
 	if err != nil {

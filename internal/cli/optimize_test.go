@@ -167,6 +167,7 @@ func TestOptimizeRefusesWhatIsWrong(t *testing.T) {
 		{[]string{"optimize", model, "-o", out, "--pass", "fold-batchnrom"}, "did you mean fold-batchnorm?"},
 		{[]string{"optimize", model, "-o", out, "--skip", "nothing"}, "did you mean"},
 		{[]string{"optimize", model, "-o", out, "--also", "split-gate"}, "did you mean split-gates?"},
+		{[]string{"optimize", model, "-o", out, "--keep-output", "nothing"}, `no output "nothing"; it has`},
 		{[]string{"optimize", "--explain", "equalise"}, "did you mean equalize?"},
 		{[]string{"optimize", model, "-o", "o.txt"}, ".onnx"},
 		{[]string{"optimize", model}, "-o OUT.onnx"},

@@ -36,6 +36,7 @@ type entry struct {
 	IsSym  *bool     `json:"is_sym,omitempty"`
 	Scale  []float64 `json:"scale,omitempty"`
 	Offset []int     `json:"offset,omitempty"`
+	Block  int       `json:"block_size,omitempty"`
 }
 
 // aimet100 writes a variant's encodings in AIMET's JSON 1.0.0: graph inputs, activations in graph order, parameters.
@@ -56,8 +57,12 @@ func aimet100(layers []result.Layer, v *result.Variant) ([]byte, error) {
 			f.Activations = append(f.Activations, entry{Name: layers[k].Name, Type: "PER_TENSOR", DType: "FLOAT", Bits: 16})
 		}
 	}
-	for _, p := range v.Params {
-		f.Params = append(f.Params, integer(p.Tensor, p.Axis, p.Encodings...))
+	for i := range v.Params {
+		e, err := param100(&v.Params[i])
+		if err != nil {
+			return nil, err
+		}
+		f.Params = append(f.Params, e)
 	}
 	return marshal(f)
 }

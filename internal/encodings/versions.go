@@ -1,6 +1,7 @@
 package encodings
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 
@@ -54,6 +55,9 @@ func aimet061(layers []result.Layer, v *result.Variant) ([]byte, error) {
 		}
 	}
 	for _, p := range v.Params {
+		if p.Blocks != nil {
+			return nil, fmt.Errorf("%s has an encoding for every %d values, and version 0.6.1 has no blocks: take --encodings-version 1.0.0 or 2.0.0", p.Tensor, p.Blocks.Size)
+		}
 		f.Params[p.Tensor] = integer061(p.Encodings...)
 	}
 	return marshal(f)
@@ -72,6 +76,7 @@ type entry200 struct {
 	Scale any    `json:"y_scale"`                // a number, or one per channel
 	Zero  any    `json:"y_zero_point,omitempty"` // left out where all are 0
 	Axis  *int   `json:"axis,omitempty"`
+	Block int    `json:"block_size,omitempty"`
 }
 
 func integer200(name string, axis int, list ...quant.Encoding) entry200 {
@@ -116,8 +121,8 @@ func aimet200(layers []result.Layer, v *result.Variant) ([]byte, error) {
 			f.Encodings = append(f.Encodings, integer200(layers[k].Name, -1, *l.Encoding))
 		}
 	}
-	for _, p := range v.Params {
-		f.Encodings = append(f.Encodings, integer200(p.Tensor, p.Axis, p.Encodings...))
+	for i := range v.Params {
+		f.Encodings = append(f.Encodings, param200(&v.Params[i]))
 	}
 	return marshal(f)
 }

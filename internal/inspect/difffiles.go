@@ -3,8 +3,6 @@ package inspect
 import (
 	"fmt"
 	"os"
-	"path/filepath"
-	"strings"
 
 	"quantcheck/internal/encodings"
 	"quantcheck/internal/modelfile"
@@ -41,17 +39,11 @@ func askedBy(path string) (map[string]encodings.Asked, error) {
 	return f.Tensors, nil
 }
 
-// isEncodings says whether a file holds encodings in AIMET's JSON, by its ending.
-func isEncodings(path string) bool {
-	ending := strings.ToLower(filepath.Ext(path))
-	return ending == ".json" || ending == ".encodings"
-}
-
 // ReadEncodings reads the encodings of a file: AIMET's JSON, or those that a QDQ model or a DLC holds. names are the tensors of a float model,
 // under which those of a DLC are found; nil: they keep the DLC's names.
 func ReadEncodings(path string, names []string) (*encodings.File, error) {
 	switch {
-	case isEncodings(path):
+	case modelfile.IsEncodings(path):
 		return readJSON(path)
 	case modelfile.Is(path):
 		return readQDQ(path, names)
@@ -112,6 +104,9 @@ func readQDQ(path string, names []string) (*encodings.File, error) {
 		if p.Axis >= 0 {
 			axis := p.Axis
 			a.Axis, a.Listed = &axis, true
+		}
+		if p.Blocks != nil {
+			a.Block = p.Blocks.Size
 		}
 		if names == nil || known[p.Tensor] {
 			f.Tensors[p.Tensor] = a

@@ -58,18 +58,13 @@ func priceFindings(ctx context.Context, e compiler, s *checks.Subject) (notes []
 	if now.Covered < 1 {
 		notes = append(notes, fmt.Sprintf("the estimate is of %.1f %% of the graph: the HTP refuses the rest", 100*now.Covered))
 	}
-	seen := map[string]bool{}
-	for _, f := range checks.Look(s) {
-		if f.Pass == "" || seen[f.Pass] {
-			continue
-		}
-		seen[f.Pass] = true
-		m, err := behind(s, f.Pass)
+	for _, pass := range checks.Passes(s) {
+		m, err := behind(s, pass)
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
 		if ort.Failed(err) {
-			notes = append(notes, fmt.Sprintf("what %s brings could not be estimated: %v", f.Pass, err))
+			notes = append(notes, fmt.Sprintf("what %s brings could not be estimated: %v", pass, err))
 		}
 		if err != nil || m == nil {
 			continue // said when the pass is asked for
@@ -79,11 +74,11 @@ func priceFindings(ctx context.Context, e compiler, s *checks.Subject) (notes []
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
 		case err != nil:
-			notes = append(notes, fmt.Sprintf("what %s brings could not be estimated: %v", f.Pass, err))
+			notes = append(notes, fmt.Sprintf("what %s brings could not be estimated: %v", pass, err))
 		case len(x.Refused) != len(now.Refused):
-			notes = append(notes, fmt.Sprintf("what %s brings cannot be said: the HTP takes another part of the graph then", f.Pass))
+			notes = append(notes, fmt.Sprintf("what %s brings cannot be said: the HTP takes another part of the graph then", pass))
 		default:
-			s.Prices[f.Pass] = checks.Price{Before: now.Cycles, After: x.Cycles}
+			s.Prices[pass] = checks.Price{Before: now.Cycles, After: x.Cycles}
 		}
 	}
 	return notes, nil

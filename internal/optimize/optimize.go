@@ -30,7 +30,8 @@ type Spec struct {
 	Passes []string // only these; none: all that are not off
 	Also   []string // passes that are off, besides the others
 	Skip   []string
-	Images string // samples of the proof; "": seeded random input
+	Keep   []string // outputs that are wanted; none: all. What only the others need goes
+	Images string   // samples of the proof; "": seeded random input
 	// Samples take the place of Images; nil: there are none.
 	Samples *dataset.Set
 	Limit   int // samples of the proof, 0: 2
@@ -162,7 +163,7 @@ func optimize(ctx context.Context, engines session.Engines, spec Spec, progress 
 				return nil, err
 			}
 		}
-		if spec.OnlyIfFaster && !spec.guarded && !o.asked && slices.Contains(doubtful, p.Name) {
+		if spec.OnlyIfFaster && !spec.guarded && !o.asked && p.Doubtful {
 			if err := o.pass(p, true); err != nil {
 				return nil, err
 			}
@@ -198,7 +199,7 @@ func chosen(spec Spec) ([]*rewrite.Pass, error) {
 	var list []*rewrite.Pass
 	for i := range rewrite.All {
 		p := &rewrite.All[i]
-		wanted := !p.Off || spec.OnlyIfFaster && !spec.guarded && slices.Contains(doubtful, p.Name)
+		wanted := !p.Off || spec.OnlyIfFaster && !spec.guarded && p.Doubtful
 		if len(spec.Passes) > 0 {
 			wanted = slices.Contains(spec.Passes, p.Name)
 		}
@@ -238,6 +239,13 @@ func (o *optimizer) open(spec Spec) (m *onnx.Model, batched []string, err error)
 	if file.Quantized != nil {
 		o.result.Notes = append(o.result.Notes, model.AlreadyQuantized(spec.Model, file.Quantized))
 	}
+	if len(spec.Keep) > 0 {
+		var gone *onnx.Dropped
+		if m, gone, err = onnx.KeepOutputs(m, spec.Keep); err != nil {
+			return nil, nil, usage.Mark(err)
+		}
+		o.result.Notes = append(o.result.Notes, droppedNote(gone))
+	}
 	if m, batched, err = model.Fix(m, spec.Model, spec.Input, spec.Images); err != nil {
 		return nil, nil, err
 	}
@@ -249,6 +257,18 @@ func (o *optimizer) open(spec Spec) (m *onnx.Model, batched []string, err error)
 		o.result.Notes = append(o.result.Notes, note)
 	}
 	return m, batched, o.samples(spec, m)
+}
+
+// droppedNote says what went with outputs that nobody wants.
+func droppedNote(d *onnx.Dropped) string {
+	if len(d.Outputs) == 0 {
+		return "all outputs are kept"
+	}
+	text := fmt.Sprintf("dropped the outputs %s, with %d operators that only they need", strings.Join(d.Outputs, ", "), d.Nodes)
+	if len(d.Inputs) > 0 {
+		text += ", and the inputs " + strings.Join(d.Inputs, ", ")
+	}
+	return text
 }
 
 // samples reads the user's, or makes seeded random ones.

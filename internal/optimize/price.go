@@ -16,9 +16,6 @@ import (
 	"quantcheck/internal/variant"
 )
 
-// doubtful are passes that, asked for by name, also do what does not always pay.
-var doubtful = []string{"split-concat-to-conv", "slice-to-conv", "uniform-stride", "matmul-to-conv"}
-
 // slower is by which factor an estimate has to grow for a pass not to pay; less is the compiler's whim.
 const slower = 1.001
 

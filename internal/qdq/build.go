@@ -34,11 +34,12 @@ type Built struct {
 	Warnings  []string
 }
 
-// ParamEncoding is how a constant was quantized: one encoding, or one per channel along Axis.
+// ParamEncoding is how a constant was quantized: one encoding, or one per channel along Axis, or one per block.
 type ParamEncoding struct {
 	Tensor    string
 	Axis      int // −1: one encoding for the tensor
 	Encodings []quant.Encoding
+	Blocks    *quant.Blocks // nil: it is not divided into blocks
 }
 
 const (

@@ -205,12 +205,10 @@ func (k *constants) asGiven(name string, values tensor.Tensor, q Param, g Given)
 		}
 		made = k.floats(name+"_fp16", tensor.Floats(half, values.Shape...))
 	case g.Block > 0:
-		of, err := g.blocks(values.Shape, q.Axis)
-		if err != nil {
-			return "", fmt.Errorf("constant %s: %w", name, err)
+		var err error
+		if made, err = k.divided(name, values, q, g); err != nil {
+			return "", err
 		}
-		made = k.floats(name+dequantizeSuffix, g.fake(values, of))
-		k.built.Warnings = append(k.built.Warnings, fmt.Sprintf("constant %s has an encoding for every %d values: its dequantized values are written, since the operators of ONNX that are written here know channels only", name, g.Block))
 	default:
 		axis, err := g.AxisIn(values.Shape, q.Axis)
 		if err != nil {
@@ -318,59 +316,6 @@ func (g Given) AxisIn(shape []int64, operator int) (int, error) {
 		}
 	}
 	return -1, fmt.Errorf("%d encodings, and no dimension of %v is as long", n, shape)
-}
-
-// blocks gives, for each element of a constant, the number of its encoding. With an axis of their own the encodings lie as the tensor does,
-// the axis divided by the size of a block; without one they are in the order of the channels, and the blocks lie along the other axis.
-func (g Given) blocks(shape []int64, channel int) (func(int) int, error) {
-	if len(shape) < 2 {
-		return nil, fmt.Errorf("blocks of %d in a tensor of shape %v", g.Block, shape)
-	}
-	axis := g.Axis
-	ordered := axis >= 0
-	if !ordered {
-		if channel < 0 {
-			channel = len(shape) - 1 // MatMul
-		}
-		axis = 1 - min(channel, 1)
-	}
-	if axis >= len(shape) || shape[axis]%int64(g.Block) != 0 {
-		return nil, fmt.Errorf("blocks of %d do not divide axis %d of shape %v", g.Block, axis, shape)
-	}
-	divided := slices.Clone(shape)
-	divided[axis] /= int64(g.Block)
-	whole := int64(1)
-	for d := range divided {
-		if d != axis && (!ordered && d != channel || ordered && d > 1) { // the kernel's places share an encoding
-			divided[d] = 1
-		}
-		whole *= divided[d]
-	}
-	if whole != int64(len(g.Encodings)) {
-		return nil, fmt.Errorf("%d encodings for blocks of %d in shape %v, which are %d", len(g.Encodings), g.Block, shape, whole)
-	}
-	return func(i int) int {
-		place := make([]int, len(shape))
-		for d := len(shape) - 1; d >= 0; d-- {
-			place[d] = i % int(shape[d])
-			i /= int(shape[d])
-		}
-		place[axis] /= g.Block
-		if !ordered {
-			return place[channel]*int(divided[axis]) + place[axis]
-		}
-		at := 0
-		for d := range shape {
-			at = at*int(divided[d]) + min(place[d], int(divided[d])-1)
-		}
-		return at
-	}, nil
-}
-
-// CheckBlocks says what is wrong with the encodings of a constant's blocks; channel is the axis of its operator's channels.
-func (g Given) CheckBlocks(shape []int64, channel int) error {
-	_, err := g.blocks(shape, channel)
-	return err
 }
 
 // Carries says whether a node's first output has the data, and so the encoding, of its first input.

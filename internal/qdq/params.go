@@ -84,7 +84,7 @@ func (k *constants) quantizeParams() error {
 func (k *constants) calibrated(name string, values tensor.Tensor, q Param, n *onnxpb.NodeProto) (string, error) {
 	switch q.Role {
 	case Weight:
-		least, err := k.biasScale(q.Node)
+		least, err := k.biasScale(q)
 		if err != nil {
 			return "", err
 		}
@@ -166,24 +166,31 @@ func (k *constants) weight(name string, values tensor.Tensor, q Param, least []f
 	return k.reuse[key]
 }
 
-// biasScale gives, for a node with a 32-bit bias, the least scale of its weight per output channel for which the bias
-// fits; none if that does not matter.
-func (k *constants) biasScale(node int) ([]float64, error) {
-	n := k.x.Nodes[node]
-	if k.spec.BiasBits != 32 || len(n.GetInput()) < 3 || k.x.Initializer[n.GetInput()[2]] == nil {
+// biasScale gives, for a node with a 32-bit bias, the least scale of the weight whose products the bias is added to, per output channel (per
+// direction of a recurrent operator), for which the bias fits; none if that does not matter.
+func (k *constants) biasScale(q Param) ([]float64, error) {
+	n := k.x.Nodes[q.Node]
+	b := biasInput(n)
+	if k.spec.BiasBits != 32 || q.Input != 1 || len(n.GetInput()) <= b || k.x.Initializer[n.GetInput()[b]] == nil {
 		return nil, nil
 	}
-	in, ok := k.acts.taken(node, n.GetInput()[0])
+	in, ok := k.acts.taken(q.Node, n.GetInput()[0])
 	if !ok {
 		return nil, nil
 	}
-	bias, err := k.m.Tensor(k.x.Initializer[n.GetInput()[2]])
+	bias, err := k.m.Tensor(k.x.Initializer[n.GetInput()[b]])
 	if err != nil {
 		return nil, err
 	}
-	least := make([]float64, len(bias.F32))
-	for c, v := range bias.F32 {
-		least[c] = math.Abs(float64(v)) / (math.MaxInt32 - 256) / in.Scale
+	group := 1
+	if recurrent[n.GetOpType()] {
+		group = inner(bias.Shape, 0)
+	}
+	least := make([]float64, len(bias.F32)/group)
+	for c := range least {
+		for _, v := range bias.F32[c*group : (c+1)*group] {
+			least[c] = max(least[c], math.Abs(float64(v))/(math.MaxInt32-256)/in.Scale)
+		}
 	}
 	return least, nil
 }
@@ -220,7 +227,11 @@ func (k *constants) bias(name string, values tensor.Tensor, n *onnxpb.NodeProto,
 	in, ok := k.acts.taken(node, n.GetInput()[0])
 	weights := k.weights[k.params[[2]int{node, 1}]]
 	plain := onnx.AttrFloat(n, "alpha", 1) == 1 && onnx.AttrFloat(n, "beta", 1) == 1
-	if !ok || len(weights) == 0 || !plain || (len(weights) > 1 && len(weights) != len(values.F32)) {
+	group := 1 // values of one scale
+	if recurrent[n.GetOpType()] {
+		group, plain = inner(values.Shape, 0), true
+	}
+	if !ok || len(weights) == 0 || !plain || (len(weights) > 1 && len(weights)*group != len(values.F32)) {
 		return ""
 	}
 	scales := make([]float32, len(weights))
@@ -233,7 +244,7 @@ func (k *constants) bias(name string, values tensor.Tensor, n *onnxpb.NodeProto,
 		if math.IsNaN(float64(v)) {
 			v = 0
 		}
-		q := math.RoundToEven(float64(v) / float64(scales[min(i, len(scales)-1)]))
+		q := math.RoundToEven(float64(v) / float64(scales[min(i/group, len(scales)-1)]))
 		if q != min(max(q, math.MinInt32), math.MaxInt32) {
 			clipped++
 		}

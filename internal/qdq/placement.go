@@ -231,6 +231,11 @@ func params(x *onnx.Index, i int, n *onnxpb.NodeProto) []Param {
 			q.Role = Bias
 		case operands[op]:
 			q.Role = Operand
+		case recurrent[op]:
+			var ok bool
+			if q, ok = recurrentParam(q, t.GetDims()); !ok {
+				continue
+			}
 		default:
 			continue
 		}

@@ -58,12 +58,36 @@ func Read(m *onnx.Model) (*Found, error) {
 				}
 				if len(list) > 0 {
 					name := strings.TrimSuffix(n.GetInput()[0], "_quantized")
-					f.Params = append(f.Params, ParamEncoding{Tensor: name, Axis: axis, Encodings: list})
+					p := ParamEncoding{Tensor: name, Axis: axis, Encodings: list}
+					if size := onnx.AttrInt(n, "block_size", 0); size > 0 {
+						p.Blocks = blocksOf(stored.GetDims(), x.Initializer[n.GetInput()[1]].GetDims(), axis, size)
+						if p.Blocks == nil {
+							continue // not as ONNX has it; its runtime refuses it
+						}
+						p.Axis = p.Blocks.Axis
+					}
+					f.Params = append(f.Params, p)
 				}
 			}
 		}
 	}
 	return f, nil
+}
+
+// blocksOf says how a constant of a shape is divided whose scales have another shape; nil if the two do not fit.
+func blocksOf(shape, scales []int64, axis int, size int64) *quant.Blocks {
+	if axis < 0 {
+		axis += len(shape)
+	}
+	if len(scales) != len(shape) || axis < 0 || axis >= len(shape) {
+		return nil
+	}
+	for d, n := range scales {
+		if d == axis && n != (shape[d]+size-1)/size || d != axis && n != shape[d] {
+			return nil
+		}
+	}
+	return &quant.Blocks{Axis: axis, Size: int(size), Grid: scales}
 }
 
 func (f *Found) quantizer(m *onnx.Model, n *onnxpb.NodeProto) error {
@@ -128,7 +152,7 @@ func encodings(m *onnx.Model, x *onnx.Index, n *onnxpb.NodeProto, d tensor.DType
 		list = append(list, quant.FromScale(bits, signed && zeros[i] == 0, float64(s), offset))
 	}
 	axis = -1
-	if len(values) > 1 {
+	if len(values) > 1 || onnx.AttrInt(n, "block_size", 0) > 0 {
 		axis = int(onnx.AttrInt(n, "axis", 1))
 	}
 	return list, axis, nil

@@ -12,6 +12,7 @@ import (
 	"quantcheck/internal/model"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/progress"
+	"quantcheck/internal/qdq"
 	"quantcheck/internal/result"
 	"quantcheck/internal/runner/htp"
 	"quantcheck/internal/session"
@@ -75,6 +76,9 @@ func Run(ctx context.Context, engines session.Engines, spec Spec, progress progr
 		return nil, err
 	}
 	v := &run.Variants[0]
+	if err := holdsBlocks(b.Float.Model, v, spec.DLC); err != nil {
+		return nil, usage.Mark(err)
+	}
 	v.Spec.Engine, v.Emulator = variant.CPU, nil
 	q := &Result{Run: run, Model: model.WithOutputTypes(b.Variants[0].Model, b.Float.Types)}
 	if spec.DLC {
@@ -90,6 +94,22 @@ func Run(ctx context.Context, engines session.Engines, spec Spec, progress progr
 	session.CountStatuses(v)
 	run.Seconds = time.Since(started).Seconds()
 	return q, nil
+}
+
+// holdsBlocks refuses encodings per block that what is written cannot hold.
+func holdsBlocks(m *onnx.Model, v *result.Variant, dlc bool) error {
+	for _, p := range v.Params {
+		switch {
+		case p.Blocks == nil:
+		case m.Opset() < qdq.BlockOpset:
+			return fmt.Errorf("%s has an encoding for every %d values, and the model's operator set %d has no DequantizeLinear with blocks: export it for set %d or newer, or give an encoding for each channel", p.Tensor, p.Blocks.Size, m.Opset(), qdq.BlockOpset)
+		case dlc:
+			return fmt.Errorf("%s has an encoding for every %d values, which the HTP does not take: leave --dlc out, or give an encoding for each channel", p.Tensor, p.Blocks.Size)
+		case p.Encodings[0].Bits > 16:
+			return fmt.Errorf("%s has blocks of %d-bit integers: there are 4, 8 and 16 bits", p.Tensor, p.Encodings[0].Bits)
+		}
+	}
+	return nil
 }
 
 // try loads what will be written and runs it on the first sample that can be read.

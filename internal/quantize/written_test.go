@@ -169,6 +169,20 @@ var networks = map[string]network{
 		},
 		ints: map[string][]int64{"one": {1}},
 	},
+	"LSTM of two directions with states and peepholes": {
+		shape: []int64{5, 1, 4}, constants: map[string][]int64{"w": {2, 12, 4}, "r": {2, 12, 3}, "b": {2, 24}, "h0": {2, 1, 3}, "c0": {2, 1, 3}, "p": {2, 9}},
+		nodes: []*onnxpb.NodeProto{
+			node("LSTM", []string{"x", "w", "r", "b", "", "h0", "c0", "p"}, "h", onnx.IntAttr("hidden_size", 3), text("direction", "bidirectional")), node("Tanh", []string{"h"}, "y"),
+		},
+	},
+	"GRU of two directions, and RNN without a bias": {
+		shape: []int64{5, 1, 4}, constants: map[string][]int64{"w": {2, 9, 4}, "r": {2, 9, 3}, "b": {2, 18}, "w2": {1, 2, 6}, "r2": {1, 2, 2}},
+		ints: map[string][]int64{"flat": {5, 1, 6}},
+		nodes: []*onnxpb.NodeProto{
+			node("GRU", []string{"x", "w", "r", "b"}, "h", onnx.IntAttr("hidden_size", 3), text("direction", "bidirectional"), onnx.IntAttr("linear_before_reset", 1)),
+			node("Transpose", []string{"h"}, "t", ints("perm", 0, 2, 1, 3)), node("Reshape", []string{"t", "flat"}, "f"), node("RNN", []string{"f", "w2", "r2"}, "y", onnx.IntAttr("hidden_size", 2)),
+		},
+	},
 	"padding with minus infinity": {
 		shape: []int64{1, 4, 6, 6}, constants: map[string][]int64{"w": {4, 4, 3, 3}},
 		ints: map[string][]int64{"pads": {0, 0, 1, 1, 0, 0, 1, 1}, "row": {0, 3}, "none": {}}, scales: map[string][]float32{"below": {-1e38}},

@@ -422,6 +422,9 @@ func faster(before, after int64) string {
 
 // EstimateGain holds the estimates before and after a rewrite against each other.
 func EstimateGain(before, after *result.Estimated) string {
+	if was, is := len(before.Refused), len(after.Refused); was != is { // two parts of two graphs have nothing to compare
+		return Printable(fmt.Sprintf("%s by the estimate: operators that the HTP refuses: %d, now %d; %s, %s cycles", before.Variant, was, is, Time(after.Microseconds), grouped(after.Cycles)))
+	}
 	return Printable(fmt.Sprintf("%s by the estimate: %s, now %s; %s cycles, now %s (%s)", before.Variant, Time(before.Microseconds), Time(after.Microseconds),
 		grouped(before.Cycles), grouped(after.Cycles), faster(before.Cycles, after.Cycles)))
 }

@@ -158,6 +158,11 @@ func TestWhatAPassBrings(t *testing.T) {
 	if got := EstimateGain(estimated("w8a8", 1000, 10), estimated("w8a8", 1000, 10)); got != "w8a8 by the estimate: 10 µs, now 10 µs; 1,000 cycles, now 1,000 (no change)" {
 		t.Error(got)
 	}
+	refused := estimated("w8a8", 1000, 10)
+	refused.Refused = []string{"e"}
+	if got := EstimateGain(refused, estimated("w8a8", 12000, 120)); got != "w8a8 by the estimate: operators that the HTP refuses: 1, now 0; 120 µs, 12,000 cycles" {
+		t.Error(got)
+	}
 }
 
 func TestNamesOfRows(t *testing.T) {

@@ -224,6 +224,8 @@ type Param struct {
 	Tensor    string   `json:"tensor"`
 	Axis      int      `json:"axis"` // −1: one encoding
 	Encodings []Coding `json:"encodings"`
+	// Blocks is how it is divided, if it has an encoding for each block; nil: it is not.
+	Blocks *quant.Blocks `json:"blocks,omitempty"`
 }
 
 // LayerResult is a layer's comparison in one variant.

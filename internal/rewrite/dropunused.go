@@ -13,7 +13,8 @@ var dropUnused = Pass{
 	Doc: `
     Before   x ─ A ─ y (output),  x ─ B ─ z (nobody's)        After   x ─ A ─ y
 
-Inputs of the graph stay, used or not: who runs the model gives them.
+Inputs of the graph stay, used or not: who runs the model gives them. optimize --keep-output NAME drops the outputs that are not named
+before all passes, with the operators, constants and inputs that only they need: heads that were there for training, say.
 `,
 	apply: func(s *sweep) error {
 		wanted := map[string]bool{}

@@ -4,7 +4,7 @@ import (
 	"math"
 
 	"quantcheck/internal/onnx"
-	"quantcheck/internal/tensor"
+	"quantcheck/internal/onnx/onnxpb"
 )
 
 var foldBatchNorm = Pass{
@@ -31,30 +31,22 @@ Conditions: weights, bias and the four statistics are constant; nobody else uses
 				continue
 			}
 			bn := s.x.Nodes[k]
-			if bn.GetInput()[0] != l.node.GetOutput()[0] || len(bn.GetInput()) != 5 || len(bn.GetOutput()) != 1 {
+			if len(bn.GetInput()) != 5 || bn.GetInput()[0] != l.node.GetOutput()[0] {
 				continue
 			}
-			stats := make([]tensor.Tensor, 4)
-			for j := range stats {
-				c, known, err := s.constant(bn.GetInput()[j+1])
-				if err != nil {
-					return err
-				}
-				ok = ok && known && len(c.F32) == l.outputs
-				stats[j] = c
+			n, ok, err := batchNormOf(s.facts, bn, l.outputs)
+			if err != nil {
+				return err
 			}
 			if !ok {
 				continue
 			}
-			epsilon := float64(onnx.AttrFloat(bn, "epsilon", 1e-5))
 			weight, bias := make([]float64, len(l.weight.F32)), make([]float64, l.outputs)
-			scale := make([]float64, l.outputs)
-			for c := range scale {
-				scale[c] = float64(stats[0].F32[c]) / math.Sqrt(float64(stats[3].F32[c])+epsilon)
-				bias[c] = (l.bias[c]-float64(stats[2].F32[c]))*scale[c] + float64(stats[1].F32[c])
+			for c := range bias {
+				bias[c] = (l.bias[c]-n.mean[c])*n.scale[c] + n.shift[c]
 			}
 			for e, w := range l.weight.F32 {
-				weight[e] = float64(w) * scale[l.output(e)]
+				weight[e] = float64(w) * n.scale[l.output(e)]
 			}
 			c := l.rewritten(s, i, weight, bias)
 			c.Output = []string{bn.GetOutput()[0]}
@@ -65,6 +57,44 @@ Conditions: weights, bias and the four statistics are constant; nobody else uses
 		}
 		return nil
 	},
+}
+
+// batchNorm is a BatchNormalization of constants, y = (x − mean)·scale + shift for each channel.
+type batchNorm struct{ mean, scale, shift []float64 }
+
+// batchNormOf reads one of some channels; ok is false if it is none, or not of constants.
+func batchNormOf(f *facts, n *onnxpb.NodeProto, channels int) (_ batchNorm, ok bool, _ error) {
+	if n.GetOpType() != "BatchNormalization" || n.GetDomain() != "" || len(n.GetInput()) != 5 || len(n.GetOutput()) != 1 {
+		return batchNorm{}, false, nil
+	}
+	var stats [4][]float32
+	for j := range stats {
+		c, known, err := f.constant(n.GetInput()[j+1])
+		if err != nil || !known || len(c.F32) != channels {
+			return batchNorm{}, false, err
+		}
+		stats[j] = c.F32
+	}
+	epsilon := float64(onnx.AttrFloat(n, "epsilon", 1e-5))
+	b := batchNorm{make([]float64, channels), make([]float64, channels), make([]float64, channels)}
+	for c := range channels {
+		b.scale[c] = float64(stats[0][c]) / math.Sqrt(float64(stats[3][c])+epsilon)
+		b.shift[c], b.mean[c] = float64(stats[1][c]), float64(stats[2][c])
+	}
+	return b, true, nil
+}
+
+// batchNormAffine is a BatchNormalization as scale and shift.
+func batchNormAffine(f *facts, n *onnxpb.NodeProto, channels int) (affine, bool, error) {
+	b, ok, err := batchNormOf(f, n, channels)
+	if err != nil || !ok {
+		return affine{}, false, err
+	}
+	a := affine{from: n.GetInput()[0], scale: b.scale, shift: b.shift}
+	for c := range a.shift {
+		a.shift[c] -= b.mean[c] * b.scale[c]
+	}
+	return a, true, nil
 }
 
 // into notes that a tensor went into another one.

@@ -1,7 +1,7 @@
 package rewrite
 
 var fuseBeforeConv = Pass{
-	Name: "fuse-mul-add-before-conv", Title: "Mul, Div, Add and Sub by constants in front of a Conv go into its weights and bias", Tolerance: 1e-4,
+	Name: "fuse-mul-add-before-conv", Title: "Mul, Div, Add and Sub by constants and BatchNormalization in front of a Conv go into its weights and bias", Tolerance: 1e-4,
 	Order: "after fuse-mul-add-after-conv: it takes what that has left",
 	Why:   "An element-wise operator in front of a Conv reads and writes the whole tensor on the vector unit; in the weights it costs nothing. Input normalization is the usual case.",
 	Doc: `
@@ -12,7 +12,8 @@ var fuseBeforeConv = Pass{
 
 Conditions: s and a are constant, scalar or one value per channel; nobody else uses the tensors between; the Conv's weights
 and bias are constant. An addition is fused only if the Conv is not padded: the border would see x = 0 instead of a. A
-multiplication is exact with padding too. Any chain is fused operator by operator, from the Conv on.
+multiplication is exact with padding too. Any chain is fused operator by operator, from the Conv on. A BatchNormalization of constants counts as
+s = γ / √(σ² + ε) and a = β − μ·s.
 `,
 	apply: func(s *sweep) error {
 		for i := range s.x.Nodes {
@@ -36,6 +37,11 @@ multiplication is exact with padding too. Any chain is fused operator by operato
 			a, ok, err := s.affineOf(s.x.Nodes[p], int64(l.inputs), l.rank, 1)
 			if err != nil {
 				return err
+			}
+			if !ok {
+				if a, ok, err = batchNormAffine(s.facts, s.x.Nodes[p], l.inputs); err != nil {
+					return err
+				}
 			}
 			if shape, known := s.shapes(a.from); !ok || !known || len(shape) != l.rank || shape[1] != int64(l.inputs) {
 				continue // the constant would widen the tensor

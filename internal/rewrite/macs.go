@@ -7,15 +7,16 @@ import (
 	"quantcheck/internal/onnx/onnxpb"
 )
 
-// MACs counts the multiply-adds of an operator: of convolutions and matrix products, 0 for all others, −1 if a shape that
-// decides is not known.
+// MACs counts the multiply-adds of an operator: of convolutions, matrix products and the products of LSTM, GRU and RNN, 0 for all others, −1 if a
+// shape that decides is not known.
 func MACs(n *onnxpb.NodeProto, shapes Shapes) int64 {
-	if !slices.Contains([]string{"Conv", "ConvTranspose", "Gemm", "MatMul"}, n.GetOpType()) || len(n.GetInput()) < 2 || len(n.GetOutput()) < 1 {
+	if known := slices.Contains([]string{"Conv", "ConvTranspose", "Gemm", "MatMul"}, n.GetOpType()) || recurrentOp(n); !known || len(n.GetInput()) < 2 || len(n.GetOutput()) < 1 {
 		return 0
 	}
 	in, ok := shapes(n.GetInput()[0])
 	w, also := shapes(n.GetInput()[1])
 	out, all := shapes(n.GetOutput()[0])
+	all = all || recurrentOp(n) // its first output may be missing
 	if !ok || !also || !all || len(in) == 0 || len(w) == 0 {
 		return -1
 	}
@@ -41,6 +42,15 @@ func MACs(n *onnxpb.NodeProto, shapes Shapes) int64 {
 			inner = in[0]
 		}
 		outputs, each = product(out), inner
+	case "LSTM", "GRU", "RNN": // each step of each sequence takes all of W, and R, for all directions
+		if len(in) != 3 || len(n.GetInput()) < 3 {
+			return -1
+		}
+		r, all := shapes(n.GetInput()[2])
+		if !all || product(r) < 0 || product(w) < 0 {
+			return -1
+		}
+		outputs, each = product(in[:2]), product(w)+product(r)
 	default:
 		outputs, each = product(out), in[len(in)-1]
 	}
@@ -48,4 +58,9 @@ func MACs(n *onnxpb.NodeProto, shapes Shapes) int64 {
 		return -1
 	}
 	return outputs * each
+}
+
+// recurrentOp says whether an operator multiplies by its weights in every step of a sequence.
+func recurrentOp(n *onnxpb.NodeProto) bool {
+	return slices.Contains([]string{"LSTM", "GRU", "RNN"}, n.GetOpType())
 }

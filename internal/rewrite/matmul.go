@@ -12,7 +12,7 @@ import (
 )
 
 var matmulToConv = Pass{
-	Name: "matmul-to-conv", Title: "MatMul and Gemm with constant weights become 1×1 convolutions", Tolerance: 1e-4,
+	Name: "matmul-to-conv", Doubtful: true, Title: "MatMul and Gemm with constant weights become 1×1 convolutions", Tolerance: 1e-4,
 	Order: "after the fusions: it puts operators around the Conv",
 	Why:   "Matrix products are slow on the DSP and have one encoding for all weights; convolutions have one per output channel.",
 	Doc: `

@@ -26,6 +26,8 @@ type Pass struct {
 	Tolerance float64
 	// Off passes run only when they are asked for by name.
 	Off bool
+	// Doubtful passes, asked for by name, also do what does not always pay; the estimate decides (optimize --keep-faster).
+	Doubtful bool
 	// Once passes are run once only: what they leave would match again.
 	Once bool
 
@@ -136,9 +138,20 @@ func nameOf(n *onnxpb.NodeProto) string {
 
 // All are the passes in the order in which they run; each says why.
 var All = []Pass{
-	constantsToInitializers, constantFold, clampMasks, removeIdentity, fuseGelu, fuseActivations, fuseMish, fuseLayerNorm, fuseRMSNorm, fuseInstanceNorm, foldBatchNorm, focusToConv, swapInputChannels, splitConcatToConv,
+	constantsToInitializers, constantFold, clampMasks, removeIdentity, fuseGelu, fuseActivations, fuseMish, fuseLayerNorm, fuseRMSNorm, fuseInstanceNorm, foldBatchNorm, focusToConv, swapInputChannels, splitConcatToConv, einsumToMatmul, splitQKV,
 	fourAxes, sliceToConv, divToMul, fuseAfterConv, fuseBeforeConv,
-	uniformStride, matmulToConv, splitGates, equalize, splitOutput, scaleBoxes, dropUnused,
+	depthToSpace, uniformStride, matmulToConv, splitGates, equalize, splitOutput, scaleBoxes, dropUnused,
+}
+
+// Doubtful are the names of those that do not always pay.
+func Doubtful() []string {
+	var names []string
+	for i := range All {
+		if All[i].Doubtful {
+			names = append(names, All[i].Name)
+		}
+	}
+	return names
 }
 
 // Find gives a pass by name; the error names the nearest.

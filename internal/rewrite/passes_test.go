@@ -275,7 +275,7 @@ func old(g *graph) *graph {
 func TestPassesFitWhereTheyShouldAndKeepTheOutputs(t *testing.T) {
 	r := fixture.Runtime(t)
 	fits, misses := map[string]bool{}, map[string]bool{}
-	for _, c := range slices.Concat(cases, viewCases, maskCases(), splitCases, scaleCases, fuseCases()) {
+	for _, c := range slices.Concat(cases, viewCases, maskCases(), splitCases, scaleCases, fuseCases(), transformerCases()) {
 		t.Run(c.pass+"/"+c.what, func(t *testing.T) {
 			p, err := rewrite.Find(c.pass)
 			if err != nil {

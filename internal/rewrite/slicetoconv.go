@@ -11,7 +11,7 @@ import (
 )
 
 var sliceToConv = Pass{
-	Name: "slice-to-conv", Title: "strided Slices, and Slices of channels, become a Conv of zeros and ones", Tolerance: 0, Off: true,
+	Name: "slice-to-conv", Doubtful: true, Title: "strided Slices, and Slices of channels, become a Conv of zeros and ones", Tolerance: 0, Off: true,
 	Order: "after the passes that put Slices into a Conv that is there, before the fusions: constants around it go into its weights",
 	Why:   "Strided Slices of few channels keep the vector unit busy for long; a Conv runs on the matrix unit. It multiplies mostly by zero, so it pays only where an estimate says so: YOLOX's eight Slices from 5.42 M to 1.32 M cycles for the whole model, but a strided Slice of 64 channels from 0.150 M to 0.153 M, and Slices of channels from 0.181 M to 0.187 M.",
 	Doc: `

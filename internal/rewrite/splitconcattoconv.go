@@ -7,7 +7,7 @@ import (
 )
 
 var splitConcatToConv = Pass{
-	Name: "split-concat-to-conv", Title: "channels that Split, Slices, Gather and Concat, or a channel shuffle, reorder or repeat go into the Conv behind them; asked for by name, what is left becomes a 1×1 Conv", Tolerance: 1e-5,
+	Name: "split-concat-to-conv", Doubtful: true, Title: "channels that Split, Slices, Gather and Concat, or a channel shuffle, reorder or repeat go into the Conv behind them; asked for by name, what is left becomes a 1×1 Conv", Tolerance: 1e-5,
 	Order: "after swap-input-channels: it takes what that has left, and before the fusions for the same reason",
 	Why:   "Split, Slice and Concat copy every value; in the weights the order costs nothing. A 1×1 Conv of its own runs on the matrix unit, which pays only where an estimate says so: a shuffle of 64 channels between a Conv and a depthwise Conv from 0.640 M to 0.237 M cycles, RGB to BGR for two readers from 0.756 M to 0.596 M.",
 	Doc: `

@@ -10,7 +10,7 @@ import (
 )
 
 var uniformStride = Pass{
-	Name: "uniform-stride", Title: "a Conv with unequal strides takes the stride they have in common, and a Slice the rest", Tolerance: 1e-5,
+	Name: "uniform-stride", Doubtful: true, Title: "a Conv with unequal strides takes the stride they have in common, and a Slice the rest", Tolerance: 1e-5,
 	Order: "after the fusions: it puts an operator behind the Conv",
 	Why:   "Convolutions whose strides differ are many times slower on the DSP.",
 	Doc: `

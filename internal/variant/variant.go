@@ -134,7 +134,7 @@ func parse(text string) (Spec, error) {
 				return fail(len(text), "encodings are written encodings:FILE, a .json or .encodings of AIMET, a QDQ model or a DLC")
 			}
 			return Spec{Name: name, Kind: Encodings, File: file}, nil
-		case strings.EqualFold(filepath.Ext(file), ".json"), strings.EqualFold(filepath.Ext(file), ".encodings"):
+		case modelfile.IsEncodings(file):
 			return Spec{Name: name, Kind: Encodings, File: file}, nil
 		case strings.EqualFold(filepath.Ext(file), ".dlc"):
 			return Spec{Name: name, Kind: DLC, File: file}, nil

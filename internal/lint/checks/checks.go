@@ -94,13 +94,44 @@ func Look(s *Subject) []Finding {
 			if p, known := s.Prices[f.Pass]; known && f.Pass != "" {
 				f.Price = &p
 			}
-			list = append(list, f)
+			list = append(list, f.advised())
 		})
 	}
 	slices.SortStableFunc(list, func(a, b Finding) int {
 		return cmp.Or(cmp.Compare(saved(b), saved(a)), cmp.Compare(weight(a), weight(b)))
 	})
 	return list
+}
+
+// Passes are those of all findings, whatever they bring.
+func Passes(s *Subject) []string {
+	var list []string
+	for _, c := range All {
+		c.look(s, func(node, _, _ string, _ ...any) {
+			pass := c.Pass
+			if c.passFor != nil {
+				pass = c.passFor(s, node)
+			}
+			if pass != "" && !slices.Contains(list, pass) {
+				list = append(list, pass)
+			}
+		})
+	}
+	return list
+}
+
+// advised is the finding without a pass that optimize does not do by itself, unless the estimate says that it pays: advice and default agree.
+func (f Finding) advised() Finding {
+	if !slices.Contains(rewrite.Doubtful(), f.Pass) || f.Price != nil && f.Price.After < f.Price.Before {
+		return f
+	}
+	if f.Price == nil {
+		f.Fix += fmt.Sprintf("; quantcheck optimize --keep-faster has %s do it where the estimate says that it pays", f.Pass)
+	} else {
+		f.Fix += fmt.Sprintf("; by the estimate %s does not pay here (%d cycles, %d behind it)", f.Pass, f.Price.Before, f.Price.After)
+	}
+	f.Pass, f.Price = "", nil
+	return f
 }
 
 // saved is what decides the order first: what a pass would bring, in whole percents; what costs nothing counts as nothing.
@@ -133,7 +164,10 @@ func Find(id string) (*Check, error) {
 // Explain is a check's documentation.
 func (c *Check) Explain() string {
 	text := fmt.Sprintf("%s (%s): %s\n\nWhat  %s\nWhy   %s\nFix   %s\n", c.ID, c.Severity, c.Title, c.What, c.Why, c.Fix)
-	if c.Pass != "" {
+	switch {
+	case slices.Contains(rewrite.Doubtful(), c.Pass):
+		text += fmt.Sprintf("      quantcheck optimize --keep-faster, which has %s do it where the estimate says that it pays\n", c.Pass)
+	case c.Pass != "":
 		text += fmt.Sprintf("      quantcheck optimize --pass %s, or quantcheck lint --fix\n", c.Pass)
 	}
 	return text

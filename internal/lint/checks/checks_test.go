@@ -149,6 +149,31 @@ func TestWhatCostsMostComesFirst(t *testing.T) {
 	}
 }
 
+// Lint advises a pass that optimize leaves by itself only where the estimate says that it pays.
+func TestPassesThatDoNotAlwaysPayAreAdvisedByTheEstimate(t *testing.T) {
+	w := map[string]tensor.Tensor{"w": filled([]int64{8, 5}, 1, 2), "c": filled([]int64{1}, 4)}
+	for price, advised := range map[checks.Price]bool{{}: false, {Before: 1000, After: 900}: true, {Before: 1000, After: 1000}: false, {Before: 1000, After: 1200}: false} {
+		s := subject(t, chain(w, "MatMul w", "Div c"))
+		if price.Before > 0 {
+			s.Prices = map[string]checks.Price{"matmul-to-conv": price}
+		}
+		found := map[string]checks.Finding{}
+		for _, f := range checks.Look(s) {
+			found[f.ID] = f
+		}
+		f := found["QC4001"]
+		if (f.Pass == "matmul-to-conv") != advised || (f.Price != nil) != advised || strings.Contains(f.Fix, "matmul-to-conv") == advised || f.ID == "" {
+			t.Errorf("%v: %+v", price, f)
+		}
+		if found["QC1001"].Pass != "div-to-mul" {
+			t.Errorf("%+v", found["QC1001"])
+		}
+		if got := checks.Passes(s); !slices.Equal(got, []string{"div-to-mul", "matmul-to-conv"}) {
+			t.Errorf("passes %v", got)
+		}
+	}
+}
+
 func TestAFewLayersMayBeEnoughForSixteenBits(t *testing.T) {
 	r := twoWidths(2000)
 	r.Variants[0].Layers[2].Summary[metric.SQNR].Mean = metric.Defined(10)

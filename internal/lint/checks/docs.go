@@ -2,7 +2,10 @@ package checks
 
 import (
 	"fmt"
+	"slices"
 	"strings"
+
+	"quantcheck/internal/rewrite"
 )
 
 // Markdown is the page of docs about the checks, made from the checks themselves.
@@ -22,7 +25,10 @@ tool's, measured on RVC4 cameras.
 `)
 	for _, c := range All {
 		pass := ""
-		if c.Pass != "" {
+		switch {
+		case slices.Contains(rewrite.Doubtful(), c.Pass):
+			pass = fmt.Sprintf(" (`quantcheck optimize --keep-faster`: %s, where the estimate says that it pays; with `--estimate` lint says so)", c.Pass)
+		case c.Pass != "":
 			pass = fmt.Sprintf(" (`quantcheck optimize --pass %s`, or `lint --fix`)", c.Pass)
 		}
 		fmt.Fprintf(&b, "\n## %s %s\n%s. %s\n\n**Why** %s\n\n**Fix** %s%s.\n", c.ID, c.Title, strings.ToUpper(string(c.Severity[:1]))+string(c.Severity[1:]), c.What, c.Why, c.Fix, pass)

@@ -24,7 +24,11 @@ func (e Engine) WriteDLC(ctx context.Context, m *onnx.Model) ([]byte, error) {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	b, err := qdq.Integers(Named(raised(m)), m.Outputs())
+	form, err := taken(m)
+	if err != nil {
+		return nil, err
+	}
+	b, err := qdq.Integers(form, m.Outputs())
 	if err != nil {
 		return nil, err
 	}

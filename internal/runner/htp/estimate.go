@@ -67,7 +67,10 @@ func (e Engine) EstimateParts(ctx context.Context, m *onnx.Model, o EstimateOpti
 }
 
 func (e Engine) estimate(ctx context.Context, m *onnx.Model, o EstimateOptions, allowCPU bool) ([]*htpcost.Estimate, []Refusal, error) {
-	m = Named(raised(m))
+	m, err := taken(m)
+	if err != nil {
+		return nil, nil, err
+	}
 	if o.DLC {
 		b, err := qdq.Integers(m, m.Outputs())
 		if err != nil {

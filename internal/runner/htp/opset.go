@@ -7,7 +7,17 @@ import (
 
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/onnx/onnxpb"
+	"quantcheck/internal/qdq"
 )
+
+// taken gives a model in the form that the provider takes best: what it computes is the same.
+func taken(m *onnx.Model) (*onnx.Model, error) {
+	m, err := qdq.FloatConstants(raised(m))
+	if err != nil {
+		return nil, err
+	}
+	return Named(m), nil
+}
 
 // raised gives an opset-11 model as opset 12. The provider recognizes a quantized MaxPool from 12 on only; before that it
 // would compute it in half precision, or refuse it. Of the operators of opset 11 only Dropout is written otherwise in 12:

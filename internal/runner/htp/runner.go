@@ -58,7 +58,10 @@ func New(ctx context.Context, e Engine, m *onnx.Model, o Options) (*Runner, erro
 	if r.arena == nil {
 		r.arena = runner.NewArena(1 << 28)
 	}
-	m = Named(raised(m))
+	var err error
+	if m, err = taken(m); err != nil {
+		return nil, err
+	}
 	sizes := make([]int64, len(o.Groups))
 	for k, group := range o.Groups {
 		for _, tap := range group {

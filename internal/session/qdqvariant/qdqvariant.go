@@ -160,7 +160,7 @@ func take(b *session.Session, v *session.Variant, m built) {
 	v.Model, v.Source = m.model, floats(m.floats)
 	rv := v.Result
 	for _, p := range m.params {
-		rv.Params = append(rv.Params, result.Param{Tensor: p.Tensor, Axis: p.Axis, Encodings: p.Encodings})
+		rv.Params = append(rv.Params, result.Param{Tensor: p.Tensor, Axis: p.Axis, Encodings: p.Encodings, Blocks: p.Blocks})
 	}
 	slices.SortStableFunc(rv.Params, func(a, b result.Param) int { return strings.Compare(a.Tensor, b.Tensor) })
 	rv.Params = slices.CompactFunc(rv.Params, func(a, b result.Param) bool { return a.Tensor == b.Tensor }) // one of two uses stands for both
