@@ -242,4 +242,3 @@ func (m *Model) checkExternalData() error {
 	}
 	return nil
 }
-
