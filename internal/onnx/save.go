@@ -44,7 +44,7 @@ func save(b *atomicfile.Batch, m *Model, path string, from int64) error {
 		}
 	}
 	if total < from {
-		return b.Write(path, func(f *os.File) error { return m.stream(f) })
+		return b.Write(path, func(f *os.File) error { return stream(m, f) })
 	}
 	beside := WeightsBeside(path)
 	g := m.Graph()
@@ -62,7 +62,7 @@ func save(b *atomicfile.Batch, m *Model, path string, from int64) error {
 			}
 			size := tensor.ByteSize(tensor.DType(p.GetDataType()), n)
 			at = (at + externalAlign - 1) / externalAlign * externalAlign
-			if err := m.writeValues(io.NewOffsetWriter(f, at), p, size); err != nil {
+			if err := writeValues(m, io.NewOffsetWriter(f, at), p, size); err != nil {
 				return fmt.Errorf("tensor %q: %w", p.GetName(), err)
 			}
 			entry := func(key, value string) *onnxpb.StringStringEntryProto {

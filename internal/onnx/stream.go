@@ -22,7 +22,7 @@ const (
 
 // stream writes the model as one file, with the values of external tensors in it: the bytes that Bytes gives of what Inline gives, with
 // one tensor in memory at a time.
-func (m *Model) stream(w io.Writer) error {
+func stream(m *Model, w io.Writer) error {
 	g := m.Graph()
 	graphHead, graphTail := &onnxpb.GraphProto{Node: g.GetNode(), Name: g.Name}, &onnxpb.GraphProto{Input: g.GetInput(), Output: g.GetOutput(), SparseInitializer: g.GetSparseInitializer()}
 	p := m.With(nil).Proto
@@ -55,7 +55,7 @@ func (m *Model) stream(w io.Writer) error {
 		to.message(&onnxpb.TensorProto{Dims: t.proto.GetDims(), DataType: t.proto.DataType, Name: t.proto.Name})
 		to.begin(tensorRawData, t.values)
 		if to.err == nil {
-			to.err = m.writeValues(to.w, t.proto, t.values)
+			to.err = writeValues(m, to.w, t.proto, t.values)
 		}
 	}
 	to.message(graphTail)
@@ -116,7 +116,7 @@ func (w *messageWriter) write(data []byte) {
 }
 
 // writeValues writes the values of a tensor, which take size bytes, as they stand in raw data. External ones are not held.
-func (m *Model) writeValues(w io.Writer, p *onnxpb.TensorProto, size int) error {
+func writeValues(m *Model, w io.Writer, p *onnxpb.TensorProto, size int) error {
 	if p.GetDataLocation() == onnxpb.TensorProto_EXTERNAL {
 		s, err := m.openExternal(p, size)
 		if err != nil {

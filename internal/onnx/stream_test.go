@@ -73,7 +73,7 @@ func TestAStreamedModelHasTheBytesOfOneInMemory(t *testing.T) {
 			t.Fatal(err)
 		}
 		var got bytes.Buffer
-		if err := m.stream(&got); err != nil {
+		if err := stream(m, &got); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
 		if !bytes.Equal(got.Bytes(), want) {
@@ -142,7 +142,7 @@ func FuzzExternal(f *testing.F) {
 			t.Errorf("whole, and yet: %v", err)
 		}
 		var out bytes.Buffer
-		if err := m.stream(&out); whole && err != nil {
+		if err := stream(m, &out); whole && err != nil {
 			t.Errorf("whole, and yet: %v", err)
 		}
 	})
