@@ -83,20 +83,52 @@ func NpyShapes(path, only string) map[string][]int64 {
 		return shapes
 	}
 	for name, file := range set.Sources[0].Files {
-		if !ending(file, []string{".npy"}) || !rereadable(file) {
-			continue
-		}
-		f, err := os.Open(file)
-		if err != nil {
-			continue
-		}
-		_, shape, err := tensor.ReadNpyHeader(f)
-		_ = f.Close() // it was read only
-		if err == nil {
+		if shape, err := npyShape(file); err == nil {
 			shapes[cmp.Or(name, only)] = shape
 		}
 	}
 	return shapes
+}
+
+// OneByOne says whether the first sample of a path is for inputs that take one sample in the place of these, which take several at once in
+// their first dimension: it is a picture, or .npy files that have 1 there or lack that dimension.
+func OneByOne(path string, inputs []Input) bool {
+	if !rereadable(path) {
+		return false
+	}
+	set, err := Find(path, 1)
+	if err != nil || len(set.Sources) == 0 {
+		return false
+	}
+	for name, file := range set.Sources[0].Files {
+		at := slices.IndexFunc(inputs, func(in Input) bool { return in.Name == name || name == "" && len(inputs) == 1 })
+		if at < 0 {
+			return false
+		}
+		if ending(file, pictures) {
+			continue
+		}
+		want := inputs[at].Shape
+		shape, err := npyShape(file)
+		if err != nil || len(want) == 0 || !slices.Equal(shape, want[1:]) && !slices.Equal(shape, append([]int64{1}, want[1:]...)) {
+			return false
+		}
+	}
+	return true
+}
+
+// npyShape reads the shape of a .npy file.
+func npyShape(file string) ([]int64, error) {
+	if !ending(file, []string{".npy"}) || !rereadable(file) {
+		return nil, fmt.Errorf("%s is no .npy file", file)
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	_, shape, err := tensor.ReadNpyHeader(f)
+	return shape, err
 }
 
 func rereadable(path string) bool {

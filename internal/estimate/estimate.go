@@ -172,9 +172,15 @@ func (e estimation) variants(ctx context.Context, m *onnx.Model, variants []vari
 			x.Path = v.File
 		default:
 			if x, err = e.Estimate(ctx, built[i]); err != nil {
+				if outer, inner := onnx.Branching(built[i].Graph().GetNode()...); outer > 0 && ctx.Err() == nil {
+					err = fmt.Errorf("%d of its operators stand in the bodies of If, Loop or Scan, which the HTP does not take: export it without them: %w", inner, err)
+				}
 				return nil, fmt.Errorf("variant %s: %w", v.Name, err)
 			}
 			x.Path = spec.Model
+			if note := floatNote(v.Name, built[i]); note != "" && v.Kind == variant.Recipe {
+				x.Notes = append(x.Notes, note)
+			}
 			if v.Kind == variant.Recipe && set == nil {
 				x.Notes = append(x.Notes, seededNote)
 			}

@@ -169,3 +169,21 @@ func Summarize(samples []*Values) [Count]Spread {
 	}
 	return spreads
 }
+
+// PowerAverage is the average of one decibel metric over the samples: of the noise-to-signal ratios 10^(−v/10), as decibels again. A mean of
+// decibels makes 47 dB of 72 and 22, where the noise of both together is that of 25. A sample without noise (+Inf) counts with none; it has no value
+// if no sample has one.
+func PowerAverage(samples []*Values, id ID) Value {
+	noise, n := 0.0, 0
+	for _, values := range samples {
+		if values == nil || !values[id].OK {
+			continue
+		}
+		noise += math.Pow(10, -values[id].V/10)
+		n++
+	}
+	if n == 0 {
+		return Value{}
+	}
+	return Defined(-10 * math.Log10(noise/float64(n)))
+}

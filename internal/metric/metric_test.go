@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"testing"
 
@@ -237,5 +238,40 @@ func TestTheRegistryIsWhole(t *testing.T) {
 	}
 	if len(All) != Count {
 		t.Errorf("%d metrics, %d entries", Count, len(All))
+	}
+}
+
+func TestDecibelsAreAveragedAsPower(t *testing.T) {
+	t.Parallel()
+	sqnr := func(list ...float64) []*Values {
+		var samples []*Values
+		for _, v := range list {
+			var values Values
+			values[SQNR] = Defined(v)
+			samples = append(samples, &values)
+		}
+		return append(samples, nil, &Values{}) // no values, and none of this metric
+	}
+	for name, c := range map[string]struct {
+		samples []float64
+		want    float64
+	}{
+		"one":                {[]float64{33}, 33},
+		"alike":              {[]float64{40, 40, 40}, 40},
+		"72 and 22":          {[]float64{72, 22}, 22 + 10*math.Log10(2)},
+		"one without noise":  {[]float64{math.Inf(1), 30}, 30 + 10*math.Log10(2)},
+		"none with noise":    {[]float64{math.Inf(1), math.Inf(1)}, math.Inf(1)},
+		"one without signal": {[]float64{math.Inf(-1), 30}, math.Inf(-1)},
+	} {
+		got := PowerAverage(sqnr(c.samples...), SQNR)
+		if !got.OK || got.V != c.want && math.Abs(got.V-c.want) > 1e-4 {
+			t.Errorf("%s: %v, want %g", name, got, c.want)
+		}
+		if least := slices.Min(c.samples); got.V < least-1e-9 {
+			t.Errorf("%s: %v is under the worst sample's %g", name, got, least)
+		}
+	}
+	if PowerAverage(sqnr(), SQNR).OK {
+		t.Error("an average of nothing")
 	}
 }

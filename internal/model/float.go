@@ -40,12 +40,16 @@ type Float struct {
 	Placement *qdq.Placement
 	Warnings  []string
 	External  []string // files beside the model that hold weights
+	// Batch says what was changed of a model that takes several samples at once; nil: nothing was.
+	Batch *onnx.Batch
 }
 
 // Options say how a model is opened.
 type Options struct {
 	Quantized Taking // what is done with one that is quantized already
-	Samples   string // a path of samples, whose first .npy files say what dimensions are that nobody fixes; it may be empty
+	// Samples is a path of samples; it may be empty. Their first .npy files say what dimensions are that nobody fixes, and the first sample
+	// says whether a model that takes several at once is to take one.
+	Samples string
 }
 
 // Open reads the float model of a request and makes it ready: its input shapes are fixed, as input says, its constants are folded. What is
@@ -66,10 +70,18 @@ func Open(ctx context.Context, r ort.Engine, path string, input dataset.Descript
 	if err != nil {
 		return nil, err
 	}
+	fixed, batch, note, err := single(ctx, r, fixed, path, o.Samples)
+	if err != nil {
+		return nil, err
+	}
+	if note != "" {
+		said = append(said, note)
+	}
 	ref, err := New(ctx, r, fixed)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
+	ref.Batch = batch
 	ref.External = file.External
 	ref.Warnings = slices.Concat(said, file.Notes, ref.Warnings)
 	if len(batched) > 0 {

@@ -4,14 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"maps"
 	"math"
-	"os"
-	"path/filepath"
-	"slices"
-	"strconv"
 
 	"google.golang.org/protobuf/proto"
 
@@ -38,11 +31,7 @@ func (m *Model) decode(p *onnxpb.TensorProto) (tensor.Tensor, error) {
 		return tensor.Tensor{}, fmt.Errorf("%s values are not numbers", d)
 	}
 	if p.GetDataLocation() == onnxpb.TensorProto_EXTERNAL {
-		raw, err := m.readExternal(p, tensor.ByteSize(d, count))
-		if err != nil {
-			return tensor.Tensor{}, err
-		}
-		return tensor.FromLittleEndian(d, p.GetDims(), raw)
+		return m.readExternal(p, d, count)
 	}
 	if p.RawData != nil || count == 0 {
 		return tensor.FromLittleEndian(d, p.GetDims(), p.GetRawData())
@@ -98,145 +87,6 @@ func decodeTyped(p *onnxpb.TensorProto, d tensor.DType, count int) (tensor.Tenso
 		put(raw, i)
 	}
 	return tensor.FromLittleEndian(d, p.GetDims(), raw)
-}
-
-// external is where a tensor's bytes lie outside of the model file.
-type external struct {
-	file           string
-	offset, length int64 // length −1: to the end of what the shape asks for
-}
-
-func (m *Model) external(p *onnxpb.TensorProto) (external, error) {
-	e := external{length: -1}
-	var err error
-	for _, kv := range p.GetExternalData() {
-		switch kv.GetKey() {
-		case "location":
-			e.file = kv.GetValue()
-		case "offset":
-			e.offset, err = strconv.ParseInt(kv.GetValue(), 10, 64)
-		case "length":
-			e.length, err = strconv.ParseInt(kv.GetValue(), 10, 64)
-		}
-		if err != nil || e.offset < 0 || e.length < -1 {
-			return e, fmt.Errorf("external data %s %q is not a size", kv.GetKey(), kv.GetValue())
-		}
-	}
-	if !filepath.IsLocal(e.file) {
-		return e, fmt.Errorf("external data location %q does not lie beside the model", e.file)
-	}
-	if err := within(m.Dir(), e.file); err != nil {
-		return e, fmt.Errorf("external data location %q: %w", e.file, err)
-	}
-	e.file = filepath.Join(m.Dir(), e.file)
-	return e, nil
-}
-
-// within says whether what a name below a folder stands for, once its links are followed, is a file in that folder: a model must not
-// make the program read anything else. A name that stands for nothing is left to whoever opens it.
-func within(dir, name string) error {
-	if dir == "" {
-		dir = "."
-	}
-	file, err := filepath.EvalSymlinks(filepath.Join(dir, name))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	root, err := filepath.EvalSymlinks(dir)
-	if err != nil {
-		return err
-	}
-	if relative, err := filepath.Rel(root, file); err != nil || !filepath.IsLocal(relative) {
-		return errors.New("it is a link that leaves the model's folder; copy the file there")
-	}
-	if info, err := os.Stat(file); err != nil || !info.Mode().IsRegular() {
-		return errors.New("it is not a file")
-	}
-	return nil
-}
-
-func (m *Model) readExternal(p *onnxpb.TensorProto, size int) ([]byte, error) {
-	e, err := m.external(p)
-	if err != nil {
-		return nil, err
-	}
-	if e.length >= 0 && e.length != int64(size) {
-		return nil, fmt.Errorf("%d bytes of external data where the shape has %d", e.length, size)
-	}
-	f, err := os.Open(e.file)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if e.offset > info.Size() || int64(size) > info.Size()-e.offset {
-		return nil, fmt.Errorf("external data %s is too short: %d bytes from %d on, the file has %d", e.file, size, e.offset, info.Size())
-	}
-	raw := make([]byte, size)
-	if _, err := f.ReadAt(raw, e.offset); err != nil && !errors.Is(err, io.EOF) {
-		return nil, err
-	}
-	return raw, nil
-}
-
-// ExternalFiles names the files beside the model in which tensors lie, sorted.
-func (m *Model) ExternalFiles() []string {
-	files := map[string]bool{}
-	for _, p := range m.Graph().GetInitializer() {
-		if p.GetDataLocation() == onnxpb.TensorProto_EXTERNAL {
-			if e, err := m.external(p); err == nil { // Load has refused any other
-				files[e.file] = true
-			}
-		}
-	}
-	return slices.Sorted(maps.Keys(files))
-}
-
-// ExternalBytes is what the initializers take that lie outside of the model file.
-func (m *Model) ExternalBytes() int64 {
-	sum := int64(0)
-	for _, p := range m.Graph().GetInitializer() {
-		if p.GetDataLocation() != onnxpb.TensorProto_EXTERNAL {
-			continue
-		}
-		if n, err := tensor.Count(p.GetDims()); err == nil {
-			sum += int64(tensor.ByteSize(tensor.DType(p.GetDataType()), n))
-		}
-	}
-	return sum
-}
-
-// checkExternalData sees that every external file is there and long enough.
-func (m *Model) checkExternalData() error {
-	sizes := map[string]int64{}
-	for _, p := range m.Graph().GetInitializer() {
-		if p.GetDataLocation() != onnxpb.TensorProto_EXTERNAL {
-			continue
-		}
-		e, err := m.external(p)
-		if err != nil {
-			return fmt.Errorf("tensor %q: %w", p.GetName(), err)
-		}
-		size, seen := sizes[e.file]
-		if !seen {
-			info, err := os.Stat(e.file)
-			if err != nil {
-				return fmt.Errorf("the weights lie in %s, which cannot be read (%w); copy it beside the model", e.file, err)
-			}
-			size = info.Size()
-			sizes[e.file] = size
-		}
-		if e.offset > size || max(e.length, 0) > size-e.offset { // no overflow: none is negative
-			return fmt.Errorf("tensor %q: external data %s is too short", p.GetName(), e.file)
-		}
-	}
-	return nil
 }
 
 // TensorProto encodes a tensor under a name.

@@ -1,6 +1,8 @@
 package onnx
 
 import (
+	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -42,15 +44,7 @@ func save(b *atomicfile.Batch, m *Model, path string, from int64) error {
 		}
 	}
 	if total < from {
-		whole, err := Inline(m)
-		if err != nil {
-			return err
-		}
-		data, err := whole.Bytes()
-		if err != nil {
-			return err
-		}
-		return b.WriteBytes(path, data)
+		return b.Write(path, func(f *os.File) error { return stream(m, f) })
 	}
 	beside := WeightsBeside(path)
 	g := m.Graph()
@@ -66,14 +60,10 @@ func save(b *atomicfile.Batch, m *Model, path string, from int64) error {
 				c.Initializer = append(c.Initializer, p)
 				continue
 			}
-			t, err := m.Tensor(p) // one at a time
-			if err != nil {
-				return err
-			}
-			raw := t.LittleEndian()
+			size := tensor.ByteSize(tensor.DType(p.GetDataType()), n)
 			at = (at + externalAlign - 1) / externalAlign * externalAlign
-			if _, err := f.WriteAt(raw, at); err != nil {
-				return err
+			if err := writeValues(m, io.NewOffsetWriter(f, at), p, size); err != nil {
+				return fmt.Errorf("tensor %q: %w", p.GetName(), err)
 			}
 			entry := func(key, value string) *onnxpb.StringStringEntryProto {
 				return &onnxpb.StringStringEntryProto{Key: &key, Value: &value}
@@ -81,10 +71,10 @@ func save(b *atomicfile.Batch, m *Model, path string, from int64) error {
 			c.Initializer = append(c.Initializer, &onnxpb.TensorProto{
 				Name: p.Name, Dims: p.GetDims(), DataType: p.DataType, DataLocation: onnxpb.TensorProto_EXTERNAL.Enum(),
 				ExternalData: []*onnxpb.StringStringEntryProto{
-					entry("location", filepath.Base(beside)), entry("offset", strconv.FormatInt(at, 10)), entry("length", strconv.Itoa(len(raw))),
+					entry("location", filepath.Base(beside)), entry("offset", strconv.FormatInt(at, 10)), entry("length", strconv.Itoa(size)),
 				},
 			})
-			at += int64(len(raw))
+			at += int64(size)
 		}
 		return nil
 	})

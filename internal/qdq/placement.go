@@ -11,6 +11,7 @@ package qdq
 import (
 	"encoding/binary"
 	"math"
+	"slices"
 
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/onnx/onnxpb"
@@ -97,27 +98,36 @@ var operands = map[string]bool{
 func Find(m *onnx.Model, isFloat func(tensor string) bool) *Placement {
 	x := onnx.NewIndex(m)
 	p := &Placement{Tensors: map[string]Place{}}
+	counts := indices(m, x, isFloat)
 	for _, in := range m.Inputs() {
 		if d, _, ok := onnx.TypeOf(in); ok && d.IsFloat() && isFloat(in.GetName()) {
 			p.Tensors[in.GetName()] = Place{Role: Own}
+			if counts[in.GetName()] {
+				p.Tensors[in.GetName()] = Place{Role: None, Reason: becomesIndex}
+			}
 			p.Order = append(p.Order, in.GetName())
 		}
 	}
 	for i, n := range x.Nodes {
 		for _, out := range n.GetOutput() {
 			if out != "" && isFloat(out) {
-				p.Tensors[out] = p.output(x, n, out)
+				p.Tensors[out] = p.output(x, n, out, counts)
 				p.Order = append(p.Order, out)
 			}
 		}
-		p.Params = append(p.Params, params(x, i, n)...)
+		if !slices.ContainsFunc(n.GetOutput(), func(out string) bool { return counts[out] }) {
+			p.Params = append(p.Params, params(x, i, n)...)
+		}
 	}
 	return p
 }
 
-// output finds the place of one output of a node; its inputs' places are known.
-func (p *Placement) output(x *onnx.Index, n *onnxpb.NodeProto, out string) Place {
+// output finds the place of one output of a node; its inputs' places are known. counts are the tensors that become shapes or indices.
+func (p *Placement) output(x *onnx.Index, n *onnxpb.NodeProto, out string, counts map[string]bool) Place {
 	op := n.GetOpType()
+	if counts[out] {
+		return Place{Role: None, Reason: becomesIndex}
+	}
 	if reason, ok := unquantized[op]; ok {
 		return Place{Role: None, Reason: reason}
 	}
@@ -127,7 +137,7 @@ func (p *Placement) output(x *onnx.Index, n *onnxpb.NodeProto, out string) Place
 	if op == "Concat" {
 		return Place{Role: Union, Joins: n.GetInput()}
 	}
-	if into, ok := fusedInto(x, n, out); ok {
+	if into, ok := fusedInto(x, n, out); ok && !counts[into] {
 		return Place{Role: Fused, Of: into}
 	}
 	return Place{Role: Own}
@@ -143,7 +153,7 @@ func (p *Placement) sharing(from string) Place {
 	case Fused: // cannot be: a fused tensor's only consumer is the activation
 		return Place{Role: Own}
 	default:
-		if source.Reason == "" {
+		if source.Reason == "" || source.Reason == becomesIndex { // what is computed with has an encoding
 			return Place{Role: Own} // moves something that is no float activation, as Gather from a constant table
 		}
 		return source

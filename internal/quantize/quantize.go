@@ -80,7 +80,7 @@ func Run(ctx context.Context, engines session.Engines, spec Spec, progress progr
 		return nil, usage.Mark(err)
 	}
 	v.Spec.Engine, v.Emulator = variant.CPU, nil
-	q := &Result{Run: run, Model: model.WithOutputTypes(b.Variants[0].Model, b.Float.Types)}
+	q := &Result{Run: run, Model: b.Float.Written(b.Variants[0].Model)}
 	if spec.DLC {
 		run.Warnings = append(run.Warnings, htp.ComputedWrong(b.Float.Model)...)
 		progress.Phase("writing the DLC", 1)
@@ -119,7 +119,10 @@ func (q *Result) try(ctx context.Context, engines session.Engines, b *session.Se
 		if err != nil {
 			continue // the calibration has said so
 		}
-		_, err = model.Trial(ctx, engines.ORT, q.Model, sample.Inputs)
+		inputs, err := b.Float.WrittenSample(sample.Inputs)
+		if err == nil {
+			_, err = model.Trial(ctx, engines.ORT, q.Model, inputs)
+		}
 		return err
 	}
 	return nil

@@ -197,6 +197,14 @@ var networks = map[string]network{
 			node("If", []string{"on"}, "i", body("then_branch", node("Sqrt", []string{"r"}, "root")), body("else_branch", node("Neg", []string{"r"}, "minus"))), node("Sigmoid", []string{"i"}, "y"),
 		},
 	},
+	"a duration that becomes a shape": {
+		shape: []int64{1, 4, 6, 6}, constants: map[string][]int64{"w": {4, 4, 3, 3}}, ints: map[string][]int64{"once": {1, 1, 1}, "first": {0}},
+		nodes: []*onnxpb.NodeProto{
+			node("Conv", []string{"x", "w"}, "c"), node("Abs", []string{"c"}, "d"), node("ReduceMax", []string{"d"}, "s", onnx.IntAttr("keepdims", 0)), node("Ceil", []string{"s"}, "e"),
+			node("Cast", []string{"e"}, "i", onnx.IntAttr("to", int64(tensor.Int64))), node("Unsqueeze", []string{"i", "first"}, "u"), node("Concat", []string{"once", "u"}, "times", onnx.IntAttr("axis", 0)),
+			node("Tile", []string{"c", "times"}, "t"), node("Sigmoid", []string{"t"}, "y"),
+		},
+	},
 	"data that is moved": {
 		shape: []int64{1, 4, 6, 6}, constants: map[string][]int64{"w": {4, 4, 3, 3}, "b": {4}, "slope": {4, 1, 1}, "k": {1, 4, 1, 1}}, scales: map[string][]float32{"up": {1, 1, 2, 2}},
 		ints: map[string][]int64{"pads": {0, 0, 1, 1, 0, 0, 1, 1}, "start": {1}, "end": {4}, "axis": {1}},

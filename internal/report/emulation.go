@@ -60,7 +60,7 @@ func Emulation(run *result.Run, v *result.Variant) []string {
 	}
 	if k := worstOutput(run, v); k >= 0 && v.Layers[k].EmulationError != nil {
 		t := v.Layers[k].EmulationError
-		text += fmt.Sprintf("; at the %s the two are %s dB apart (cosine %s)", result.Named("output", Printable(run.Layers[k].Name)), number(t.Summary[metric.SQNR].Mean), number(t.Summary[metric.CosSim].Mean))
+		text += fmt.Sprintf("; at the %s the two are %s apart (cosine %s)", result.Named("output", Printable(run.Layers[k].Name)), decibels(t.Summary[metric.SQNR]), number(t.Summary[metric.CosSim].Mean))
 		if t.FractionOverOneStep.OK {
 			text += fmt.Sprintf(", %s of the values by more than a step", percent(t.FractionOverOneStep))
 		}

@@ -35,11 +35,21 @@ func origin(v *result.Variant) string {
 	case v.Origin == result.InputClipped:
 		return "; the samples leave the input's calibrated range already"
 	case v.Origin == result.Introduced && local != nil:
-		return fmt.Sprintf("; this layer introduces the error: computed alone, on float inputs, it has %s dB", number(local.Full.Summary[metric.SQNR].Mean))
+		return fmt.Sprintf("; this layer introduces the error: computed alone, on float inputs, it has %s", decibels(local.Full.Summary[metric.SQNR]))
 	case v.Origin == result.Propagated && local != nil:
-		return fmt.Sprintf("; earlier layers bring the error: computed alone, on float inputs, it has %s dB", number(local.Full.Summary[metric.SQNR].Mean))
+		return fmt.Sprintf("; earlier layers bring the error: computed alone, on float inputs, it has %s", decibels(local.Full.Summary[metric.SQNR]))
 	}
 	return ""
+}
+
+// decibels says a metric in dB over the samples: the mean of the samples' values, as tables and files have it, and the worst sample beside it where
+// the two differ.
+func decibels(s metric.Spread) string {
+	mean, worst := number(s.Mean), number(s.Min)
+	if !s.Min.OK || mean == worst {
+		return mean + " dB"
+	}
+	return fmt.Sprintf("%s dB (on the worst sample %s)", mean, worst)
 }
 
 // Sources says which layers make most of the noise, and whether weights or activations do; "" if that was not measured.
@@ -59,8 +69,8 @@ func Sources(run *result.Run, v *result.Variant) string {
 	k := worstOutput(run, v)
 	for _, w := range v.Whole {
 		if w.Layer == k && w.WeightsOnly[metric.SQNR].Mean.OK && w.ActsOnly[metric.SQNR].Mean.OK {
-			return text + fmt.Sprintf(" With only the weights quantized, %s has an SQNR of %s dB, with only the activations %s dB.",
-				Printable(run.Layers[k].Name), number(w.WeightsOnly[metric.SQNR].Mean), number(w.ActsOnly[metric.SQNR].Mean))
+			return text + fmt.Sprintf(" With only the weights quantized, %s has an SQNR of %s, with only the activations %s.",
+				Printable(run.Layers[k].Name), decibels(w.WeightsOnly[metric.SQNR]), decibels(w.ActsOnly[metric.SQNR]))
 		}
 	}
 	return text

@@ -97,7 +97,7 @@ func judged(run *result.Run, d *result.Verdict) []string {
 	}
 	part := PartText(run, p) + ": SQNR " + number(p.SQNR.Min) + " dB"
 	if len(run.Samples) > 1 && p.SQNR.Worst >= 0 && p.SQNR.Worst < len(run.Samples) {
-		part += fmt.Sprintf(" on the worst of %d samples, %s (mean %s)", len(run.Samples), Short(run.Samples[p.SQNR.Worst].Name, 30), number(p.SQNR.Mean))
+		part += fmt.Sprintf(" on the worst of %d samples, %s (average %s)", len(run.Samples), Short(run.Samples[p.SQNR.Worst].Name, 30), number(p.Over()))
 	}
 	if p.Dead > 0 {
 		part += fmt.Sprintf(", %.0f %% of its values are constant where float's are not", 100*p.Dead)
@@ -165,8 +165,8 @@ func firstLayer(run *result.Run, v *result.Variant) string {
 	if d < 0 || d >= len(run.Layers) {
 		return fmt.Sprintf("No layer is under %g dB.", run.Spec.DivergeUnder)
 	}
-	return fmt.Sprintf("The first layer under %g dB is %s (%s, number %d of %d): %s dB%s.",
-		run.Spec.DivergeUnder, Printable(run.Layers[d].Name), run.Layers[d].Op, d+1, len(run.Layers), number(v.Layers[d].Summary[metric.SQNR].Mean), origin(v))
+	return fmt.Sprintf("The first layer under %g dB is %s (%s, number %d of %d): %s%s.",
+		run.Spec.DivergeUnder, Printable(run.Layers[d].Name), run.Layers[d].Op, d+1, len(run.Layers), decibels(v.Layers[d].Summary[metric.SQNR]), origin(v))
 }
 
 // scoredText says what an evaluation found of the variant, and why the two may differ.

@@ -98,17 +98,27 @@ type OutputPart struct {
 	Channels []int  `json:"channels,omitempty"` // nil: all
 	Elements int    `json:"elements"`           // per sample
 	// Min and Max are the float range over all samples.
-	Min   float64       `json:"min"`
-	Max   float64       `json:"max"`
-	SQNR  metric.Spread `json:"sqnr"`
-	Cos   metric.Spread `json:"cos"`
-	Steps metric.Value  `json:"steps"` // of the output's encoding over the float range; no value without an encoding
+	Min  float64       `json:"min"`
+	Max  float64       `json:"max"`
+	SQNR metric.Spread `json:"sqnr"`
+	// Average is the SQNR over the samples, averaged as power (metric.PowerAverage); no value in runs of before.
+	Average metric.Value  `json:"average"`
+	Cos     metric.Spread `json:"cos"`
+	Steps   metric.Value  `json:"steps"` // of the output's encoding over the float range; no value without an encoding
 	// Rounding is the noise that the output's encoding alone would make, as a part of the noise that there is; no value without an encoding.
 	Rounding metric.Value `json:"rounding"`
 	// Dead is the share of the elements in channels that are constant where float is not, Clipped the share of the float values that lie
 	// outside of the output's encoding (no value without one).
 	Dead    float64      `json:"dead"`
 	Clipped metric.Value `json:"clipped"`
+}
+
+// Over is the part's SQNR over the samples, averaged as power; of a stored run that lacks it, the mean of the decibels.
+func (p *OutputPart) Over() metric.Value {
+	if p.Average.OK {
+		return p.Average
+	}
+	return p.SQNR.Mean
 }
 
 // EvalScore is what quantcheck eval found of a variant.

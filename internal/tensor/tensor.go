@@ -84,7 +84,7 @@ func Floats(values []float32, shape ...int64) Tensor {
 // ErrTooLarge means that a shape's element count does not fit.
 var ErrTooLarge = errors.New("tensor too large")
 
-// Count is the number of elements of a shape; it fails on negative dimensions and on overflow.
+// Count is the number of elements of a shape; it fails on negative dimensions, and where the bits of the values would not fit an integer.
 // A scalar's empty shape counts 1.
 func Count(shape []int64) (int, error) {
 	n := int64(1)
@@ -92,7 +92,7 @@ func Count(shape []int64) (int, error) {
 		if d < 0 {
 			return 0, fmt.Errorf("dimension %d in shape %v", d, shape)
 		}
-		if d != 0 && n > math.MaxInt64/16/d {
+		if d != 0 && n > math.MaxInt64/128/d {
 			return 0, fmt.Errorf("shape %v: %w", shape, ErrTooLarge)
 		}
 		n *= d

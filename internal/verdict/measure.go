@@ -179,7 +179,7 @@ func (l *layout) parts(layer int, samples [][]cell, e *quant.Encoding) []result.
 				by[i] = one.values(sum.xx / float64(measured))
 			}
 			summary := metric.Summarize(by)
-			p.SQNR, p.Cos = summary[metric.SQNR], summary[metric.CosSim]
+			p.SQNR, p.Cos, p.Average = summary[metric.SQNR], summary[metric.CosSim], metric.PowerAverage(by, metric.SQNR)
 			list = append(list, p)
 		}
 	}

@@ -226,7 +226,7 @@ func describeVariant(r *result.Run, v *result.Variant) variant {
 	if v.Verdict != nil {
 		for i := range v.Verdict.Parts {
 			p := &v.Verdict.Parts[i]
-			d.Parts = append(d.Parts, outputPart{report.PartText(r, p), some(p.Min), some(p.Max), num(p.SQNR.Min), num(p.SQNR.Mean), num(p.Steps), some(p.Dead), num(p.Clipped)})
+			d.Parts = append(d.Parts, outputPart{report.PartText(r, p), some(p.Min), some(p.Max), num(p.SQNR.Min), num(p.Over()), num(p.Steps), some(p.Dead), num(p.Clipped)})
 		}
 	}
 	if v.Counterpart >= 0 && v.Counterpart < len(r.Variants) && &r.Variants[v.Counterpart] != v {

@@ -44,6 +44,9 @@ const (
 	mostPart  = 40
 )
 
+// partShare is the part of the time that a question may take, one of so many, while there are others.
+const partShare = 4
+
 // refuser says which operators of a graph the HTP refuses.
 type refuser func(ctx context.Context, m *onnx.Model) ([]htp.Refusal, error)
 
@@ -105,34 +108,66 @@ func refusals(ctx context.Context, ask refuser, m *onnx.Model, types map[string]
 	said.Phase("asking the HTP which operators it takes", len(parts)*len(forms))
 	found := map[string]*checks.Refusal{}
 	var order []string
-	for k, form := range forms {
-		asked := 0
-		for i, p := range parts {
-			list, err := askPart(limited, ask, p.model, form)
-			if ctx.Err() != nil {
-				return nil, nil, ctx.Err()
+	asked, done := make([]int, len(forms)), 0
+	// look asks one question; false: its time was over.
+	look := func(ctx context.Context, k int, p part) bool {
+		list, err := askPart(ctx, ask, p.model, forms[k])
+		if ctx.Err() != nil {
+			return false
+		}
+		if err != nil {
+			notes = append(notes, fmt.Sprintf("which operators the HTP refuses as %s could not be asked of %d of %d: %v", forms[k], p.nodes, len(own), err))
+		}
+		asked[k] += p.nodes
+		for _, r := range list {
+			if own[r.Node] == "" {
+				continue // a quantizer, or what ONNX Runtime put in: it goes with an operator of the model
 			}
+			if found[r.Node] == nil {
+				found[r.Node] = &checks.Refusal{Node: r.Node, Op: own[r.Node], Reason: r.Reason}
+				order = append(order, r.Node)
+			}
+			if f := found[r.Node]; !slices.Contains(f.Forms, forms[k]) {
+				f.Forms = append(f.Forms, forms[k])
+			}
+		}
+		done++
+		said.Step(done)
+		return true
+	}
+	// A part that takes more than its share of the time waits for the others: else it would take all of it in every run.
+	var slow [][2]int
+	for k := range forms {
+		for i, p := range parts {
 			if limited.Err() != nil {
-				notes = append(notes, fmt.Sprintf("whether the HTP takes the operators as %s was asked of %d of %d; the time is spent: --budget gives more, and what was asked is remembered", form, asked, len(own)))
 				break
 			}
-			if err != nil {
-				notes = append(notes, fmt.Sprintf("which operators the HTP refuses as %s could not be asked of %d of %d: %v", form, p.nodes, len(own), err))
+			share, end := limited, func() {}
+			if o.Budget > 0 {
+				share, end = context.WithTimeout(limited, o.Budget/partShare)
 			}
-			asked += p.nodes
-			for _, r := range list {
-				if own[r.Node] == "" {
-					continue // a quantizer, or what ONNX Runtime put in: it goes with an operator of the model
-				}
-				if found[r.Node] == nil {
-					found[r.Node] = &checks.Refusal{Node: r.Node, Op: own[r.Node], Reason: r.Reason}
-					order = append(order, r.Node)
-				}
-				if f := found[r.Node]; !slices.Contains(f.Forms, form) {
-					f.Forms = append(f.Forms, form)
-				}
+			if !look(share, k, p) {
+				slow = append(slow, [2]int{k, i})
 			}
-			said.Step(k*len(parts) + i + 1)
+			end()
+		}
+	}
+	for _, q := range slow {
+		if limited.Err() != nil {
+			break
+		}
+		look(limited, q[0], parts[q[1]])
+	}
+	if ctx.Err() != nil {
+		return nil, nil, ctx.Err()
+	}
+	all := 0
+	for _, p := range parts {
+		all += p.nodes
+	}
+	for k, form := range forms {
+		if asked[k] < all {
+			notes = append(notes, fmt.Sprintf("whether the HTP takes the operators as %s was asked of %d of %d; the time is spent: --budget gives more, and what was asked is remembered", form, asked[k], len(own)))
 		}
 	}
 	for _, name := range order {

@@ -147,6 +147,38 @@ func TestWhenTheTimeIsSpentTheRestIsSaid(t *testing.T) {
 	}
 }
 
+// TestASlowPartWaitsForTheOthers has one part that takes longer than its share: all others are asked, and it is asked last with what is left.
+func TestASlowPartWaitsForTheOthers(t *testing.T) {
+	t.Parallel()
+	m := chain(200)
+	first := 0
+	for _, never := range []bool{false, true} {
+		var asked []int
+		ask := func(ctx context.Context, p *onnx.Model) ([]htp.Refusal, error) {
+			at := slices.IndexFunc(p.Graph().GetNode(), func(n *onnxpb.NodeProto) bool { return n.GetName() == "nt0" })
+			if at >= 0 {
+				if first++; never || len(asked) == 0 {
+					<-ctx.Done()
+					return nil, ctx.Err()
+				}
+			}
+			asked = append(asked, at)
+			return nil, nil
+		}
+		parts := len(divide(m, typesOf(t, m)))
+		_, notes, err := refusals(t.Context(), ask, m, typesOf(t, m), []string{asFloat}, Options{Budget: 2 * time.Second})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := parts; never && (len(asked) != want-1 || len(notes) != 1) || !never && (len(asked) != want || asked[want-1] < 0 || len(notes) > 0) {
+			t.Errorf("never %v: %v of %d parts, %q", never, asked, want, notes)
+		}
+	}
+	if first != 4 {
+		t.Errorf("the slow part was asked %d times", first)
+	}
+}
+
 func TestAnswersAreRememberedByGraphAndChip(t *testing.T) {
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
 	asked := 0

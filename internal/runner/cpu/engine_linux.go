@@ -1,6 +1,7 @@
 package cpu
 
 import (
+	"container/list"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -30,12 +31,14 @@ type Engine struct {
 
 	mu   sync.Mutex
 	link *link // nil: none yet, or closed
+
+	shelf shelf
 }
 
 // Open starts a worker with the library; the error is an onnxruntime.ErrNoLibrary if it cannot be loaded. The engine ends with ctx:
 // what is computed then gives ctx's error within a second.
 func Open(ctx context.Context, o Options) (*Engine, error) {
-	e := &Engine{ctx: ctx, o: o}
+	e := &Engine{ctx: ctx, o: o, shelf: shelf{limit: modelsOf(o.Memory)}}
 	var err error
 	if e.o.Library, err = filepath.Abs(o.Library); err != nil { // the worker runs in a folder of its own
 		return nil, err
@@ -157,6 +160,8 @@ func (e *Engine) NewSession(model []byte, inputs, outputs []string, o onnxruntim
 	}
 	defer e.pool.Drop(memory)
 	copy(memory, model)
+	s := &session{e: e, bytes: int64(len(model)) + o.ExternalBytes, inputs: len(inputs), outputs: len(outputs)}
+	e.shelf.makeRoom(s.bytes)
 	at, _ := onnxruntime.Offset(e.pool.memory, memory)
 	request, err := json.Marshal(compiling{At: at, Bytes: len(model), Inputs: inputs, Outputs: outputs, Options: o})
 	if err != nil {
@@ -167,7 +172,10 @@ func (e *Engine) NewSession(model []byte, inputs, outputs []string, o onnxruntim
 		return nil, err
 	}
 	r := reader{b: answer}
-	s := &session{e: e, link: l, id: r.uint(), inputs: len(inputs), outputs: len(outputs)}
+	s.link, s.id, s.types = l, r.uint(), r.b
+	if r.err == nil {
+		e.shelf.put(s)
+	}
 	return s, r.err
 }
 
@@ -176,19 +184,34 @@ type session struct {
 	e               *Engine
 	link            *link
 	id              uint64
+	types           []byte // of its outputs, as JSON; empty: the worker is asked, which says why
+	bytes           int64  // of its model
 	inputs, outputs int
+
+	place *list.Element // on the shelf; nil: it is not there
+	runs  int           // under way
 }
 
 // Close implements ort.Session.
 func (s *session) Close() {
+	if s.e.shelf.take(s) {
+		s.free()
+	}
+}
+
+// free has the worker free the session.
+func (s *session) free() {
 	_ = s.link.send(frame{op: opClose, body: binary.AppendUvarint(nil, s.id)}) // with a dead worker it is gone
 }
 
 // OutputTypes implements ort.Session.
 func (s *session) OutputTypes() ([]onnxruntime.Type, error) {
-	answer, err := s.link.ask(s.e.ctx, opTypes, binary.AppendUvarint(nil, s.id), s.e.o.TimeLimit, nil)
-	if err != nil {
-		return nil, err
+	answer := s.types
+	if len(answer) == 0 {
+		var err error
+		if answer, err = s.link.ask(s.e.ctx, opTypes, binary.AppendUvarint(nil, s.id), s.e.o.TimeLimit, nil); err != nil {
+			return nil, err
+		}
 	}
 	var types []onnxruntime.Type
 	return types, json.Unmarshal(answer, &types)
@@ -207,6 +230,10 @@ func (s *session) Run(ctx context.Context, inputs, outputs []tensor.Tensor, lend
 		return ort.ErrGone
 	default:
 	}
+	if !s.e.shelf.begin(s) {
+		return ort.ErrGone
+	}
+	defer s.e.shelf.end(s)
 	c := crossing{e: s.e}
 	defer c.done()
 	body := binary.AppendUvarint(make([]byte, 0, 24*(len(inputs)+len(outputs)+1)), s.id)

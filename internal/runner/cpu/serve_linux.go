@@ -170,7 +170,13 @@ func (w *served) compile(body []byte) ([]byte, error) {
 	defer w.mu.Unlock()
 	w.next++
 	w.sessions[w.next] = h
-	return binary.AppendUvarint(nil, w.next), nil
+	answer := binary.AppendUvarint(nil, w.next)
+	types, err := h.OutputTypes()
+	if err != nil {
+		return answer, nil // who asks for them is told
+	}
+	told, err := json.Marshal(types)
+	return append(answer, told...), err
 }
 
 func (w *served) session(r *reader) (*held, error) {

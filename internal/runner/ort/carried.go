@@ -65,14 +65,51 @@ func (c carried) least(from, to int) int {
 // and initializers: 3,000 nodes with their quantizers take fifteen times as long as 750.
 const pieceNodes = 512
 
-// pieces adds positions to those between segments, so that no two are further apart than most nodes, where that can be.
-func (c carried) pieces(positions []int, nodes, most int) []int {
+// weighing is how many bytes of constants a session gets at most beside one node's: a session that is freed to make room for others has
+// to be compiled again whole.
+const weighing = 128 << 20
+
+// weights gives, for each position, what the constants of the nodes before it take; one that several nodes use counts with the first.
+func weights(x *onnx.Index) []int64 {
+	sums, seen := make([]int64, len(x.Nodes)+1), map[string]bool{}
+	for i, n := range x.Nodes {
+		sums[i+1] = sums[i]
+		for _, name := range onnx.Uses(n) {
+			t := x.Initializer[name]
+			if t == nil || seen[name] {
+				continue
+			}
+			seen[name] = true
+			if n, err := tensor.Count(t.GetDims()); err == nil {
+				sums[i+1] += int64(tensor.ByteSize(tensor.DType(t.GetDataType()), n))
+			}
+		}
+	}
+	return sums
+}
+
+// reach is the last position up to which a piece may go that begins at start: most nodes, and as many bytes of constants as it may have.
+func reach(start, most int, sums []int64) int {
+	to := start + 1
+	for to < start+most && to < len(sums)-1 && sums[to+1]-sums[start] <= weighing {
+		to++
+	}
+	return to
+}
+
+// pieces adds positions to those between segments, so that no two are further apart than most nodes, or a session's bytes of constants,
+// where that can be. sums are those of weights.
+func (c carried) pieces(positions []int, nodes, most int, sums []int64) []int {
 	var list []int
 	start := 0
 	for _, end := range append(append([]int(nil), positions...), nodes) {
-		for end-start > most {
-			at := c.least(start+most/2, start+most)
-			for next := start + most + 1; at < 0 && next < end; next++ {
+		for {
+			far := reach(start, most, sums)
+			if end <= far {
+				break
+			}
+			at := c.least(start+(far-start+1)/2, far)
+			for next := far + 1; at < 0 && next < end; next++ {
 				if !c.barred(next) {
 					at = next
 				}

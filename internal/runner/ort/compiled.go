@@ -14,8 +14,13 @@ import (
 	"quantcheck/internal/tensor"
 )
 
-// ErrGone means that the process of a session ended before the session was used: it has to be compiled again.
-var ErrGone = errors.New("the session's process is gone")
+// ErrGone means that a session was freed to make room for others, or that its process ended before it was used: it has to be compiled
+// again.
+var ErrGone = errors.New("the session is gone")
+
+// mostTries is how often a session that is gone is compiled again for one run: where memory is little, runs beside each other take each
+// other's room.
+const mostTries = 20
 
 // graph is what a session is compiled from: the nodes [from, to) of a model, with what they take and give.
 type graph struct {
@@ -91,7 +96,7 @@ func (c *compiled) OutputTypes() ([]onnxruntime.Type, error) { return c.session.
 // outputs.
 func (c *compiled) run(ctx context.Context, inputs []tensor.Tensor, types []onnxruntime.Type, arena *runner.Arena) ([]tensor.Tensor, error) {
 	s := c.current()
-	for try := 0; ; try++ {
+	for try, freed := 0, 0; ; {
 		outputs, err := c.lent(ctx, s, inputs, types, arena)
 		if err == nil || ctx.Err() != nil {
 			return outputs, err
@@ -100,15 +105,17 @@ func (c *compiled) run(ctx context.Context, inputs []tensor.Tensor, types []onnx
 		var slow *SlowError
 		switch {
 		case errors.Is(err, ErrGone):
+			freed++
 		case errors.As(err, &crash), errors.As(err, &slow):
 			// It may be another session's run that ended the process which both had.
 			if named := c.locate(ctx, c.e, err, inputs); named != nil {
 				return nil, named
 			}
+			try++
 		default:
 			return nil, err
 		}
-		if try == 2 {
+		if try == 3 || freed == mostTries {
 			return nil, err
 		}
 		if s, err = c.again(s); err != nil {

@@ -18,7 +18,7 @@ var TypesOf = typesOf
 // NewInPieces compiles a model in segments that end at the positions, in pieces of at most so many nodes.
 func NewInPieces(r Engine, m *onnx.Model, types map[string]onnxruntime.Type, tapped map[string]bool, positions []int, most int) (*Runner, *runner.Arena, error) {
 	x := onnx.NewIndex(m)
-	all := newCarried(x, types).pieces(positions, len(x.Nodes), most)
+	all := newCarried(x, types).pieces(positions, len(x.Nodes), most, weights(x))
 	pieces, err := divide(r, m, x, types, tapped, all)
 	if err != nil {
 		return nil, nil, err

@@ -55,7 +55,8 @@ func New(r Engine, m *onnx.Model, o Options) (*Runner, error) {
 		tapped[name] = true
 	}
 	types := o.Types
-	whole := (o.Follow == nil && o.SegmentBytes <= 0 || len(o.Follow) == 1) && len(x.Nodes) <= pieceNodes
+	sums := weights(x)
+	whole := (o.Follow == nil && o.SegmentBytes <= 0 || len(o.Follow) == 1) && reach(0, pieceNodes, sums) >= len(x.Nodes)
 	if types == nil && whole { // nothing goes from one session to another: the session says what its outputs are
 		types = inputTypes(m)
 	} else if types == nil {
@@ -77,7 +78,7 @@ func New(r Engine, m *onnx.Model, o Options) (*Runner, error) {
 	case o.SegmentBytes > 0:
 		positions = cuts(x, types, tapped, over, o.SegmentBytes)
 	}
-	all := over.pieces(positions, len(x.Nodes), pieceNodes)
+	all := over.pieces(positions, len(x.Nodes), pieceNodes, sums)
 	pieces, err := divide(r, m, x, types, tapped, all)
 	if err != nil {
 		return nil, err

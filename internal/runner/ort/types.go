@@ -72,7 +72,7 @@ func typesIn(r Engine, m *onnx.Model, x *onnx.Index, types map[string]onnxruntim
 			inputs = append(inputs, onnx.ValueInfo(name, types[name].DType, types[name].Shape))
 		}
 	}
-	session, err := compile(r, graph{m: m, x: x, from: from, to: to, inputs: inputs, outputs: names})
+	session, err := typed(r, graph{m: m, x: x, from: from, to: to, inputs: inputs, outputs: names})
 	if err != nil {
 		return err
 	}
@@ -88,6 +88,21 @@ func typesIn(r Engine, m *onnx.Model, x *onnx.Index, types map[string]onnxruntim
 		types[name] = list[i]
 	}
 	return nil
+}
+
+// typed compiles a graph for its types alone: without its weights if the library takes it so. What it has against the graph is said of the
+// graph as it is.
+func typed(r Engine, g graph) (Session, error) {
+	if light, ok := g.weightless(); ok {
+		if s, err := light.open(r); err == nil {
+			return s, nil
+		}
+	}
+	c, err := compile(r, g)
+	if err != nil {
+		return nil, err
+	}
+	return c.session, nil
 }
 
 // window is the graph around the place where it is parted: the tensors that are made before some node and used by it or later.

@@ -119,7 +119,7 @@ func (s *Session) start() error {
 		if err := s.job.failed(a); err != nil {
 			return err
 		}
-		return fmt.Errorf("the emulator does not take the model: %s; %s", a.Error, p.Words())
+		return NotTaken(a.Error, p.Words())
 	}
 	s.Opened = a
 	return nil

@@ -16,9 +16,11 @@ package worker
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -81,10 +83,30 @@ const (
 // ModelPath is where a worker finds the model's file under a name.
 func ModelPath() string { return fmt.Sprintf("/proc/self/fd/%d", modelFile) }
 
+// told are lines of ONNX Runtime's log that are no errors: what it does, and what it warns of.
+var told = regexp.MustCompile(`\[[VIW]:onnxruntime:`)
+
+// NotTaken is an error of a model that a library does not take: what it says, each line once, and its log's last words if the log has errors.
+func NotTaken(says, words string) error {
+	var lines []string
+	for line := range strings.Lines(says) {
+		if line = strings.TrimSpace(line); line != "" && !slices.Contains(lines, line) {
+			lines = append(lines, line)
+		}
+	}
+	text := "the emulator does not take the model: " + strings.Join(lines, "; ")
+	if words != silent {
+		text += "; " + words
+	}
+	return errors.New(text)
+}
+
 var colour = regexp.MustCompile("\x1b\\[[0-9;]*m")
 
 // Plain takes the colours out of what libraries write.
 func Plain(log string) string { return colour.ReplaceAllString(log, "") }
+
+const silent = "it said nothing"
 
 // LastWords are the last lines that say something: of a crash the signal, not Go's stacks and registers behind it.
 func LastWords(log string) string {
@@ -93,12 +115,12 @@ func LastWords(log string) string {
 	}
 	var lines []string
 	for line := range strings.Lines(Plain(log)) {
-		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "# LIBNATIVE") && !strings.Contains(line, "File mapped weights feature") {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "# LIBNATIVE") && !strings.Contains(line, "File mapped weights feature") && !told.MatchString(line) {
 			lines = append(lines, line)
 		}
 	}
 	if len(lines) == 0 {
-		return "it said nothing"
+		return silent
 	}
 	return "its last words: " + strings.Join(lines[max(len(lines)-3, 0):], " | ")
 }

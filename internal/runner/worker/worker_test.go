@@ -17,3 +17,17 @@ func TestTheLastWordsAreThoseThatSaySomething(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+func TestAModelThatIsNotTakenIsAnErrorWithoutTheLog(t *testing.T) {
+	t.Parallel()
+	log := "2026-12-01 08:13:12.8 [I:onnxruntime:, graph.cc:6433 InlineIfSubgraph] Constant folded (inlined) else_branch\n\x1b[0;93m2026 [W:onnxruntime:, x.cc:1 F] slow\x1b[m\n"
+	for name, c := range map[string]struct{ says, log, want string }{
+		"notes and warnings": {"Node (a) bad\n    Node (a) bad", log, "the emulator does not take the model: Node (a) bad"},
+		"an error":           {"Node (a) bad", log + "2026 [E:onnxruntime:, y.cc:2 G] worse\n", "the emulator does not take the model: Node (a) bad; its last words: 2026 [E:onnxruntime:, y.cc:2 G] worse"},
+		"two lines":          {"Node (a) bad\nNode (b) bad\n", "", "the emulator does not take the model: Node (a) bad; Node (b) bad"},
+	} {
+		if got := NotTaken(c.says, LastWords(c.log)).Error(); got != c.want {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+}

@@ -11,8 +11,10 @@ import (
 	"slices"
 
 	"quantcheck/internal/dataset"
+	"quantcheck/internal/model"
 	"quantcheck/internal/result"
 	"quantcheck/internal/runner"
+	"quantcheck/internal/runner/htp"
 	"quantcheck/internal/runner/ort"
 	"quantcheck/internal/session"
 	"quantcheck/internal/session/calibration"
@@ -83,7 +85,7 @@ func compile(ctx context.Context, b *session.Session) error {
 		return err
 	}
 	segments := b.Reference.Segments()
-	b.Progress.Phase("compiling", len(b.Variants))
+	b.Progress.Phase(compiling(b), len(b.Variants))
 	for i, v := range b.Variants {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -100,6 +102,22 @@ func compile(ctx context.Context, b *session.Session) error {
 		b.Progress.Step(i + 1)
 	}
 	return nil
+}
+
+// compiling names the phase in which variants are compiled, with how long that takes for the emulator where it is long.
+func compiling(b *session.Session) string {
+	const phase = "compiling"
+	if !slices.ContainsFunc(b.Specs(), session.Emulated) {
+		return phase
+	}
+	graphs := 1
+	if b.Options.LocalSamples > 0 {
+		graphs++ // that of the layers alone
+	}
+	if said := htp.Announced(b.Float.Model, model.Shapes(b.Float.Types, b.Float.Index), graphs); said != "" {
+		return phase + " (" + said + ")"
+	}
+	return phase
 }
 
 // inStep divides the tensors of a variant as the float model's segments are.

@@ -96,6 +96,9 @@ func (FromFile) Read(ctx context.Context, b *session.Session, v *session.Variant
 	if err != nil {
 		return usage.Mark(fmt.Errorf("variant %s: %w", v.Spec.Name, err))
 	}
+	if m, err = b.Float.OneOf(ctx, b.ORT, m); err != nil {
+		return fmt.Errorf("variant %s: %w", v.Spec.Name, err)
+	}
 	shapes := map[string][]int64{}
 	for _, in := range b.Run.Model.Inputs {
 		shapes[in.Name] = in.Shape
