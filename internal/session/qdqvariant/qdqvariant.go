@@ -22,6 +22,10 @@ import (
 	"quantcheck/internal/usage"
 )
 
+// Constants are what FromRecipe takes instead of constants of the float model's base, if they are the variant's Source: those that were
+// healed, by node and input.
+type Constants map[[2]int]qdq.Fixed
+
 // FromRecipe quantizes the float model with the encodings of a calibration.
 type FromRecipe struct{}
 
@@ -30,7 +34,8 @@ func (FromRecipe) Read(context.Context, *session.Session, *session.Variant) erro
 
 // Build implements session.Builder.
 func (FromRecipe) Build(b *session.Session, v *session.Variant, stats *calib.Statistics) error {
-	made, err := qdq.Build(b.Float.Base, b.Float.Placement, v.Spec, stats.Activation)
+	constants, _ := v.Source.(Constants)
+	made, err := qdq.BuildFixed(b.Float.Base, b.Float.Placement, v.Spec, stats.Activation, constants)
 	if err == nil {
 		TakeBuilt(b, v, made, b.Float.Placement, b.Float.Folded)
 	}
