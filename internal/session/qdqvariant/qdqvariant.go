@@ -22,10 +22,6 @@ import (
 	"quantcheck/internal/usage"
 )
 
-// Constants are what FromRecipe takes instead of constants of the float model's base, if they are the variant's Source: those that were
-// healed, by node and input.
-type Constants map[[2]int]qdq.Fixed
-
 // FromRecipe quantizes the float model with the encodings of a calibration.
 type FromRecipe struct{}
 
@@ -36,8 +32,12 @@ func (FromRecipe) Read(context.Context, *session.Session, *session.Variant) erro
 func (FromRecipe) Build(b *session.Session, v *session.Variant, stats *calib.Statistics) error {
 	constants, _ := v.Source.(Constants)
 	made, err := qdq.BuildFixed(b.Float.Base, b.Float.Placement, v.Spec, stats.Activation, constants)
-	if err == nil {
-		TakeBuilt(b, v, made, b.Float.Placement, b.Float.Folded)
+	if err != nil {
+		return err
+	}
+	TakeBuilt(b, v, made, b.Float.Placement, b.Float.Folded)
+	if v.Spec.Heal {
+		v.Healed, err = onGrid(b.Float.Base, made, constants, v.Spec)
 	}
 	return err
 }
