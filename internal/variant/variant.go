@@ -5,6 +5,7 @@
 package variant
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -235,7 +236,7 @@ func (s Spec) recipe(sep, mark string) string {
 		text += fmt.Sprintf("%sbias%d", sep, s.BiasBits)
 	}
 	if s.SmallBits8 > 0 {
-		text += sep + small8 + mark + strconv.Itoa(s.SmallBits8)
+		text += sep + small8 + cmp.Or(mark, "-") + strconv.Itoa(s.SmallBits8)
 	}
 	if s.Heal {
 		text += sep + heal
