@@ -1,6 +1,9 @@
 package cure
 
-import "math"
+import (
+	"context"
+	"math"
+)
 
 // factor is the lower triangle L of a symmetric positive definite matrix, L·Lᵀ, row by row.
 type factor struct {
@@ -9,10 +12,13 @@ type factor struct {
 }
 
 // cholesky factors a symmetric matrix of n rows, of which the lower triangle is read; its diagonal is raised by add. ok is false where the
-// matrix is not positive definite in double precision. (Golub & Van Loan, Matrix Computations, 4.2; row by row.)
-func cholesky(s []float64, n int, add float64) (f factor, ok bool) {
+// matrix is not positive definite in double precision, and when ctx has ended. (Golub & Van Loan, Matrix Computations, 4.2; row by row.)
+func cholesky(ctx context.Context, s []float64, n int, add float64) (f factor, ok bool) {
 	l := make([]float64, n*n)
 	for i := range n {
+		if i%64 == 0 && ctx.Err() != nil {
+			return factor{}, false
+		}
 		row := l[i*n : (i+1)*n]
 		for j := range i {
 			row[j] = (s[i*n+j] - dot(row[:j], l[j*n:j*n+j])) / l[j*n+j]

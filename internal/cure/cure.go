@@ -106,7 +106,7 @@ func (l *Layer) Solve(ctx context.Context) (*Cured, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := beside(ctx, len(units), func(k int) { l.cure(units[k]) }); err != nil {
+	if err := beside(ctx, len(units), func(k int) { l.cure(ctx, units[k]) }); err != nil {
 		return nil, err
 	}
 	c.take(l, units)
@@ -119,8 +119,8 @@ func (l *Layer) units(ctx context.Context, lambda float64) ([]*unit, error) {
 	err := beside(ctx, len(l.Groups), func(k int) {
 		g := &l.Groups[k]
 		st := g.Moments.but(-1, g.Bias != nil)
-		t := refit(&st, g.Weights, lambda)
-		feed := newFeedback(&st)
+		t := refit(ctx, &st, g.Weights, lambda)
+		feed := newFeedback(ctx, &st)
 		for o := range st.o {
 			r := &row{g: g, st: &st, feed: feed, o: o, recipe: g.Recipe[o], w: make([]float64, st.k), t: t[o*st.k : (o+1)*st.k], ts: make([]float64, st.k)}
 			for i := range r.w {
@@ -162,7 +162,7 @@ const mostWidenings = 8
 const leastGain = 3e-7
 
 // cure finds the scale and the integers of a unit, and keeps the recipe's where they are not better.
-func (l *Layer) cure(u *unit) {
+func (l *Layer) cure(ctx context.Context, u *unit) {
 	r := quant.Range{}
 	least := 0.0
 	for _, row := range u.rows {
@@ -175,7 +175,9 @@ func (l *Layer) cure(u *unit) {
 	u.lo, u.hi = e.Offset, e.Offset+quant.Levels(l.Bits)
 	scale := e.Scale
 	for range mostWidenings { // the scale is widened until the bias that follows from it fits
-		u.fit(scale, least)
+		if u.fit(ctx, scale, least); ctx.Err() != nil {
+			return
+		}
 		wanted := l.leastScale(u)
 		if wanted <= u.scale {
 			break

@@ -1,5 +1,11 @@
 package cure
 
+import (
+	"context"
+	"math"
+	"slices"
+)
+
 // descent is the state of one channel in coordinate descent.
 type descent struct {
 	*row
@@ -10,42 +16,57 @@ type descent struct {
 
 // descend improves the integers of a unit one after the other, and the scale after each pass, until a pass brings little. The loss never
 // rises. It changes q.
-func (u *unit) descend(q [][]int32, scale, least float64) (better [][]int32, s, loss float64) {
+func (u *unit) descend(ctx context.Context, q [][]int32, scale, least float64) (better [][]int32, s, loss float64) {
 	rows := make([]*descent, len(u.rows))
-	for k, r := range u.rows {
+	losses := make([]float64, len(u.rows))
+	u.each(ctx, func(k int, r *row) {
 		rows[k] = &descent{row: r, q: q[k], g: make([]float64, len(r.t))}
 		rows[k].restart(scale)
-		loss += rows[k].loss(scale)
+		losses[k] = rows[k].loss(scale)
+	})
+	if ctx.Err() != nil {
+		return q, scale, math.Inf(1)
 	}
+	loss = sum(losses)
 	for range mostPasses {
 		before := loss
-		loss = 0
-		moved := false
-		for _, r := range rows {
-			moved = r.pass(u, scale) || moved
+		moved := make([]bool, len(rows))
+		u.each(ctx, func(k int, r *row) {
+			moved[k] = rows[k].pass(u, scale)
 			if len(r.t) <= mostPaired {
-				moved = r.pairs(u, scale) || moved
+				moved[k] = rows[k].pairs(u, scale) || moved[k]
 			}
-			loss += r.loss(scale)
-		}
+			losses[k] = rows[k].loss(scale)
+		})
+		loss = sum(losses)
+		rescaled := false
 		if s := u.rescaled(rows, scale, least); s != scale {
-			sum := 0.0
+			after := 0.0
 			for _, r := range rows {
-				sum += s*s*r.qs - 2*s*r.qtt + r.tst
+				after += s*s*r.qs - 2*s*r.qtt + r.tst
 			}
-			if sum < loss {
-				loss, scale, moved = 0, s, true
-				for _, r := range rows {
-					r.restart(scale)
-					loss += r.loss(scale)
-				}
+			if rescaled = after < loss; rescaled {
+				scale = s
+				u.each(ctx, func(k int, _ *row) {
+					rows[k].restart(scale)
+					losses[k] = rows[k].loss(scale)
+				})
+				loss = sum(losses)
 			}
 		}
-		if !moved || loss > before*(1-leastPassing) {
+		if !rescaled && !slices.Contains(moved, true) || loss > before*(1-leastPassing) || ctx.Err() != nil {
 			break
 		}
 	}
 	return q, scale, loss
+}
+
+func sum(list []float64) float64 {
+	total := 0.0
+	for _, v := range list {
+		total += v
+	}
+	return total
 }
 
 // restart computes (s·q − T)·S.

@@ -144,7 +144,7 @@ func TestRoundingIsNotWorseThanTheNearestIntegers(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, u := range units {
-			l.cure(u)
+			l.cure(context.Background(), u)
 			got, nearest := 0.0, 0.0
 			for _, r := range u.rows {
 				got += r.loss(r.q, u.scale)
@@ -161,7 +161,7 @@ func TestRoundingIsNotWorseThanTheNearestIntegers(t *testing.T) {
 			for k, r := range u.rows {
 				start += r.loss(q[k], u.scale)
 			}
-			_, _, end := u.descend(q, u.scale, 0)
+			_, _, end := u.descend(context.Background(), q, u.scale, 0)
 			if end > start*(1+1e-9)+1e-12 {
 				t.Errorf("%s: coordinate descent rises from %g to %g", name, start, end)
 			}
@@ -181,7 +181,7 @@ func TestTheRefitLeavesWeightsThatAreRight(t *testing.T) {
 			g := &c.layer().Groups[0]
 			for _, lambda := range c.lambdas {
 				st := g.Moments.but(-1, g.Bias != nil)
-				for i, v := range refit(&st, g.Weights, lambda) {
+				for i, v := range refit(context.Background(), &st, g.Weights, lambda) {
 					if math.Abs(v-float64(g.Weights[i])) > 2e-4 {
 						t.Errorf("%s, %s, λ %g: weight %d is %g after the refit, %g before", name, which, lambda, i, v, g.Weights[i])
 						break
@@ -197,7 +197,7 @@ func TestTheRefitCommutesWithScaledInputs(t *testing.T) {
 	w := world{k: 7, o: 3, n: 500, noise: 0.3, bits: 8, symmetric: true, seed: 3}
 	g := &w.layer().Groups[0]
 	st := g.Moments.but(-1, true)
-	plain := refit(&st, g.Weights, 1e-12)
+	plain := refit(context.Background(), &st, g.Weights, 1e-12)
 	scaled := st
 	scaled.s, scaled.c = slices.Clone(st.s), slices.Clone(st.c)
 	by := func(i int) float64 { return math.Pow(2, float64(i%5-2)) }
@@ -209,7 +209,7 @@ func TestTheRefitCommutesWithScaledInputs(t *testing.T) {
 			scaled.c[o*w.k+i] *= by(i)
 		}
 	}
-	for i, v := range refit(&scaled, g.Weights, 1e-12) {
+	for i, v := range refit(context.Background(), &scaled, g.Weights, 1e-12) {
 		if want := plain[i] / by(i%w.k); math.Abs(v-want) > 1e-6*(1+math.Abs(want)) {
 			t.Errorf("weight %d is %g, want %g", i, v, want)
 		}
@@ -225,7 +225,7 @@ func TestRoundingAgainstTheBestThereIs(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, u := range units {
-		l.cure(u)
+		l.cure(context.Background(), u)
 		r := u.rows[0]
 		for i, q := range u.sequential(r, u.scale) {
 			if nearest := u.nearest(r, u.scale)[i]; q != nearest {
@@ -241,7 +241,7 @@ func TestRoundingAgainstTheBestThereIs(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, u := range units {
-			l.cure(u)
+			l.cure(context.Background(), u)
 			r := u.rows[0]
 			best := math.Inf(1)
 			for bits := range 1 << w.k {
@@ -304,7 +304,7 @@ func TestTheRefitLowersItsLoss(t *testing.T) {
 			}
 			return e
 		}
-		fitted := refit(&st, g.Weights, 0.1)
+		fitted := refit(context.Background(), &st, g.Weights, 0.1)
 		for o := range w.o {
 			float := make([]float64, w.k)
 			for i := range float {

@@ -19,6 +19,19 @@ func addProductExact(sum []float64, a []float32, na int, b []float32, nb int) {
 	}
 }
 
+// addSquareExact adds aᵀ·a to sum, of which the upper triangle is filled. It is the oracle of addSquare.
+func addSquareExact(sum []float64, a []float32, n int) {
+	for p := 0; (p+1)*n <= len(a); p++ {
+		row := a[p*n : (p+1)*n]
+		for i, v := range row {
+			into := sum[i*n : (i+1)*n]
+			for j := i; j < n; j++ {
+				into[j] += float64(v) * float64(row[j])
+			}
+		}
+	}
+}
+
 func dotExact(a, b []float64) float64 {
 	b = b[:len(a)]
 	sum := 0.0

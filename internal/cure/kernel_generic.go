@@ -7,6 +7,9 @@ func addProduct(sum []float64, a []float32, na int, b []float32, nb int) {
 	addProductExact(sum, a, na, b, nb)
 }
 
+// addSquare adds aᵀ·a to sum, of which the upper triangle is filled; a has n columns.
+func addSquare(sum []float64, a []float32, n int) { addSquareExact(sum, a, n) }
+
 // dot is the sum of the products of two vectors of the same length.
 func dot(a, b []float64) float64 { return dotExact(a, b) }
 

@@ -21,6 +21,20 @@ func addProduct(sum []float64, a []float32, na int, b []float32, nb int) {
 		addProductExact(sum, a, na, b, nb)
 		return
 	}
+	addTiles(sum, a, na, b, nb, false)
+}
+
+// addSquare adds aᵀ·a to sum, of which the upper triangle is filled, and some of what lies below; a has n columns.
+func addSquare(sum []float64, a []float32, n int) {
+	if !vectorized || n*n < tileA*tileB {
+		addSquareExact(sum, a, n)
+		return
+	}
+	addTiles(sum, a, n, a, n, true)
+}
+
+// addTiles adds the tiles of aᵀ·b to sum; upper leaves out those that lie below the diagonal.
+func addTiles(sum []float64, a []float32, na int, b []float32, nb int, upper bool) {
 	rows := len(b) / nb
 	panelsA, panelsB := (na+tileA-1)/tileA, (nb+tileB-1)/tileB
 	most := min(rows, blockRows)
@@ -32,6 +46,9 @@ func addProduct(sum []float64, a []float32, na int, b []float32, nb int) {
 		for j := range panelsB {
 			right := packedB[j*tileB*n : (j+1)*tileB*n]
 			for i := range panelsA {
+				if upper && i*tileA >= (j+1)*tileB {
+					break
+				}
 				var tile [tileA][tileB]float32
 				multiply(&tile, packedA[i*tileA*n:(i+1)*tileA*n], right)
 				for r := range min(tileA, na-i*tileA) {

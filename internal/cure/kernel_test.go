@@ -1,6 +1,7 @@
 package cure
 
 import (
+	"context"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -27,6 +28,22 @@ func TestTheKernelsEqualTheOracle(t *testing.T) {
 			if math.Abs(got[i]-want[i]) > 1e-4*math.Sqrt(float64(c.rows+1)) {
 				t.Errorf("%+v: element %d is %g, want %g", c, i, got[i], want[i])
 				break
+			}
+		}
+	}
+	for _, c := range []struct{ rows, n int }{{0, 4}, {5, 1}, {9, 9}, {300, 17}, {513, 70}} {
+		a := make([]float32, c.rows*c.n)
+		for i := range a {
+			a[i] = float32(rng.NormFloat64())
+		}
+		got, want := make([]float64, c.n*c.n), make([]float64, c.n*c.n)
+		addSquare(got, a, c.n)
+		addSquareExact(want, a, c.n)
+		for i := range c.n {
+			for j := i; j < c.n; j++ {
+				if math.Abs(got[i*c.n+j]-want[i*c.n+j]) > 1e-4*math.Sqrt(float64(c.rows+1)) {
+					t.Fatalf("square %+v: %d, %d is %g, want %g", c, i, j, got[i*c.n+j], want[i*c.n+j])
+				}
 			}
 		}
 	}
@@ -66,7 +83,7 @@ func TestAFactoredMatrixSolves(t *testing.T) {
 		for i := range n {
 			b[i] = dot(s[i*n:(i+1)*n], x) + 0.5*x[i]
 		}
-		f, ok := cholesky(s, n, 0.5)
+		f, ok := cholesky(context.Background(), s, n, 0.5)
 		if !ok {
 			t.Fatalf("%d rows are not positive definite", n)
 		}
@@ -77,10 +94,10 @@ func TestAFactoredMatrixSolves(t *testing.T) {
 			}
 		}
 	}
-	if _, ok := cholesky([]float64{1, 2, 2, 1}, 2, 0); ok {
+	if _, ok := cholesky(context.Background(), []float64{1, 2, 2, 1}, 2, 0); ok {
 		t.Error("an indefinite matrix was factored")
 	}
-	if _, ok := cholesky([]float64{math.NaN()}, 1, 0); ok {
+	if _, ok := cholesky(context.Background(), []float64{math.NaN()}, 1, 0); ok {
 		t.Error("NaN was factored")
 	}
 }

@@ -14,7 +14,7 @@ type Moments struct {
 type sums struct {
 	n      float64
 	x, y   []float64 // Σx̃ (K), Σy (O)
-	xx, yx []float64 // Σx̃x̃ᵀ (K×K), Σyx̃ᵀ (O×K)
+	xx, yx []float64 // Σx̃x̃ᵀ (K×K, the upper triangle), Σyx̃ᵀ (O×K)
 	yy     []float64 // Σy² (O)
 }
 
@@ -31,9 +31,9 @@ func NewMoments(k, o, folds int) *Moments {
 	return m
 }
 
-// MomentsBytes is what moments take.
-func MomentsBytes(k, o, folds int) int64 {
-	return 8 * int64(folds) * (int64(k) + int64(o) + 1) * int64(k+1)
+// Bytes is about what it takes to cure a group of k inputs and o outputs: its sums in folds, and the matrices that are made of them.
+func Bytes(k, o, folds int) int64 {
+	return 8 * (int64(folds+5)*int64(k)*int64(k) + int64(folds+4)*int64(o)*int64(k))
 }
 
 // Folds is how many folds there are.
@@ -44,7 +44,7 @@ func (m *Moments) Folds() int { return len(m.folds) }
 func (m *Moments) Add(fold int, x, y []float32) {
 	x, y = finite(x, y, m.K, m.O)
 	s := &m.folds[fold]
-	addProduct(s.xx, x, m.K, x, m.K)
+	addSquare(s.xx, x, m.K)
 	addProduct(s.yx, y, m.O, x, m.K)
 	for p := 0; (p+1)*m.K <= len(x); p++ {
 		s.n++
@@ -126,10 +126,11 @@ func (m *Moments) of(takes func(fold int) bool, centred bool) statistics {
 		}
 	}
 	for i := range m.K {
-		for j := range i { // exactly symmetric
-			both := (t.xx[i*m.K+j] + t.xx[j*m.K+i]) / 2
-			t.xx[i*m.K+j], t.xx[j*m.K+i] = both, both
+		for j := range i {
+			t.xx[i*m.K+j] = t.xx[j*m.K+i]
 		}
+	}
+	for i := range m.K {
 		if t.xx[i*m.K+i] <= constantInput*(t.x[i]*t.x[i]) { // what is left of a constant input is rounding
 			for j := range m.K {
 				t.xx[i*m.K+j], t.xx[j*m.K+i] = 0, 0

@@ -7,7 +7,7 @@ import (
 
 // refit gives T = (C + λ·d·W)·(S + λ·d·I)⁻¹, O×K, with d = tr(S)/K: the least of E(y − T·x̃)² + λ·d·|T − W|². It is W where the inputs say
 // nothing.
-func refit(st *statistics, weights []float32, lambda float64) []float64 {
+func refit(ctx context.Context, st *statistics, weights []float32, lambda float64) []float64 {
 	t := make([]float64, len(weights))
 	for i, w := range weights {
 		t[i] = float64(w)
@@ -16,7 +16,7 @@ func refit(st *statistics, weights []float32, lambda float64) []float64 {
 	if !(st.meanSquare > 0) {
 		return t
 	}
-	f, ok := cholesky(st.s, st.k, pull)
+	f, ok := cholesky(ctx, st.s, st.k, pull)
 	if !ok {
 		return t
 	}
@@ -24,6 +24,9 @@ func refit(st *statistics, weights []float32, lambda float64) []float64 {
 		row := t[o*st.k : (o+1)*st.k]
 		for i := range row {
 			row[i] = st.c[o*st.k+i] + pull*row[i]
+		}
+		if ctx.Err() != nil {
+			break
 		}
 		f.solve(row)
 	}
@@ -41,7 +44,7 @@ func (l *Layer) validate(ctx context.Context) (float64, error) {
 		return Usual, nil
 	}
 	losses := make([][]float64, len(l.Groups))
-	err := beside(ctx, len(l.Groups), func(k int) { losses[k] = l.Groups[k].lose(folds) })
+	err := beside(ctx, len(l.Groups), func(k int) { losses[k] = l.Groups[k].lose(ctx, folds) })
 	if err != nil {
 		return 0, err
 	}
@@ -55,7 +58,7 @@ func (l *Layer) validate(ctx context.Context) (float64, error) {
 }
 
 // lose is the loss of each of Lambdas on the folds left out.
-func (g *Group) lose(folds int) []float64 {
+func (g *Group) lose(ctx context.Context, folds int) []float64 {
 	losses := make([]float64, len(Lambdas))
 	k, o := g.Moments.K, g.Moments.O
 	step := (o + mostRows - 1) / mostRows
@@ -75,7 +78,7 @@ func (g *Group) lose(folds int) []float64 {
 		st.thin(step)
 		held.thin(step)
 		for i, lambda := range Lambdas {
-			t := refit(&st, weights, lambda)
+			t := refit(ctx, &st, weights, lambda)
 			for r := range st.o {
 				losses[i] += st.lost(&held, t[r*k:(r+1)*k], r, g.Bias != nil)
 			}

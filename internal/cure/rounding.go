@@ -1,6 +1,7 @@
 package cure
 
 import (
+	"context"
 	"math"
 	"slices"
 )
@@ -24,7 +25,7 @@ type feedback struct {
 }
 
 // newFeedback factors S; nil where there is nothing to factor.
-func newFeedback(st *statistics) *feedback {
+func newFeedback(ctx context.Context, st *statistics) *feedback {
 	k := st.k
 	if !(st.meanSquare > 0) {
 		return nil
@@ -48,7 +49,7 @@ func newFeedback(st *statistics) *feedback {
 			turned[i*k+j] = st.s[f.order[k-1-i]*k+f.order[k-1-j]]
 		}
 	}
-	l, ok := cholesky(turned, k, gptqDamping*st.meanSquare)
+	l, ok := cholesky(ctx, turned, k, gptqDamping*st.meanSquare)
 	if !ok {
 		return nil
 	}
@@ -103,48 +104,53 @@ func (r *row) loss(q []int32, scale float64) float64 {
 	return sum
 }
 
+// each calls f for all rows of a unit: on all processors, if there are several.
+func (u *unit) each(ctx context.Context, f func(k int, r *row)) {
+	if len(u.rows) == 1 {
+		f(0, u.rows[0])
+		return
+	}
+	_ = beside(ctx, len(u.rows), func(k int) { f(k, u.rows[k]) }) // who calls looks at ctx
+}
+
+// rounds rounds all rows, and gives the sum of their losses.
+func (u *unit) rounds(ctx context.Context, scale float64, round func(r *row, scale float64) []int32) (q [][]int32, loss float64) {
+	q = make([][]int32, len(u.rows))
+	losses := make([]float64, len(u.rows))
+	u.each(ctx, func(k int, r *row) {
+		q[k] = round(r, scale)
+		losses[k] = r.loss(q[k], scale)
+	})
+	for _, v := range losses {
+		loss += v
+	}
+	return q, loss
+}
+
 // fit finds scale and integers of a unit: the scale within the one that holds the whole range, and at least least.
-func (u *unit) fit(whole, least float64) {
-	u.scale = single(max(whole, least))
-	if best := math.Inf(1); whole > 0 {
-		for step := range scaleSteps {
-			f := leastScale + (1-leastScale)*float64(step)/(scaleSteps-1)
-			scale := single(max(f*whole, least))
-			loss := 0.0
-			for _, r := range u.rows {
-				loss += r.loss(u.nearest(r, scale), scale)
-			}
-			if loss < best || loss == best && scale > u.scale {
-				best, u.scale = loss, scale
-			}
+func (u *unit) fit(ctx context.Context, whole, least float64) {
+	start, lowest := single(max(whole, least)), math.Inf(1)
+	for step := range scaleSteps {
+		f := leastScale + (1-leastScale)*float64(step)/(scaleSteps-1)
+		scale := single(max(f*whole, least))
+		if _, loss := u.rounds(ctx, scale, u.nearest); loss < lowest || loss == lowest && scale > start {
+			lowest, start = loss, scale
 		}
 	}
-	start := u.scale
-	first := make([][]int32, len(u.rows))
-	for k, r := range u.rows {
-		first[k] = u.nearest(r, start)
-	}
-	best, scale, loss := u.descend(first, start, least)
+	nearest, _ := u.rounds(ctx, start, u.nearest)
+	best, scale, loss := u.descend(ctx, nearest, start, least)
 	if !slices.ContainsFunc(u.rows, func(r *row) bool { return r.feed == nil }) {
-		second := make([][]int32, len(u.rows))
-		for k, r := range u.rows {
-			second[k] = u.sequential(r, start)
-		}
-		if q, s, lost := u.descend(second, start, least); lost < loss {
+		second, _ := u.rounds(ctx, start, u.sequential)
+		if q, s, lost := u.descend(ctx, second, start, least); lost < loss {
 			best, scale, loss = q, s, lost
 		}
 	}
 	for range mostRestarts { // the scale has moved: the nearest integers may be better now
-		again := make([][]int32, len(u.rows))
-		lost := 0.0
-		for k, r := range u.rows {
-			again[k] = u.nearest(r, scale)
-			lost += r.loss(again[k], scale)
-		}
-		if lost >= loss {
+		again, lost := u.rounds(ctx, scale, u.nearest)
+		if !(lost < loss) || ctx.Err() != nil {
 			break
 		}
-		best, scale, loss = u.descend(again, scale, least)
+		best, scale, loss = u.descend(ctx, again, scale, least)
 	}
 	u.scale = scale
 	for k, r := range u.rows {

@@ -97,7 +97,7 @@ func (r *run) divide(sim *qdq.Built) error {
 	base := r.b.Float.Base
 	x, simulated := onnx.NewIndex(base), onnx.NewIndex(sim.Model)
 	var err error
-	if r.layers, r.healed.Notes, err = find(base, sim, simulated, r.shape); err != nil || len(r.layers) == 0 {
+	if r.layers, r.healed.Notes, err = find(base, sim, simulated, r.shape, r.b.Memory().Own()/3); err != nil || len(r.layers) == 0 {
 		return err
 	}
 	begins := map[int]*layer{}

@@ -253,3 +253,22 @@ func TestHealingEndsWithItsContext(t *testing.T) {
 		t.Error("it went on")
 	}
 }
+
+// What --memory does not allow is left as the recipe has it, and named.
+func TestLittleMemoryHealsLess(t *testing.T) {
+	t.Parallel()
+	model, list := write(t, 12)
+	b, _, err := build(context.Background(), t, model, list, 1, progress.Silent{}, "w4a8,heal")
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole, _, err := build(context.Background(), t, model, list, 512, progress.Silent{}, "w4a8,heal")
+	if err != nil {
+		t.Fatal(err)
+	}
+	few, all := b.Variants[0].Result.Healing, whole.Variants[0].Result.Healing
+	said := strings.Join(b.Run.Warnings, "\n")
+	if !(few.Samples < all.Samples || len(few.Layers) < len(all.Layers)) || !strings.Contains(said, "--memory") {
+		t.Errorf("%d samples, %d layers, of %d and %d: %s", few.Samples, len(few.Layers), all.Samples, len(all.Layers), said)
+	}
+}

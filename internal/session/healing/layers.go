@@ -36,8 +36,8 @@ type layer struct {
 
 }
 
-// find lists the operators whose weights can be cured, with the reason for each quantized weight that cannot.
-func find(base *onnx.Model, sim *qdq.Built, simulated *onnx.Index, shape func(name string) (dims []int64, known bool)) (layers []*layer, notes []string, err error) {
+// find lists the operators whose weights can be cured within so many bytes of memory each, with the reason for each quantized weight that cannot.
+func find(base *onnx.Model, sim *qdq.Built, simulated *onnx.Index, shape func(name string) (dims []int64, known bool), memory int64) (layers []*layer, notes []string, err error) {
 	x := onnx.NewIndex(base)
 	for i, n := range x.Nodes {
 		w, ok := sim.Weighted[i]
@@ -65,6 +65,10 @@ func find(base *onnx.Model, sim *qdq.Built, simulated *onnx.Index, shape func(na
 		window, err := columns.Of(n, inShape, values.Shape, outShape)
 		if err != nil {
 			leave("%v", err)
+			continue
+		}
+		if need := cure.Bytes(window.K, window.O, mostFolds) * int64(window.Groups); need > memory {
+			leave("healing it takes about %d MiB, which --memory does not allow", need>>20)
 			continue
 		}
 		if slices.ContainsFunc(values.F32, func(v float32) bool { return v-v != 0 }) {
