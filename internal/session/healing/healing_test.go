@@ -257,7 +257,7 @@ func TestHealingEndsWithItsContext(t *testing.T) {
 // What --memory does not allow is left as the recipe has it, and named.
 func TestLittleMemoryHealsLess(t *testing.T) {
 	t.Parallel()
-	model, list := write(t, 12)
+	model, list := write(t, 60)
 	b, _, err := build(context.Background(), t, model, list, 1, progress.Silent{}, "w4a8,heal")
 	if err != nil {
 		t.Fatal(err)
