@@ -67,7 +67,7 @@ type Cured struct {
 	Bias   [][]float64 // by group and output; nil for groups whose bias may not change
 	Lambda float64
 	Kept   int // channels that stay as the recipe has them
-	// Before and After are the mean over channels of E(y − ŷ)²/V[y] on the sampled positions, with the recipe's weights and with the cured ones.
+	// Before and After are ΣE(y − ŷ)²/ΣV[y] over channels on the sampled positions, with the recipe's weights and with the cured ones.
 	Before, After float64
 }
 
@@ -264,9 +264,7 @@ func (c *Cured) take(l *Layer, units []*unit) {
 				c.Kept++
 			}
 			c.Rows[k][r.o] = made
-			if v := r.st.v[r.o]; v > 0 {
-				c.Before, c.After, n = c.Before+r.error(r.recipe, true)/v, c.After+r.error(made, !r.changed)/v, n+1
-			}
+			c.Before, c.After, n = c.Before+r.error(r.recipe, true), c.After+r.error(made, !r.changed), n+r.st.v[r.o]
 		}
 	}
 	if n > 0 {

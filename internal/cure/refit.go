@@ -36,6 +36,10 @@ func refit(ctx context.Context, st *statistics, weights []float32, lambda float6
 // mostRows is how many channels of a group cross-validation looks at.
 const mostRows = 64
 
+// leastVarying is added, as a part of the mean variance of the channels, to the variance that a channel's loss is relative to: channels that give
+// next to nothing do not decide.
+const leastVarying = 0.01
+
 // validate chooses λ: for each of Lambdas the weights are refitted without one fold, and lose what they get wrong on it, relative to the
 // variance of the float output; mean over channels and folds.
 func (l *Layer) validate(ctx context.Context) (float64, error) {
@@ -77,10 +81,20 @@ func (g *Group) lose(ctx context.Context, folds int) []float64 {
 		}
 		st.thin(step)
 		held.thin(step)
+		varies := make([]float64, st.o)
+		floor := 0.0
+		for r := range varies {
+			if varies[r] = held.v[r]; g.Bias != nil {
+				varies[r] -= held.my[r] * held.my[r]
+			}
+			floor += leastVarying * max(varies[r], 0) / float64(st.o)
+		}
 		for i, lambda := range Lambdas {
 			t := refit(ctx, &st, weights, lambda)
 			for r := range st.o {
-				losses[i] += st.lost(&held, t[r*k:(r+1)*k], r, g.Bias != nil)
+				if floor > 0 {
+					losses[i] += st.lost(&held, t[r*k:(r+1)*k], r, g.Bias != nil) / (max(varies[r], 0) + floor)
+				}
 			}
 		}
 	}
@@ -101,21 +115,16 @@ func (st *statistics) thin(step int) {
 	st.o = n
 }
 
-// lost is E(y − t·x̃ − b)² on the fold that was left out, relative to what y varies there; b makes the means of the other folds equal.
+// lost is E(y − t·x̃ − b)² on the fold that was left out; b makes the means of the other folds equal.
 func (st *statistics) lost(held *statistics, t []float64, o int, centred bool) float64 {
 	k := st.k
 	e := held.v[o] - 2*dot(t, held.c[o*k:(o+1)*k])
 	for i := range k {
 		e += t[i] * dot(held.s[i*k:(i+1)*k], t)
 	}
-	varies := held.v[o]
 	if centred {
 		b := st.my[o] - dot(t, st.mx)
 		e += b * (b - 2*(held.my[o]-dot(t, held.mx)))
-		varies -= held.my[o] * held.my[o]
 	}
-	if !(varies > 0) {
-		return 0
-	}
-	return max(e, 0) / varies
+	return max(e, 0)
 }

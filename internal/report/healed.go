@@ -18,13 +18,14 @@ func Healed(v *result.Variant) []string {
 	if h == nil || len(h.Layers) == 0 {
 		return nil
 	}
-	before, after, channels, kept := 0.0, 0.0, 0, 0
+	var before, after []float64
+	channels, kept := 0, 0
 	for _, l := range h.Layers {
-		before, after = before+l.Before/float64(len(h.Layers)), after+l.After/float64(len(h.Layers))
+		before, after = append(before, l.Before), append(after, l.After)
 		channels, kept = channels+l.Channels, kept+l.Kept
 	}
-	lines := []string{fmt.Sprintf("healed: the weights of %d layers on %d samples in %.1f s; a layer loses %s of its output's variance instead of %s, in the mean; %d of %d channels stay as the recipe has them.",
-		len(h.Layers), h.Samples, h.Seconds, lost(after), lost(before), kept, channels)}
+	lines := []string{fmt.Sprintf("healed: the weights of %d layers on %d samples in %.1f s; the median layer loses %s of its output's variance instead of %s; %d of %d channels stay as the recipe has them.",
+		len(h.Layers), h.Samples, h.Seconds, lost(median(after)), lost(median(before)), kept, channels)}
 	most := slices.SortedStableFunc(slices.Values(h.Layers), func(a, b result.HealedLayer) int {
 		return cmp.Compare(b.Before-b.After, a.Before-a.After)
 	})
@@ -37,3 +38,9 @@ func Healed(v *result.Variant) []string {
 
 // lost writes a part of a whole.
 func lost(v float64) string { return fmt.Sprintf("%.3g %%", 100*v) }
+
+// median is the middle of a list that is not empty, the lower one of two.
+func median(list []float64) float64 {
+	slices.Sort(list)
+	return list[(len(list)-1)/2]
+}

@@ -7,7 +7,7 @@ type Healing struct {
 	Layers  []HealedLayer `json:"layers"` // in the order in which they were healed
 }
 
-// HealedLayer is one layer with weights. Before and After are the part of the float output's variance that is lost, E(y − ŷ)²/V[y], mean over
+// HealedLayer is one layer with weights. Before and After are the part of the float output's variance that is lost, ΣE(y − ŷ)²/ΣV[y] over
 // channels, for the inputs that the healed model gives the layer: with the recipe's weights, and with the healed ones.
 type HealedLayer struct {
 	Name     string  `json:"name"`

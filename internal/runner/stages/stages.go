@@ -8,6 +8,7 @@ package stages
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/onnx/onnxpb"
@@ -46,14 +47,19 @@ type held struct {
 }
 
 // New divides a model's nodes by their stage: stageOf gives it for each node, and no node has an earlier one than those whose outputs it takes.
-// types are those of the tensors. read are tensors that somebody reads and is Done with, once each. rewrite lets the library rewrite the stages:
+// types are those of the tensors. read are tensors that somebody reads and is Done with, once for each time
+// that they are listed; nodes that none of them depends on do not run. rewrite lets the library rewrite the stages:
 // faster, and wrong for models with quantizers.
 func New(e ort.Engine, arena *runner.Arena, m *onnx.Model, types map[string]onnxruntime.Type, stageOf []int, read []string, rewrite bool) *Stream {
 	s := &Stream{engine: e, arena: arena, model: m, types: types, needs: map[string]int{}, rewrite: rewrite}
 	x := onnx.NewIndex(m)
+	runs := feeding(x, read)
 	for i, n := range x.Nodes {
 		for stageOf[i] >= len(s.stages) {
 			s.stages = append(s.stages, stage{})
+		}
+		if !runs[i] {
+			continue
 		}
 		s.stages[stageOf[i]].nodes = append(s.stages[stageOf[i]].nodes, n)
 	}
@@ -84,6 +90,24 @@ func New(e ort.Engine, arena *runner.Arena, m *onnx.Model, types map[string]onnx
 		}
 	}
 	return s
+}
+
+// feeding says which nodes the tensors that are read depend on: the others do not run.
+func feeding(x *onnx.Index, read []string) []bool {
+	wanted := map[string]bool{}
+	for _, name := range read {
+		wanted[name] = true
+	}
+	runs := make([]bool, len(x.Nodes))
+	for i := len(x.Nodes) - 1; i >= 0; i-- {
+		runs[i] = slices.ContainsFunc(x.Nodes[i].GetOutput(), func(name string) bool { return wanted[name] })
+		if runs[i] {
+			for _, name := range onnx.Uses(x.Nodes[i]) {
+				wanted[name] = true
+			}
+		}
+	}
+	return runs
 }
 
 // Stages is how many stages there are.

@@ -102,14 +102,14 @@ func (r *run) divide(sim *qdq.Built) error {
 	}
 	begins := map[int]*layer{}
 	dropped := map[string]bool{} // dequantized constants that are cured
-	var outputs []string
+	var inputs, outputs []string
 	for _, l := range r.layers {
 		begins[l.node] = l
 		dropped[l.weightName] = true
 		if l.free {
 			dropped[l.biasName] = true
 		}
-		outputs = append(outputs, l.output)
+		inputs, outputs = append(inputs, l.input), append(outputs, l.output)
 	}
 	stageOf := make([]int, len(x.Nodes))
 	for i, n := range x.Nodes {
@@ -129,7 +129,7 @@ func (r *run) divide(sim *qdq.Built) error {
 		return err
 	}
 	r.float = stages.New(r.b.ORT, r.b.Arena, base, r.b.Float.Types, stageOf, outputs, true)
-	r.quant = stages.New(r.b.ORT, r.b.Arena, model, types, simulatedStages, nil, false)
+	r.quant = stages.New(r.b.ORT, r.b.Arena, model, types, simulatedStages, inputs, false)
 	return nil
 }
 
@@ -299,6 +299,7 @@ func (r *run) advance(ctx context.Context, k, fold, sample int, layers []*layer)
 		}
 		l.listen(fold, x.F32, y.F32, l.draw(sample))
 		r.float.Done(sample, l.output)
+		r.quant.Done(sample, l.input)
 	}
 	return nil
 }
