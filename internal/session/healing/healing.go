@@ -258,17 +258,21 @@ func (r *run) eachFold(ctx context.Context, beside int, f func(fold, sample int)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	errs := make([]error, r.folds)
-	limit := make(chan struct{}, beside)
-	var all sync.WaitGroup
+	folds := make(chan int, r.folds)
 	for fold := range r.folds {
+		folds <- fold
+	}
+	close(folds)
+	var all sync.WaitGroup
+	for range min(beside, r.folds) {
 		all.Go(func() {
-			limit <- struct{}{}
-			defer func() { <-limit }()
-			for s := fold; s < len(r.samples) && errs[fold] == nil && ctx.Err() == nil; s += r.folds {
-				errs[fold] = f(fold, s)
-			}
-			if errs[fold] != nil {
-				cancel()
+			for fold := range folds { // one alone takes them in order
+				for s := fold; s < len(r.samples) && errs[fold] == nil && ctx.Err() == nil; s += r.folds {
+					errs[fold] = f(fold, s)
+				}
+				if errs[fold] != nil {
+					cancel()
+				}
 			}
 		})
 	}
