@@ -2,7 +2,7 @@
 // It is arithmetic only: who runs the two models adds positions to Moments and calls Layer.Solve.
 //
 //  1. Moments sum, over positions, the inputs x̃ of the quantized layer and the outputs y of the float layer.
-//  2. Refit: T minimizes E(y − T·x̃)² + λ·d·|T − W|², with d = tr(S)/K: ridge least squares that is pulled towards the float weights W
+//  2. Refit: T minimises E(y − T·x̃)² + λ·d·|T − W|², with d = tr(S)/K: ridge least squares that is pulled towards the float weights W
 //     (Frantar & Alistarh, Optimal Brain Compression, 2022; Li et al., GPTAQ, 2025). λ is chosen by cross-validation over folds.
 //  3. Scale: of s = f·s₀ with f from 0.4 to 1, the one with the least (T − s·q)·S·(T − s·q)ᵀ for rounded q.
 //  4. Rounding: in sequence with feedback (Frantar et al., GPTQ, 2022), then coordinate descent (Behdin et al., QuantEase, 2023) from there

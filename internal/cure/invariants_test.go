@@ -292,7 +292,7 @@ func TestCuredLayersKeepTheirPromises(t *testing.T) {
 	}
 }
 
-// Invariant 6: the refit lowers what it minimizes.
+// Invariant 6: the refit lowers what it minimises.
 func TestTheRefitLowersItsLoss(t *testing.T) {
 	for name, w := range worlds() {
 		g := &w.layer().Groups[0]

@@ -6,6 +6,7 @@
 package columns
 
 import (
+	"errors"
 	"fmt"
 
 	"quantcheck/internal/onnx"
@@ -34,7 +35,7 @@ func Of(n *onnxpb.NodeProto, x, w, y []int64) (*Window, error) {
 		return convolution(n, x, w, y, op == "ConvTranspose")
 	case "Gemm":
 		if len(x) != 2 || len(w) != 2 || onnx.AttrInt(n, "transA", 0) != 0 || onnx.AttrFloat(n, "alpha", 1) != 1 || onnx.AttrFloat(n, "beta", 1) != 1 {
-			return nil, fmt.Errorf("a Gemm with transA, alpha or beta")
+			return nil, errors.New("a Gemm with transA, alpha or beta")
 		}
 		if onnx.AttrInt(n, "transB", 0) != 0 {
 			k := int(w[1])

