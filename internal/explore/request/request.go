@@ -33,7 +33,7 @@ func check(spec result.ExploreSpec, config eval.Config, variants []variant.Spec)
 	case len(variants) != 1 || variants[0].Kind != variant.Recipe || session.Emulated(variants[0]):
 		return fmt.Errorf("explore starts from one recipe, such as w8a8; %v is none (--engine says what runs it)", spec.Variants)
 	case variants[0].Heal:
-		return fmt.Errorf("explore does not heal weights yet: explore the recipe without heal, then quantize what is recommended")
+		return errors.New("explore does not heal weights yet: explore the recipe without heal, then quantize what is recommended")
 	case !(spec.Target > 0 && spec.Target <= 1):
 		return fmt.Errorf("a target is a share of the float model's score over 0 and up to 100 %%, not %g %%", 100*spec.Target)
 	case spec.Seconds <= 0:
