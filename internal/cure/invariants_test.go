@@ -428,6 +428,33 @@ func TestCuresHelp(t *testing.T) {
 	}
 }
 
+// Values whose products overflow leave all as it is.
+func TestSumsThatOverflowChangeNothing(t *testing.T) {
+	l := world{k: 5, o: 3, n: 40, noise: 0.1, bits: 4, symmetric: true, seed: 14}.layer()
+	m := NewMoments(5, 3, 4)
+	for p := range 80 {
+		x, y := make([]float32, 5), make([]float32, 3)
+		for i := range x {
+			x[i] = float32(p%7-3) * 1e38 / float32(i+1)
+		}
+		for o := range y {
+			y[o] = math.MaxFloat32 * float32(p%3-1)
+		}
+		m.Add(p%4, x, y)
+	}
+	g := &l.Groups[0]
+	g.Moments = m
+	for i := range g.MeanX {
+		g.MeanX[i] = math.NaN()
+	}
+	c := solve(t, l)
+	for o, r := range c.Rows[0] {
+		if !slices.Equal(r.Q, g.Recipe[o].Q) || c.Bias[0][o] != g.Bias[o] {
+			t.Errorf("channel %d changed: %v, %g", o, r, c.Bias[0][o])
+		}
+	}
+}
+
 func TestASolveEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()

@@ -2,7 +2,7 @@ package cure
 
 import (
 	"context"
-	"slices"
+	"math"
 )
 
 // refit gives T = (C + λ·d·W)·(S + λ·d·I)⁻¹, O×K, with d = tr(S)/K: the least of E(y − T·x̃)² + λ·d·|T − W|². It is W where the inputs say
@@ -58,7 +58,13 @@ func (l *Layer) validate(ctx context.Context) (float64, error) {
 			sum[i] += v
 		}
 	}
-	return Lambdas[slices.Index(sum, slices.Min(sum))], nil
+	best, least := Usual, math.Inf(1)
+	for i, v := range sum { // NaN, of sums that overflow, is never the least
+		if v < least {
+			best, least = Lambdas[i], v
+		}
+	}
+	return best, nil
 }
 
 // lose is the loss of each of Lambdas on the folds left out.
