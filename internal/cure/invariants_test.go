@@ -430,15 +430,19 @@ func TestCuresHelp(t *testing.T) {
 
 // Values whose products overflow leave all as it is.
 func TestSumsThatOverflowChangeNothing(t *testing.T) {
-	l := world{k: 5, o: 3, n: 40, noise: 0.1, bits: 4, symmetric: true, seed: 14}.layer()
-	m := NewMoments(5, 3, 4)
+	l := world{k: 12, o: 3, n: 40, noise: 0.1, bits: 4, symmetric: true, seed: 14}.layer()
+	m := NewMoments(12, 3, 4)
 	for p := range 80 {
-		x, y := make([]float32, 5), make([]float32, 3)
+		x, y := make([]float32, 12), make([]float32, 3)
 		for i := range x {
-			x[i] = float32(p%7-3) * 1e38 / float32(i+1)
+			x[i] = float32((p+i)%7 - 3)
 		}
 		for o := range y {
-			y[o] = math.MaxFloat32 * float32(p%3-1)
+			y[o] = float32(p%3 - 1)
+		}
+		if p%4 == 0 { // one fold
+			x[0], y[0] = math.MaxFloat32, math.MaxFloat32
+			x[1] = -x[0]
 		}
 		m.Add(p%4, x, y)
 	}
