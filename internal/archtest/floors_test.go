@@ -33,14 +33,14 @@ var floors = []floor{
 		"device", "device/adb", "device/dial", "device/local", "device/monitor", "device/probe", "device/reconnect", "device/ssh", "snpedevice",
 	}},
 	{"libraries", "bindings of ONNX Runtime and QNN", []string{"library", "onnxruntime", "qnn", "qnn/compose"}},
-	{"arithmetic", "encodings, metrics, graph rewrites; nothing is run", []string{"calib", "decode", "deployed", "floattwin", "metric", "qdq", "quant", "rewrite", "search"}},
+	{"arithmetic", "encodings, metrics, graph rewrites; nothing is run", []string{"calib", "cure", "cure/columns", "decode", "deployed", "floattwin", "metric", "qdq", "quant", "rewrite", "search"}},
 	{"results", "what commands find out, as data", []string{"align", "cause", "encodings", "eval", "result", "verdict"}},
 	{"engines", "what runs a model", []string{
-		"runner", "runner/cpu", "runner/dlc", "runner/dump", "runner/htp", "runner/ort", "runner/qnnworker", "runner/worker", "sensitivity",
+		"runner", "runner/cpu", "runner/dlc", "runner/dump", "runner/htp", "runner/ort", "runner/qnnworker", "runner/stages", "runner/worker", "sensitivity",
 	}},
 	{"views", "results stored, drawn and put on the page", []string{"inspect", "report", "web", "workspace"}},
 	{"models", "a float model and its variants, ready to run, and what the HTP compiler expects of them", []string{
-		"dlcwriter", "estimator", "model", "session", "session/calibration", "session/cpuvariant", "session/dlcvariant", "session/encodingsvariant", "session/htpvariant", "session/identity", "session/prepare", "session/qdqvariant",
+		"dlcwriter", "estimator", "model", "session", "session/calibration", "session/cpuvariant", "session/dlcvariant", "session/encodingsvariant", "session/healing", "session/htpvariant", "session/identity", "session/makers", "session/prepare", "session/qdqvariant",
 	}},
 	{"use cases", "one for each command", []string{
 		"benchmark", "benchmark/hold", "benchmark/inputs", "benchmark/layers", "benchmark/native", "benchmark/plan", "benchmark/resultfiles", "benchmark/similarity", "benchmark/speed",

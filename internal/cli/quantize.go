@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -13,6 +14,8 @@ import (
 	"quantcheck/internal/quantize"
 	"quantcheck/internal/report"
 	"quantcheck/internal/result"
+	"quantcheck/internal/usage"
+	"quantcheck/internal/variant"
 	"quantcheck/internal/workspace"
 )
 
@@ -22,10 +25,13 @@ type quantizeCmd struct {
 	Limit   int    `placeholder:"N" help:"Take the first N samples."`
 	Variant string `default:"w8a8" placeholder:"SPEC" help:"The recipe, as for check (w8a8); or NAME=x.encodings (.json too), encodings that are written as they are, NAME=encodings:FILE those of a QDQ model or a DLC."`
 
+	Heal bool `help:"Fit weights and biases to what the float model gives for the inputs that the quantized one has: as heal in the recipe."`
+
 	Output           string `short:"o" required:"" placeholder:"OUT.onnx" help:"Where the quantized model goes, as QDQ ONNX."`
 	Overwrite        bool   `help:"Let -o replace the model that is read, and its file of weights; nothing else that is read may be replaced."`
 	Encodings        string `placeholder:"FILE" help:"Write the encodings as AIMET-style JSON, for --quantization_overrides."`
 	EncodingsVersion string `default:"${encodings}" placeholder:"${encodings}" help:"Format of the encodings: ${encodings_versions}; 0.6.1 is SNPE's converters' (${default})."`
+	HealedFloat      string `placeholder:"FLOAT.onnx" help:"With --heal: write the float model with the healed weights, which lie on the grids of the encodings, so that a converter that is given both moves none."`
 	Dlc              string `placeholder:"OUT.dlc" help:"Write a DLC with the model's own names, through Qualcomm's public libraries. No board has run such a DLC yet; the emulator does."`
 
 	Input  inputFlags  `embed:"" group:"Input:"`
@@ -40,7 +46,7 @@ func (quantizeCmd) Help() string {
 func (c *quantizeCmd) places() places {
 	return places{
 		model: place{"MODEL", c.Model}, samples: []place{{"--calib", c.Calib}}, reads: append(variantFiles([]string{c.Variant}), place{"--model-config", c.Input.ModelConfig}),
-		models: []place{{"-o", c.Output}}, files: []place{{"--encodings", c.Encodings}, {"--dlc", c.Dlc}}, overwrite: c.Overwrite,
+		models: []place{{"-o", c.Output}, {"--healed-float", c.HealedFloat}}, files: []place{{"--encodings", c.Encodings}, {"--dlc", c.Dlc}}, overwrite: c.Overwrite,
 	}
 }
 
@@ -60,10 +66,15 @@ func (c *quantizeCmd) Run(con *console) error {
 		return usagef("--encodings-version %q: there are %s", c.EncodingsVersion, strings.Join(encodings.Versions, ", "))
 	case !strings.EqualFold(filepath.Ext(c.Output), ".onnx"):
 		return usagef("-o %s: the quantized model is an .onnx file", c.Output)
+	case c.HealedFloat != "" && !strings.EqualFold(filepath.Ext(c.HealedFloat), ".onnx"):
+		return usagef("--healed-float %s: the float model is an .onnx file", c.HealedFloat)
 	case c.Dlc != "" && !strings.EqualFold(filepath.Ext(c.Dlc), ".dlc"):
 		return usagef("--dlc %s: a DLC ends in .dlc", c.Dlc)
 	}
-	if err := tryFiles(c.Output, c.Encodings, c.Dlc); err != nil {
+	if err := tryFiles(c.Output, c.HealedFloat, c.Encodings, c.Dlc); err != nil {
+		return err
+	}
+	if c.Variant, err = c.recipe(); err != nil {
 		return err
 	}
 	r, err := c.Engine.open(con)
@@ -88,6 +99,25 @@ func (c *quantizeCmd) Run(con *console) error {
 	return nil
 }
 
+// recipe is the variant, healed if that is asked for.
+func (c *quantizeCmd) recipe() (string, error) {
+	v, err := variant.Parse(c.Variant)
+	if err != nil {
+		return "", usage.Mark(err)
+	}
+	if c.Heal && v.Kind == variant.Recipe && !v.Heal {
+		v.Heal = true
+		c.Variant = v.Text()
+	}
+	switch {
+	case c.Heal && !v.Heal:
+		return "", usagef("--heal: %s is no recipe; weights are healed where they are calibrated, as with --variant w4a16", c.Variant)
+	case c.HealedFloat != "" && !v.Heal:
+		return "", usagef("--healed-float writes weights that were healed: add --heal")
+	}
+	return c.Variant, nil
+}
+
 // write writes what was asked for, and gives the paths.
 func (c *quantizeCmd) write(q *quantize.Result) ([]string, error) {
 	var b atomicfile.Batch
@@ -96,6 +126,12 @@ func (c *quantizeCmd) write(q *quantize.Result) ([]string, error) {
 		return nil, err
 	}
 	files := []string{c.Output}
+	if c.HealedFloat != "" {
+		if err := onnx.SaveTo(&b, q.Float, c.HealedFloat); err != nil {
+			return nil, err
+		}
+		files = append(files, c.HealedFloat)
+	}
 	if c.Encodings != "" {
 		data, err := encodings.Write(c.EncodingsVersion, q.Run.Layers, &q.Run.Variants[0])
 		if err != nil {
@@ -120,6 +156,9 @@ func (c *quantizeCmd) draw(w io.Writer, q *quantize.Result, files []string) {
 	fmt.Fprintf(w, "%s: %s\n", c.Variant, report.Describe(v.Spec))
 	fmt.Fprintf(w, "%d samples calibrated; %d of %d layers have an encoding, %d are fused, %d stay float; %d constants are quantized.\n", len(q.Run.Calibration),
 		v.Counts[result.Compared], len(v.Layers), v.Counts[result.Fused], v.Counts[result.NotQuantized], len(v.Params))
+	for _, line := range report.Healed(v) {
+		fmt.Fprintln(w, line)
+	}
 	const most = 5
 	without := q.Unencoded()
 	for i, name := range without {
@@ -135,6 +174,6 @@ func (c *quantizeCmd) draw(w io.Writer, q *quantize.Result, files []string) {
 	c.Engine.footer(w)
 	listFiles(w, "written", files)
 	if c.Encodings != "" && c.EncodingsVersion == "0.6.1" {
-		fmt.Fprintf(w, "next         snpe-onnx-to-dlc -i %s --quantization_overrides %s, then snpe-dlc-quant --override_params\n", report.Printable(c.Model), report.Printable(c.Encodings))
+		fmt.Fprintf(w, "next         snpe-onnx-to-dlc -i %s --quantization_overrides %s, then snpe-dlc-quant --override_params\n", report.Printable(cmp.Or(c.HealedFloat, c.Model)), report.Printable(c.Encodings))
 	}
 }

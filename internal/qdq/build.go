@@ -8,6 +8,7 @@ import (
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/onnx/onnxpb"
 	"quantcheck/internal/quant"
+	"quantcheck/internal/tensor"
 	"quantcheck/internal/variant"
 )
 
@@ -32,6 +33,23 @@ type Built struct {
 	// Placement is where BuildGiven put quantizers; nil: where Find says.
 	Placement *Placement
 	Warnings  []string
+	// Weighted says how the weights of nodes were quantized, by the node's number in the original graph.
+	Weighted map[int]Weighted
+}
+
+// Weighted is a node's quantized weight and the encoding in which the node takes its activation.
+type Weighted struct {
+	Axis      int // of the output channels; −1: one encoding for the tensor
+	Encodings []quant.Encoding
+	Input     quant.Encoding
+	Encoded   bool // the activation has an encoding
+}
+
+// Fixed is a constant that takes the place of a node's float constant before it is quantized. With encodings, which are those of a weight, it is
+// quantized by them.
+type Fixed struct {
+	Values    tensor.Tensor
+	Encodings []quant.Encoding
 }
 
 // ParamEncoding is how a constant was quantized: one encoding, or one per channel along Axis, or one per block.
@@ -55,11 +73,17 @@ type Observed func(tensor string, recipe variant.Spec) (quant.Encoding, bool)
 
 // Build writes the simulation of a recipe and of its choices for single activations.
 func Build(m *onnx.Model, p *Placement, spec variant.Spec, observed Observed) (*Built, error) {
+	return BuildFixed(m, p, spec, observed, nil)
+}
+
+// BuildFixed is Build with some constants given, by node of m and input.
+func BuildFixed(m *onnx.Model, p *Placement, spec variant.Spec, observed Observed, fixed map[[2]int]Fixed) (*Built, error) {
 	var err error
 	if spec.Choices, err = p.Spread(spec.Choices); err != nil {
 		return nil, err
 	}
 	b := newBuilder(m, p, spec)
+	b.fixed = fixed
 	activation := func(name string) (quant.Encoding, bool) { return observed(name, spec.For(name)) }
 	return b.build(activation, nil, func(name string) (string, bool) {
 		_, ok := b.acts.encoding(name)
@@ -79,7 +103,7 @@ func (b *builder) build(activation func(name string) (quant.Encoding, bool), giv
 	}
 	b.acts.findWidths()
 	k := newConstants(b)
-	k.given = given
+	k.given, k.fixed = given, b.fixed
 	if err := k.quantizeParams(); err != nil {
 		return nil, err
 	}
@@ -100,6 +124,7 @@ type builder struct {
 	p     *Placement
 	spec  variant.Spec
 	built *Built
+	fixed map[[2]int]Fixed
 
 	params    map[[2]int]string            // node, input → tensor that replaces the constant
 	dequant   map[string]*onnxpb.NodeProto // dequantized constant → its node, inserted before the first use
@@ -109,7 +134,7 @@ type builder struct {
 
 func newBuilder(m *onnx.Model, p *Placement, spec variant.Spec) *builder {
 	x := onnx.NewIndex(m)
-	built := &Built{Taps: map[string]string{}, Encodings: map[string]quant.Encoding{}, Float: map[string]string{}, Floats: map[string]*onnxpb.TensorProto{}, Choices: spec.Choices}
+	built := &Built{Taps: map[string]string{}, Encodings: map[string]quant.Encoding{}, Float: map[string]string{}, Floats: map[string]*onnxpb.TensorProto{}, Choices: spec.Choices, Weighted: map[int]Weighted{}}
 	return &builder{
 		draft: newDraft(m), m: m, x: x, p: p, spec: spec, built: built,
 		acts:   &actEncodings{x: x, p: p, spec: spec, built: built, inner: map[string]quant.Encoding{}, half: make([]bool, len(x.Nodes))},

@@ -27,6 +27,7 @@ type constants struct {
 	params  map[[2]int]string
 	dequant map[string]*onnxpb.NodeProto
 	given   map[string]Given // nil: all are calibrated
+	fixed   map[[2]int]Fixed // node, input → what takes the constant's place
 
 	said    map[string]bool             // constants whose values that are not finite were named
 	weights map[string][]quant.Encoding // dequantized weight → encodings
@@ -72,6 +73,7 @@ func (k *constants) quantizeParams() error {
 				return err
 			}
 		}
+		k.note(q, replaced)
 		if replaced != "" {
 			k.built.Floats[replaced] = k.x.Initializer[name]
 			k.params[[2]int{q.Node, q.Input}] = replaced
@@ -82,8 +84,21 @@ func (k *constants) quantizeParams() error {
 
 // calibrated quantizes a constant by its own values.
 func (k *constants) calibrated(name string, values tensor.Tensor, q Param, n *onnxpb.NodeProto) (string, error) {
+	fixed, has := k.fixed[[2]int{q.Node, q.Input}]
+	if has {
+		values = fixed.Values
+	}
 	switch q.Role {
 	case Weight:
+		if len(fixed.Encodings) > 0 {
+			axis := q.Axis
+			if len(fixed.Encodings) == 1 {
+				axis = -1
+			}
+			made := k.constant(name, values, axis, fixed.Encodings)
+			k.weights[made] = fixed.Encodings
+			return made, nil
+		}
 		least, err := k.biasScale(q)
 		if err != nil {
 			return "", err
@@ -95,6 +110,20 @@ func (k *constants) calibrated(name string, values tensor.Tensor, q Param, n *on
 		return k.bias(name, values, n, q.Node), nil
 	}
 	return "", nil
+}
+
+// note writes down how a node's weight was quantized.
+func (k *constants) note(q Param, replaced string) {
+	encodings, ok := k.weights[replaced]
+	if q.Role != Weight || !ok {
+		return
+	}
+	w := Weighted{Axis: q.Axis, Encodings: encodings}
+	if len(encodings) == 1 && k.x.Initializer[k.x.Nodes[q.Node].GetInput()[q.Input]].GetDims()[max(q.Axis, 0)] != 1 {
+		w.Axis = -1
+	}
+	w.Input, w.Encoded = k.acts.taken(q.Node, k.x.Nodes[q.Node].GetInput()[0])
+	k.built.Weighted[q.Node] = w
 }
 
 // sayNotFinite warns of values that no encoding holds: NaN becomes zero, an infinite one the end of the range of the others.
@@ -128,7 +157,7 @@ func (k *constants) sayNotFinite(name string, values []float32) {
 // widened to them, as ONNX Runtime's quantizer does.
 func (k *constants) weight(name string, values tensor.Tensor, q Param, least []float64) string {
 	axis := q.Axis
-	bits := k.spec.WeightBits
+	bits := k.spec.BitsOf(len(values.F32))
 	symmetric := bits != 8 || k.acts.actBits(q.Node) != 8
 	if isNorm[k.x.Nodes[q.Node].GetOpType()] { // the HTP takes no other scale of a LayerNormalization
 		bits, symmetric = 8, false
@@ -238,17 +267,14 @@ func (k *constants) bias(name string, values tensor.Tensor, n *onnxpb.NodeProto,
 	raw := make([]byte, 4*len(values.F32))
 	clipped := 0
 	for i := range scales {
-		scales[i] = float32(in.Scale) * float32(weights[i].Scale)
+		scales[i] = BiasScale(in, weights[i])
 	}
 	for i, v := range values.F32 {
-		if math.IsNaN(float64(v)) {
-			v = 0
-		}
-		q := math.RoundToEven(float64(v) / float64(scales[min(i/group, len(scales)-1)]))
-		if q != min(max(q, math.MinInt32), math.MaxInt32) {
+		q, fits := WideInteger(v, scales[min(i/group, len(scales)-1)])
+		if !fits {
 			clipped++
 		}
-		put32(raw[4*i:], int32(min(max(q, math.MinInt32), math.MaxInt32)))
+		put32(raw[4*i:], q)
 	}
 	if clipped > 0 {
 		k.built.Warnings = append(k.built.Warnings, fmt.Sprintf("bias %s: %d of %d values do not fit 32 bits at the scale of their products", name, clipped, len(values.F32)))
@@ -266,6 +292,21 @@ func (k *constants) bias(name string, values tensor.Tensor, n *onnxpb.NodeProto,
 	}
 	k.built.Params = append(k.built.Params, ParamEncoding{Tensor: name, Axis: axis, Encodings: encodings})
 	return k.dequantize(name, tensor.Tensor{DType: tensor.Int32, Shape: values.Shape, Raw: raw}, scales, nil, axis)
+}
+
+// BiasScale is the scale of a bias of 32 bits: that of the products of its node's activation and weight.
+func BiasScale(activation, weight quant.Encoding) float32 {
+	return float32(activation.Scale) * float32(weight.Scale)
+}
+
+// WideInteger rounds a value to an integer of 32 bits; fits is false if it had to be clipped. NaN becomes 0.
+func WideInteger(v, scale float32) (q int32, fits bool) {
+	if math.IsNaN(float64(v)) {
+		v = 0
+	}
+	r := math.RoundToEven(float64(v) / float64(scale))
+	clipped := min(max(r, math.MinInt32), math.MaxInt32)
+	return int32(clipped), r == clipped
 }
 
 // constant quantizes a constant, one encoding per channel along axis, and gives the name of its dequantized form.

@@ -9,6 +9,7 @@ import (
 
 	"quantcheck/internal/dataset"
 	"quantcheck/internal/dlcwriter"
+	"quantcheck/internal/encodings"
 	"quantcheck/internal/model"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/progress"
@@ -38,6 +39,7 @@ type Result struct {
 	Run   *result.Run // its layers, one variant with its encodings, and what was used; nothing is measured
 	Model *onnx.Model // QDQ, with a pair behind every tensor that a device quantizes
 	DLC   []byte      // nil if it was not asked for
+	Float *onnx.Model // of a healed recipe: the float model whose weights lie on the grids of the encodings; else nil
 }
 
 // Run calibrates a recipe on samples and writes the model that a device runs: as QDQ ONNX, and as a DLC if that is asked for.
@@ -92,6 +94,13 @@ func Run(ctx context.Context, engines session.Engines, spec Spec, progress progr
 		return nil, err
 	}
 	session.CountStatuses(v)
+	if q.Float = b.Variants[0].Healed; q.Float != nil {
+		progress.Phase("checking that the encodings move no weight", len(encodings.Versions))
+		if err := q.unmoved(b, progress); err != nil {
+			return nil, err
+		}
+		q.Float = model.WithOutputTypes(q.Float, b.Float.Types)
+	}
 	run.Seconds = time.Since(started).Seconds()
 	return q, nil
 }

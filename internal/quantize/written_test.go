@@ -221,7 +221,7 @@ func TestTheWrittenFileComputesWhatCheckMeasured(t *testing.T) {
 	for name, n := range networks {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for _, recipe := range []string{"w8a8", "w8a16", "w8a8,per-tensor,bias8"} {
+			for _, recipe := range []string{"w8a8", "w8a16", "w8a8,per-tensor,bias8", "w4a8,small8:40,heal"} {
 				model, list := n.write(t, t.TempDir())
 				same(t, model, list, recipe, dataset.Default())
 			}

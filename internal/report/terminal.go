@@ -34,7 +34,7 @@ func Terminal(w io.Writer, run *result.Run) {
 		for _, c := range Causes(run, v) {
 			fmt.Fprintln(w, c)
 		}
-		for _, n := range slices.Concat(Container(run, v), Emulation(run, v), InputNotes(run, v)) {
+		for _, n := range slices.Concat(Healed(v), Container(run, v), Emulation(run, v), InputNotes(run, v)) {
 			fmt.Fprintln(w, n)
 		}
 		fmt.Fprintln(w)
@@ -188,7 +188,14 @@ func Describe(s variant.Spec) string {
 	if !s.PerChannel {
 		granularity = "per tensor"
 	}
-	return fmt.Sprintf("weights %d bit %s, activations %d bit, calibrator %s, bias %d bit", s.WeightBits, granularity, s.ActBits, s.Calibrator, s.BiasBits)
+	text := fmt.Sprintf("weights %d bit %s, activations %d bit, calibrator %s, bias %d bit", s.WeightBits, granularity, s.ActBits, s.Calibrator, s.BiasBits)
+	if s.SmallBits8 > 0 && s.WeightBits < 8 {
+		text += fmt.Sprintf(", weights of up to %d values 8 bit", s.SmallBits8)
+	}
+	if s.Heal {
+		text += ", healed"
+	}
+	return text
 }
 
 // number writes a value in four significant digits; an undefined one is "–".

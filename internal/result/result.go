@@ -92,6 +92,9 @@ type Variant struct {
 	// Whole is, for each output layer, what quantizing only the weights or only the activations of the whole model costs.
 	Whole []Whole `json:"whole,omitempty"`
 
+	// Healing says what became of the weights of a recipe that was healed; nil for others.
+	Healing *Healing `json:"healing,omitempty"`
+
 	// Time is what the HTP compiler expects of it on the DSP; nil if that was not asked, or there is no estimate. Estimated is all of
 	// it, for a run that was just made.
 	Time      *Time      `json:"time,omitempty"`

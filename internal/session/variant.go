@@ -23,6 +23,7 @@ type Variant struct {
 	Written bool        // the model was made here, so that it can be handed over
 	Half    bool        // a ready model in half precision, without quantizers
 	Hidden  bool        // a ready model of integer operators, whose encodings do not stand behind tensors: nothing counts them
+	Healed  *onnx.Model // the float model with the weights that were healed, which lie on the variant's grid; nil: none were
 	// Source is what the Builder of its kind leaves for the Opener; an io.Closer is closed with the variant.
 	Source any
 

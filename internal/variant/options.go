@@ -34,7 +34,15 @@ var optionGroups = []struct {
 		{"bias8", "", func(s *Spec) { s.BiasBits = 8 }},
 		{"bias32", "", func(s *Spec) { s.BiasBits = 32 }},
 	}, "bias32"},
+	{"small weights", []option{{small8, "16384", func(*Spec) {}}}, ""},
+	{"cure", []option{{heal, "", func(s *Spec) { s.Heal = true }}}, ""},
 }
+
+// Options that have no other of their group.
+const (
+	small8 = "small8"
+	heal   = "heal"
+)
 
 func calibratorOptions() []option {
 	var list []option
@@ -78,6 +86,10 @@ func OptionsHelp() string {
 			words = append(words, word)
 		}
 		last := len(words) - 1
+		if last == 0 {
+			groups = append(groups, words[0])
+			continue
+		}
 		groups = append(groups, strings.Join(words[:last], ", ")+" or "+words[last])
 	}
 	return strings.Join(groups, "; ")

@@ -5,6 +5,7 @@
 package variant
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -46,6 +47,10 @@ type Spec struct {
 	File       string     `json:"file,omitempty"`   // of a ready model or a DLC, or the DLC of dumps or of a device
 	Dir        string     `json:"dir,omitempty"`    // of dumps
 	Target     string     `json:"target,omitempty"` // the device, as dial.Parse reads it
+	// SmallBits8 gives weights of at most so many values 8 bits, if WeightBits is less; 0: none.
+	SmallBits8 int `json:"small_bits8,omitempty"`
+	// Heal has weights and biases fitted to what the float model gives for the inputs that the quantized one has.
+	Heal bool `json:"heal,omitempty"`
 	// Choices are the activations that differ from the recipe; Name does not tell of them.
 	Choices Choices `json:"choices,omitempty"`
 }
@@ -182,6 +187,12 @@ func parse(text string) (Spec, error) {
 				return fail(at+min(len("percentile:"), len(head)), "a percentile is a number from 50 to 100, such as percentile:99.99")
 			}
 			s.Percentile = p
+		case word == small8:
+			n, err := strconv.Atoi(argument)
+			if err != nil || n < 1 {
+				return fail(at+min(len(word)+1, len(head)), "%s takes a number of weights, such as %s:16384", small8, small8)
+			}
+			s.SmallBits8 = n
 		case hasArgument:
 			return fail(at+len(word), "%s takes no value", word)
 		}
@@ -224,7 +235,21 @@ func (s Spec) recipe(sep, mark string) string {
 	if s.BiasBits != 32 {
 		text += fmt.Sprintf("%sbias%d", sep, s.BiasBits)
 	}
+	if s.SmallBits8 > 0 {
+		text += sep + small8 + cmp.Or(mark, "-") + strconv.Itoa(s.SmallBits8)
+	}
+	if s.Heal {
+		text += sep + heal
+	}
 	return text
+}
+
+// BitsOf is the width of a weight of so many values.
+func (s Spec) BitsOf(values int) int {
+	if values <= s.SmallBits8 {
+		return max(s.WeightBits, 8)
+	}
+	return s.WeightBits
 }
 
 // Usual is the recipe that is taken where a float model is to be quantized and none is named: w8a8.

@@ -24,6 +24,8 @@ func TestParse(t *testing.T) {
 		"w16a16,per-tensor,enhanced":    recipe("w16a16-per-tensor-enhanced", 16, 16, func(s *Spec) { s.PerChannel, s.Calibrator = false, Enhanced }),
 		"w8a8,percentile:99.99,bias8":   recipe("w8a8-percentile99.99-bias8", 8, 8, func(s *Spec) { s.Calibrator, s.Percentile, s.BiasBits = Percentile, 99.99, 8 }),
 		"w8a8,mse":                      recipe("w8a8-mse", 8, 8, func(s *Spec) { s.Calibrator = MSE }),
+		"w4a16,heal":                    recipe("w4a16-heal", 4, 16, func(s *Spec) { s.Heal = true }),
+		"w4a8,heal,mse-out,small8:512":  recipe("w4a8-mse-out-small8-512-heal", 4, 8, func(s *Spec) { s.Calibrator, s.SmallBits8, s.Heal = MSEOut, 512, true }),
 		"w8a8,symmetric":                recipe("w8a8-symmetric", 8, 8, func(s *Spec) { s.Calibrator = Symmetric }),
 		"w8a16,mse@htp":                 recipe("w8a16-mse@htp", 8, 16, func(s *Spec) { s.Calibrator, s.Engine = MSE, HTP }),
 		"w8a8@cpu":                      recipe("w8a8", 8, 8, nil),
@@ -67,6 +69,9 @@ func TestErrorsPointAtThePlace(t *testing.T) {
 		"w8a8,percentile:101": 16,
 		"w8a8,percentile:NaN": 16,
 		"w8a8,mse:3":          8,
+		"w4a8,small8":         11,
+		"w4a8,small8:0":       12,
+		"w4a8,heal:1":         9,
 		"fp16,tf":             4,
 		"=a.onnx":             0,
 		"a b=a.onnx":          1,
@@ -124,5 +129,17 @@ func TestEveryOptionIsParsed(t *testing.T) {
 	}
 	if want := len(Options()) - 2; names["w8a8"] != true || len(names) != want { // each group has a default, which the name does not tell
 		t.Errorf("%d names, want %d: %v", len(names), want, names)
+	}
+}
+
+func TestSmallWeightsHaveEightBits(t *testing.T) {
+	for text, want := range map[string][2]int{"w4a8": {4, 4}, "w4a8,small8:100": {8, 4}, "w8a8,small8:100": {8, 8}, "w16a16,small8:100": {16, 16}} {
+		s, err := Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := [2]int{s.BitsOf(100), s.BitsOf(101)}; got != want {
+			t.Errorf("%s: 100 and 101 weights have %v bits, want %v", text, got, want)
+		}
 	}
 }

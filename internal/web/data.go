@@ -218,7 +218,7 @@ func describe(r *result.Run) run {
 func describeVariant(r *result.Run, v *result.Variant) variant {
 	d := variant{
 		Name: v.Spec.Name, Text: report.Describe(v.Spec), Verdict: report.Verdict(r, v), Sources: report.Sources(r, v),
-		Notes: list(slices.Concat(report.Container(r, v), report.Emulation(r, v), report.InputNotes(r, v))), Tips: append([]string{}, report.Tips(r, v)...),
+		Notes: list(slices.Concat(report.Healed(v), report.Container(r, v), report.Emulation(r, v), report.InputNotes(r, v))), Tips: append([]string{}, report.Tips(r, v)...),
 		Diverges: v.Diverges, Origin: string(v.Origin), Counts: v.Counts, Reason: map[int]string{}, Histogram: map[int]result.Histogram{},
 		Accumulated: map[string]spread{}, Local: map[string]spread{}, Weights: map[string][]num{}, Activations: map[string][]num{}, Whole: []whole{},
 		Emulation: map[string]spread{}, IsolatedEmulation: map[string]spread{}, Apart: []num{}, OnCPU: []int{}, Operators: append([]report.Operator{}, report.Operators(r, v)...), Parts: []outputPart{},

@@ -622,6 +622,8 @@ export interface VariantSpec {
   file?: string // of a ready model or a DLC, or the DLC of dumps or of a device
   dir?: string // of dumps
   target?: string // the device, as dial.Parse reads it
+  small_bits8?: number
+  heal?: boolean
   choices?: Record<string, VariantChoice>
 }
 

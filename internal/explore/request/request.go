@@ -32,6 +32,8 @@ func check(spec result.ExploreSpec, config eval.Config, variants []variant.Spec)
 		return fmt.Errorf("explore chooses encodings, and those of %s are chosen: check compares them with a recipe, --variant %s=%s --variant w8a8", variants[0].File, variants[0].Name, variants[0].File)
 	case len(variants) != 1 || variants[0].Kind != variant.Recipe || session.Emulated(variants[0]):
 		return fmt.Errorf("explore starts from one recipe, such as w8a8; %v is none (--engine says what runs it)", spec.Variants)
+	case variants[0].Heal:
+		return errors.New("explore does not heal weights yet: explore the recipe without heal, then quantize what is recommended")
 	case !(spec.Target > 0 && spec.Target <= 1):
 		return fmt.Errorf("a target is a share of the float model's score over 0 and up to 100 %%, not %g %%", 100*spec.Target)
 	case spec.Seconds <= 0:

@@ -22,6 +22,7 @@ func TestWhatCannotBeExploredIsWrongUsage(t *testing.T) {
 		"a recipe":             {func(*result.ExploreSpec) {}, ""},
 		"two recipes":          {func(s *result.ExploreSpec) { s.Variants = []string{"w8a8", "w8a16"} }, "one recipe"},
 		"half precision":       {func(s *result.ExploreSpec) { s.Variants = []string{"fp16"} }, "one recipe"},
+		"a healed recipe":      {func(s *result.ExploreSpec) { s.Variants = []string{"w8a8,heal"} }, "heal"},
 		"an emulated recipe":   {func(s *result.ExploreSpec) { s.Variants = []string{"w8a8@htp"} }, "one recipe"},
 		"no recipe":            {func(s *result.ExploreSpec) { s.Variants = []string{"w9"} }, "w9"},
 		"a target over all":    {func(s *result.ExploreSpec) { s.Target = 1.01 }, "101 %"},

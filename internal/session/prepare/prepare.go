@@ -3,13 +3,15 @@
 //  1. Build has every variant read what it names, calibrates, and has every variant built.
 //  2. All opens the float model and every variant too, in step with the float model's segments.
 //
-// makers.go registers what the program knows to run.
+// What the program knows to run is registered by session/makers.
 package prepare
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
+	"quantcheck/internal/calib"
 	"quantcheck/internal/dataset"
 	"quantcheck/internal/model"
 	"quantcheck/internal/result"
@@ -18,6 +20,9 @@ import (
 	"quantcheck/internal/runner/ort"
 	"quantcheck/internal/session"
 	"quantcheck/internal/session/calibration"
+	"quantcheck/internal/session/healing"
+	_ "quantcheck/internal/session/makers" // registers kinds and engines
+	"quantcheck/internal/usage"
 	"quantcheck/internal/variant"
 )
 
@@ -47,13 +52,16 @@ func Build(ctx context.Context, b *session.Session, calibrating *dataset.Set, lo
 			return err
 		}
 	}
-	b.Progress.Phase("building the variants", len(b.Variants))
 	for _, v := range b.Variants {
 		b.Run.Variants = append(b.Run.Variants, newVariant(v.Spec, len(b.Float.Layers)))
 	}
 	for i, v := range b.Variants {
 		v.Result = &b.Run.Variants[i]
 	}
+	if err := heal(ctx, b, stats, calibrating, loader); err != nil {
+		return err
+	}
+	b.Progress.Phase("building the variants", len(b.Variants))
 	for i, v := range b.Variants {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -62,6 +70,38 @@ func Build(ctx context.Context, b *session.Session, calibrating *dataset.Set, lo
 			return err
 		}
 		b.Progress.Step(i + 1)
+	}
+	return nil
+}
+
+// heal finds the weights of recipes that are to be healed. A recipe that several engines run is healed once.
+func heal(ctx context.Context, b *session.Session, stats *calib.Statistics, calibrating *dataset.Set, loader dataset.Loader) error {
+	var done []*session.Variant
+	for _, v := range b.Variants {
+		if !v.Spec.Heal {
+			continue
+		}
+		same := slices.IndexFunc(done, func(d *session.Variant) bool {
+			was := d.Spec
+			was.Engine, was.Name = v.Spec.Engine, v.Spec.Name
+			return was.Equal(v.Spec)
+		})
+		if same >= 0 {
+			v.Source, v.Result.Healing = done[same].Source, done[same].Result.Healing
+			continue
+		}
+		if calibrating == nil {
+			return usage.Mark(fmt.Errorf("variant %s: a recipe is healed on samples that calibrate, and there are none here", v.Spec.Name))
+		}
+		h, err := healing.Run(ctx, b, v.Spec, stats, calibrating, loader)
+		if err != nil {
+			return fmt.Errorf("variant %s: %w", v.Spec.Name, err)
+		}
+		v.Source, v.Result.Healing = h.Constants, h.Result
+		for _, n := range h.Notes {
+			b.Run.Warnings = append(b.Run.Warnings, v.Spec.Name+": "+n)
+		}
+		done = append(done, v)
 	}
 	return nil
 }

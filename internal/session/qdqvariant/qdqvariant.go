@@ -30,9 +30,14 @@ func (FromRecipe) Read(context.Context, *session.Session, *session.Variant) erro
 
 // Build implements session.Builder.
 func (FromRecipe) Build(b *session.Session, v *session.Variant, stats *calib.Statistics) error {
-	made, err := qdq.Build(b.Float.Base, b.Float.Placement, v.Spec, stats.Activation)
-	if err == nil {
-		TakeBuilt(b, v, made, b.Float.Placement, b.Float.Folded)
+	constants, _ := v.Source.(Constants)
+	made, err := qdq.BuildFixed(b.Float.Base, b.Float.Placement, v.Spec, stats.Activation, constants)
+	if err != nil {
+		return err
+	}
+	TakeBuilt(b, v, made, b.Float.Placement, b.Float.Folded)
+	if v.Spec.Heal {
+		v.Healed, err = onGrid(b.Float.Base, made, constants, v.Spec)
 	}
 	return err
 }

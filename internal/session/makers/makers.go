@@ -1,4 +1,5 @@
-package prepare
+// Package makers registers what the program knows to run: builders and openers of variants, by kind and engine.
+package makers
 
 import (
 	"quantcheck/internal/session"
