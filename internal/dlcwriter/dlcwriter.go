@@ -34,7 +34,7 @@ func Write(ctx context.Context, engine ort.Engine, emulator htp.Engine, m *onnx.
 		return nil, fmt.Errorf("the DLC that was made is not whole, so nothing was written: %w", err)
 	}
 	if err := composed(ctx, emulator, data); err != nil {
-		return nil, fmt.Errorf("Qualcomm's libraries cannot compose the DLC that was made, so nothing was written; without --dlc the QDQ model is written, for a converter: %w", err) //nolint:staticcheck // a name
+		return nil, fmt.Errorf("the DLC that was made cannot be composed by Qualcomm's libraries, so nothing was written; without --dlc the QDQ model is written, for a converter: %w", err)
 	}
 	return data, nil
 }
