@@ -27,6 +27,8 @@ var Options = []Means{
 	{Name: "mse-out", By: []string{"steep-activation"}},
 	{Name: "bias8", Never: "fewer bits cure nothing"},
 	{Name: "bias32", By: []string{"few-bits"}},
+	{Name: "heal", Never: "it takes tens of seconds, longer than a try may take; docs/cures.md says what it brings"},
+	{Name: "small8", Never: "it is for recipes of 4 bits, which few-bits widens"},
 }
 
 // Why a pass is no cause's.
@@ -51,6 +53,9 @@ var Passes = []Means{
 	{Name: "fold-batchnorm", Never: "variants are made of the folded model anyway"},
 	{Name: "focus-to-conv", Never: costsTime},
 	{Name: "swap-input-channels", Never: costsTime},
+	{Name: "depth-to-space-order", Never: costsTime},
+	{Name: "einsum-to-matmul", Never: "it is for an operator that the DSP refuses: optimize does it by itself"},
+	{Name: "split-qkv", Never: costsTime},
 	{Name: "split-concat-to-conv", Never: costsTime},
 	{Name: "four-axes", Never: costsTime},
 	{Name: "slice-to-conv", Never: costsTime},

@@ -105,18 +105,18 @@ func TestTheFocusStemIsNamed(t *testing.T) {
 		t.Fatalf("%d %s", status, stderr)
 	}
 	lines := strings.Split(stdout, "\n")
-	for i, says := range []string{"inferences a second", "four Slice operators; `quantcheck optimize --pass focus-to-conv` makes it "} {
+	for i, says := range []string{"inferences a second", " are one Concat operator; `quantcheck optimize --pass focus-to-conv` makes it "} {
 		if !strings.Contains(lines[i], says) {
 			t.Errorf("line %d does not say %q: %s", i+1, says, lines[i])
 		}
 	}
-	for _, says := range []string{"KiB in (inputs and weights)", "QCS8550", "seeded random input; they hardly change the time", "MACs/cycle", "(input)", "(output)", "(idle)"} {
+	for _, says := range []string{"KiB in (inputs and weights)", "QCS8550", "seeded random input; they hardly change the time", "MACs/cycle", "(output)", "(idle)"} {
 		if !strings.Contains(stdout, says) {
 			t.Errorf("%q is not said:\n%s", says, stdout)
 		}
 	}
 	noFalseWords(t, stdout)
-	if e := estimated(t, model); e.Advice == nil || e.Advice.Pass != "focus-to-conv" || e.Advice.Cycles == 0 || e.Advice.Cycles > e.Cycles/2 || e.Lower > e.Cycles || e.Cycles > e.Upper {
+	if e := estimated(t, model); e.Advice == nil || e.Advice.Pass != "focus-to-conv" || e.Advice.Cycles == 0 || e.Advice.Cycles > 6*e.Cycles/10 || e.Lower > e.Cycles || e.Cycles > e.Upper {
 		t.Errorf("%+v of %+v", e.Advice, e.Figures)
 	}
 }

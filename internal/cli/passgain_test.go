@@ -16,7 +16,7 @@ import (
 func TestOptimizeShowsWhatPassesBring(t *testing.T) {
 	t.Parallel()
 	fixture.Emulator(t)
-	if before, after := gained(t, stemModel(t, 256), filepath.Join(t.TempDir(), "o.onnx")); after > before/5 {
+	if before, after := gained(t, stemModel(t, 256), filepath.Join(t.TempDir(), "o.onnx")); after > 6*before/10 || after == 0 {
 		t.Errorf("%d cycles, now %d", before, after)
 	}
 }

@@ -17,7 +17,7 @@ import (
 
 // notPaths are flags of text that name no file of this machine that a command could destroy.
 var notPaths = []string{
-	"name", "task", "engine", "soc", "target", "decoder", "by", "layer", "explain", "fail-on", "encodings-version", "estimate-variant", "memory", "size", "type", "prefix",
+	"name", "task", "engine", "soc", "target", "decoder", "by", "io", "layer", "explain", "fail-on", "encodings-version", "estimate-variant", "memory", "size", "type", "prefix",
 	"input-color", "to-color", "resize", "pad-value", "pad-position", "mean", "scale", "layout", "ort-lib", "env-file", "known-hosts", "device", "device-dir", "install", "perf-profile", "set_output_tensors", "only", "runtime",
 }
 

@@ -33,8 +33,8 @@ type Built struct {
 	// Placement is where BuildGiven put quantizers; nil: where Find says.
 	Placement *Placement
 	Warnings  []string
-	// Weighted says how the weights of nodes were quantized, by the node's number in the original graph.
-	Weighted map[int]Weighted
+	// Weighted says how the weights of nodes were quantized, by the node's number in the original graph and the input's: a recurrent operator has two.
+	Weighted map[[2]int]Weighted
 }
 
 // Weighted is a node's quantized weight and the encoding in which the node takes its activation.
@@ -134,7 +134,7 @@ type builder struct {
 
 func newBuilder(m *onnx.Model, p *Placement, spec variant.Spec) *builder {
 	x := onnx.NewIndex(m)
-	built := &Built{Taps: map[string]string{}, Encodings: map[string]quant.Encoding{}, Float: map[string]string{}, Floats: map[string]*onnxpb.TensorProto{}, Choices: spec.Choices, Weighted: map[int]Weighted{}}
+	built := &Built{Taps: map[string]string{}, Encodings: map[string]quant.Encoding{}, Float: map[string]string{}, Floats: map[string]*onnxpb.TensorProto{}, Choices: spec.Choices, Weighted: map[[2]int]Weighted{}}
 	return &builder{
 		draft: newDraft(m), m: m, x: x, p: p, spec: spec, built: built,
 		acts:   &actEncodings{x: x, p: p, spec: spec, built: built, inner: map[string]quant.Encoding{}, half: make([]bool, len(x.Nodes))},

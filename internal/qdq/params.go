@@ -123,7 +123,7 @@ func (k *constants) note(q Param, replaced string) {
 		w.Axis = -1
 	}
 	w.Input, w.Encoded = k.acts.taken(q.Node, k.x.Nodes[q.Node].GetInput()[0])
-	k.built.Weighted[q.Node] = w
+	k.built.Weighted[[2]int{q.Node, q.Input}] = w
 }
 
 // sayNotFinite warns of values that no encoding holds: NaN becomes zero, an infinite one the end of the range of the others.
@@ -199,7 +199,7 @@ func (k *constants) weight(name string, values tensor.Tensor, q Param, least []f
 // direction of a recurrent operator), for which the bias fits; none if that does not matter.
 func (k *constants) biasScale(q Param) ([]float64, error) {
 	n := k.x.Nodes[q.Node]
-	b := biasInput(n)
+	b := BiasInput(n)
 	if k.spec.BiasBits != 32 || q.Input != 1 || len(n.GetInput()) <= b || k.x.Initializer[n.GetInput()[b]] == nil {
 		return nil, nil
 	}

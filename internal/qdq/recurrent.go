@@ -25,8 +25,8 @@ func recurrentParam(q Param, dims []int64) (_ Param, ok bool) {
 	return q, true
 }
 
-// biasInput is the number of the input that is added to the products of an operator's first two inputs.
-func biasInput(n *onnxpb.NodeProto) int {
+// BiasInput is the number of the input that is added to the products of an operator's first two inputs.
+func BiasInput(n *onnxpb.NodeProto) int {
 	if recurrent[n.GetOpType()] {
 		return 3
 	}

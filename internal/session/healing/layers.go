@@ -40,7 +40,7 @@ type layer struct {
 func find(base *onnx.Model, sim *qdq.Built, simulated *onnx.Index, shape func(name string) (dims []int64, known bool), memory int64) (layers []*layer, notes []string, err error) {
 	x := onnx.NewIndex(base)
 	for i, n := range x.Nodes {
-		w, ok := sim.Weighted[i]
+		w, ok := sim.Weighted[[2]int{i, 1}]
 		if !ok || sim.Replaced[[2]int{i, 1}] == "" {
 			continue
 		}
