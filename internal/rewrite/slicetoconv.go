@@ -13,7 +13,7 @@ import (
 var sliceToConv = Pass{
 	Name: "slice-to-conv", Doubtful: true, Title: "strided Slices, and Slices of channels, become a Conv of zeros and ones", Tolerance: 0, Off: true,
 	Order: "after the passes that put Slices into a Conv that is there, before the fusions: constants around it go into its weights",
-	Why:   "Strided Slices of few channels keep the vector unit busy for long; a Conv runs on the matrix unit. It multiplies mostly by zero, so it pays only where an estimate says so: YOLOX's eight Slices from 5.42 M to 1.32 M cycles for the whole model, but a strided Slice of 64 channels from 0.150 M to 0.153 M, and Slices of channels from 0.181 M to 0.187 M.",
+	Why:   "Strided Slices of few channels keep the vector unit busy for long; a Conv runs on the matrix unit. It multiplies mostly by zero, so it pays only where an estimate says so: YOLOX's eight Slices from 5.42 M to 1.32 M cycles for the whole model, but a strided Slice of 64 channels from 0.150 M to 0.153 M, and Slices of channels from 0.181 M to 0.187 M, all with float inputs.",
 	Doc: `
     Before   x [N,C,H,W] ─ Slice(rows a::s, columns e::s) ─ y      After   x ─ Conv(W [C,1,a+1,e+1], stride s, group C) ─ y
     Before   x ─ Slice(channels p) ─ y                             After   x ─ Conv(W [J,C,1,1]) ─ y
