@@ -118,53 +118,6 @@ func TestABenchmarkOverSSH(t *testing.T) {
 	b.leavesNothing(t)
 }
 
-// adbScript stands in for adb, with this machine as the device board-1.
-const adbScript = `#!/bin/sh
-if [ "$1" = -s ]; then [ "$2" = board-1 ] || { echo "error: device '$2' not found" >&2; exit 1; }; shift 2; fi
-case $1 in
-get-serialno) echo board-1 ;;
-features) echo shell_v2 ;;
-shell) exec setsid -w sh -c "$3" ;;
-*) echo "adb: usage" >&2; exit 1 ;;
-esac
-`
-
-// TestABenchmarkOnThisMachineAndOverADB finds on every way what it finds over SSH. The PATH is the process's, so it runs alone.
-func TestABenchmarkOnThisMachineAndOverADB(t *testing.T) {
-	b := newBench(t, "qnn", "zoo_w8a8_per_channel.dlc")
-	programs := t.TempDir()
-	if err := os.WriteFile(filepath.Join(programs, "adb"), []byte(adbScript), 0o700); err != nil { //nolint:gosec // it is a program
-		t.Fatal(err)
-	}
-	if status, _, stderr := b.run(t, append(zooInput, "--name", "zoo", "--no-emulate")...); status != 0 {
-		t.Fatalf("%d %s", status, stderr)
-	}
-	want := b.similarities(t)
-	t.Setenv("PATH", programs+string(os.PathListSeparator)+b.board.Path())
-	for _, target := range []string{"local", "adb:board-1", "adb:"} {
-		out := t.TempDir()
-		args := append([]string{"benchmark", "--device", target, "--device-dir", b.dir, "--out", out, "--name", "zoo", "--no-emulate"}, b.model...)
-		status, _, stderr := run(t, append(args, zooInput...)...)
-		if status != 0 {
-			t.Errorf("%s: %d %s", target, status, stderr)
-			continue
-		}
-		other := *b
-		other.out = out
-		if got := other.similarities(t); got != want {
-			t.Errorf("%s: other numbers than over SSH:\n%s", target, parting(want, got))
-		}
-		if found := other.found(t, "zoo"); found.Throughput == nil || found.Cycles == nil || len(found.Steps) != len(result.Steps) {
-			t.Errorf("%s: %+v", target, found.Steps)
-		}
-		b.leavesNothing(t)
-		b.runsNothing(t)
-	}
-	if status, _, stderr := run(t, append([]string{"benchmark", "--device", "adb:other", "--device-dir", b.dir, "--out", t.TempDir()}, b.model...)...); status != exitUnavailable || !strings.Contains(stderr, "not found") {
-		t.Errorf("%d %s", status, stderr)
-	}
-}
-
 // TestABenchmarkWithoutTheEmulator has a board that runs the QDQ model that belongs to the DLC on the CPU: what a check of that model finds.
 func TestABenchmarkWithoutTheEmulator(t *testing.T) {
 	t.Parallel()
@@ -274,69 +227,40 @@ func TestABenchmarkGoesOnWhereItEnded(t *testing.T) {
 	}
 }
 
-func TestAPlantedFaultIsWhereTheDevicePartsFromTheEmulator(t *testing.T) {
-	t.Parallel()
-	const layer = "/conv2/Conv_output_0"
-	for _, row := range []struct {
-		fault fakeboard.Fault
-		parts string
-		says  string
-	}{
-		{fakeboard.Fault{Kind: fakeboard.Clipped, Layer: layer + "_QuantizeLinear"}, layer, "DEVICE AND EMULATED@HTP PART at " + layer},
-		{fakeboard.Fault{Kind: fakeboard.Zeroed, Layer: layer + "_QuantizeLinear", Channel: 1}, layer, "DEVICE AND EMULATED@HTP PART at " + layer},
-		{fakeboard.Fault{Kind: fakeboard.Swapped}, "/relu1/Relu_output_0", "red and blue swapped"},
-	} {
-		t.Run(string(row.fault.Kind), func(t *testing.T) {
-			t.Parallel()
-			b := newBench(t, "qnn", "zoo_w8a8_per_channel.dlc")
-			b.board.Inject(row.fault)
-			status, stdout, stderr := b.run(t, append([]string{"--name", "zoo", "--steps", "layers"}, zooInput...)...)
-			if status != 0 || !strings.Contains(stdout, row.says) {
-				t.Errorf("%d %s %s", status, stdout, stderr)
-			}
-			if l := b.found(t, "zoo").Layers; l == nil || l.Parts != row.parts {
-				t.Errorf("they part at %+v", l.Parts)
-			}
-		})
-	}
-}
-
+// A fault of each kind; make slow has them all.
 func TestFaultsOfADevice(t *testing.T) {
 	t.Parallel()
-	const net, layer = "snpe-net-run", "/conv2/Conv_output_0_QuantizeLinear"
+	deviceFaults(t, []deviceFault{
+		{"killed once, with all at once", fakeboard.Fault{Kind: fakeboard.Killed, Tool: netTool, Call: 1, After: 1}, 0, "it was run again with 1 inputs at a time"},
+		{"an error of SNPE", fakeboard.Fault{Kind: fakeboard.Error, Tool: netTool, Text: "the graph is too large"}, 1, "the graph is too large"},
+		{"a tool that is not there", fakeboard.Fault{Kind: fakeboard.Missing, Tool: netTool}, 1, "snpe-net-run"},
+		{"a silent diagview", fakeboard.Fault{Kind: fakeboard.Silent, Tool: "snpe-diagview"}, 1, "left no CSV"},
+		{"half a file, once", fakeboard.Fault{Kind: fakeboard.Truncated, Tool: netTool, Call: 1, Result: 1, Layer: netLayer}, 0, "it was run again"},
+		{"another runtime", fakeboard.Fault{Kind: fakeboard.OnCPU}, 1, "label is cpu_float32 where dsp was asked for"},
+		{"an empty log", fakeboard.Fault{Kind: fakeboard.EmptyLog}, 1, "is no log, or a damaged one"},
+	})
+}
+
+// deviceFault is what is wrong with a board, and what a benchmark says of it.
+type deviceFault struct {
+	name   string
+	fault  fakeboard.Fault
+	status int
+	says   string // on stderr, or, when it ends well, in the results
+}
+
+// The tool that writes layers, and one of the layers.
+const (
+	netTool  = "snpe-net-run"
+	netLayer = "/conv2/Conv_output_0_QuantizeLinear"
+)
+
+func deviceFaults(t *testing.T, rows []deviceFault) {
+	t.Helper()
 	cache := t.TempDir()
 	// stepsOf are the steps that use a tool; a fault of no tool shows in any of them.
-	stepsOf := map[string]string{net: "layers", "snpe-throughput-net-run": "throughput", "snpe-diagview": "cycles"}
-	for _, row := range []struct {
-		name   string
-		fault  fakeboard.Fault
-		status int
-		says   string // on stderr, or, when it ends well, in the results
-	}{
-		{"killed for want of memory", fakeboard.Fault{Kind: fakeboard.Killed, Tool: net, After: 1}, 1, "killed, as the system does when memory is short"},
-		{"killed once, with all at once", fakeboard.Fault{Kind: fakeboard.Killed, Tool: net, Call: 1, After: 1}, 0, "it was run again with 1 inputs at a time"},
-		{"an error of SNPE", fakeboard.Fault{Kind: fakeboard.Error, Tool: net, Text: "the graph is too large"}, 1, "the graph is too large"},
-		{"a tool that is not there", fakeboard.Fault{Kind: fakeboard.Missing, Tool: net}, 1, "snpe-net-run"},
-		{"no throughput tool", fakeboard.Fault{Kind: fakeboard.Missing, Tool: "snpe-throughput-net-run"}, 1, "snpe-throughput-net-run is not on the device's PATH"},
-		{"no listing tool", fakeboard.Fault{Kind: fakeboard.Missing, Tool: "snpe-dlc-info"}, 0, "throughput"},
-		{"neither diagview there nor here", fakeboard.Fault{Kind: fakeboard.Missing, Tool: "snpe-diagview"}, 1, "neither on the device nor on this machine"},
-		{"silent", fakeboard.Fault{Kind: fakeboard.Silent, Tool: net}, 1, "does not say that it executed successfully"},
-		{"a silent throughput tool", fakeboard.Fault{Kind: fakeboard.Silent, Tool: "snpe-throughput-net-run"}, 1, "printed nothing"},
-		{"a silent diagview", fakeboard.Fault{Kind: fakeboard.Silent, Tool: "snpe-diagview"}, 1, "left no CSV"},
-		{"hung", fakeboard.Fault{Kind: fakeboard.Hung, Tool: net, After: 1}, 1, "gave nothing for 3s"},
-		{"a full disk", fakeboard.Fault{Kind: fakeboard.Full, Tool: net, After: 1}, 1, "disk is full"},
-		{"a bad status after success", fakeboard.Fault{Kind: fakeboard.BadExit, Tool: net}, 1, "exit status 1"},
-		{"no line of success", fakeboard.Fault{Kind: fakeboard.NoSuccess, Tool: net}, 1, "does not say that it executed successfully"},
-		{"half a file, once", fakeboard.Fault{Kind: fakeboard.Truncated, Tool: net, Call: 1, Result: 1, Layer: layer}, 0, "it was run again"},
-		{"half a file, always", fakeboard.Fault{Kind: fakeboard.Truncated, Tool: net, Result: 1, Layer: layer}, 0, "1 of 3 samples have no value"},
-		{"a file too long", fakeboard.Fault{Kind: fakeboard.Resized, Tool: net, Call: 1, Result: 1, Layer: layer}, 0, "it was run again"},
-		{"a layer that is not written", fakeboard.Fault{Kind: fakeboard.Lost, Tool: net, Result: 1, Layer: layer}, 0, "there is no file of it"},
-		{"folders that are not made", fakeboard.Fault{Kind: fakeboard.Unwritten, Tool: net}, 0, "they were made for it"},
-		{"another runtime", fakeboard.Fault{Kind: fakeboard.OnCPU}, 1, "label is cpu_float32 where dsp was asked for"},
-		{"an integer", fakeboard.Fault{Kind: fakeboard.Integer}, 0, "inferences a second on the DSP"},
-		{"an exponent", fakeboard.Fault{Kind: fakeboard.Exponent}, 0, "1000000 inferences a second"},
-		{"an empty log", fakeboard.Fault{Kind: fakeboard.EmptyLog}, 1, "is no log, or a damaged one"},
-	} {
+	stepsOf := map[string]string{netTool: "layers", "snpe-throughput-net-run": "throughput", "snpe-diagview": "cycles"}
+	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
 			b := newBenchCached(t, cache, "qnn", "zoo_w8a8_per_channel.dlc")

@@ -109,27 +109,3 @@ func TestVerdictsOfTheCases(t *testing.T) {
 		}
 	}
 }
-
-// Encodings are those of weights with the batch normalizations folded in; held against the weights of the file they would not fit at all.
-func TestFoldedWeightsFitTheirEncodings(t *testing.T) {
-	t.Parallel()
-	status, stdout, stderr := run(t, "check", fixture.OCR(t), "--images", pictures(t, 2), "--input-shape", "1,3,64,64", "--variant", "w8a8", "--variant", "w4a8,per-tensor", "--local-samples", "1", "--no-try", "--json", "--out", t.TempDir())
-	var r struct {
-		Variants []struct {
-			Verdict result.Verdict `json:"verdict"`
-		} `json:"variants"`
-	}
-	if err := json.Unmarshal([]byte(stdout), &r); status != exitDone || err != nil || len(r.Variants) != 2 {
-		t.Fatalf("status %d, %v: %s", status, err, stderr)
-	}
-	for i, v := range r.Variants {
-		if v.Verdict.Grade == result.Good {
-			t.Errorf("variant %d is good, so that no cause is looked for", i)
-		}
-		for _, c := range v.Verdict.Causes {
-			if c.Kind == "clipped-constant" {
-				t.Errorf("variant %d: %s", i, c.Evidence)
-			}
-		}
-	}
-}

@@ -11,10 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	"quantcheck/internal/fixture"
-	"quantcheck/internal/onnx/onnxpb"
 	"quantcheck/internal/result"
 	"quantcheck/internal/runner/cpu"
 	"quantcheck/internal/runner/htp"
@@ -174,41 +171,6 @@ func kitOf(t *testing.T, version string, libraries ...string) string {
 		}
 	}
 	return dir
-}
-
-func TestOperatorsThatTheHTPRefuses(t *testing.T) {
-	t.Parallel()
-	fixture.Emulator(t)
-	model := smallModel(t, func(p *onnxpb.ModelProto) {
-		for _, n := range p.Graph.Node {
-			if n.GetOpType() == "Relu" {
-				n.OpType, n.Name = proto.String("Erf"), proto.String("the erf")
-			}
-		}
-	})
-	dir := t.TempDir()
-	args := []string{"check", model, "--images", pictures(t, 2), "--out", dir, "--variant", "w8a8@htp", "--json"}
-	status, _, stderr := run(t, args...)
-	if status != exitFailed || !strings.Contains(stderr, "the erf (Erf)") || !strings.Contains(stderr, "--htp-fallback") {
-		t.Errorf("%d %s", status, stderr)
-	}
-	status, stdout, stderr := run(t, append(args, "--htp-fallback")...)
-	if status != 0 {
-		t.Fatalf("%d %s", status, stderr)
-	}
-	r := checked(t, stdout)
-	marked := 0
-	for k, l := range r.Variants[0].Layers {
-		if l.OnCPU {
-			marked++
-			if r.Layers[k].Op != "Erf" {
-				t.Errorf("%s is marked", r.Layers[k].Op)
-			}
-		}
-	}
-	if marked != 1 {
-		t.Errorf("%d layers are marked", marked)
-	}
 }
 
 func TestCtrlCStopsAnEmulatedCheckWithinASecond(t *testing.T) {

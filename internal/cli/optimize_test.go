@@ -87,17 +87,6 @@ func TestOptimizeProvesEveryPass(t *testing.T) {
 	}
 }
 
-func TestAChannelShuffleBecomesAConvOnlyWhenAskedByName(t *testing.T) {
-	t.Parallel()
-	model, out := fixture.Path(t, "models", "onnx_light", "light_shufflenet.onnx"), filepath.Join(t.TempDir(), "out.onnx")
-	if status, stdout, stderr := run(t, "optimize", model, "-o", out); status != 0 || !strings.Contains(stdout, "--pass split-concat-to-conv makes it a Conv") {
-		t.Errorf("%d %s %s", status, stdout, stderr)
-	}
-	if status, stdout, stderr := run(t, "optimize", model, "-o", out, "--pass", "constant-fold", "--pass", "split-concat-to-conv"); status != 0 || !strings.Contains(stdout, "split-concat-to-conv       16 places") {
-		t.Errorf("%d %s %s", status, stdout, stderr)
-	}
-}
-
 // TestAStemWithUnlikeChannelsHoldsWithEightBits shows what split-gates and mse-out are for: a first Conv like yolox_nano's.
 func TestAStemWithUnlikeChannelsHoldsWithEightBits(t *testing.T) {
 	t.Parallel()

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"math"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -251,73 +250,5 @@ func TestFloat64IsCompared(t *testing.T) {
 				}
 			}
 		}
-	}
-}
-
-// TestWhatTheEmulatorComputesWrongly holds the list of operators that the emulator computes wrongly against what it computes: those and
-// no others are far from float, check calls them engine errors, and quantize warns of them.
-func TestWhatTheEmulatorComputesWrongly(t *testing.T) {
-	fixture.Emulator(t)
-	ints := func(name string, v ...int64) *onnxpb.AttributeProto {
-		return &onnxpb.AttributeProto{Name: &name, Type: onnxpb.AttributeProto_INTS.Enum(), Ints: v}
-	}
-	rng := rand.New(rand.NewPCG(1, 2))
-	random := func(shape ...int64) tensor.Tensor {
-		n, _ := tensor.Count(shape)
-		v := make([]float32, n)
-		for i := range v {
-			v[i] = float32(rng.NormFloat64())
-		}
-		return tensor.Floats(v, shape...)
-	}
-	wrong := map[string]bool{"both axes": true, "one axis": true, "the other": true}
-	model := smallModel(t, func(p *onnxpb.ModelProto) {
-		g := p.GetGraph()
-		g.Node = []*onnxpb.NodeProto{{OpType: proto.String("Conv"), Name: proto.String("c"), Input: []string{"x", "w"}, Output: []string{"c"}}}
-		g.Initializer, g.Output = []*onnxpb.TensorProto{onnx.TensorProto("w", random(8, 3, 3, 3))}, nil
-		for _, row := range []struct {
-			name        string
-			group, out  int64
-			high, width int64 // output_padding
-		}{
-			{"both axes", 8, 1, 1, 1}, {"one axis", 8, 1, 1, 0}, {"the other", 8, 1, 0, 1},
-			{"without output_padding", 8, 1, 0, 0}, {"one group", 1, 1, 1, 1},
-		} {
-			g.Initializer = append(g.Initializer, onnx.TensorProto("w of "+row.name, random(8, row.out, 3, 3)))
-			g.Node = append(g.Node, &onnxpb.NodeProto{
-				OpType: proto.String("ConvTranspose"), Name: proto.String("node of " + row.name), Input: []string{"c", "w of " + row.name}, Output: []string{row.name},
-				Attribute: []*onnxpb.AttributeProto{onnx.IntAttr("group", row.group), ints("strides", 2, 2), ints("pads", 1, 1, 1, 1), ints("output_padding", row.high, row.width), ints("kernel_shape", 3, 3)},
-			})
-			g.Output = append(g.Output, onnx.Untyped(row.name))
-		}
-	})
-	images := pictures(t, 2)
-	c, said := judged(t, model, "--images", images, "--variant", "w8a8", "--variant", "w8a8@htp", "--variant", "fp16@htp")
-	for i, v := range c.Variants {
-		is := map[string]bool{}
-		for _, e := range v.EngineErrors {
-			is[c.Layers[e.Layer].Name] = true
-			if e.Half != 2 || (e.Simulation == 0) != (i == 1) {
-				t.Errorf("variant %d: %+v", i, e)
-			}
-		}
-		for _, l := range c.Layers {
-			if is[l.Name] != (wrong[l.Name] && i > 0) {
-				t.Errorf("variant %d, %s: an engine error: %v", i, l.Name, is[l.Name])
-			}
-		}
-	}
-	if !strings.Contains(said, "the emulator computes both axes (ConvTranspose) wrongly, in half precision too, which is not quantization") {
-		t.Error(said)
-	}
-	for _, line := range strings.Split(said, "\n") {
-		if strings.Contains(line, "both axes") && strings.Contains(line, "bits") && !strings.Contains(line, "do not help") {
-			t.Error(line)
-		}
-	}
-	dir := t.TempDir()
-	status, stdout, stderr := run(t, "quantize", model, "--calib", images, "-o", filepath.Join(dir, "q.onnx"), "--dlc", filepath.Join(dir, "q.dlc"))
-	if n := strings.Count(stdout, "computes a depthwise ConvTranspose with output_padding wrongly"); status != exitDone || n != len(wrong) {
-		t.Errorf("%d, %d warnings: %s%s", status, n, stdout, stderr)
 	}
 }
