@@ -36,9 +36,9 @@ $(ORT): third_party/package.json third_party/package-lock.json
 	@touch $@
 
 # make check vets; symbols for a debugger take time to link. The packages that take longest begin first; they wait for processes and browsers,
-# so there is one package more at a time than there are processors.
+# so there are twice as many packages at a time as processors.
 test: fixtures
-	go test -vet=off -ldflags=-w -json -timeout 40m -p $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) ./internal/cli ./internal/web ./internal/runner/... ./... | go run ./tools/testsum
+	go test -vet=off -ldflags=-w -json -timeout 40m -p $$(( 2 * $$(getconf _NPROCESSORS_ONLN) )) ./internal/cli ./internal/web ./internal/runner/... ./... | go run ./tools/testsum
 
 # What make test proves on small networks, on whole detectors: ten minutes.
 SLOW := ./bench/planted ./internal/cli ./internal/dlc ./internal/fakeboard ./internal/metric ./internal/rewrite ./internal/runner/htp ./internal/runner/qnnworker ./internal/sensitivity

@@ -25,6 +25,7 @@ func evaluated(t *testing.T, args ...string) *result.Evaluation {
 
 // TestDetectorsOfTheCasesAreRead reads a head that was cut, and a set whose ids are not in the model's order.
 func TestDetectorsOfTheCasesAreRead(t *testing.T) {
+	t.Parallel()
 	cases, there := casesFolder()
 	if !there {
 		return // models that tests of the rooms make show it, too
@@ -43,6 +44,7 @@ func TestDetectorsOfTheCasesAreRead(t *testing.T) {
 
 // TestAnInputThatTheFloatModelDeniesIsSaid feeds a detector that takes BGR in letterboxes stretched RGB in 0..1.
 func TestAnInputThatTheFloatModelDeniesIsSaid(t *testing.T) {
+	t.Parallel()
 	model := fixture.Beside(t, "models", "yolox_nano.onnx") // trained weights: others see as little in right pictures
 	args := []string{"eval", model, "--task", "detection", "--data", fixture.Beside(t, "coco", "instances.json"), "--images", fixture.Beside(t, "coco", "val"), "--limit", "6", "--variant", "fp16", "--scale", "255", "--out", t.TempDir()}
 	status, stdout, stderr := run(t, args...)

@@ -386,6 +386,7 @@ func TestAModelWithTwoInputsIsScoredAndExplored(t *testing.T) {
 
 // The chip that is emulated prices the candidates, too, where the compiler has a cost model of it.
 func TestTheChipOfAnExploration(t *testing.T) {
+	t.Parallel()
 	for text, want := range map[string]struct {
 		soc, arch int
 		priced    string

@@ -17,6 +17,7 @@ import (
 
 // TestAHeadOfUnlikePartsIsCut goes from a model with one output to one with an encoding for each part, and to its NN archive.
 func TestAHeadOfUnlikePartsIsCut(t *testing.T) {
+	t.Parallel()
 	model := smallModel(t, func(p *onnxpb.ModelProto) {
 		g := p.Graph
 		g.Node[2].Output[0] = "boxes"

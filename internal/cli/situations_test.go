@@ -79,6 +79,7 @@ func halved(inside bool) func(*onnxpb.ModelProto) {
 
 // TestAHalfPrecisionModelIsRaised has every command that takes a float model take one in half precision.
 func TestAHalfPrecisionModelIsRaised(t *testing.T) {
+	t.Parallel()
 	for name, inside := range map[string]bool{"whole": false, "behind casts": true} {
 		t.Run(name, func(t *testing.T) {
 			model, images, dir := smallModel(t, halved(inside)), pictures(t, 3), t.TempDir()
@@ -125,6 +126,7 @@ func TestAHalfPrecisionModelIsRaised(t *testing.T) {
 
 // TestTheHalfPrecisionFileIsTheCounterpart holds the emulator's half precision against the file that was raised.
 func TestTheHalfPrecisionFileIsTheCounterpart(t *testing.T) {
+	t.Parallel()
 	fixture.Emulator(t)
 	model := smallModel(t, halved(false))
 	c, _ := judged(t, model, "--images", pictures(t, 2), "--variant", "fp16@htp", "--variant", "half="+model)
@@ -135,6 +137,7 @@ func TestTheHalfPrecisionFileIsTheCounterpart(t *testing.T) {
 
 // TestNaNIsTracedToItsSource plants values that are not finite in constants, in samples, and in an operator.
 func TestNaNIsTracedToItsSource(t *testing.T) {
+	t.Parallel()
 	nan := float32(math.NaN())
 	weight := func(at int, v float32) func(*onnxpb.ModelProto) {
 		return func(p *onnxpb.ModelProto) {
@@ -207,6 +210,7 @@ func TestNaNIsTracedToItsSource(t *testing.T) {
 
 // TestFloat64IsCompared has a float64 output and float64 operators within the model.
 func TestFloat64IsCompared(t *testing.T) {
+	t.Parallel()
 	cast := func(from, to string, d tensor.DType) *onnxpb.NodeProto {
 		return &onnxpb.NodeProto{OpType: proto.String("Cast"), Name: proto.String("node of " + to), Input: []string{from}, Output: []string{to}, Attribute: []*onnxpb.AttributeProto{onnx.IntAttr("to", int64(d))}}
 	}

@@ -69,7 +69,7 @@ func TestTensorsComeBackToTheSharedMemory(t *testing.T) {
 	for _, args := range [][]string{
 		{"check", model, "--images", images, "--out", t.TempDir()},
 		{"eval", model, "--task", "agreement", "--data", images, "--out", t.TempDir()},
-		{"explore", model, "--images", images, "--engine", "cpu", "--budget", "5s", "--target", "0.999999", "--out", t.TempDir()},
+		{"explore", model, "--images", images, "--engine", "cpu", "--budget", "1s", "--target", "0.999999", "--out", t.TempDir()},
 		{"quantize", model, "--images", images, "-o", filepath.Join(t.TempDir(), "q.onnx")},
 		{"optimize", model, "--images", images, "-o", filepath.Join(t.TempDir(), "o.onnx")},
 	} {
