@@ -145,7 +145,7 @@ func DecisionText(run *result.Run, d *result.Decision) string {
 		text += ", fewest on " + Short(run.Samples[d.Worst].Name, 30)
 	}
 	if d.Few {
-		text += fmt.Sprintf(": too few to show 98 %% (%.0f–%.0f %% is possible), so the signal counts too; take samples with %d decisions or more", 100*d.Low, 100*d.High, d.Wanted)
+		text += fmt.Sprintf(": too few to show 98 %% (%.0f–%.0f %% is possible), so the signal counts too; take %.0f times as many samples", 100*d.Low, 100*d.High, max(math.Ceil(float64(d.Wanted)/d.Number), 2))
 	}
 	return text
 }

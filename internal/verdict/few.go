@@ -48,16 +48,16 @@ func decided(d *result.Decision, parts []result.OutputPart) int {
 	if !d.Few {
 		return k
 	}
+	least, worst, noisy := rank(d.Low, 1), k, k+1
 	if d.Kept < same*d.Of {
-		k = max(k, 1)
+		worst = max(k, 1)
 	}
-	least, worst := rank(d.Low, 1), k
 	for i := range parts {
 		p := &parts[i]
 		if !p.SQNR.Min.OK || !judges(d, p) {
 			continue
 		}
-		s := min(signal(p), k+1)
+		s := min(signal(p), noisy)
 		if p.Dead > lost {
 			s = len(borders) - 1
 		}

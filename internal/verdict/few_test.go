@@ -46,6 +46,7 @@ func TestFewDecisionsLookAtTheSignal(t *testing.T) {
 		{19, 20, 45, 0, true, result.Fair},
 		{19, 20, 5, 0, true, result.Poor},
 		{95, 100, 5, 0.9, false, result.Fair},
+		{33.8, 34, 5, 0, true, result.Fair}, // noise lowers the grade of the share by one, not that of a lost decision again
 		{61, 64, 45, 0, true, result.Fair},
 		{11.4, 11.5, 45, 0, true, result.Fair},         // a box of little weight is lost among few
 		{34.9, 35, 45, 0, true, result.Fair},           // 89.7 %
