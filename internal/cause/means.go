@@ -27,7 +27,7 @@ var Options = []Means{
 	{Name: "mse-out", By: []string{"steep-activation"}},
 	{Name: "bias8", Never: "fewer bits cure nothing"},
 	{Name: "bias32", By: []string{"few-bits"}},
-	{Name: "heal", Never: "it takes tens of seconds, longer than a try may take; docs/cures.md says what it brings"},
+	{Name: "heal", By: []string{"few-bits"}},
 	{Name: "small8", Never: "it is for recipes of 4 bits, which few-bits widens"},
 }
 

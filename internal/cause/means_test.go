@@ -23,7 +23,9 @@ func recipes(t *testing.T) []variant.Spec {
 					if err != nil {
 						t.Fatal(err)
 					}
-					list = append(list, spec)
+					healed := spec
+					healed.Heal = true
+					list = append(list, spec, healed)
 				}
 			}
 		}
@@ -36,6 +38,9 @@ func words(s variant.Spec) []string {
 	list := []string{map[int]string{4: "w4", 8: "w8", 16: "w16"}[s.WeightBits], map[int]string{8: "a8", 16: "a16"}[s.ActBits]}
 	if s.Kind == variant.Half {
 		return []string{"fp16"}
+	}
+	if s.Heal {
+		list = append(list, "heal")
 	}
 	return append(list, map[bool]string{true: "per-channel", false: "per-tensor"}[s.PerChannel], string(s.Calibrator), map[int]string{8: "bias8", 32: "bias32"}[s.BiasBits])
 }

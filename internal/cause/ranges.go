@@ -271,6 +271,8 @@ func finer(f *Facts) result.Fix {
 		s.PerChannel, fix.Text = true, "give each channel of the weights its own encoding"
 	case s.BiasBits < 32:
 		s.BiasBits, fix.Text = 32, "give the biases 32 bits"
+	case s.WeightBits < 8 && !s.Heal:
+		s.Heal, fix.Text = true, "let the weights heal: they are fitted to what the float model gives"
 	case wholeRange(s.Calibrator):
 		s.Calibrator, fix.Text = variant.MSE, "take another calibrator for the weights"
 	case s.WeightBits < 8:

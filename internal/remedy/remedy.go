@@ -128,6 +128,10 @@ func (t *Tries) Try(ctx context.Context, spec result.CheckSpec, run *result.Run,
 				return err
 			}
 			done++
+			if heals(c.Fix.Variant) {
+				c.Fix.Tried = &result.Try{Failed: "healing takes longer than a try may"}
+				continue
+			}
 			if t.Now().Sub(begun)+expected > bound {
 				c.Fix.Tried = &result.Try{Failed: "it would take more than a quarter of the check's time"}
 				continue
@@ -154,9 +158,15 @@ func expect(run *result.Run, few int) time.Duration {
 	return time.Duration(run.Seconds/float64(2*inferences)*float64(few*3)*float64(time.Second)) + time.Duration(len(run.Layers))*4*time.Millisecond
 }
 
+// heals says whether a recipe's weights are healed.
+func heals(recipe string) bool {
+	spec, err := variant.Parse(recipe)
+	return recipe != "" && err == nil && spec.Heal
+}
+
 // fixes lists the causes of a variant that have a fix to try. A recipe that stands in the run is measured already.
 func fixes(run *result.Run, v *result.Variant) []*result.Cause {
-	if v.Verdict == nil || v.Verdict.Grade == result.Good || v.Spec.Text() == "" {
+	if v.Verdict == nil || v.Verdict.Grade == result.Good || v.Spec.Text() == "" || v.Spec.Heal { // on a few samples other weights would heal
 		return nil
 	}
 	var list []*result.Cause
@@ -175,6 +185,9 @@ func fixes(run *result.Run, v *result.Variant) []*result.Cause {
 // need notes what a fix will ask of the model as it is.
 func (t *trial) need(v *result.Variant, fix *result.Fix) {
 	for _, text := range []string{v.Spec.Text(), fix.Variant} {
+		if heals(text) {
+			continue
+		}
 		if spec, err := variant.Parse(text); text != "" && err == nil {
 			t.needed = append(t.needed, spec)
 		}

@@ -142,3 +142,22 @@ func TestAGoodVariantIsLeftAlone(t *testing.T) {
 		t.Errorf("%v %v", err, f.asked)
 	}
 }
+
+// Healing takes longer than a try may: it is proposed and not tried, and a recipe that healed is not healed again on a few samples.
+func TestHealingIsNotTried(t *testing.T) {
+	run := bad(t, result.Fix{Variant: "w4a8,heal"}, result.Fix{Variant: "w8a16"})
+	f := newFake(map[string]*result.Verdict{"w8a8": signal(2), "w4a8,heal": signal(60), "w8a16": signal(50)})
+	if err := f.tries().Try(t.Context(), result.CheckSpec{}, run, f, progress.Silent{}); err != nil {
+		t.Fatal(err)
+	}
+	c := run.Variants[0].Verdict.Causes
+	if c[0].Fix.Tried == nil || c[0].Fix.Tried.Failed == "" || c[0].Fix.Tried.Helps || c[1].Fix.Tried == nil || !c[1].Fix.Tried.Helps || slices.Contains(*f.asked, "w4a8,heal") {
+		t.Errorf("%+v %+v %v", c[0].Fix.Tried, c[1].Fix.Tried, *f.asked)
+	}
+	healed := bad(t, result.Fix{Variant: "w8a16"})
+	healed.Variants[0].Spec.Heal = true
+	f = newFake(nil)
+	if err := f.tries().Try(t.Context(), result.CheckSpec{}, healed, f, progress.Silent{}); err != nil || len(*f.asked) != 0 {
+		t.Errorf("%v %v", err, *f.asked)
+	}
+}
