@@ -123,7 +123,7 @@ func TestDeviceWatchOverARestart(t *testing.T) {
 	}}
 	var errs bytes.Buffer
 	status := Run(ctx, []string{"device", "watch", s.Target.String(), "--json", "--interval", "100ms", "--identity", s.Identity, "--accept-new-host-key"}, strings.NewReader(""), out, &errs)
-	if status != exitInterrupted || time.Since(interrupted) > time.Second || out.n < 20 {
+	if status != exitInterrupted || time.Since(interrupted) > slowed*time.Second || out.n < 20 {
 		t.Errorf("status %d after %s, %d samples\n%s", status, time.Since(interrupted), out.n, errs.String())
 	}
 	if !strings.Contains(errs.String(), "attempt 1") {

@@ -262,7 +262,7 @@ func TestASecondRunUnderANameWaitsOrSaysWhoHasIt(t *testing.T) {
 	}
 	cancel()
 	began := time.Now()
-	if status := <-ended; status != exitInterrupted || time.Since(began) > time.Second || strings.Count(stderr.String(), who) != 1 || !strings.Contains(stderr.String(), "waiting") {
+	if status := <-ended; status != exitInterrupted || time.Since(began) > slowed*time.Second || strings.Count(stderr.String(), who) != 1 || !strings.Contains(stderr.String(), "waiting") {
 		t.Errorf("a wait that was ended: status %d after %v: %q", status, time.Since(began), stderr.String())
 	}
 
