@@ -25,6 +25,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"quantcheck/bench/procgroup"
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/onnx/onnxpb"
 	"quantcheck/internal/tensor"
@@ -205,37 +206,9 @@ func measure(name, program string, args []string, work string) error {
 
 // memory sums what the processes of a group have in memory: all of it, and that without the pages of files.
 func memory(group int) (all, anonymous int64) {
-	entries, err := os.ReadDir("/proc")
-	if err != nil {
-		return 0, 0
-	}
-	for _, e := range entries {
-		if _, err := strconv.Atoi(e.Name()); err != nil {
-			continue
-		}
-		stat, err := os.ReadFile(filepath.Join("/proc", e.Name(), "stat"))
-		if err != nil {
-			continue
-		}
-		fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-		if len(fields) < 3 || fields[2] != strconv.Itoa(group) {
-			continue
-		}
-		rollup, err := os.ReadFile(filepath.Join("/proc", e.Name(), "smaps_rollup"))
-		if err != nil {
-			continue
-		}
-		for line := range strings.Lines(string(rollup)) {
-			var kib int64
-			if n, _ := fmt.Sscanf(line, "Pss: %d kB", &kib); n == 1 {
-				all += kib << 10
-			}
-			for _, kind := range []string{"Pss_Anon: %d kB", "Pss_Shmem: %d kB"} {
-				if n, _ := fmt.Sscanf(line, kind, &kib); n == 1 {
-					anonymous += kib << 10
-				}
-			}
-		}
+	for _, p := range procgroup.Of(group) {
+		all += p.Bytes["Pss"]
+		anonymous += p.Bytes["Pss_Anon"] + p.Bytes["Pss_Shmem"]
 	}
 	return all, anonymous
 }

@@ -4,10 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"quantcheck/bench/procgroup"
 	"strconv"
 	"strings"
 	"syscall"
@@ -126,37 +126,13 @@ func tail(s string) string { return s[max(0, len(s)-4000):] }
 
 // useOf sums what the processes of a group take.
 func useOf(group int) use {
-	entries, err := os.ReadDir("/proc")
-	if err != nil {
-		return use{}
-	}
 	var total use
-	for _, e := range entries {
-		if _, err := strconv.Atoi(e.Name()); err != nil {
-			continue
-		}
-		stat, err := os.ReadFile(filepath.Join("/proc", e.Name(), "stat"))
-		if err != nil {
-			continue
-		}
-		fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-		if len(fields) < 15 || fields[2] != strconv.Itoa(group) {
-			continue
-		}
-		for _, f := range fields[11:15] { // its own, and those of processes that it waited for
+	for _, p := range procgroup.Of(group) {
+		for _, f := range p.Stat[11:15] { // its own time, and that of processes that it waited for
 			n, _ := strconv.ParseInt(f, 10, 64)
 			total.seconds += float64(n) / ticks
 		}
-		rollup, err := os.ReadFile(filepath.Join("/proc", e.Name(), "smaps_rollup"))
-		if err != nil {
-			continue
-		}
-		for line := range strings.Lines(string(rollup)) {
-			var kib int64
-			if n, _ := fmt.Sscanf(line, "Pss: %d kB", &kib); n == 1 {
-				total.bytes += kib << 10
-			}
-		}
+		total.bytes += p.Bytes["Pss"]
 	}
 	return total
 }
