@@ -34,9 +34,7 @@ func (n *net) model() *onnx.Model {
 	}}
 }
 
-func ints(name string, v ...int64) *onnxpb.AttributeProto {
-	return &onnxpb.AttributeProto{Name: &name, Type: onnxpb.AttributeProto_INTS.Enum(), Ints: v}
-}
+func ints(name string, v ...int64) *onnxpb.AttributeProto { return onnx.IntsAttr(name, v) }
 
 // op puts an operator behind what was made last, or behind what it is given.
 func (n *net) op(op string, inputs []string, attrs ...*onnxpb.AttributeProto) string {

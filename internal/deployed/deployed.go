@@ -29,7 +29,10 @@ type Ports struct {
 // Form gives the form of a model, float or QDQ, whose inputs and outputs have known shapes. Those of rank 4 have their channels last; those that a
 // quantizer stands beside are integers. Names of nodes stay; new ones are added. The error is that of a quantizer which cannot be read.
 func Form(m *onnx.Model) (*onnx.Model, Ports, error) {
-	m = ChannelsLast(m)
+	m, err := ChannelsLast(m)
+	if err != nil {
+		return nil, Ports{}, err
+	}
 	b, err := qdq.Integers(m, m.Outputs())
 	if err != nil {
 		return nil, Ports{}, err
@@ -71,10 +74,10 @@ var (
 
 // ChannelsLast gives a model whose inputs and outputs of rank 4 have their channels last: a Transpose stands between them and the graph. On the way
 // the tensor is quantized as beside it, so that the Transpose moves integers. An input with at most four values on its last axis, and more on its
-// second, is taken to have its channels last already.
-func ChannelsLast(m *onnx.Model) *onnx.Model {
+// second, is taken to have its channels last already. The error is that of a quantizer which cannot be read.
+func ChannelsLast(m *onnx.Model) (*onnx.Model, error) {
 	x := onnx.NewIndex(m)
-	e := edit{x: x, used: onnx.NewNames(m), rename: map[string]string{}}
+	e := edit{m: m, x: x, used: onnx.NewNames(m), rename: map[string]string{}}
 	var inputs, outputs []*onnxpb.ValueInfoProto
 	var front, behind []*onnxpb.NodeProto
 	for _, in := range m.Inputs() {
@@ -84,21 +87,25 @@ func ChannelsLast(m *onnx.Model) *onnx.Model {
 			continue
 		}
 		inputs = append(inputs, onnx.ValueInfo(in.GetName(), d, permuted(shape, toLast)))
-		front = append(front, e.input(in.GetName())...)
+		nodes, err := e.input(in.GetName())
+		if err != nil {
+			return nil, err
+		}
+		front = append(front, nodes...)
 	}
 	produced := map[string]string{} // outputs that are made under another name
 	for _, out := range m.Graph().GetOutput() {
 		d, shape, ok := onnx.TypeOf(out)
-		k, made := x.Producer[out.GetName()]
+		_, made := x.Producer[out.GetName()]
 		if !ok || !made || !channelsFirst(shape) {
 			outputs = append(outputs, out)
 			continue
 		}
 		outputs = append(outputs, onnx.ValueInfo(out.GetName(), d, permuted(shape, toLast)))
-		behind = append(behind, e.output(out.GetName(), x.Nodes[k], produced)...)
+		behind = append(behind, e.output(out.GetName(), produced)...)
 	}
 	if len(front)+len(behind) == 0 {
-		return m
+		return m, nil
 	}
 	nodes := front
 	for _, n := range x.Nodes {
@@ -114,7 +121,7 @@ func ChannelsLast(m *onnx.Model) *onnx.Model {
 	}
 	after := onnx.Rebuild(m, append(nodes, behind...))
 	after.Graph().Input, after.Graph().Output = inputs, outputs
-	return after
+	return after, nil
 }
 
 // channelsFirst says whether a shape is that of maps with their channels on the second axis.
@@ -140,93 +147,38 @@ func permuted(shape, perm []int64) []int64 {
 
 // edit is what is put between a graph and its inputs and outputs.
 type edit struct {
+	m      *onnx.Model
 	x      *onnx.Index
 	used   onnx.Names
 	rename map[string]string // uses of inputs
 }
 
 // input gives the nodes between an input and what uses it.
-func (e edit) input(name string) []*onnxpb.NodeProto {
+func (e edit) input(name string) ([]*onnxpb.NodeProto, error) {
 	turned := e.used.Unique(name + "_nchw")
 	e.rename[name] = turned
 	from, nodes := name, []*onnxpb.NodeProto(nil)
-	if q, dq := e.beside(name); q != nil {
-		nodes, from = e.quantized(name, name+"_nhwc", q, dq)
+	_, grid, err := qdq.Entry(e.m, e.x, name)
+	if err != nil {
+		return nil, err
 	}
-	return append(nodes, transpose(e.used.Unique(name+"_to_nchw"), from, turned, toFirst))
+	if p, ok := qdq.PairBehind(e.x, name); ok && grid != nil {
+		nodes, from = p.Again(e.used, name, name+"_nhwc")
+	}
+	return append(nodes, onnx.Transpose(e.used.Unique(name+"_to_nchw"), from, turned, toFirst)), nil
 }
 
 // output gives the nodes behind a tensor, which is called otherwise from then on, that make the output.
-func (e edit) output(name string, producer *onnxpb.NodeProto, produced map[string]string) []*onnxpb.NodeProto {
+func (e edit) output(name string, produced map[string]string) []*onnxpb.NodeProto {
 	own := e.used.Unique(name + "_nchw")
 	produced[name] = own
 	label := e.used.Unique(name + "_to_nhwc")
-	if producer.GetOpType() == "DequantizeLinear" {
-		if k, ok := e.x.Producer[producer.GetInput()[0]]; ok && e.x.Nodes[k].GetOpType() == "QuantizeLinear" {
-			turned := e.used.Unique(name + "_nhwc")
-			nodes, _ := e.quantized(turned, name, e.x.Nodes[k], producer)
-			nodes[len(nodes)-1].Output[0] = name
-			return append([]*onnxpb.NodeProto{transpose(label, own, turned, toLast)}, nodes...)
-		}
+	p, ok := qdq.PairBefore(e.x, name)
+	if !ok {
+		return []*onnxpb.NodeProto{onnx.Transpose(label, own, name, toLast)}
 	}
-	return []*onnxpb.NodeProto{transpose(label, own, name, toLast)}
-}
-
-// beside gives the quantizer that all users of an input are, with a dequantizer behind it.
-func (e edit) beside(name string) (q, dq *onnxpb.NodeProto) {
-	for _, k := range e.x.Consumers[name] {
-		n := e.x.Nodes[k]
-		if n.GetOpType() != "QuantizeLinear" || n.GetInput()[0] != name || q != nil && !e.sameGrid(q, n) {
-			return nil, nil
-		}
-		q = n
-	}
-	if q == nil {
-		return nil, nil
-	}
-	for _, k := range e.x.Consumers[q.GetOutput()[0]] {
-		if n := e.x.Nodes[k]; n.GetOpType() == "DequantizeLinear" {
-			return q, n
-		}
-	}
-	return nil, nil
-}
-
-// sameGrid says whether two quantizers have equal scales and zero points.
-func (e edit) sameGrid(a, b *onnxpb.NodeProto) bool {
-	if len(a.GetInput()) != len(b.GetInput()) {
-		return false
-	}
-	for i := 1; i < len(a.GetInput()); i++ {
-		if a.GetInput()[i] == b.GetInput()[i] {
-			continue
-		}
-		p, q := e.x.Initializer[a.GetInput()[i]], e.x.Initializer[b.GetInput()[i]]
-		if p == nil || q == nil || p.GetDataType() != q.GetDataType() || !proto.Equal(unnamed(p), unnamed(q)) {
-			return false
-		}
-	}
-	return true
-}
-
-func unnamed(p *onnxpb.TensorProto) *onnxpb.TensorProto {
-	c := proto.CloneOf(p)
-	c.Name = nil
-	return c
-}
-
-// quantized gives a quantizer and a dequantizer like two others behind a tensor, and the name of what comes out.
-func (e edit) quantized(tensor, name string, q, dq *onnxpb.NodeProto) ([]*onnxpb.NodeProto, string) {
-	integers, out := e.used.Unique(name+"_integers"), e.used.Unique(name+"_float")
-	a, b := proto.CloneOf(q), proto.CloneOf(dq)
-	a.Name, b.Name = proto.String(e.used.Unique(name+"_quantize")), proto.String(e.used.Unique(name+"_dequantize"))
-	a.Input[0], a.Output[0], b.Input[0], b.Output[0] = tensor, integers, integers, out
-	return []*onnxpb.NodeProto{a, b}, out
-}
-
-func transpose(name, from, to string, perm []int64) *onnxpb.NodeProto {
-	return &onnxpb.NodeProto{
-		OpType: proto.String("Transpose"), Name: proto.String(name), Input: []string{from}, Output: []string{to},
-		Attribute: []*onnxpb.AttributeProto{{Name: proto.String("perm"), Type: onnxpb.AttributeProto_INTS.Enum(), Ints: perm}},
-	}
+	turned := e.used.Unique(name + "_nhwc")
+	nodes, _ := p.Again(e.used, turned, name)
+	nodes[1].Output[0] = name
+	return append([]*onnxpb.NodeProto{onnx.Transpose(label, own, turned, toLast)}, nodes...)
 }

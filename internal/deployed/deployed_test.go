@@ -152,7 +152,11 @@ func TestTheFormComputesTheSame(t *testing.T) {
 			if slices.Contains(c.turned, "x") {
 				x = last(x)
 			}
-			got := values(t, deployed.ChannelsLast(m), x)
+			turned, err := deployed.ChannelsLast(m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := values(t, turned, x)
 			for out, w := range want {
 				if slices.Contains(c.turned, out) {
 					w = last(w)

@@ -7,7 +7,7 @@ import "math"
 type Forecast struct {
 	Board        string `json:"board"` // the chip whose times were published
 	Microseconds int64  `json:"us"`
-	Lower        int64  `json:"us_lower"` // microseconds: between the two lay the times of nine of ten networks, each forecast without its own time
+	Lower        int64  `json:"us_lower"` // microseconds: between the two lie nine of ten of the published times
 	Upper        int64  `json:"us_upper"`
 	Networks     int    `json:"networks"` // whose times the forecast comes from
 }

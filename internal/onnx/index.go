@@ -172,6 +172,17 @@ func AttrString(n *onnxpb.NodeProto, name, otherwise string) string {
 	return otherwise
 }
 
+// IntsAttr is a list of whole numbers as an attribute of a node.
+func IntsAttr(name string, values []int64) *onnxpb.AttributeProto {
+	return &onnxpb.AttributeProto{Name: &name, Type: onnxpb.AttributeProto_INTS.Enum(), Ints: values}
+}
+
+// Transpose is a node that gives a tensor with its axes in another order: axis i of the result is axis perm[i] of what goes in.
+func Transpose(name, from, to string, perm []int64) *onnxpb.NodeProto {
+	op := "Transpose"
+	return &onnxpb.NodeProto{OpType: &op, Name: &name, Input: []string{from}, Output: []string{to}, Attribute: []*onnxpb.AttributeProto{IntsAttr("perm", perm)}}
+}
+
 // IntAttr makes an integer attribute.
 func IntAttr(name string, value int64) *onnxpb.AttributeProto {
 	kind := onnxpb.AttributeProto_INT

@@ -47,7 +47,7 @@ func integers(m *onnx.Model, taps []string, flat bool) (*Boundary, error) {
 	var inputs []*onnxpb.ValueInfoProto
 	for _, in := range m.Inputs() {
 		p := Port{Name: in.GetName(), Tensor: in.GetName()}
-		first, grid, err := entry(m, x, in.GetName())
+		first, grid, err := Entry(m, x, in.GetName())
 		if err != nil {
 			return nil, err
 		}
@@ -163,8 +163,8 @@ func dequantized(x *onnx.Index, n *onnxpb.NodeProto) bool {
 	return made && x.Nodes[p].GetOpType() == "DequantizeLinear" && x.Initializer[x.Nodes[p].GetInput()[0]] == nil
 }
 
-// entry finds the grid that a graph input is put on, if all that use it put it on the same one.
-func entry(m *onnx.Model, x *onnx.Index, name string) (*onnxpb.NodeProto, *quant.Grid, error) {
+// Entry finds the grid that a graph input is put on, and the first quantizer that does, if all that use the input put it on the same one.
+func Entry(m *onnx.Model, x *onnx.Index, name string) (*onnxpb.NodeProto, *quant.Grid, error) {
 	var first *onnxpb.NodeProto
 	var grid *quant.Grid
 	if x.Output[name] {

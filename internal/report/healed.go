@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"quantcheck/internal/metric"
 	"quantcheck/internal/result"
 )
 
@@ -25,19 +26,16 @@ func Healed(v *result.Variant) []string {
 		channels, kept = channels+l.Channels, kept+l.Kept
 	}
 	lines := []string{fmt.Sprintf("healed: the weights of %d layers on %d samples in %.1f s; the median layer loses %s of its output's variance instead of %s; %d of %d channels stay as the recipe has them.",
-		len(h.Layers), h.Samples, h.Seconds, lost(median(after)), lost(median(before)), kept, channels)}
+		len(h.Layers), h.Samples, h.Seconds, percent(metric.Defined(median(after))), percent(metric.Defined(median(before))), kept, channels)}
 	most := slices.SortedStableFunc(slices.Values(h.Layers), func(a, b result.HealedLayer) int {
 		return cmp.Compare(b.Before-b.After, a.Before-a.After)
 	})
 	var names []string
 	for _, l := range most[:min(len(most), mostHealed)] {
-		names = append(names, fmt.Sprintf("%s (%s → %s)", Short(l.Name, 40), lost(l.Before), lost(l.After)))
+		names = append(names, fmt.Sprintf("%s (%s → %s)", Short(l.Name, 40), percent(metric.Defined(l.Before)), percent(metric.Defined(l.After))))
 	}
 	return append(lines, "healed most: "+strings.Join(names, ", ")+".")
 }
-
-// lost writes a part of a whole.
-func lost(v float64) string { return fmt.Sprintf("%.3g %%", 100*v) }
 
 // median is the middle of a list that is not empty, the lower one of two.
 func median(list []float64) float64 {

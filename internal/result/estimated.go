@@ -20,7 +20,7 @@ type Estimated struct {
 	Wheel   string        `json:"wheel"` // version of onnxruntime-qnn
 	// IO says which form of the inputs and outputs was estimated, Ports what they are. A DLC has its own form, which neither is said of.
 	IO    IO             `json:"io,omitempty"`
-	Ports deployed.Ports `json:"ports"`
+	Ports deployed.Ports `json:"ports,omitzero"`
 	// MACs are the multiply-adds of the layers by name, as far as they are known.
 	MACs map[string]int64 `json:"macs,omitempty"`
 	// Refused are operators that the HTP does not take; the estimate is then of what is left, Covered its share of the

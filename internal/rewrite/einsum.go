@@ -180,7 +180,7 @@ func (e *equation) written(s *sweep, n *onnxpb.NodeProto) ([]*onnxpb.NodeProto, 
 	w := &einsumWriter{s: s, name: nameOf(n), y: n.GetOutput()[0], size: e.size}
 	inputs := n.GetInput()
 	if len(inputs) == 1 {
-		w.last("Transpose", []*onnxpb.AttributeProto{intsAttr("perm", order(e.operands[0], e.out))}, inputs[0])
+		w.last("Transpose", []*onnxpb.AttributeProto{onnx.IntsAttr("perm", order(e.operands[0], e.out))}, inputs[0])
 		return w.nodes, nil
 	}
 	batch := e.letters(func(a, b, out bool) bool { return a && b && out })
@@ -222,7 +222,7 @@ func (e *equation) written(s *sweep, n *onnxpb.NodeProto) ([]*onnxpb.NodeProto, 
 		return w.nodes, nil
 	}
 	y := w.node("MatMul", "product", nil, a, b)
-	perm := []*onnxpb.AttributeProto{intsAttr("perm", order(flat, e.out))}
+	perm := []*onnxpb.AttributeProto{onnx.IntsAttr("perm", order(flat, e.out))}
 	switch {
 	case shaped && moved:
 		w.last("Transpose", perm, w.node("Reshape", "axes", nil, y, w.shape("axes", w.dims(flat))))
@@ -297,7 +297,7 @@ func (w *einsumWriter) operand(suffix, name string, letters []rune, groups [][]r
 		return w.s.fresh(name+"_"+suffix, permuted(c, order(letters, flat), dims)), nil
 	}
 	if moved {
-		name = w.node("Transpose", suffix+"_moved", []*onnxpb.AttributeProto{intsAttr("perm", order(letters, flat))}, name)
+		name = w.node("Transpose", suffix+"_moved", []*onnxpb.AttributeProto{onnx.IntsAttr("perm", order(letters, flat))}, name)
 	}
 	if shaped {
 		name = w.node("Reshape", suffix+"_matrix", nil, name, w.shape(suffix, dims))

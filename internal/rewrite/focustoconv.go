@@ -111,6 +111,6 @@ func (s *sweep) widened(i int, n *onnxpb.NodeProto, v *view) (*onnxpb.NodeProto,
 		}
 		return scaled
 	}
-	c.Attribute = append(c.Attribute, intsAttr("kernel_shape", shape[2:]), intsAttr("strides", times(strides)), intsAttr("pads", times(pads)))
+	c.Attribute = append(c.Attribute, onnx.IntsAttr("kernel_shape", shape[2:]), onnx.IntsAttr("strides", times(strides)), onnx.IntsAttr("pads", times(pads)))
 	return c, "", nil
 }

@@ -65,7 +65,7 @@ func moveOverFour(s *sweep, i int) {
 	begin.Input = []string{a.GetInput()[0], s.freshInts(in+"_shape", sizes...)}
 	begin.Attribute = nil
 	move := proto.CloneOf(n)
-	move.Attribute = []*onnxpb.AttributeProto{intsAttr("perm", perm)}
+	move.Attribute = []*onnxpb.AttributeProto{onnx.IntsAttr("perm", perm)}
 	finish := proto.CloneOf(b)
 	finish.Input = []string{out, s.freshInts(b.GetOutput()[0]+"_shape", end...)} // a 0 in the old one meant an axis of before
 	finish.Attribute = nil

@@ -127,7 +127,7 @@ func (s *sweep) joinTransposes(i int) {
 	}
 	c := proto.CloneOf(s.x.Nodes[k])
 	c.Input[0] = first.GetInput()[0]
-	c.Attribute = []*onnxpb.AttributeProto{intsAttr("perm", joined)}
+	c.Attribute = []*onnxpb.AttributeProto{onnx.IntsAttr("perm", joined)}
 	s.replace(i)
 	s.replace(k, c)
 	s.changed("%s and %s (Transpose)", nameOf(first), nameOf(s.x.Nodes[k]))

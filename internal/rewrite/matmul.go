@@ -113,7 +113,7 @@ func (s *sweep) convolution(n *onnxpb.NodeProto, in []int64, kernel string, bias
 		nodes = append(nodes, &onnxpb.NodeProto{OpType: &op, Name: proto.String(name + "_" + suffix), Input: inputs, Output: []string{out}, Attribute: attributes})
 		return out
 	}
-	swap := []*onnxpb.AttributeProto{intsAttr("perm", []int64{0, 2, 1})}
+	swap := []*onnxpb.AttributeProto{onnx.IntsAttr("perm", []int64{0, 2, 1})}
 	places := int64(1)
 	if len(in) == 3 {
 		places = in[1]

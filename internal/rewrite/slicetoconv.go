@@ -96,7 +96,7 @@ func putConv(s *sweep, i int, n *onnxpb.NodeProto, v *view) {
 		OpType: proto.String("Conv"), Name: proto.String(nameOf(n)), Output: []string{y},
 		Input: []string{v.from, s.fresh(y+"_weight", tensor.Floats(weight, shape...))},
 		Attribute: []*onnxpb.AttributeProto{
-			intsAttr("kernel_shape", []int64{h, w}), intsAttr("strides", []int64{v.stepY, v.stepX}), onnx.IntAttr("group", group),
+			onnx.IntsAttr("kernel_shape", []int64{h, w}), onnx.IntsAttr("strides", []int64{v.stepY, v.stepX}), onnx.IntAttr("group", group),
 		},
 	})
 	s.changed("%s (%s): %d operators, a Conv %d×%d of stride %d", nameOf(n), n.GetOpType(), len(v.nodes), h, w, v.stepY)

@@ -296,7 +296,7 @@ func takeApart(s *sweep, p *columnProduct, parts []single, shape, perm []int64, 
 		}
 		if moved {
 			y = node("Reshape", "heads", "", nil, y, target)
-			node("Transpose", "moved", part.out, []*onnxpb.AttributeProto{intsAttr("perm", order)}, y)
+			node("Transpose", "moved", part.out, []*onnxpb.AttributeProto{onnx.IntsAttr("perm", order)}, y)
 		} else {
 			node("Reshape", "heads", part.out, nil, y, target)
 		}

@@ -61,7 +61,7 @@ which the input's size must be known. Dilations and groups stay.
 			c.Attribute = slices.DeleteFunc(c.Attribute, func(a *onnxpb.AttributeProto) bool {
 				return slices.Contains([]string{"strides", "pads", "auto_pad"}, a.GetName())
 			})
-			c.Attribute = append(c.Attribute, intsAttr("strides", repeat(common, len(strides))), intsAttr("pads", pads))
+			c.Attribute = append(c.Attribute, onnx.IntsAttr("strides", repeat(common, len(strides))), onnx.IntsAttr("pads", pads))
 			y := n.GetOutput()[0]
 			t := s.unique(y + "_strided")
 			c.Output = []string{t}
@@ -112,7 +112,7 @@ func (s *sweep) freeStride(i int, n *onnxpb.NodeProto, strides []int64) bool {
 	c.Attribute = slices.DeleteFunc(c.Attribute, func(a *onnxpb.AttributeProto) bool {
 		return slices.Contains([]string{"strides", "pads", "auto_pad"}, a.GetName())
 	})
-	c.Attribute = append(c.Attribute, intsAttr("strides", repeat(common, len(strides))), intsAttr("pads", pads))
+	c.Attribute = append(c.Attribute, onnx.IntsAttr("strides", repeat(common, len(strides))), onnx.IntsAttr("pads", pads))
 	s.replace(i, c)
 	s.changed("%s: strides %v%s", nameOf(n), strides, FreeStride)
 	return true
@@ -131,10 +131,6 @@ func repeat(v int64, n int) []int64 {
 		list[i] = v
 	}
 	return list
-}
-
-func intsAttr(name string, values []int64) *onnxpb.AttributeProto {
-	return &onnxpb.AttributeProto{Name: &name, Type: onnxpb.AttributeProto_INTS.Enum(), Ints: values}
 }
 
 // explicitPads writes a Conv's padding out: begins, then ends (https://onnx.ai/onnx/operators/onnx__Conv.html).

@@ -48,7 +48,7 @@ func decided(d *result.Decision, parts []result.OutputPart) int {
 	if !d.Few {
 		return k
 	}
-	least, worst, noisy := rank(d.Low, 1), k, k+1
+	least, worst := rank(d.Low, 1), k
 	if d.Kept < same*d.Of {
 		worst = max(k, 1)
 	}
@@ -57,7 +57,7 @@ func decided(d *result.Decision, parts []result.OutputPart) int {
 		if !p.SQNR.Min.OK || !judges(d, p) {
 			continue
 		}
-		s := min(signal(p), noisy)
+		s := min(signal(p), k+1)
 		if p.Dead > lost {
 			s = len(borders) - 1
 		}

@@ -5,6 +5,7 @@ import (
 
 	"quantcheck/internal/onnx"
 	"quantcheck/internal/onnx/onnxpb"
+	"quantcheck/internal/qdq"
 	"quantcheck/internal/tensor"
 )
 
@@ -71,19 +72,19 @@ func (r *rows) compute(n *onnxpb.NodeProto, axis int, dims []int64) {
 		turned[i] = dims[p]
 		count *= dims[p]
 	}
-	var before, after []string // scale and zero point beside the input and the output
-	if k, ok := r.x.Producer[n.GetInput()[0]]; ok && r.x.Nodes[k].GetOpType() == "DequantizeLinear" {
-		before = r.x.Nodes[k].GetInput()[1:]
-	}
-	for _, k := range r.x.Consumers[n.GetOutput()[0]] {
-		if q := r.x.Nodes[k]; q.GetOpType() == "QuantizeLinear" && q.GetInput()[0] == n.GetOutput()[0] {
-			after = q.GetInput()[1:]
-			break
+	before, encoded := qdq.PairBefore(r.x, n.GetInput()[0])
+	after, given := qdq.PairBehind(r.x, n.GetOutput()[0])
+	quantize := func(tensor string, p qdq.Pair, ok bool) string {
+		if !ok {
+			return tensor
 		}
+		nodes, to := p.Again(r.used, tensor, tensor)
+		r.nodes = append(r.nodes, nodes...)
+		return to
 	}
 	out := n.GetOutput()[0]
-	at := r.quantize(r.transpose(n.GetInput()[0], r.used.Unique(out+"_axis_last"), perm), before)
-	at = r.quantize(r.reshape(at, r.used.Unique(out+"_in_rows"), count/dims[axis], dims[axis]), before)
+	at := quantize(r.transpose(n.GetInput()[0], r.used.Unique(out+"_axis_last"), perm), before, encoded)
+	at = quantize(r.reshape(at, r.used.Unique(out+"_in_rows"), count/dims[axis], dims[axis]), before, encoded)
 	op := proto.CloneOf(n)
 	op.Input[0], op.Output[0] = at, r.used.Unique(out+"_of_rows")
 	for _, a := range op.GetAttribute() {
@@ -92,16 +93,13 @@ func (r *rows) compute(n *onnxpb.NodeProto, axis int, dims []int64) {
 		}
 	}
 	r.nodes = append(r.nodes, op)
-	at = r.quantize(op.GetOutput()[0], after)
-	at = r.quantize(r.reshape(at, r.used.Unique(out+"_axes"), turned...), after)
+	at = quantize(op.GetOutput()[0], after, given)
+	at = quantize(r.reshape(at, r.used.Unique(out+"_axes"), turned...), after, given)
 	r.transpose(at, out, perm)
 }
 
 func (r *rows) transpose(from, to string, perm []int64) string {
-	r.nodes = append(r.nodes, &onnxpb.NodeProto{
-		OpType: proto.String("Transpose"), Name: proto.String(r.used.Unique(to + "_Transpose")), Input: []string{from}, Output: []string{to},
-		Attribute: []*onnxpb.AttributeProto{{Name: proto.String("perm"), Type: onnxpb.AttributeProto_INTS.Enum(), Ints: perm}},
-	})
+	r.nodes = append(r.nodes, onnx.Transpose(r.used.Unique(to+"_Transpose"), from, to, perm))
 	return to
 }
 
@@ -110,16 +108,4 @@ func (r *rows) reshape(from, to string, dims ...int64) string {
 	r.shapes = append(r.shapes, &onnxpb.TensorProto{Name: proto.String(shape), DataType: proto.Int32(int32(tensor.Int64)), Dims: []int64{int64(len(dims))}, Int64Data: dims})
 	r.nodes = append(r.nodes, &onnxpb.NodeProto{OpType: proto.String("Reshape"), Name: proto.String(r.used.Unique(to + "_Reshape")), Input: []string{from, shape}, Output: []string{to}})
 	return to
-}
-
-// quantize puts a tensor on the grid of a scale and a zero point, if there are such, and gives the name of what comes out.
-func (r *rows) quantize(tensor string, grid []string) string {
-	if grid == nil {
-		return tensor
-	}
-	integers, out := r.used.Unique(tensor+"_integers"), r.used.Unique(tensor+"_float")
-	for _, n := range [][3]string{{"QuantizeLinear", tensor, integers}, {"DequantizeLinear", integers, out}} {
-		r.nodes = append(r.nodes, &onnxpb.NodeProto{OpType: proto.String(n[0]), Name: proto.String(n[2]), Input: append([]string{n[1]}, grid...), Output: []string{n[2]}})
-	}
-	return out
 }
